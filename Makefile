@@ -1,0 +1,43 @@
+# One entry point for people and CI. `make demo` and `make test` need nothing but Python 3.11+, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+
+.PHONY: demo test test-all check bench format clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Each stamp is an install that was finished; a changed pyproject.toml asks for it again.
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[onnx]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	@BIN=$(BIN) DEMO=$(DEMO) sh benchmarks/demo.sh
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest -m 'not network' --timeout 3600
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check metacli tests benchmarks
+	$(BIN)/ruff check metacli tests benchmarks
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format metacli tests benchmarks
+	$(BIN)/ruff check --fix metacli tests benchmarks
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info

@@ -1,0 +1,204 @@
+"""Train and evaluate shipped recipes; write benchmarks/results/<recipe>.json and the README's
+table.
+
+    python benchmarks/run.py                            # every recipe of PLANS, then the table
+    python benchmarks/run.py omniglot-5w1s-protonet     # these
+    python benchmarks/run.py --table                    # only the table, from the results that are
+    there
+
+A result holds the commands' own JSON `result`s, so whoever reads the command line can read a
+benchmark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- results: made by benchmarks/run.py -->", "<!-- end of results -->"
+
+Options = dict[str, Any]
+ANY_WAY: list[Options] = [
+    {"way": n, "shot": "1-10", "query": 10, "episodes": 200} for n in (3, 7, 20, 50)
+]
+PLANS: dict[str, list[Options]] = {
+    "glyphs-5w1s-protonet": [
+        {"way": 5, "shot": 1},
+        {"way": 5, "shot": 5},
+        {"way": 20, "shot": 1, "query": 5},
+    ],
+    "omniglot-5w1s-protonet": [
+        {"way": 5, "shot": 1},
+        {"way": 5, "shot": 5},
+        {"way": 20, "shot": 1, "query": 5},
+        {"way": 20, "shot": 5, "query": 5},
+    ],
+    "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
+    "sinusoid-10shot-maml": [{"episodes": 2000}],
+    "glyphs-anyway-maml": ANY_WAY,
+    "glyphs-anyway-protonet": ANY_WAY,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE")
+    parser.add_argument("--table", action="store_true", help="only write the README's table")
+    parser.add_argument("--run", help="evaluate this finished run instead of training one")
+    given = parser.parse_args()
+    unknown = set(given.recipes) - set(PLANS)
+    if unknown:
+        parser.error(f"no plan for {', '.join(sorted(unknown))}")
+    if not given.table:
+        for recipe in given.recipes or PLANS:
+            measure(recipe, given.run)
+    write_table()
+
+
+def measure(recipe: str, run: str | None) -> None:
+    """One recipe, trained unless a run is given, and evaluated as its plan says."""
+    start = time.time()
+    command = ["meta-train", recipe]
+    train = metacli(*command) if run is None else trained(run)
+    hours = (time.time() - start) / 3600 if run is None else seconds_of(train["run"]) / 3600
+    commands, scores = [["metacli", *command]], []
+    for options in PLANS[recipe]:
+        words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+        scores.append(relative(metacli("evaluate", train["run"], *words)))
+        commands.append(["metacli", "evaluate", "@last", *words])
+    facts = json.loads((Path(train["run"]) / "run.json").read_text())
+    result = {
+        "recipe": recipe,
+        "commands": [" ".join(words) for words in commands],
+        "commit": commit(),
+        "machine": machine(),
+        "threads": facts["threads"],
+        "versions": facts["versions"],
+        "hours": round(hours, 4),
+        "train": relative(train),
+        "evaluate": scores,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{recipe}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def metacli(*words: str) -> dict[str, Any]:
+    """The `result` of a command, which is shown as it runs."""
+    sys.stderr.write(f"$ metacli {' '.join(words)}\n")
+    program = Path(sys.executable).with_name("metacli")
+    done = subprocess.run([program, *words, "--json"], stdout=subprocess.PIPE, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)["result"]
+    return result
+
+
+def trained(run: str) -> dict[str, Any]:
+    """What meta-train said of a run that is there already."""
+    details = metacli("inspect", run)["details"]
+    path = Path(run).absolute()
+    metrics = json.loads((path / "metrics.json").read_text())
+    return {"run": str(path), "metrics": metrics, "steps": details.get("steps")}
+
+
+def seconds_of(run: str) -> float:
+    return float(json.loads((Path(run) / "run.json").read_text())["seconds"])
+
+
+def relative(result: dict[str, Any]) -> dict[str, Any]:
+    """Without the paths of the machine that it was measured on."""
+    return {
+        k: v for k, v in result.items() if k not in ("run", "model", "scores", "resume_command")
+    }
+
+
+def commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()
+
+
+def machine() -> str:
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = models[0].partition(":")[2].strip() if models else cpu
+    return f"{cpu}, {len(models) if info.exists() else 0} cores"
+
+
+def table() -> str:
+    """Markdown rows from every results file, in the order of PLANS."""
+    lines = [
+        "| recipe | task | inductive | transductive | baselines | minutes |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for recipe in PLANS:
+        path = RESULTS / f"{recipe}.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            lines += [row(result, score) for score in result["evaluate"]]
+    return "\n".join(lines)
+
+
+def row(result: dict[str, Any], score: dict[str, Any]) -> str:
+    together = score["transductive"]
+    baselines = ", ".join(
+        f"{name} {shown(score, value)}" for name, value in score["baselines"].items()
+    )
+    cells = [
+        f"[{result['recipe']}](benchmarks/results/{result['recipe']}.json)",
+        task_of(score),
+        steps_of(score) or f"**{shown(score, score['inductive'])}**",
+        shown(score, together) if together else "the same" if score["metric"] == "accuracy" else "",
+        baselines,
+        f"{60 * result['hours']:.0f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def steps_of(score: dict[str, Any]) -> str:
+    """A regression is printed after 1, 5 and 10 steps."""
+    if score["metric"] == "accuracy":
+        return ""
+    chosen = [step for step in score["per_step"] if step["step"] in (1, 5, 10)]
+    return "; ".join(f"{step['step']} steps {shown(score, step)}" for step in chosen)
+
+
+def task_of(score: dict[str, Any]) -> str:
+    where = f"{score['data']}{', ' + score['scheme'] if score['scheme'] else ''}, {score['split']}"
+    count = f"{score['episodes']} episodes"
+    if score["metric"] != "accuracy":
+        return f"{where}: {score['shot']} points, mse, {count}"
+    shot = score["shot"] if isinstance(score["shot"], int) else "{}-{}".format(*score["shot"])
+    return f"{where}: {score['way']}-way {shot}-shot, {score['query']} queries, {count}"
+
+
+def shown(score: dict[str, Any], value: dict[str, Any]) -> str:
+    if score["metric"] == "accuracy":
+        return f"{100 * value['mean']:.2f} ± {100 * value['ci95']:.2f} %"
+    return f"{value['mean']:.3f} ± {value['ci95']:.3f}"
+
+
+def write_table() -> None:
+    before, _, rest = README.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

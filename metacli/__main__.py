@@ -1,0 +1,3 @@
+from metacli.cli.app import run
+
+run()

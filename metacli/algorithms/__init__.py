@@ -1,0 +1,149 @@
+"""The table of algorithms: name -> where it lives, its preset fields, one line about it.
+
+Adding one is a file, a line here and a test. Nothing is imported until it is looked up. A preset
+is a field that the name stands for (`fomaml` is `MAML` with `first_order=True`); a recipe may not
+override it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal
+
+Family = Literal["meta", "multitask", "transfer"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table: `module` is below `metacli.algorithms`."""
+
+    family: Family
+    module: str
+    cls: str
+    summary: str
+    preset: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> type:
+        return getattr(import_module(f"metacli.algorithms.{self.module}"), self.cls)
+
+
+ALGORITHMS: dict[str, Entry] = {
+    "maml": Entry(
+        "meta", "meta.maml", "MAML", "learn an initialisation that a few gradient steps adapt"
+    ),
+    "fomaml": Entry(
+        "meta", "meta.maml", "MAML", "MAML with inner gradients as constants", {"first_order": True}
+    ),
+    "anil": Entry(
+        "meta", "meta.maml", "MAML", "MAML that adapts the head alone", {"adapts": ("head.",)}
+    ),
+    "boil": Entry(
+        "meta",
+        "meta.maml",
+        "MAML",
+        "MAML that adapts everything but the head",
+        {"adapts": ("backbone.",)},
+    ),
+    "meta_sgd": Entry(
+        "meta", "meta.meta_sgd", "MetaSGD", "MAML with a learned inner rate for every parameter"
+    ),
+    "maml_plus_plus": Entry(
+        "meta",
+        "meta.maml_plus_plus",
+        "MAMLPlusPlus",
+        "MAML with the loss of every step and learned inner rates for each",
+    ),
+    "cavia": Entry(
+        "meta", "meta.cavia", "CAVIA", "adapt a few context numbers, share the whole network"
+    ),
+    "imaml": Entry(
+        "meta", "meta.imaml", "IMAML", "MAML tied to its start, with the gradient at the optimum"
+    ),
+    "reptile": Entry(
+        "meta", "meta.reptile", "Reptile", "move the initialisation to where training on a task led"
+    ),
+    "protonet": Entry(
+        "meta", "meta.protonet", "ProtoNet", "classify by the nearest class mean in feature space"
+    ),
+    "r2d2": Entry(
+        "meta", "meta.r2d2", "R2D2", "ridge regression on the features, solved and trained through"
+    ),
+    "matchingnet": Entry(
+        "meta", "meta.matchingnet", "MatchingNet", "read the label off the support by attention"
+    ),
+    "pretrain": Entry(
+        "meta", "meta.pretrain", "Pretrain", "one classifier of all classes, then a simple head"
+    ),
+    "joint": Entry(
+        "meta", "meta.joint", "Joint", "one model of all tasks, fine-tuned on each: MAML's baseline"
+    ),
+    "equal": Entry(
+        "multitask",
+        "multitask.weighting.equal",
+        "Equal",
+        "the mean of the losses: what the others have to beat",
+    ),
+    "fixed": Entry("multitask", "multitask.weighting.fixed", "Fixed", "weights given by hand"),
+    "log": Entry(
+        "multitask",
+        "multitask.weighting.log",
+        "Log",
+        "the mean of the losses' logarithms: scales do not matter",
+    ),
+    "uncertainty": Entry(
+        "multitask", "multitask.weighting.uncertainty", "Uncertainty", "learned precisions"
+    ),
+    "dwa": Entry(
+        "multitask", "multitask.weighting.dwa", "DWA", "weight by how slowly a loss falls"
+    ),
+    "rlw": Entry("multitask", "multitask.weighting.rlw", "RLW", "random weights in every step"),
+    "gradnorm": Entry(
+        "multitask",
+        "multitask.weighting.gradnorm",
+        "GradNorm",
+        "gradients of similar length, tasks of similar pace",
+    ),
+    "famo": Entry(
+        "multitask",
+        "multitask.weighting.famo",
+        "FAMO",
+        "raise the weight of the task that improved least",
+    ),
+    "mgda": Entry(
+        "multitask",
+        "multitask.surgery.mgda",
+        "MGDA",
+        "the shortest vector in the hull of the gradients",
+    ),
+    "pcgrad": Entry(
+        "multitask", "multitask.surgery.pcgrad", "PCGrad", "project conflicting gradients"
+    ),
+    "cagrad": Entry(
+        "multitask",
+        "multitask.surgery.cagrad",
+        "CAGrad",
+        "near the mean gradient, best for the worst task",
+    ),
+    "imtl-g": Entry(
+        "multitask", "multitask.surgery.imtl_g", "IMTLG", "equal projections on all gradients"
+    ),
+    "aligned-mtl": Entry(
+        "multitask",
+        "multitask.surgery.aligned",
+        "AlignedMTL",
+        "gradients made orthogonal and equally long",
+    ),
+    "upgrad": Entry(
+        "multitask",
+        "multitask.surgery.upgrad",
+        "UPGrad",
+        "projections that conflict with no task, then the mean",
+    ),
+}
+
+
+def names(family: Family) -> list[str]:
+    """The names of one family, in the order of the table."""
+    return [name for name, entry in ALGORITHMS.items() if entry.family == family]

@@ -1,0 +1,169 @@
+"""The inner loop that the MAML family shares: how φ starts, how it steps, and the gradient through
+it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from metacli.autodiff import grad, mean_gradient
+from metacli.nn.problem import Problem, membership
+from metacli.trees import detach, pick, select
+from metacli.types import Batch, Episode, Metrics, Params
+
+HeadName = Literal["linear", "proto", "shared"]
+HEAD = ("head.weight", "head.bias")
+
+
+Rate = Callable[[int, str], float | Tensor]
+"""(0-based step, parameter name) -> the inner rate, a number or a tensor that broadcasts to the
+parameter."""
+
+
+def sgd_path(
+    loss: Callable[[Params], Tensor],
+    phi: Params,
+    *,
+    lr: float | Rate,
+    steps: int,
+    first_order: bool,
+) -> list[Params]:
+    """φ_0 .. φ_steps of φ ← φ − lr ∇L(φ). `first_order` treats the inner gradients as constants."""
+    path = [phi]
+    for step in range(steps):
+        # Detached parameters give the same numbers without recording the inner backward pass.
+        gradient = grad(loss, detach(phi) if first_order else phi)
+        gradient = detach(gradient) if first_order else gradient
+        rates = {name: lr(step, name) if callable(lr) else lr for name in phi}
+        phi = {name: value - rates[name] * gradient[name] for name, value in phi.items()}
+        path.append(phi)
+    return path
+
+
+def head_size(head: HeadName, way: int) -> int | None:
+    """Rows of the head in θ: one per class, none, or a single one that every class starts from."""
+    return {"linear": way, "proto": None, "shared": 1}[head]
+
+
+def start(problem: Problem, params: Params, support: Batch, head: HeadName, way: int) -> Params:
+    """φ_0: θ with a head of `way` classes.
+
+    `proto` (Proto-MAML, Triantafillou et al. 2020, section 3.2): w_n = 2 c_n, b_n = −‖c_n‖², with
+    which the linear head is the nearest class mean. `shared`: one learned row, copied for every
+    class.
+    """
+    if head == "linear":
+        return params
+    if head == "shared":
+        weight, bias = params[HEAD[0]], params[HEAD[1]]
+        return {**params, HEAD[0]: weight.expand(way, -1), HEAD[1]: bias.expand(way)}
+    means = class_means(problem.embed(params, support.x, together=True), support, way)  # [N, D]
+    return {**params, HEAD[0]: 2 * means, HEAD[1]: -means.square().sum(1)}
+
+
+def class_means(features: Tensor, support: Batch, way: int) -> Tensor:
+    """c_n, the mean of each class's features: [M, D] -> [N, D]."""
+    member = membership(support.y, way, support.mask, features.dtype)  # [M, N]
+    return member.T @ features / member.sum(0)[:, None]
+
+
+def inner_path(
+    problem: Problem,
+    params: Params,
+    support: Batch,
+    *,
+    way: int,
+    head: HeadName,
+    adapts: tuple[str, ...] = ("",),
+    lr: float | Rate,
+    steps: int,
+    first_order: bool,
+) -> list[Params]:
+    """θ_0 .. θ_steps as whole parameter dicts; only trainable names that start with one of
+    `adapts` move."""
+    begin = start(problem, params, support, head, way)
+    fast = select(movable(problem, begin), adapts)
+    loss = support_loss(problem, detach(begin) if first_order else begin, support, fast)
+    moved = sgd_path(loss, fast, lr=lr, steps=steps, first_order=first_order)
+    return [{**begin, **phi} for phi in moved]
+
+
+def movable(problem: Problem, begin: Params) -> Params:
+    """What an inner loop may move: the trained part of φ_0, with its head wherever that is from."""
+    return pick(begin, problem.trainable | frozenset(HEAD))
+
+
+def support_loss(
+    problem: Problem, begin: Params, support: Batch, fast: Params
+) -> Callable[[Params], Tensor]:
+    """L_S as a function of the parameters that move. Where only the head does (ANIL), the features
+    are computed once."""
+    if all(name in HEAD for name in fast):
+        features = problem.embed(begin, support.x, together=True)
+        return lambda phi: problem.loss(problem.read_out({**begin, **phi}, features), support)
+    return lambda phi: problem.loss_on({**begin, **phi}, support)
+
+
+class InnerLoop(Protocol):
+    """What `query_gradient` needs of a learner."""
+
+    def inner(self, problem: Problem, params: Params, support: Batch, way: int) -> list[Params]: ...
+
+
+def query_gradient(
+    learner: InnerLoop, problem: Problem, params: Params, episodes: Episode, own: str | None = None
+) -> tuple[Params, Metrics]:
+    """∇_θ (1/B) Σ_i L(φ_i(θ); Q_i) and the mean query metrics. `own`: how the names of the
+    learner's own learned numbers start, which are then a part of θ."""
+    way = count_classes(episodes.query.y, problem)
+
+    def task_loss(theta: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        phi = learner.inner(problem, {**params, **theta}, episode.support, way)[-1]
+        prediction = problem.predict(phi, episode.query.x, together=True)
+        return query_loss(problem, prediction, episode.query)
+
+    return mean_gradient(task_loss, trained(problem, params, own), episodes, problem.chunk)
+
+
+def query_loss(problem: Problem, prediction: Tensor, query: Batch) -> tuple[Tensor, Metrics]:
+    """The loss on a query and the metrics that training reports."""
+    loss = problem.loss(prediction, query)
+    score = problem.metric(prediction.detach(), query.y).mean()
+    return loss, {"query_loss": loss, f"query_{problem.metric_name}": score}
+
+
+def trained(problem: Problem, params: Params, own: str | None = None) -> Params:
+    """The part of θ that the outer optimiser moves, with the numbers whose names start with
+    `own`."""
+    mine = {} if own is None else select(params, (own,))
+    return {**pick(params, problem.trainable), **mine}
+
+
+def learned_like(problem: Problem, params: Params) -> Params:
+    """One tensor for each name that the inner loop moves, of the shape that something learned for
+    it has: θ's own, and a single row for a head that is built from the support."""
+    theta = trained(problem, params)
+    row = next(iter(theta.values())).new_zeros(1, problem.features)
+    return {HEAD[0]: row, HEAD[1]: row[:, 0], **theta}
+
+
+def union(episode: Episode) -> Batch:
+    """Support and query as one batch; rows without a mask count."""
+    support, query = episode
+    x, y = torch.cat([support.x, query.x]), torch.cat([support.y, query.y])
+    if support.mask is None and query.mask is None:
+        return Batch(x, y)
+    every = (torch.ones(len(half.x), dtype=torch.bool, device=x.device) for half in episode)
+    masks = [
+        one if half.mask is None else half.mask for half, one in zip(episode, every, strict=True)
+    ]
+    return Batch(x, y, torch.cat(masks))
+
+
+def count_classes(y: Tensor, problem: Problem) -> int:
+    """N of a support or query; computed outside `torch.vmap`, which has no data-dependent
+    numbers."""
+    return int(y.max()) + 1 if problem.kind == "classification" else 1

@@ -1,0 +1,96 @@
+"""MAML: C. Finn, P. Abbeel, S. Levine, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep
+Networks", ICML 2017, https://arxiv.org/abs/1703.03400, algorithm 2. FOMAML (section 5.2) is
+`first_order: true`. ANIL (A. Raghu et al., "Rapid Learning or Feature Reuse? Towards Understanding
+the Effectiveness of MAML", ICLR 2020, https://arxiv.org/abs/1909.09157) is `adapts: [head.]`; BOIL
+(J. Oh et al., "BOIL: Towards Representation Change for Few-shot Learning", ICLR 2021,
+https://arxiv.org/abs/2008.08882) is `adapts: [backbone.]`.
+
+Idea: learn an initialisation θ from which a few gradient steps on a support give a good model of
+its task.
+
+    φ_i = θ − α ∇_θ L_{S_i}(θ)   (repeated `inner_steps` times)
+    direction = ∇_θ (1/B) Σ_i L_{Q_i}(φ_i)
+
+Where we differ: the authors' code sums the inner loss over the ways instead of averaging, so its
+inner rates of 0.4 (5-way) and 0.1 (20-way) are 2.0 here. A class's examples are averaged before
+the classes are, which is the same where classes are balanced. `head: proto` and `head: shared`
+(see `inner.start`) lift the restriction to a fixed way.
+
+α = `inner_lr`; `adapts` = prefixes of the names that the inner loop moves ("" is everything).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from metacli.algorithms.meta.inner import (
+    HeadName,
+    count_classes,
+    head_size,
+    inner_path,
+    query_gradient,
+)
+from metacli.nn.problem import Problem
+from metacli.types import Batch, Episode, Params, State, Update
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAML:
+    inner_lr: Annotated[float, Gt(0)] = 0.01
+    inner_steps: Annotated[int, Ge(0), Le(1000)] = 5
+    first_order: bool = False
+    adapts: tuple[str, ...] = ("",)
+    head: HeadName = "linear"
+
+    def head_size(self, way: int) -> int | None:
+        return head_size(self.head, way)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it can learn; a head made of class means needs classes."""
+        return ("classification",) if self.head == "proto" else ("classification", "regression")
+
+    @property
+    def any_way(self) -> bool:
+        return self.head != "linear"
+
+    def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
+        return {}, {}
+
+    def inner(self, problem: Problem, params: Params, support: Batch, way: int) -> list[Params]:
+        return inner_path(
+            problem,
+            params,
+            support,
+            way=way,
+            head=self.head,
+            adapts=self.adapts,
+            lr=self.inner_lr,
+            steps=self.inner_steps,
+            first_order=self.first_order,
+        )
+
+    def direction(
+        self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
+    ) -> Update:
+        gradient, metrics = query_gradient(self, problem, params, batch)
+        return Update(gradient, state, metrics)
+
+    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
+        steps = self.inner(problem, params, support, count_classes(support.y, problem))
+        return [problem.freeze_statistics(phi, support) for phi in steps]
+
+    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+        last = self.inner(problem, params, support, count_classes(support.y, problem))[-1]
+        return problem.freeze_statistics(last, support)
+
+    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x)
+
+    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x, together=True)

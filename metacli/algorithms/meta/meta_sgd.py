@@ -1,0 +1,95 @@
+"""Meta-SGD: Z. Li, F. Zhou, F. Chen, H. Li, "Meta-SGD: Learning to Learn Quickly for Few-Shot
+Learning", 2017, https://arxiv.org/abs/1707.09835, algorithm 1 and equation 5.
+
+Idea: learn not only the initialisation θ but also the rate of every single parameter, and with it
+the direction of the inner step.
+
+    φ_i = θ − α ∘ ∇_θ L_{S_i}(θ),      direction = ∇_{θ,α} (1/B) Σ_i L_{Q_i}(φ_i)
+
+Where we differ: all rates start at `inner_lr`; the authors draw one number from [0.005, 0.1]. They
+take one step; with more, every step uses the same rates. A head that is built from the support has
+one rate per feature, shared by its classes.
+
+α = the learned numbers `meta_sgd.lr.<parameter>`, of the parameter's shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from metacli.algorithms.meta.inner import (
+    HeadName,
+    count_classes,
+    head_size,
+    inner_path,
+    learned_like,
+    query_gradient,
+)
+from metacli.nn.problem import Problem
+from metacli.trees import map_params, without
+from metacli.types import Batch, Episode, Params, State, Update
+
+OWN = "meta_sgd."
+LR = f"{OWN}lr."
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaSGD:
+    inner_lr: Annotated[float, Gt(0)] = 0.01
+    inner_steps: Annotated[int, Ge(0), Le(1000)] = 1
+    first_order: bool = False
+    head: HeadName = "linear"
+
+    def head_size(self, way: int) -> int | None:
+        return head_size(self.head, way)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("classification",) if self.head == "proto" else ("classification", "regression")
+
+    @property
+    def any_way(self) -> bool:
+        return self.head != "linear"
+
+    def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
+        rates = map_params(
+            lambda value: torch.full_like(value, self.inner_lr), learned_like(problem, params)
+        )
+        return {LR + name: rate for name, rate in rates.items()}, {}
+
+    def inner(self, problem: Problem, params: Params, support: Batch, way: int) -> list[Params]:
+        return inner_path(
+            problem,
+            params,
+            support,
+            way=way,
+            head=self.head,
+            lr=lambda step, name: params[LR + name],
+            steps=self.inner_steps,
+            first_order=self.first_order,
+        )
+
+    def direction(
+        self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
+    ) -> Update:
+        gradient, metrics = query_gradient(self, problem, params, batch, own=OWN)
+        return Update(gradient, state, metrics)
+
+    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
+        steps = self.inner(problem, params, support, count_classes(support.y, problem))
+        return [problem.freeze_statistics(without(phi, OWN), support) for phi in steps]
+
+    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+        last = self.inner(problem, params, support, count_classes(support.y, problem))[-1]
+        return problem.freeze_statistics(without(last, OWN), support)
+
+    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x)
+
+    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x, together=True)

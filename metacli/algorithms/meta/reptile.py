@@ -1,0 +1,133 @@
+"""Reptile: A. Nichol, J. Achiam, J. Schulman, "On First-Order Meta-Learning Algorithms", 2018,
+https://arxiv.org/abs/1803.02999, algorithms 1 (meta_batch 1) and 2 (batched).
+
+Idea: train on a task for a few mini-batches, then move the initialisation towards where that led.
+
+    φ_i = U^k(θ),      direction = (1/B) Σ_i (θ − φ_i)
+
+so that `train: {optimizer: sgd, lr: ε}` is θ ← θ + ε (φ − θ); the paper's ε falls linearly from 1.
+
+Where we differ: the training data of a task are its support and its query together, as there is no
+loss on held-out examples; the paper's 10 train shots are 9 + 1. Mini-batches are cut from one
+shuffle after another as in the authors' code, but are never larger than the data, and the average
+is over the classes of a mini-batch. Adam's second moment begins at zero in every task; the authors
+carry it from task to task. `adapt` draws its mini-batches from a fixed seed. `query_*` metrics are
+of examples that were trained on.
+
+k = `inner_steps`; U is `inner_optimizer` with `inner_lr` on `inner_batch` examples; `adam`
+has β1 = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from metacli.algorithms.meta.inner import (
+    HEAD,
+    HeadName,
+    count_classes,
+    head_size,
+    movable,
+    query_loss,
+    start,
+    support_loss,
+    trained,
+    union,
+)
+from metacli.algorithms.meta.minibatches import minibatches, shuffling
+from metacli.autodiff import grad, mean_direction
+from metacli.nn.problem import Problem
+from metacli.trees import add_scaled, detach, map_params, subtract
+from metacli.types import Batch, Episode, Metrics, Params, State, Update
+
+BETA2, EPS = 0.999, 1e-8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reptile:
+    inner_lr: Annotated[float, Gt(0)] = 1e-3
+    inner_steps: Annotated[int, Ge(0), Le(1000)] = 5
+    inner_batch: Annotated[int, Ge(1)] = 10
+    inner_optimizer: Literal["sgd", "adam"] = "adam"
+    head: HeadName = "linear"
+
+    def head_size(self, way: int) -> int | None:
+        return head_size(self.head, way)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return ("classification",) if self.head == "proto" else ("classification", "regression")
+
+    @property
+    def any_way(self) -> bool:
+        return self.head != "linear"
+
+    def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
+        return {}, {}
+
+    def inner(
+        self, problem: Problem, params: Params, data: Batch, way: int, keys: Tensor
+    ) -> list[Params]:
+        """θ_0 .. θ_k. `keys` [E, M] are random numbers that shuffle the M examples E times."""
+        begin = detach(start(problem, params, data, self.head, way))
+        phi = movable(problem, begin)
+        path, square = [begin], map_params(torch.zeros_like, phi)
+        for step, rows in enumerate(
+            minibatches(keys, data.mask, self.inner_batch, self.inner_steps)
+        ):
+            part = Batch(data.x[rows], data.y[rows])
+            step_by = grad(support_loss(problem, begin, part, phi), phi)
+            if self.inner_optimizer == "adam":
+                square = map_params(lambda v, g: torch.lerp(g * g, v, BETA2), square, step_by)
+                step_by = map_params(adam_step(step), step_by, square)
+            phi = add_scaled(phi, step_by, -self.inner_lr)
+            path.append({**begin, **phi})
+        return path
+
+    def keys(self, examples: int, rng: torch.Generator, like: Tensor) -> Tensor:
+        return shuffling(examples, self.inner_batch, self.inner_steps, rng).to(like.device)
+
+    def direction(
+        self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
+    ) -> Update:
+        way, theta = count_classes(batch.query.y, problem), trained(problem, params)
+        examples = batch.support.y.shape[1] + batch.query.y.shape[1]
+        keys = self.keys(examples, rng, batch.query.y)  # one for all tasks, whose rows are random
+
+        def moved(episode: Episode) -> tuple[Params, Metrics]:
+            phi = self.inner(problem, params, union(episode), way, keys)[-1]
+            prediction = problem.predict(phi, episode.query.x, together=True)
+            if self.head == "shared":  # the row goes to the mean of what the classes made of it
+                phi |= {name: phi[name].mean(0, keepdim=True) for name in HEAD}
+            return subtract(theta, phi), query_loss(problem, prediction, episode.query)[1]
+
+        direction, metrics = mean_direction(moved, batch, problem.chunk)
+        return Update(direction, state, metrics)
+
+    def steps(self, problem: Problem, params: Params, support: Batch) -> list[Params]:
+        keys = self.keys(len(support.y), torch.Generator().manual_seed(0), support.y)
+        return self.inner(problem, params, support, count_classes(support.y, problem), keys)
+
+    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
+        steps = self.steps(problem, params, support)
+        return [problem.freeze_statistics(phi, support) for phi in steps]
+
+    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+        return problem.freeze_statistics(self.steps(problem, params, support)[-1], support)
+
+    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x)
+
+    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x, together=True)
+
+
+def adam_step(step: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """g / (√v̂ + ε) at 0-based `step`."""
+    return lambda g, v: g / ((v / (1 - BETA2 ** (step + 1))).sqrt() + EPS)

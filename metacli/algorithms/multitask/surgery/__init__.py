@@ -1,0 +1,1 @@
+"""T gradients of the shared parameters -> one direction: T backward passes."""

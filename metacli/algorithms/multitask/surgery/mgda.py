@@ -1,0 +1,32 @@
+"""MGDA: the shortest vector in the convex hull of the gradients.
+
+J.-A. Désidéri, "Multiple-gradient descent algorithm", C. R. Acad. Sci. 2012; O. Sener, V. Koltun,
+NeurIPS 2018. w = argmin over the simplex of ||Jᵀw||²; the direction Jᵀw increases no task's loss to
+first order. Solved exactly: the non-negative least squares min ||Jᵀu||² + (1 - Σu)² has the same
+solution up to scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metacli.algorithms.multitask.surgery.gram import factor, nonnegative
+
+
+@dataclass(frozen=True, kw_only=True)
+class MGDA:
+    """Nothing to set."""
+
+    def combine(self, rows: Tensor, rng: torch.Generator) -> Tensor:
+        return self.weights(rows).to(rows.dtype) @ rows
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """On the simplex, [T]."""
+        half = factor(rows)  # RᵀR = JJᵀ up to scale
+        left = torch.cat([half, torch.ones_like(half[:1])])
+        right = torch.cat([torch.zeros_like(half[:, 0]), torch.ones_like(half[0, :1])])
+        u = nonnegative(left, right)
+        return u / u.sum()

@@ -1,0 +1,1 @@
+"""T losses -> one scalar to differentiate: one backward pass."""

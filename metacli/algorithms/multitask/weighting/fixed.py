@@ -1,0 +1,40 @@
+"""Weights given by hand: (1/T) Σ_t w_t L_t, with w_t as they are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from metacli.errors import RecipeError
+from metacli.types import Params, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """weights: one for each task, in the order of the tasks."""
+
+    weights: tuple[Annotated[float, Ge(0)], ...]
+
+    needs_norms: ClassVar[bool] = False
+
+    def init(self, tasks: int) -> tuple[Params, State]:
+        if len(self.weights) != tasks:
+            raise RecipeError(
+                f"weighting.weights has {len(self.weights)} numbers for {tasks} tasks",
+                code="recipe.value",
+            )
+        return {}, {}
+
+    def objective(
+        self,
+        losses: Tensor,
+        norms: Tensor | None,
+        params: Params,
+        state: State,
+        rng: torch.Generator,
+    ) -> tuple[Tensor, State]:
+        return (torch.tensor(self.weights, dtype=losses.dtype) * losses).mean(), state

@@ -1,0 +1,51 @@
+"""GradNorm: weights such that tasks train at similar rates.
+
+Z. Chen et al., "GradNorm: gradient normalization for adaptive loss balancing", ICML 2018, algorithm
+1. With n_t = ||∇_W L_t|| at the last shared layer, G_t = w_t n_t, and r_t = (L_t / L_t(0)) relative
+to its mean: a gradient step of Σ_t |G_t - mean(G) r_t^α| on w, the target being a constant, then w
+is scaled to sum to T. The step's gradient is written out: sign(G_t - target_t) n_t. Difference: a
+plain gradient step on w, relative to mean(n) so that the rate needs no tuning, and w >= 0.01.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Gt
+from torch import Tensor
+
+from metacli.types import Params, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradNorm:
+    """alpha: how strongly slow tasks are pulled along. lr: of the weights."""
+
+    alpha: float = 1.5
+    lr: Annotated[float, Gt(0)] = 0.025
+
+    needs_norms: ClassVar[bool] = True
+
+    def init(self, tasks: int) -> tuple[Params, State]:
+        return {}, {"weights": [1.0] * tasks, "first": None}
+
+    def objective(
+        self,
+        losses: Tensor,
+        norms: Tensor | None,
+        params: Params,
+        state: State,
+        rng: torch.Generator,
+    ) -> tuple[Tensor, State]:
+        assert norms is not None
+        now = losses.detach()
+        first = state["first"] or now.tolist()
+        w = torch.tensor(state["weights"], dtype=losses.dtype)
+        rate = now / torch.tensor(first, dtype=losses.dtype).clamp(min=1e-12)
+        target = (w * norms).mean() * (rate / rate.mean()) ** self.alpha
+        step = torch.sign(w * norms - target) * norms / norms.mean().clamp(min=1e-12)
+        new = (w - self.lr * step).clamp(min=0.01)
+        new = new * len(new) / new.sum()
+        return (w * losses).mean(), {"weights": new.tolist(), "first": first}

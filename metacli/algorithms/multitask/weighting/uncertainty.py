@@ -1,0 +1,41 @@
+"""Homoscedastic uncertainty: the weight of a task is its learned precision.
+
+A. Kendall, Y. Gal, R. Cipolla, "Multi-task learning using uncertainty to weigh losses", CVPR 2018,
+equation 7, with s_t = log σ_t² for stability as in their section 3.2:
+
+    mean_t ½ exp(-s_t) L_t + ½ s_t
+
+At the minimum over s_t, exp(s_t) = L_t. Difference: the paper writes exp(-s_t) L_t without ½ for a
+classification; that is a constant factor of its loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from metacli.types import Params, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncertainty:
+    """Nothing to set; `weighting.log_variance` [T] is trained with the network."""
+
+    needs_norms: ClassVar[bool] = False
+
+    def init(self, tasks: int) -> tuple[Params, State]:
+        return {"log_variance": torch.zeros(tasks)}, {}
+
+    def objective(
+        self,
+        losses: Tensor,
+        norms: Tensor | None,
+        params: Params,
+        state: State,
+        rng: torch.Generator,
+    ) -> tuple[Tensor, State]:
+        s = params["log_variance"]
+        return 0.5 * (torch.exp(-s) * losses + s).mean(), state

@@ -1,0 +1,138 @@
+"""The only file that differentiates: gradients inside a task, and their mean over the tasks of a
+meta-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metacli.types import Batch, Episode, Metrics, Params
+
+TaskLoss = Callable[[Params, Episode], tuple[Tensor, Metrics]]
+"""(θ, one episode) -> (loss, metrics), both differentiable scalars."""
+
+
+def grad(loss: Callable[[Params], Tensor], params: Params) -> Params:
+    """∇ loss(params). Differentiable itself, also inside `torch.vmap`."""
+    return torch.func.grad(loss)(params)
+
+
+def num_tasks(episodes: Episode) -> int:
+    """B of a meta-batch."""
+    return episodes.query.x.shape[0]
+
+
+def slice_tasks(episodes: Episode, start: int, stop: int) -> Episode:
+    """Tasks start..stop-1 of a meta-batch, as a meta-batch."""
+    return map_batches(lambda value: value[start:stop], episodes)
+
+
+def one_task(episodes: Episode, index: int) -> Episode:
+    """Task `index` of a meta-batch, without the leading axis."""
+    return map_batches(lambda value: value[index], episodes)
+
+
+def unpadded(task: Episode) -> Episode:
+    """The rows that count: a task by itself has no need to carry padding through the network."""
+    support, query = (
+        half if half.mask is None else Batch(half.x[half.mask], half.y[half.mask]) for half in task
+    )
+    return Episode(support, query)
+
+
+def map_batches(fn: Callable[[Tensor], Tensor], episodes: Episode) -> Episode:
+    """fn applied to every tensor of support and query."""
+    support, query = (
+        Batch(fn(half.x), fn(half.y), None if half.mask is None else fn(half.mask))
+        for half in episodes
+    )
+    return Episode(support, query)
+
+
+def over_tasks(fn: Callable[[Episode], Any], episodes: Episode, chunk: int) -> list[Any]:
+    """fn of every task: `chunk` tasks at a time through `torch.vmap`; chunk 1 is a plain loop, the
+    reference.
+
+    Returns a list with one result per chunk; with chunk > 1 each result has a leading task axis.
+    """
+    total = num_tasks(episodes)
+    if chunk == 1:
+        return [fn(one_task(episodes, index)) for index in range(total)]
+    in_dims = (map_axes(episodes),)
+    batched = torch.vmap(fn, in_dims=in_dims, randomness="different")
+    return [
+        batched(slice_tasks(episodes, at, min(at + chunk, total))) for at in range(0, total, chunk)
+    ]
+
+
+def map_axes(episodes: Episode) -> Episode:
+    """vmap's in_dims: axis 0 of every tensor, None where there is no mask."""
+    return Episode(*(type(half)(*(None if v is None else 0 for v in half)) for half in episodes))  # type: ignore[arg-type]
+
+
+def mean_gradient(
+    fn: TaskLoss, params: Params, episodes: Episode, chunk: int
+) -> tuple[Params, Metrics]:
+    """∇_θ (1/B) Σ_i L_i(θ) and the mean metrics over the B tasks of a meta-batch.
+
+    The graph of one chunk is freed before the next is built, so `chunk` bounds the memory.
+    """
+    total = num_tasks(episodes)
+    theta = {key: value.detach().requires_grad_() for key, value in params.items()}
+    sums: list[Tensor] = []
+    metric_sums: Metrics = {}
+    for at in range(0, total, chunk):
+        [(loss, metrics)] = over_tasks(
+            lambda episode: fn(theta, unpadded(episode) if chunk == 1 else episode),
+            slice_tasks(episodes, at, min(at + chunk, total)),
+            chunk,
+        )
+        grads = torch.autograd.grad(
+            loss.sum() / total, list(theta.values()), materialize_grads=True
+        )
+        sums = [a + b for a, b in zip(sums, grads, strict=True)] if sums else list(grads)
+        for name, value in metrics.items():
+            metric_sums[name] = (
+                metric_sums.get(name, torch.zeros(())) + value.detach().sum() / total
+            )
+    return dict(zip(theta, sums, strict=True)), metric_sums
+
+
+def mean_direction(
+    fn: Callable[[Episode], tuple[Params, Metrics]], episodes: Episode, chunk: int
+) -> tuple[Params, Metrics]:
+    """The mean over tasks of a direction that is not a gradient (Reptile's θ - φ), and the mean
+    metrics."""
+    total = num_tasks(episodes)
+    direction: Params = {}
+    metric_sums: Metrics = {}
+    for steps, metrics in over_tasks(fn, episodes, chunk):
+        for source, sums in ((steps, direction), (metrics, metric_sums)):
+            for name, value in source.items():
+                part = value.detach() if chunk == 1 else value.detach().sum(0)
+                sums[name] = sums[name] + part / total if name in sums else part / total
+    return direction, metric_sums
+
+
+def gradient(
+    fn: Callable[[Params], tuple[Tensor, Tensor]], params: Params
+) -> tuple[Params, Tensor]:
+    """∇ of the scalar that fn gives first, zero where it does not depend; and the detached rest."""
+    theta = {key: value.detach().requires_grad_() for key, value in params.items()}
+    value, rest = fn(theta)
+    grads = torch.autograd.grad(value, list(theta.values()), materialize_grads=True)
+    return dict(zip(theta, grads, strict=True)), rest.detach()
+
+
+def task_rows(fn: Callable[[Params], Tensor], params: Params) -> Tensor:
+    """J [T, P]: the gradient of each of the T losses, in the order of `flatten`."""
+    theta = {key: value.detach().requires_grad_() for key, value in params.items()}
+    losses = fn(theta)
+    rows = [
+        torch.autograd.grad(loss, list(theta.values()), retain_graph=True, materialize_grads=True)
+        for loss in losses
+    ]
+    return torch.stack([torch.cat([part.reshape(-1) for part in row]) for row in rows])

@@ -1,0 +1,206 @@
+"""`metacli adapt`: use what was learned on a user's own few examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from metacli.cli import complete, options, text, words
+from metacli.cli.frame import Frame, Result, mapping
+from metacli.engine.events import Reporter
+from metacli.errors import UsageProblem
+
+Method = Literal["native", "prototype", "linear-probe", "fine-tune", "lp-ft", "l2-sp"]
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL... TASK [KEY=VALUE]...",
+        help="One or more models, then the folder or table with your examples.",
+        autocompletion=complete.models,
+        show_default=False,
+    ),
+]
+How = Annotated[Method, typer.Option("--method", help="How to transfer.")]
+Target = Annotated[
+    str | None, typer.Option("--target", metavar="COL", help="The column to predict.")
+]
+Input = Annotated[
+    str | None, typer.Option("--input", metavar="COL[,COL]", help="The columns to predict from.")
+]
+Type = Annotated[
+    Literal["classification", "regression"] | None,
+    typer.Option("--type", help="When the guess is wrong."),
+]
+Holdout = Annotated[
+    str | None,
+    typer.Option("--holdout", metavar="F", help="Keep this fraction aside to score on."),
+]
+Baseline = Annotated[
+    bool, typer.Option("--baseline", help="Also train the same network from scratch.")
+]
+Add = Annotated[bool, typer.Option("--add", help="More examples onto an adapted model.")]
+
+
+def adapt(
+    frame: Frame,
+    words_: Words,
+    method: How = "native",
+    target: Target = None,
+    input_: Input = None,
+    type_: Type = None,
+    holdout: Holdout = None,
+    baseline: Baseline = False,
+    add: Add = False,
+    skip_bad: options.SkipBad = False,
+    allow_duplicates: options.AllowDuplicates = False,
+    fail_under: options.FailUnder = None,
+    fail_over: options.FailOver = None,
+) -> None:
+    """Adapt a model to a folder or table of your own examples, and say how good it is.
+
+    \b
+      metacli adapt @last my_classes/
+      metacli adapt @last my_classes/ -o my_model --holdout 0.3
+    """
+    models, task, overrides = what_to_adapt(words_)
+    share = words.fraction(holdout)
+
+    def work(report: Reporter) -> Result:
+        from metacli.engine.adapt import adapt as verb
+
+        return verb(
+            *(models[0] if len(models) == 1 else models, task, tuple(overrides)),
+            method=method,
+            target=target,
+            input=input_,
+            type=type_,
+            holdout=share,
+            baseline=baseline,
+            add=add,
+            skip_bad=skip_bad,
+            allow_duplicates=allow_duplicates,
+            fail_under=fail_under or (),
+            fail_over=fail_over or (),
+            **frame.shared(report),
+        )
+
+    frame.answer(work, show, lambda result: result.get("model"))
+
+
+def what_to_adapt(given: list[str]) -> tuple[list[str], str, list[str]]:
+    """(models, task, overrides) from the words of the command line.
+
+    Raises:
+        UsageProblem: fewer than two words, or a key without its `=`.
+    """
+    others, overrides = words.split_overrides(given)
+    words.refuse_key_without_value(others)
+    if len(others) < 2:
+        missing = f"only got {others[0]!r}" if others else "got neither"
+        raise UsageProblem(
+            f"adapt needs a MODEL and a TASK, {missing}", hint="metacli adapt @last my_classes/"
+        )
+    return others[:-1], others[-1], overrides
+
+
+def show(result: Result) -> Iterator[str]:
+    """Lines for a person."""
+    task, score = mapping(result.get("task")), mapping(result.get("score"))
+    yield from text.fields(
+        [
+            ("model", text.path(result.get("model")) if result.get("model") else ""),
+            (
+                "from",
+                f"{text.path(result.get('from'))}, method {text.visible(result.get('method'))}",
+            ),
+            ("task", _task(task)),
+            ("guessed", "; ".join(text.visible(guess) for guess in task.get("guessed") or [])),
+            (text.visible(score.get("metric") or "score"), _score(score)),
+            ("", _measured(score)),
+            *_transfer(score, mapping(result.get("transfer"))),
+            ("device", text.visible(result.get("device") or "")),
+        ]
+    )
+    sources = result.get("sources") or []
+    if len(sources) > 1:
+        rows = [[text.path(s.get("model")), _source(score, s.get("score"))] for s in sources]
+        yield from text.table(["source", "score on the support"], rows)
+    if result.get("model"):
+        yield from text.next_line(result, "predict", Path(str(result["model"])), "INPUT...")
+
+
+def _task(task: Any) -> str:
+    labels = [text.visible(label) for label in task.get("labels") or []]
+    shown = ", ".join(labels[:10]) + (f" and {len(labels) - 10} more" if len(labels) > 10 else "")
+    counts = f"{task.get('support')} support"
+    if task.get("query"):
+        counts += f", {task['query']} query"
+    classes = f", {len(labels)} classes: {shown}" if labels else ""
+    return f"{text.path(task.get('path'))}: {text.visible(task.get('type'))}, {counts}{classes}"
+
+
+def _score(score: Any) -> str:
+    if score.get("value") is None:
+        return f"not measured: {text.visible(score.get('why') or _how(score.get('how')))}"
+    metric = score.get("metric")
+    value = text.score(metric, score["value"])
+    low, high = score.get("low"), score.get("high")
+    if low is not None and high is not None:
+        value += f", 95 % interval {text.score(metric, low)} to {text.score(metric, high)}"
+    chance = score.get("chance")
+    return value + (f", chance {text.score(metric, chance)}" if chance is not None else "")
+
+
+def _measured(score: Any) -> str:
+    return _how(score.get("how")) if score.get("value") is not None else ""
+
+
+def _how(how: Any) -> str:
+    kind, _, folds = str(how or "none").partition(":")
+    if kind == "kfold":
+        return f"inductive, {folds}-fold over the support, re-adapted in each fold"
+    return {
+        "query": "inductive, on the query examples",
+        "holdout": "inductive, on the examples held out",
+        "none": "too few examples to hold any out",
+    }.get(kind, text.visible(how))
+
+
+_VERDICTS = {
+    "helped": "helps",
+    "hurt": "hurts",
+    "no_difference": "no difference",
+    "too_few_to_say": "too few to say",
+}
+
+
+def _transfer(score: Any, transfer: Any) -> Iterator[tuple[str, str]]:
+    """Does the source help, by how much, and against what."""
+    verdict = transfer.get("verdict")
+    if not verdict:
+        return
+    metric, delta, interval = score.get("metric"), transfer.get("delta"), transfer.get("delta_ci95")
+    line = _VERDICTS.get(verdict, text.visible(verdict))
+    if delta is not None:
+        line += f": {signed(metric, delta)}"
+    baseline = transfer.get("baseline")
+    name = baseline.get("name") if isinstance(baseline, dict) else baseline
+    yield "transfer", line + (f" against {text.visible(name)}" if name else "")
+    if delta is not None and interval:
+        yield "", f"95 % interval {' to '.join(signed(metric, end) for end in interval)}"
+
+
+def signed(metric: Any, value: Any) -> str:
+    """A difference: `+3.1 points` of an accuracy, `-0.02` of anything else."""
+    if value is None:
+        return "-"
+    return f"{100 * value:+.1f} points" if text.is_fraction(metric) else f"{value:+.3g}"
+
+
+def _source(score: Any, value: Any) -> str:
+    if isinstance(value, dict):
+        return text.score(value.get("metric") or score.get("metric"), value.get("value"))
+    return text.score(score.get("metric"), value)

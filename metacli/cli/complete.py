@@ -1,0 +1,59 @@
+"""What the shell offers after TAB. No torch: it has to answer while the user waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_RUNS = Path("runs")
+DATA_SETS = (  # the registry's names, without its imports
+    *("glyphs", "omniglot", "cifar-fs", "fc100", "mnist", "kannada-mnist", "sinusoid"),
+    *("school", "landmine", "sarcos", "computer-buyers", "task-families"),
+)
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Shipped recipes by name."""
+    from metacli.schema.load import shipped
+
+    return _starting(incomplete, (name for name, _ in shipped()))
+
+
+def data_sets(incomplete: str) -> list[str]:
+    """Data sets that metacli can build or fetch."""
+    return _starting(incomplete, DATA_SETS)
+
+
+def models(incomplete: str) -> list[str]:
+    """`@last`, and the runs and adapted models under ./runs, newest first."""
+    return _starting(incomplete, ["@last", *map(str, _below_runs())])
+
+
+def runs(incomplete: str) -> list[str]:
+    """The training runs under ./runs, newest first, for `--resume`."""
+    return _starting(
+        incomplete, (str(run) for run in _below_runs() if run.parent.parent.name != "adapted")
+    )
+
+
+def devices(incomplete: str) -> list[str]:
+    """The kinds of device; which of them exist only torch could say."""
+    return _starting(incomplete, ["auto", "cpu", "cuda", "cuda:0", "mps"])
+
+
+def _below_runs() -> list[Path]:
+    try:
+        return sorted(_run_folders(), key=lambda folder: folder.name, reverse=True)
+    except OSError:
+        return []
+
+
+def _run_folders() -> Iterator[Path]:
+    for found in (_RUNS.glob("*/*"), _RUNS.glob("adapted/*/*")):
+        for folder in found:
+            if any((folder / name).is_file() for name in ("run.json", "model.json")):
+                yield folder
+
+
+def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]

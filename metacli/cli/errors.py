@@ -1,0 +1,98 @@
+"""Errors as a person reads them, and the one JSON document that a script reads."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import metacli
+from metacli.cli import text
+from metacli.engine.events import Notice
+from metacli.errors import Finding, MetacliError
+
+_SHOWN = 20
+
+
+def error_lines(error: MetacliError) -> list[str]:
+    """`error: what - where`, the findings below it, `hint: the command that helps`."""
+    told = not error.where or f" {error.where} " in f" {error.message} "
+    where = "" if told else f" - {text.visible(error.where)}"
+    lines = [f"error: {text.visible(error.message)}{where}"]
+    lines += finding_lines(error.findings)
+    if error.hint:
+        lines.append(f"hint: {text.visible(error.hint)}")
+    return lines
+
+
+def finding_lines(findings: Iterable[Finding]) -> list[str]:
+    """One indented line each, the first 20 and a count of the rest."""
+    every = list(findings)
+    lines = [_finding_line(finding) for finding in every[:_SHOWN]]
+    if len(every) > _SHOWN:
+        lines.append(f"  ... and {len(every) - _SHOWN} more")
+    return lines
+
+
+def _finding_line(finding: Finding) -> str:
+    level = "" if finding.level == "error" else f"{finding.level}: "
+    where = f" - {text.visible(finding.where)}" if finding.where else ""
+    hint = f" ({text.visible(finding.hint)})" if finding.hint else ""
+    return f"  {level}{text.visible(finding.message)}{where}{hint}"
+
+
+def success(
+    command: str, result: Mapping[str, Any], seconds: float, warnings: Iterable[Notice]
+) -> str:
+    """The document of a command that did what was asked."""
+    head = _head(command, True, seconds, warnings)
+    return _dump({**head, "result": result})
+
+
+def failure(command: str, error: MetacliError, seconds: float, warnings: Iterable[Notice]) -> str:
+    """The document of a command that did not; it keeps what had been computed."""
+    told: dict[str, Any] = {
+        "code": error.code,
+        "message": error.message,
+        "where": error.where,
+        "hint": error.hint,
+    }
+    if error.findings:
+        told["findings"] = [finding.as_dict() for finding in error.findings]
+    document = _head(command, False, seconds, warnings)
+    document |= {"exit": int(error.exit_code), "error": told}
+    if error.result is not None:
+        document["result"] = error.result
+    return _dump(document)
+
+
+def _head(command: str, ok: bool, seconds: float, warnings: Iterable[Notice]) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "metacli": metacli.__version__,
+        "command": command,
+        "ok": ok,
+        "seconds": round(seconds, 3),
+        "warnings": [{"code": each.code, "message": each.message} for each in warnings],
+    }
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    # ASCII: a stream of any encoding carries it, and so it does file names that are not UTF-8
+    return json.dumps(plain(document), ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's own types: NaN and infinities are null, paths are text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if hasattr(value, "tolist"):  # a NumPy or torch number or array
+        return plain(value.tolist())
+    return str(value)

@@ -1,0 +1,210 @@
+"""`metacli evaluate`: how good is it, with an interval?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from metacli.cli import complete, options, text, words
+from metacli.cli.adapt import signed
+from metacli.cli.frame import Frame, Result, mapping
+from metacli.engine.events import Reporter
+
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="A data set, a folder of classes or labelled examples; the model's own when absent.",
+        autocompletion=complete.data_sets,
+        show_default=False,
+    ),
+]
+Split = Annotated[
+    options.Split | None,
+    typer.Option("--split", help="Which classes.", show_default="test"),
+]
+Way = Annotated[
+    str | None,
+    typer.Option("--way", metavar="N", help="Classes: 5 or 3-20.", callback=words.counts),
+]
+Shot = Annotated[
+    str | None,
+    typer.Option(
+        "--shot",
+        metavar="K",
+        help="Support per class: 1; 1,2,5,10 for a curve; 1-10 for unbalanced.",
+        callback=words.counts,
+    ),
+]
+Query = Annotated[
+    int | None, typer.Option("--query", metavar="Q", min=1, help="Queries per class.")
+]
+Episodes = Annotated[
+    int, typer.Option("--episodes", metavar="N", min=1, help="How many tasks to draw.")
+]
+Expect = Annotated[
+    bool, typer.Option("--expect", help="Exit 5 outside the recipe's expected score.")
+]
+
+
+def evaluate(
+    frame: Frame,
+    model: options.Model,
+    data: Data = None,
+    split: Split = None,
+    way: Way = None,
+    shot: Shot = None,
+    query: Query = None,
+    episodes: Episodes = 600,
+    expect: Expect = False,
+    fail_under: options.FailUnder = None,
+    fail_over: options.FailOver = None,
+    skip_bad: options.SkipBad = False,
+    allow_duplicates: options.AllowDuplicates = False,
+) -> None:
+    """Measure a model on classes it has never seen, or an adapted one on labelled examples.
+
+    \b
+      metacli evaluate @last
+      metacli evaluate @last --shot 1,2,5,10
+    """
+
+    def work(report: Reporter) -> Result:
+        from metacli.engine.evaluate import evaluate as verb
+
+        return verb(
+            *(model, data),
+            split=split,
+            way=way,
+            shot=shot,
+            query=query,
+            episodes=episodes,
+            expect=expect,
+            fail_under=fail_under or (),
+            fail_over=fail_over or (),
+            skip_bad=skip_bad,
+            allow_duplicates=allow_duplicates,
+            **frame.shared(report),
+        )
+
+    frame.answer(work, lambda r: show(r, model), lambda r: text.number(r.get("mean"), 6))
+
+
+def show(result: Result, model: str) -> Iterator[str]:
+    """Lines for a person."""
+    metric = result.get("metric")
+    yield from text.fields(
+        [
+            (text.visible(metric or "score"), _inductive(result)),
+            ("", _transductive(result)),
+            ("chance", text.score(metric, result["chance"]) if result.get("chance") else ""),
+            ("expected", _expected(metric, result.get("expect"))),
+            ("on", _data(result)),
+            ("task", _shape(result)),
+            ("episodes", _episodes(result)),
+            ("statistics", text.visible(result.get("statistics") or "")),
+            ("scores", text.path(result.get("scores")) if result.get("scores") else ""),
+        ]
+    )
+    yield from _tables(metric, result)
+    if result.get("episodes"):
+        yield from text.next_line(result, "adapt", model, "YOUR_FOLDER")
+    elif not result.get("num_tasks"):
+        yield from text.next_line(result, "predict", model, "INPUT...")
+
+
+def _inductive(result: Result) -> str:
+    score = text.score(result.get("metric"), result.get("mean"), result.get("ci95"))
+    return f"{score}  inductive (each query answered alone)"
+
+
+def _transductive(result: Result) -> str:
+    both = mapping(result.get("transductive"))
+    if not both:
+        return ""
+    score = text.score(result.get("metric"), both.get("mean"), both.get("ci95"))
+    return f"{score}  transductive (statistics over all queries together)"
+
+
+def _data(result: Result) -> str:
+    named = [f"{key} {text.visible(result[key])}" for key in ("split", "scheme") if result.get(key)]
+    return ", ".join([text.inline(result["data"]), *named] if result.get("data") else named)
+
+
+def _episodes(result: Result) -> str:
+    if not result.get("episodes"):
+        return ""
+    seed = result.get("episodes_seed") or 0
+    return f"{result['episodes']} (seed {seed}); ± is the half-width of the 95 % interval"
+
+
+def _shape(result: Result) -> str:
+    parts = []
+    if result.get("way"):
+        shot = f" {_range(result['shot'])}-shot" if result.get("shot") else ""
+        parts.append(f"{_range(result['way'])}-way{shot}")
+    if result.get("query"):
+        what = "queries per class" if result.get("episodes") else "labelled rows"
+        parts.append(f"{_range(result['query'])} {what}")
+    return ", ".join(parts)
+
+
+def _range(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "-".join(text.number(end) for end in value)
+    return text.number(value)
+
+
+def _expected(metric: Any, expect: Any) -> str:
+    if not isinstance(expect, dict):
+        return ""
+    ends = [text.score(metric, expect.get(end)) for end in ("min", "max")]
+    return f"{ends[0]} to {ends[1]}: {'passed' if expect.get('passed') else 'not met'}"
+
+
+def _tables(metric: Any, result: Result) -> Iterator[str]:
+    blocks = [
+        (
+            ["baseline", "score"],
+            [
+                [text.visible(k), _mean(metric, v)]
+                for k, v in mapping(result.get("baselines")).items()
+            ],
+        ),
+        (
+            ["after steps", "score"],
+            [[r.get("step"), _mean(metric, r)] for r in result.get("per_step") or []],
+        ),
+        (["shot", "score"], [[r.get("shot"), _mean(metric, r)] for r in result.get("curve") or []]),
+        (
+            ["task", "score", "alone", "difference", "verdict"],
+            [_task(t) for t in result.get("tasks") or []],
+        ),
+    ]
+    for header, rows in blocks:
+        lines = text.table(header, rows)
+        if lines:
+            yield ""
+            yield from (f"  {line}" for line in lines)
+            if header[0] == "task":
+                yield ""
+    if any(rows for header, rows in blocks if header[0] != "task"):
+        yield ""
+
+
+def _mean(metric: Any, value: Any) -> str:
+    block = mapping(value)
+    return text.score(metric, block.get("mean"), block.get("ci95"))
+
+
+def _task(task: Any) -> list[Any]:
+    metric = task.get("metric")
+    return [
+        text.visible(task.get("name")),
+        text.score(metric, task.get("value")),
+        text.score(metric, task.get("single_task")),
+        signed(metric, task.get("delta")),
+        text.visible(task.get("verdict") or ""),
+    ]

@@ -1,0 +1,83 @@
+"""`metacli export`: a file that runs without metacli."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import typer
+
+from metacli.cli import options, text
+from metacli.cli.frame import Frame, Result, mapping
+from metacli.engine.events import Reporter
+
+Format = Annotated[Literal["pt2", "onnx"], typer.Option("--format", help="Of the file.")]
+WithSupport = Annotated[
+    bool, typer.Option("--with-support", help="Adaptation inside: support and query are inputs.")
+]
+Tolerance = Annotated[
+    float,
+    typer.Option("--tolerance", metavar="D", min=0.0, help="Largest difference to PyTorch."),
+]
+
+
+def export(
+    frame: Frame,
+    model: options.Model,
+    format_: Format = "pt2",
+    with_support: WithSupport = False,
+    tolerance: Tolerance = 1e-5,
+) -> None:
+    """Write an adapted model as one file, and check it against PyTorch on real inputs.
+
+    \b
+      metacli export my_model
+      metacli export my_model --format onnx -o my_model.onnx
+    """
+
+    def work(report: Reporter) -> Result:
+        from metacli.engine.export import export as verb
+
+        return verb(
+            model,
+            format=format_,
+            with_support=with_support,
+            tolerance=tolerance,
+            **frame.shared(report),
+        )
+
+    frame.answer(work, show, lambda result: result.get("file"))
+
+
+def show(result: Result) -> Iterator[str]:
+    """Lines for a person."""
+    file = text.path(result.get("file"))
+    yield from text.fields(
+        [
+            ("file", f"{file} ({text.size(result.get('bytes'))})"),
+            ("format", text.visible(result.get("format"))),
+            ("inputs", _tensors(result.get("inputs"))),
+            ("outputs", _tensors(result.get("outputs"))),
+            ("parity", _parity(mapping(result.get("parity")))),
+        ]
+    )
+    if not result.get("dry_run"):
+        yield f"next: {_load(str(result.get('format')), file)}"
+
+
+def _tensors(tensors: Any) -> str:
+    return "; ".join(text.inline(each) for each in tensors or [])
+
+
+def _parity(parity: Any) -> str:
+    if not parity.get("checked"):
+        return "not checked"
+    largest = f"largest difference to PyTorch {text.number(parity.get('max_abs'), 2)}"
+    limit = f"tolerance {text.number(parity.get('tolerance'), 2)}"
+    return f"{largest} on {parity.get('n')} inputs ({limit})"
+
+
+def _load(format_: str, file: str) -> str:
+    if format_ == "onnx":
+        return f"python -c \"import onnxruntime; onnxruntime.InferenceSession('{file}')\""
+    return f"python -c \"import torch; torch.export.load('{file}').module()\""

@@ -1,0 +1,120 @@
+"""`metacli fetch`: the only command that opens a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metacli.cli import complete, text
+from metacli.cli.frame import Frame, Result
+from metacli.engine.events import Reporter
+from metacli.errors import UsageProblem
+
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]", help="A data set or a backbone.", autocompletion=complete.data_sets
+    ),
+]
+List = Annotated[bool, typer.Option("--list", help="Show what can be fetched.")]
+Dir = Annotated[
+    str | None, typer.Option("--dir", metavar="DIR", help="Keep it here, not in the cache.")
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="PATH", help="A local archive or folder instead of the network."
+    ),
+]
+
+
+def fetch(
+    frame: Frame, name: Name = None, list_: List = False, dir_: Dir = None, from_: From = None
+) -> None:
+    """Download a data set or a backbone's weights, checked, into the cache.
+
+    \b
+      metacli fetch omniglot
+      metacli fetch omniglot --from ~/Downloads
+    """
+    if list_ == bool(name):
+        hint = "metacli fetch NAME, or metacli fetch --list"
+        raise UsageProblem("fetch needs a name or --list, and not both", hint=hint)
+    if list_:
+        frame.answer(_listed, show_list, _names)
+        return
+    place = _one_place(dir_, frame.place)
+
+    def work(report: Reporter) -> Result:
+        if frame.dry_run:
+            return _dry(str(name), place)
+        from metacli.engine.fetch import fetch as verb
+
+        return verb(str(name), dir=place, from_path=from_, force=frame.force, report=report)
+
+    frame.answer(work, show, lambda result: result.get("path"))
+
+
+def _one_place(dir_: str | None, out: str | None) -> str | None:
+    if dir_ and out:
+        raise UsageProblem("--dir and -o name the same thing", hint="keep one of them")
+    return dir_ or out
+
+
+def _listed(report: Reporter) -> Result:
+    from metacli.engine.fetch import fetchable
+
+    return {"available": fetchable()}
+
+
+def _names(result: Result) -> str:
+    return " ".join(str(item.get("name")) for item in result["available"])
+
+
+def _dry(name: str, place: str | None) -> Result:
+    """What would be fetched, without a socket."""
+    rows: list[dict[str, Any]] = _listed(lambda event: None)["available"]
+    for row in rows:
+        if row.get("name") == name:
+            return {**row, "path": str(Path(place).absolute()) if place else row.get("path")}
+    names = ", ".join(str(row.get("name")) for row in rows)
+    raise UsageProblem(f"nothing to fetch is called {name!r}", hint=f"there is: {names}")
+
+
+def show(result: Result) -> Iterator[str]:
+    """Lines for a person."""
+    origin = {True: "already in the cache", False: "fetched now"}.get(
+        bool(result.get("from_cache")), ""
+    )
+    yield from text.fields(
+        [
+            ("name", text.visible(result.get("name"))),
+            ("path", text.visible(result.get("path"))),
+            ("size", text.size(result.get("bytes"))),
+            ("sha256", text.visible(result.get("digest") or "")),
+            ("from", origin if "from_cache" in result else ""),
+        ]
+    )
+    yield from text.next_line(result, "recipes")
+
+
+_LONG = ("citation", "licence")  # in the JSON document
+
+
+def show_list(result: Result) -> Iterator[str]:
+    """A table of whatever the registry tells about each name."""
+    rows = result["available"]
+    keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in _LONG]
+    yield from text.table(keys, [[_cell(key, row.get(key)) for key in keys] for row in rows])
+    yield from text.next_line(result, "fetch", "NAME")
+
+
+def _cell(key: str, value: Any) -> str:
+    if key == "bytes":
+        return text.size(value) if value else ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else text.visible(value)

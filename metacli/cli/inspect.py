@@ -1,0 +1,61 @@
+"""`metacli inspect`: what is this, and is it good?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import typer
+
+from metacli.cli import text
+from metacli.cli.errors import finding_lines
+from metacli.cli.frame import Frame, Result, mapping
+from metacli.engine.events import Reporter
+from metacli.errors import Finding
+
+Target = Annotated[
+    str, typer.Argument(metavar="PATH", help="A recipe, task, set of tasks, run or model.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 5 on any problem.")]
+
+
+def inspect(frame: Frame, path: Target, strict: Strict = False) -> None:
+    """Say what a path holds, every problem found in it, and what to type next.
+
+    \b
+      metacli inspect my_classes/
+      metacli inspect my_recipe.yaml --strict
+    """
+
+    def work(report: Reporter) -> Result:
+        from metacli.engine.inspect import inspect as verb
+
+        return verb(path, strict=strict, report=report)
+
+    frame.answer_into_file(work, show, lambda r: "valid" if r.get("valid") else "invalid")
+
+
+def show(result: Result) -> Iterator[str]:
+    """Lines for a person."""
+    state = "valid" if result.get("valid") else "not valid"
+    yield f"{text.visible(result.get('what'))}, {state}: {text.path(result.get('path'))}"
+    yield from (f"  {line}" for line in text.plain(mapping(result.get("details"))))
+    problems = [_finding(problem) for problem in result.get("problems") or []]
+    if problems:
+        yield f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}:"
+        yield from finding_lines(problems)
+    for command in result.get("next") or []:
+        yield f"next: {text.visible(command)}"
+
+
+_LEVELS: dict[str, Literal["error", "warning", "note"]] = {"warning": "warning", "note": "note"}
+
+
+def _finding(problem: dict[str, str]) -> Finding:
+    return Finding(
+        level=_LEVELS.get(str(problem.get("level")), "error"),
+        code=str(problem.get("code")),
+        message=str(problem.get("message")),
+        where=problem.get("where"),
+        hint=problem.get("hint"),
+    )

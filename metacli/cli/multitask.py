@@ -1,0 +1,145 @@
+"""`metacli multitask`: learn many related tasks together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metacli.cli import complete, options, text, words
+from metacli.cli.adapt import signed
+from metacli.cli.frame import Frame, Result, mapping
+from metacli.cli.meta_train import Data, MaxTime, Resume, Seeds, Track
+from metacli.engine.events import Reporter
+from metacli.errors import UsageProblem
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RECIPE [KEY=VALUE]...",
+        help="A shipped recipe of kind multitask, a YAML file, or a run.",
+        autocompletion=complete.recipes,
+        show_default=False,
+    ),
+]
+
+
+def multitask(
+    frame: Frame,
+    words_: Words = None,
+    data: Data = None,
+    resume: Resume = None,
+    seeds: Seeds = None,
+    max_time: MaxTime = None,
+    track: Track = None,
+    fail_under: options.FailUnder = None,
+    fail_over: options.FailOver = None,
+) -> None:
+    """Learn many related tasks together, and each alone for comparison.
+
+    \b
+      metacli multitask school-soft
+      metacli multitask sarcos-hard weighting.name=uncertainty
+    """
+    recipe, overrides = what_to_train(words_ or [], resume)
+    limit = words.seconds(max_time)
+
+    def work(report: Reporter) -> Result:
+        from metacli.engine.multitask import multitask as verb
+
+        return verb(
+            *(recipe, tuple(overrides)),
+            data=data,
+            resume=resume,
+            seeds=seeds,
+            max_time=limit,
+            track=track,
+            fail_under=fail_under or (),
+            fail_over=fail_over or (),
+            **frame.shared(report),
+        )
+
+    frame.answer(work, show, lambda result: result.get("run"))
+
+
+def what_to_train(given: list[str], resume: str | None) -> tuple[str | None, list[str]]:
+    """(recipe, overrides) from the words of the command line. Raises UsageProblem."""
+    others, overrides = words.split_overrides(given)
+    if len(others) > 1:
+        raise words.no_equals(others[1], others[2] if len(others) > 2 else "VALUE")
+    first = others[0] if others else None
+    if resume is not None and first:
+        hint = f"metacli multitask --resume {resume}"
+        raise UsageProblem("--resume takes the run's own recipe and data", hint=hint)
+    if first is None and resume is None:
+        raise UsageProblem("multitask needs a RECIPE", hint="metacli recipes lists what there is")
+    return first, overrides
+
+
+def show(result: Result) -> Iterator[str]:
+    """Lines for a person."""
+    dry, best = result.get("dry_run"), result.get("best_step")
+    at = f", best at step {best}" if best is not None else ""
+    rows = [
+        ("run", text.path(result.get("run"))),
+        ("model", text.path(result.get("model")) if result.get("model") else ""),
+        (
+            "status",
+            ""
+            if dry
+            else f"{text.visible(result.get('status'))} after {result.get('steps')} steps{at}",
+        ),
+    ]
+    for name, metric in mapping(result.get("metrics")).items():
+        values = mapping(metric)
+        value = text.score(name, values.get("mean"), values.get("ci95"))
+        rows.append((text.visible(name), f"{value} (validation)"))
+    rows += [
+        ("one of them", text.path(mapping(run).get("run"))) for run in result.get("runs") or []
+    ]
+    yield from text.fields(rows)
+    if dry:
+        yield from (text.visible(line) for line in str(result.get("recipe") or "").splitlines())
+        return
+    yield from tables(result)
+    yield from next_lines(result)
+
+
+def tables(result: Result) -> Iterator[str]:
+    """Each task beside its single-task model, then the baselines over all tasks; validation."""
+    tasks = [task_row(mapping(task)) for task in result.get("tasks") or []]
+    baselines = [
+        [text.visible(name), text.score("", mapping(v).get("mean"), mapping(v).get("ci95"))]
+        for name, v in mapping(result.get("baselines")).items()
+    ]
+    header = ["task", "metric", "together", "alone", "difference"]
+    for block in (text.table(header, tasks), text.table(["baseline", "score"], baselines)):
+        if block:
+            yield ""
+            yield from (f"  {line}" for line in block)
+    if tasks:
+        yield ""
+        mean = result.get("mean_delta")
+        metric = mapping((result.get("tasks") or [{}])[0]).get("metric")
+        yield f"mean difference over {len(tasks)} tasks: {signed(metric, mean)} (validation)"
+
+
+def task_row(task: Any) -> list[Any]:
+    metric = task.get("metric")
+    return [
+        text.visible(task.get("name")),
+        text.visible(metric),
+        text.score(metric, task.get("value")),
+        text.score(metric, task.get("single_task")),
+        signed(metric, task.get("delta")),
+    ]
+
+
+def next_lines(result: Result) -> Iterator[str]:
+    """What to type after training: go on when it stopped early, else measure."""
+    if result.get("status") in ("interrupted", "failed") and result.get("resume_command"):
+        yield f"next: {text.visible(result['resume_command'])}"
+    elif result.get("run"):
+        yield f"next: {text.command('evaluate', Path(str(result['run'])))}"

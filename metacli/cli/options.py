@@ -1,0 +1,97 @@
+"""The options that commands share, each with one spelling, one type and one help text."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from metacli.cli import complete, words
+
+COMMON_PANEL = "Same for every command"
+COMMON = ("json", "quiet", "verbose", "out", "force", "device", "seed", "dry_run")
+
+Split = Literal["train", "val", "test"]
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=COMMON_PANEL),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", help="Print one value only.", rich_help_panel=COMMON_PANEL),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v", "--verbose", help="Say more; tracebacks of bugs.", rich_help_panel=COMMON_PANEL
+    ),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--out", metavar="PATH", help="Write here; - is stdout.", rich_help_panel=COMMON_PANEL
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Replace what -o names.", rich_help_panel=COMMON_PANEL),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps.",
+        callback=words.device,
+        autocompletion=complete.devices,
+        rich_help_panel=COMMON_PANEL,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", min=0, help="Random seed.", rich_help_panel=COMMON_PANEL),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "-n", "--dry-run", help="Check everything, write nothing.", rich_help_panel=COMMON_PANEL
+    ),
+]
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model or run folder, @last, or a backbone.",
+        autocompletion=complete.models,
+        show_default=False,
+    ),
+]
+FailUnder = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-under",
+        metavar="METRIC=VALUE",
+        help="Exit 5 when the metric is below.",
+        callback=words.checks,
+        show_default=False,
+    ),
+]
+FailOver = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-over",
+        metavar="METRIC=VALUE",
+        help="Exit 5 when the metric is above.",
+        callback=words.checks,
+        show_default=False,
+    ),
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Go on without unreadable files, and count them.")
+]
+AllowDuplicates = Annotated[
+    bool,
+    typer.Option("--allow-duplicates", help="Go on when a picture is in support and query."),
+]

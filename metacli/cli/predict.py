@@ -1,0 +1,161 @@
+"""`metacli predict`: rows, one per input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import typer
+
+from metacli.cli import errors, options, text, words
+from metacli.cli.frame import Frame, Result, write_text
+from metacli.cli.streams import is_terminal
+from metacli.engine.events import Reporter
+from metacli.errors import DataError
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files or folders; - reads paths from stdin, one a line.",
+        show_default=False,
+    ),
+]
+Format = Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Of the rows.")]
+Top = Annotated[int, typer.Option("--top", metavar="K", min=1, help="The K most likely labels.")]
+Reject = Annotated[
+    str | None,
+    typer.Option(
+        "--reject", metavar="auto|P", help="No label when the best is less likely than this."
+    ),
+]
+
+
+def predict(
+    frame: Frame,
+    model: options.Model,
+    inputs: Inputs,
+    format_: Format = "csv",
+    top: Top = 1,
+    reject: Reject = None,
+) -> None:
+    """Label new inputs with an adapted model, one row each.
+
+    \b
+      metacli predict my_model picture.png
+      metacli predict my_model new_pictures/ --top 3 -o labels.csv
+    """
+    target, limit = frame.text_target(), words.probability(reject)
+
+    def work(report: Reporter) -> Result:
+        from metacli.engine.predict import predict as verb
+
+        return verb(
+            *(model, read_paths(inputs)),
+            top=top,
+            reject=limit,
+            device=frame.device,
+            seed=frame.seed,
+            report=report,
+        )
+
+    def deliver(result: Result) -> None:
+        rows = result.get("rows") or []
+        written = jsonl(rows) if format_ == "jsonl" else table(rows, top)
+        if target is not None and not frame.dry_run:
+            write_text(target, written)
+            written = f"{target}\n"
+        elif format_ == "csv" and is_terminal(sys.stdout):
+            written = "".join(f"{text.visible(line)}\n" for line in written.splitlines())
+        frame.print_result(result, lambda: labels(rows) if frame.quiet else written)
+
+    try:
+        result = frame.run(work)
+    except DataError as error:
+        if error.result and not frame.json:  # the good rows first, then what was wrong
+            deliver(error.result)
+        raise
+    deliver(result)
+
+
+def read_paths(inputs: Sequence[str]) -> list[str]:
+    """The inputs with `-` replaced by the paths on stdin, one a line."""
+    paths: list[str] = []
+    for word in inputs:
+        if word == "-" and sys.stdin is not None:
+            paths += [line for line in sys.stdin.read().splitlines() if line]
+        else:
+            paths.append(word)
+    return paths
+
+
+def labels(rows: Sequence[dict[str, Any]]) -> str:
+    """`-q`: the prediction alone, one a line."""
+    return "".join(f"{text.visible(_blank(row.get('prediction')))}\n" for row in rows)
+
+
+def jsonl(rows: Sequence[dict[str, Any]]) -> str:
+    """One JSON object a line."""
+    return "".join(json.dumps(errors.plain(row)) + "\n" for row in rows)
+
+
+def table(rows: Sequence[dict[str, Any]], top: int) -> str:
+    """CSV. Classification: input, prediction, probability (and the next ones), error.
+
+    Regression: input, prediction, low, high, error.
+    """
+    numeric = any(row.get("low") is not None or _is_number(row) for row in rows)
+    middle = ["low", "high"] if numeric else _ranks(top)
+    lines = [_line(["input", "prediction", *middle, "error"])]
+    for row in rows:
+        ranked = [row.get("low"), row.get("high")] if numeric else _ranked(row, top)
+        cells = [row.get("input"), row.get("prediction"), *ranked, _error(row)]
+        lines.append(_line([guarded(cell) for cell in cells]))
+    return "".join(lines)
+
+
+def _line(cells: Sequence[Any]) -> str:
+    """One CSV line, ended by LF; the writer quotes a CR only if its own lines end with one."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _is_number(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("prediction"), float) and not row.get("probabilities")
+
+
+def _ranks(top: int) -> list[str]:
+    more = [f"{name}_{k}" for k in range(2, top + 1) for name in ("prediction", "probability")]
+    return ["probability", *more]
+
+
+def _ranked(row: dict[str, Any], top: int) -> list[Any]:
+    """The probability of the best label, then label and probability of the next ones."""
+    ranked = sorted((row.get("probabilities") or {}).items(), key=lambda item: -item[1])[:top]
+    cells: list[Any] = [ranked[0][1] if ranked else None]
+    for k in range(1, top):
+        cells += ranked[k] if k < len(ranked) else (None, None)
+    return cells
+
+
+def _error(row: dict[str, Any]) -> str | None:
+    error = row.get("error")
+    return error.get("message") if isinstance(error, dict) else error
+
+
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def guarded(cell: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets an apostrophe; numbers stay numbers."""
+    if isinstance(cell, str):
+        return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    if isinstance(cell, float):
+        return "" if cell != cell else f"{cell:.6g}"
+    return _blank(cell)

@@ -1,0 +1,117 @@
+"""`metacli recipes`: list, show or copy the shipped recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metacli.cli import complete, text
+from metacli.cli.frame import Frame, Result
+from metacli.engine.events import Reporter
+from metacli.errors import UsageProblem
+
+
+def _words(incomplete: str, args: list[str]) -> list[str]:
+    verbs = [word for word in ("show", "copy") if word.startswith(incomplete)]
+    return verbs + complete.recipes(incomplete)
+
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[show NAME | copy NAME [DEST]]",
+        help="Nothing: list them all.",
+        autocompletion=_words,
+        show_default=False,
+    ),
+]
+
+
+def recipes(frame: Frame, words: Words = None) -> None:
+    """List the shipped recipes, show one fully resolved, or copy one to edit it.
+
+    \b
+      metacli recipes
+      metacli recipes copy glyphs-5w1s-protonet mine.yaml
+    """
+    match words or []:
+        case []:
+            frame.answer_into_file(_listed, show_list, _names)
+        case ["show", name]:
+            frame.answer_into_file(
+                lambda report: _shown(name), lambda r: r["yaml"].splitlines(), lambda r: r["name"]
+            )
+        case ["copy", name, *dest] if len(dest) + bool(frame.out) <= 1:
+            target = dest[0] if dest else frame.place
+            frame.answer(
+                lambda report: _copied(frame, name, target), show_copy, lambda r: r.get("path")
+            )
+        case wrong:
+            raise UsageProblem(
+                f"recipes does not understand {' '.join(wrong)!r}",
+                hint="metacli recipes [show NAME | copy NAME [DEST]]",
+            )
+
+
+def _listed(report: Reporter) -> Result:
+    from metacli.engine.recipes import list_recipes
+
+    return list_recipes()
+
+
+def _shown(name: str) -> Result:
+    from metacli.engine.recipes import show_recipe
+
+    return {"name": name, "yaml": show_recipe(name)}
+
+
+def _copied(frame: Frame, name: str, target: str | None) -> Result:
+    from metacli.engine.recipes import copy_recipe, show_recipe
+
+    if frame.dry_run:
+        show_recipe(name)
+        return {"path": str(Path(target or f"{name}.yaml").absolute())}
+    return copy_recipe(name, target, frame.force)
+
+
+def _names(result: Result) -> str:
+    return " ".join(str(item.get("name")) for item in result.get("recipes") or [])
+
+
+def show_list(result: Result) -> Iterator[str]:
+    """Lines for a person."""
+    rows = [
+        [
+            text.visible(row.get("name")),
+            text.visible(row.get("kind") or ""),
+            _data(row),
+            text.number(row.get("minutes"), 3),
+            _expect(row.get("expect")),
+        ]
+        for row in result.get("recipes") or []
+    ]
+    yield from text.table(["name", "kind", "data", "minutes", "expected score"], rows)
+    yield from text.next_line(result, "meta-train", "NAME")
+
+
+def _data(row: dict[str, Any]) -> str:
+    data = row.get("data")
+    return text.visible(data.get("source") if isinstance(data, dict) else data or "")
+
+
+def _expect(expect: Any) -> str:
+    if not isinstance(expect, dict):
+        return text.visible(expect or "")
+    metric = expect.get("metric")
+    low, high = expect.get("min"), expect.get("max")
+    ends = [text.score(metric, end) for end in (low, high) if end is not None]
+    return f"{text.visible(metric)} {' to '.join(ends)}" if ends else ""
+
+
+def show_copy(result: Result) -> Iterator[str]:
+    """Lines for a person."""
+    yield f"path  {text.path(result.get('path'))}"
+    yield from text.next_line(result, "meta-train", Path(str(result.get("path"))))

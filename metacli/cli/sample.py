@@ -1,0 +1,82 @@
+"""`metacli sample`: one task as plain files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metacli.cli import complete, options, text
+from metacli.cli.frame import Frame, Result
+from metacli.engine.events import Reporter
+from metacli.errors import UsageProblem
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A data set, or a folder of classes.",
+        autocompletion=complete.data_sets,
+    ),
+]
+Dir = Annotated[
+    str | None, typer.Argument(metavar="DIR", help="The folder to write.", show_default=False)
+]
+Way = Annotated[int, typer.Option("--way", metavar="N", min=2, help="Classes.")]
+Shot = Annotated[int, typer.Option("--shot", metavar="K", min=1, help="Support per class.")]
+Query = Annotated[int, typer.Option("--query", metavar="Q", min=1, help="Queries per class.")]
+Split = Annotated[options.Split, typer.Option("--split", help="Which classes to draw from.")]
+
+
+def sample(
+    frame: Frame,
+    data: Data,
+    dir_: Dir = None,
+    way: Way = 5,
+    shot: Shot = 5,
+    query: Query = 5,
+    split: Split = "test",
+) -> None:
+    """Draw one task from a data set or from your own pool, as files a user could have made.
+
+    \b
+      metacli sample glyphs task/
+      metacli sample omniglot task/ --way 20 --shot 1 --seed 3
+    """
+    if (dir_ is None) == (frame.place is None):
+        raise UsageProblem("sample needs one folder to write", hint="metacli sample DATA DIR")
+    target = str(dir_ or frame.place)
+
+    def work(report: Reporter) -> Result:
+        from metacli.engine.sample import sample as verb
+
+        what: dict[str, Any] = {
+            "way": way,
+            "shot": shot,
+            "query": query,
+            "split": split,
+            "seed": frame.seed or 0,
+        }
+        if not frame.dry_run:
+            return verb(data, target, **what, force=frame.force, report=report)
+        with tempfile.TemporaryDirectory() as scratch:  # all of it but the keeping
+            result = verb(data, str(Path(scratch) / "task"), **what, force=False, report=report)
+        return {**result, "path": str(Path(target).absolute())}
+
+    frame.answer(work, show, lambda result: result.get("path"))
+
+
+def show(result: Result) -> Iterator[str]:
+    """Lines for a person."""
+    shape = f"{result.get('way')}-way {result.get('shot')}-shot, {result.get('query')} queries"
+    yield from text.fields(
+        [
+            ("path", text.path(result.get("path"))),
+            ("task", f"{shape} per class"),
+            ("classes", ", ".join(text.visible(name) for name in result.get("classes") or [])),
+        ]
+    )
+    yield from text.next_line(result, "adapt", "@last", Path(str(result.get("path"))))

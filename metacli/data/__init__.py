@@ -1,0 +1,1 @@
+"""Files and tensors become episodes and batches."""

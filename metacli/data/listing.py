@@ -1,0 +1,246 @@
+"""Folders of class folders: which pictures belong to which class, with nothing opened."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from metacli.data.files import Entries, link_refused, scan, shown, special_refused
+from metacli.data.images import IMAGE_SUFFIXES
+from metacli.errors import DataError, Finding
+
+SHOWN_PROBLEMS = 20
+
+# Problems of single files: `--skip-bad` leaves those files out and counts them.
+SKIPPABLE = frozenset({"data.link", "data.special_file"})
+
+# What a file's name promises.
+SUFFIXES: dict[str, frozenset[str]] = {
+    "images": IMAGE_SUFFIXES,
+    "table": frozenset((".csv", ".tsv", ".jsonl", ".parquet")),
+    "text": frozenset((".txt", ".text", ".md")),
+}
+
+
+def kind_of(name: str) -> str | None:
+    """The kind of content that a file's name promises: a key of SUFFIXES, or None."""
+    _, dot, ending = name.rpartition(".")
+    suffix = dot + ending.lower()
+    return next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example that was found: its file and its class (None: not known)."""
+
+    path: Path
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a path holds, before anything is decoded.
+
+    Args:
+        what: `task` (support and perhaps a query), `tasks` (`children`), `pool` (`pools`: train,
+            val and test of disjoint classes), or `inputs` (unlabelled pictures in `support`).
+        labels: class names, sorted.
+        guessed: what was decided by looking, in words.
+        findings: every problem and remark; errors only where `survey_task` was asked.
+    """
+
+    path: Path
+    what: str
+    kind: str
+    support: tuple[Row, ...] = ()
+    query: tuple[Row, ...] | None = None
+    labels: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    children: tuple[Listing, ...] = ()
+    pools: dict[str, Listing] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """The class folders of one folder: its rows class by class, its class names, its findings."""
+
+    rows: tuple[Row, ...]
+    labels: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def list_class_folders(folder: Path, entries: Entries | None = None) -> ClassFolders:
+    """Reads folder/<class>/<picture>; files beside the class folders are not read, which is said.
+
+    Raises:
+        DataError: the folder may not be listed.
+    """
+    entries = scan(folder) if entries is None else entries
+    rows: list[Row] = []
+    findings = [*refused(folder, entries), *beside(folder, entries)]
+    ignored = entries.ignored
+    for name in entries.folders:
+        try:
+            inside = scan(folder / name)
+        except DataError as error:
+            findings.append(as_finding(error))
+            continue
+        label = shown(name)
+        rows += [Row(folder / name / file, label) for file in inside.files]
+        findings += [*refused(folder / name, inside), *_class_problems(folder / name, inside)]
+        ignored += inside.ignored
+    if ignored:
+        findings.append(
+            Finding(
+                "note", "data.hidden", f"{ignored} hidden or system files not read", shown(folder)
+            )
+        )
+    findings += _name_problems(folder, entries.folders)
+    labels = tuple(sorted({shown(name) for name in entries.folders}))
+    return ClassFolders(tuple(rows), labels, tuple(findings))
+
+
+def as_finding(error: DataError, level: str = "error") -> Finding:
+    return Finding(level, error.code, error.message, error.where, error.hint)  # type: ignore[arg-type]
+
+
+def refused(folder: Path, entries: Entries) -> list[Finding]:
+    """Links, pipes and devices in a folder: errors, since nothing is skipped silently."""
+    links = [as_finding(link_refused(folder / name)) for name in entries.links]
+    return links + [as_finding(special_refused(folder / name)) for name in entries.specials]
+
+
+def beside(folder: Path, entries: Entries) -> list[Finding]:
+    """Files that lie beside class folders."""
+    if not entries.files:
+        return []
+    names = ", ".join(shown(name) for name in entries.files[:3])
+    more = f" and {len(entries.files) - 3} more" if len(entries.files) > 3 else ""
+    message = f"not read, because beside the folders of {shown(folder)}: {names}{more}"
+    return [Finding("warning", "data.beside", message, shown(folder))]
+
+
+def _class_problems(folder: Path, inside: Entries) -> Iterable[Finding]:
+    name = shown(folder)
+    if not inside.files and not inside.folders:
+        message = f"class folder {name} has no pictures"
+        hint = "add pictures, or remove the folder"
+        yield Finding("error", "data.empty_class", message, name, hint)
+    for nested in inside.folders:
+        where = shown(folder / nested)
+        yield Finding(
+            "error",
+            "data.nested_folder",
+            f"{where} is a folder inside a class folder",
+            where,
+            "put its pictures into the class folder, or make it a class of its own",
+        )
+
+
+def _name_problems(folder: Path, names: Sequence[str]) -> Iterable[Finding]:
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[unicodedata.normalize("NFKC", shown(name)).casefold()].append(name)
+    for group in alike.values():
+        if len(group) > 1:
+            words = ", ".join(ascii(shown(name)) for name in group)
+            message = f"class names that look the same are different classes: {words}"
+            yield Finding("warning", "data.similar_names", message, shown(folder))
+    for label, count in Counter(shown(name) for name in names).items():
+        if count > 1:
+            message = f"{count} class folders would both be called {label}"
+            yield Finding("error", "data.same_name", message, shown(folder), "rename one of them")
+
+
+def split_problems(path: Path, support: ClassFolders, query: ClassFolders | None) -> list[Finding]:
+    """What is wrong between the classes of a task: fewer than two, or unknown ones in the query."""
+    found: list[Finding] = []
+    if len(support.labels) < 2:
+        classes = f"only one class, {support.labels[0]}" if support.labels else "no class folder"
+        message = f"{shown(path)} has {classes}; at least two are needed"
+        hint = "one folder of pictures per class"
+        found.append(Finding("error", "data.too_few_classes", message, shown(path), hint))
+    known = {label.casefold(): label for label in support.labels}
+    for label in query.labels if query else ():
+        if label not in support.labels:
+            message = f"class {label} of the query is not in the support"
+            near = known.get(label.casefold())
+            hint = f"is it {near}?" if near else f"classes of the support: {_some(support.labels)}"
+            found.append(Finding("error", "data.unknown_class", message, shown(path), hint))
+    for label in support.labels if query else ():
+        if query and label not in query.labels:
+            message = f"class {label} has no example in the query"
+            found.append(Finding("warning", "data.class_not_in_query", message, shown(path)))
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def downgrade(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings with the problems of single files as warnings."""
+    return tuple(
+        replace(finding, level="warning") if finding.code in SKIPPABLE else finding
+        for finding in findings
+    )
+
+
+_GROUPS = {
+    "data.empty_class": "empty class folders",
+    "data.nested_folder": "folders inside class folders",
+    "data.unknown_class": "classes of the query that are not in the support",
+    "data.too_few_classes": "tasks with fewer than two classes",
+    "data.link": "symbolic links",
+    "data.special_file": "pipes, sockets or devices",
+    "data.same_picture": "pictures in support and query, or under two labels",
+    "data.same_name": "class names that are the same",
+}
+
+
+def raise_problems(path: Path, findings: Iterable[Finding]) -> None:
+    """Raises one DataError for all errors among the findings, the first 20 of them attached."""
+    errors = [finding for finding in findings if finding.level == "error"]
+    if not errors:
+        return
+    first = errors[0]
+    if len(errors) == 1:
+        raise DataError(
+            first.message, code=first.code, where=first.where, hint=first.hint, findings=errors
+        )
+    groups = Counter(_GROUPS.get(error.code, "unreadable files") for error in errors)
+    counts = ", ".join(f"{count} {group}" for group, count in groups.items())
+    listed = f" (the first {SHOWN_PROBLEMS} are listed)" if len(errors) > SHOWN_PROBLEMS else ""
+    raise DataError(
+        f"{len(errors)} problems in {shown(path)}: {counts}{listed}",
+        code=first.code if len(groups) == 1 else "data.problems",
+        where=shown(path),
+        hint=first.hint,
+        findings=errors[:SHOWN_PROBLEMS],
+    )
+
+
+def nothing_usable(path: Path, why: str, findings: Iterable[Finding] = ()) -> DataError:
+    return DataError(
+        f"{shown(path)} {why}",
+        code="data.nothing_usable",
+        where=shown(path),
+        hint="a task is a folder with one folder of pictures per class",
+        findings=findings,
+    )
+
+
+def not_a_task(listing: Listing) -> DataError:
+    words = {
+        "tasks": (f"a set of {len(listing.children)} tasks", "name one of its folders"),
+        "pool": ("pools of classes, to train or evaluate on", "name a folder of class folders"),
+        "inputs": ("pictures without classes", "make one folder per class"),
+    }
+    name = shown(listing.path)
+    what, hint = words[listing.what]
+    message = f"{name} holds {what}, not one task"
+    return DataError(message, code="data.not_a_task", where=name, hint=hint)

@@ -1,0 +1,138 @@
+"""The classes of one split, ready to draw episodes from. Pixels are uint8 as in the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from metacli.data.images import ImageSpec, fit
+from metacli.errors import DataError
+
+SPLITS = ("train", "val", "test")
+TURN_NAMES = ("rot000", "rot090", "rot180", "rot270")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Classes and where their pictures are.
+
+    Args:
+        name: the data set.
+        split: train, val or test.
+        scheme: how the classes were divided, None where there is one way only.
+        classes: class names.
+        rows: rows[c] are the int64 row numbers of class c in `store`.
+        store: [M, C, H, W] uint8, memory-mapped where large.
+        turns: [classes] quarter turns, counter-clockwise, applied to every picture of the class;
+            None: none.
+        random_turns: each class of each episode draws its own number of quarter turns, 0..3.
+        digest: SHA-256 hex of contents, class lists and turns: the data fingerprint.
+        families: the class numbers of each family, such as an alphabet, where the classes of an
+            episode are of one family; None: an episode may hold any classes.
+    """
+
+    name: str
+    split: str
+    scheme: str | None
+    classes: tuple[str, ...]
+    rows: tuple[np.ndarray, ...]
+    store: np.ndarray
+    turns: np.ndarray | None
+    random_turns: bool
+    digest: str
+    families: tuple[np.ndarray, ...] | None = None
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        _, channels, height, width = self.store.shape
+        return channels, height, width
+
+
+def check_split(split: str, name: str) -> None:
+    """Raises: DataError naming the three splits."""
+    if split not in SPLITS:
+        raise DataError(
+            f"{name} has no split {split!r}",
+            code="data.unknown_split",
+            hint="the splits are train, val and test",
+        )
+
+
+def make_pool(
+    *,
+    name: str,
+    split: str,
+    scheme: str | None,
+    classes: Sequence[str],
+    rows: Sequence[np.ndarray],
+    store: np.ndarray,
+    contents: str,
+    rotations: bool = False,
+    random_turns: bool = False,
+    families: Sequence[str] | None = None,
+) -> Pool:
+    """A pool with its digest.
+
+    Args:
+        contents: SHA-256 hex of what the pictures were made from.
+        rotations: each class becomes four, named rot000, rot090, rot180 and rot270: its pictures
+            after so many degrees counter-clockwise.
+        families: of each class, where episodes stay within one.
+    Raises:
+        DataError: rotations of pictures that are not square.
+    """
+    if (rotations or random_turns) and store.shape[-1] != store.shape[-2]:
+        raise DataError(f"{name}: only square pictures can be rotated by a quarter turn")
+    turns = None
+    if rotations:
+        turns = np.tile(np.arange(4, dtype=np.int64), len(classes))
+        classes = [f"{one}/{turn}" for one in classes for turn in TURN_NAMES]
+        rows = [one for one in rows for _ in TURN_NAMES]
+        families = families and [one for one in families for _ in TURN_NAMES]
+    facts = [name, split, scheme, contents, rotations, random_turns, list(classes)]
+    facts += [list(families)] if families else []
+    whole = hashlib.sha256(json.dumps(facts).encode())
+    for one in rows:
+        whole.update(np.asarray(one, "<i8").tobytes())
+        whole.update(b";")
+    return Pool(
+        name=name,
+        split=split,
+        scheme=scheme,
+        classes=tuple(classes),
+        rows=tuple(np.asarray(one, np.int64) for one in rows),
+        store=store,
+        turns=turns,
+        random_turns=random_turns,
+        digest=whole.hexdigest(),
+        families=None if families is None else _members(families),
+    )
+
+
+def _members(families: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """The class numbers of each family, families by name."""
+    of = np.array(families)
+    return tuple(np.flatnonzero(of == one) for one in sorted(set(families)))
+
+
+def fitted(pool: Pool, shape: tuple[int, ...]) -> Pool:
+    """The same classes with pictures of the shape [C, H, W] that a model takes: grey or colour as
+    `images.fit` makes it, resized by its Lanczos filter.
+
+    The digest stays: it tells which pictures these are, and how they are read is the model's
+    matter, so that models of different sizes meet the same episodes.
+    """
+    if pool.picture_shape == shape:
+        return pool
+    spec = ImageSpec(*shape)
+    used = np.unique(np.concatenate(pool.rows))
+    store = np.empty((len(used), *shape), np.uint8)
+    for place, row in enumerate(used):
+        channels = pool.store[row]
+        store[place] = fit(channels[0] if len(channels) == 1 else channels.transpose(1, 2, 0), spec)
+    rows = tuple(np.searchsorted(used, one) for one in pool.rows)
+    return replace(pool, rows=rows, store=store)

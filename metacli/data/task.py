@@ -1,0 +1,181 @@
+"""The one door for a user's examples: decides what a path holds, lists it, decodes it.
+
+First match wins: a task file; a table of support; support (or train) and query; pools of disjoint
+classes; class folders; a folder of tasks; loose pictures; a table. `LISTERS` says which kinds of
+content this version reads.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metacli.data.files import Entries, mode_of, scan, shown, unopened
+from metacli.data.image_folders import SUPPORT_NAMES, Survey, list_images
+from metacli.data.images import ImageSpec
+from metacli.data.listing import (
+    Listing,
+    Row,
+    downgrade,
+    kind_of,
+    not_a_task,
+    nothing_usable,
+    raise_problems,
+    refused,
+)
+from metacli.data.loading import Examples, Report, Task, load_listing, say_nothing
+from metacli.errors import DataError
+
+__all__ = [
+    "Examples",
+    "Listing",
+    "Row",
+    "Task",
+    "list_inputs",
+    "list_task",
+    "load_task",
+    "survey_task",
+]
+
+
+def list_task(path: Path, *, skip_bad: bool = False) -> Listing:
+    """What `path` holds: a task, a set of tasks, pools of classes or loose inputs. Decodes nothing.
+
+    Args:
+        path: a folder or a file.
+        skip_bad: links, pipes and devices become warnings.
+
+    Raises:
+        DataError: nothing usable, or the path is missing; all problems are in its findings.
+    """
+    listing = survey_task(path)
+    findings = downgrade(listing.findings) if skip_bad else listing.findings
+    raise_problems(path, findings)
+    return replace(listing, findings=findings)
+
+
+def survey_task(path: Path) -> Listing:
+    """As `list_task`, but problems stay in the findings, for whoever wants to show them all.
+
+    Raises:
+        DataError: the path is missing, or holds nothing that this version reads.
+    """
+    kind, entries = _recognise(path)
+    lister = LISTERS.get(kind)
+    if lister is None:
+        raise DataError(
+            f"{shown(path)} is a {_KIND_WORDS[kind]}; this version reads folders of pictures",
+            code="data.kind_not_supported",
+            where=shown(path),
+            hint="one folder per class, with the pictures of that class in it",
+        )
+    return lister(path, entries, survey_task)
+
+
+def load_task(
+    path: Path,
+    spec: ImageSpec,
+    *,
+    skip_bad: bool = False,
+    allow_duplicates: bool = False,
+    report: Report = say_nothing,
+) -> Task:
+    """Decodes the task at `path`; all problems of all files are collected into one error.
+
+    Args:
+        path: a folder that `list_task` calls a task.
+        spec: the pictures that the model wants.
+        skip_bad: leave out files that cannot be read; they are counted in `Task.skipped`.
+        allow_duplicates: go on with pictures that are in support and query or under two labels;
+            they are counted in `Task.duplicates`.
+        report: told (what, done, total) after each picture.
+
+    Raises:
+        DataError: not a task, or problems; the first 20 are in its findings.
+    """
+    listing = survey_task(path)
+    if listing.what != "task":
+        raise not_a_task(listing)
+    return load_listing(
+        listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates, report=report
+    )
+
+
+def list_inputs(paths: Sequence[Path]) -> Iterator[Path]:
+    """Every file to predict, in the order given; folders are walked in byte order of full paths.
+
+    Nothing is left out but hidden and system files: a missing path, a link, a pipe, a folder
+    without files are given out too, and the reader says what is wrong with them, row by row. A link
+    that was itself named is followed.
+    """
+    for path in paths:
+        target = Path(os.path.realpath(path)) if stat.S_ISLNK(mode_of(path)) else path
+        if stat.S_ISDIR(mode_of(target)):
+            yield from _walk(target)
+        else:
+            yield target
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below a folder; one without files, or that may not be listed, stands for itself."""
+    stack = [(folder, True)]
+    while stack:
+        path, is_folder = stack.pop()
+        if not is_folder:
+            yield path
+            continue
+        try:
+            entries = scan(path)
+        except DataError:
+            yield path  # the reader names the reason
+            continue
+        files = [*entries.files, *entries.links, *entries.specials]
+        found = [(os.fsencode(name), name, False) for name in files]
+        found += [(os.fsencode(name) + b"/", name, True) for name in entries.folders]
+        if not found:
+            yield path
+        stack += [(path / name, inner) for _, name, inner in sorted(found, reverse=True)]
+
+
+def _recognise(path: Path) -> tuple[str, Entries | None]:
+    """The kind of content, and the entries of a folder."""
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)  # a link that was itself named is followed
+    except (OSError, ValueError) as error:
+        raise unopened(path, error) from error
+    if not is_folder:
+        kind = kind_of(path.name)
+        if kind is None:
+            raise nothing_usable(path, "is neither a folder nor a picture")
+        return kind, None
+    entries = scan(path)
+    return _recognise_folder(path, entries), entries
+
+
+def _recognise_folder(path: Path, entries: Entries) -> str:
+    if "task.yaml" in entries.files:
+        return "task file"
+    tables = [name for name in entries.files if kind_of(name) == "table"]
+    if any(name.startswith(tuple(f"{word}." for word in SUPPORT_NAMES)) for name in tables):
+        return "table"
+    if entries.folders:
+        # One table beside one folder: the table names the pictures in it.
+        return "table" if len(tables) == 1 and len(entries.folders) == 1 else "images"
+    if any(kind_of(name) == "images" for name in entries.files):
+        return "images"
+    if tables:
+        return "table"
+    problems = refused(path, entries)
+    raise nothing_usable(path, "has no class folders and no pictures", problems)
+
+
+_KIND_WORDS = {"table": "table", "text": "text", "task file": "task with a task.yaml"}
+
+Lister = Callable[[Path, Entries | None, Survey], Listing]
+
+# One more entry here reads one more kind of content. A lister gets the path, its entries (None: a
+# file), and what lists the folders inside.
+LISTERS: dict[str, Lister] = {"images": list_images}

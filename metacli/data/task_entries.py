@@ -1,0 +1,133 @@
+"""The registry's entries of sets of many tasks."""
+
+from __future__ import annotations
+
+import hashlib
+
+from metacli.data.entries import Archive, DataSet
+from metacli.data.task_families import FamilyOptions
+from metacli.data.task_sets import TaskOptions
+
+
+def _file(
+    name: str, urls: tuple[str, ...], size: int, md5: str, sha256: str, source: str
+) -> Archive:
+    """One file, kept as it is."""
+    return Archive(
+        name=name,
+        urls=urls,
+        bytes=size,
+        md5=md5,
+        contents=hashlib.sha256(f"{name} {sha256}\n".encode()).hexdigest(),
+        members=1,
+        unpacked=size,
+        suffix=name[name.rindex(".") :],
+        depth=1,
+        groups=frozenset(),
+        packing="none",
+        source=source,
+    )
+
+
+_WEB = "https://raw.githubusercontent.com/"
+_SPLIT = "25 % of each task's rows are test, 20 % of the others validation, drawn by split_seed"
+
+TASK_SETS: tuple[DataSet, ...] = (
+    DataSet(
+        name="school",
+        kind="tasks",
+        loader="metacli.data.task_sets:school",
+        builder="metacli.data.task_files:keep",
+        options=TaskOptions,
+        archives=(
+            _file(
+                "school.mat",
+                (_WEB + "jiayuzhou/MALSAR/HEAD/data/school.mat",),
+                44_759,
+                "869a6ee9d48f83d4e88db72627b56149",
+                "57fb3238fdd03a9aa17276e2ce18d9bbb5d128c3261e794fe6233b58b6909068",
+                "github.com/jiayuzhou/MALSAR, data/school.mat",
+            ),
+        ),
+        citation="H. Goldstein 1991; B. Bakker, T. Heskes, JMLR 4 (2003) 83-99",
+        licence="none stated; data of the Inner London Education Authority",
+        splits=_SPLIT,
+        summary="examination scores of 15,362 pupils of 139 London schools; a task per school",
+    ),
+    DataSet(
+        name="landmine",
+        kind="tasks",
+        loader="metacli.data.task_sets:landmine",
+        builder="metacli.data.task_files:keep",
+        options=TaskOptions,
+        archives=(
+            _file(
+                "LandmineData.mat",
+                (_WEB + "daizhongxiang/Federated_Bayesian_Optimization/HEAD/LandmineData.mat",),
+                1_085_456,
+                "8e9e5085f3f98600141b26c0e1376ee9",
+                "2163ab20a80e33a8b65593c48cf283c540599dcb291105e63fa4af2ce24c2bea",
+                "github.com/daizhongxiang/Federated_Bayesian_Optimization, LandmineData.mat",
+            ),
+        ),
+        citation="Y. Xue, X. Liao, L. Carin, B. Krishnapuram, JMLR 8 (2007) 35-63",
+        licence="none stated",
+        splits=_SPLIT + ", mines and clutter apart",
+        summary="mines in radar images of 29 fields, 6 % of 14,820 examples; a task per field",
+    ),
+    DataSet(
+        name="sarcos",
+        kind="tasks",
+        loader="metacli.data.task_sets:sarcos",
+        builder="metacli.data.task_files:keep",
+        options=TaskOptions,
+        archives=(
+            _file(
+                "sarcos_inv_test.mat",
+                (_WEB + "Kaixhin/SARCOS/HEAD/sarcos_inv_test.mat",),
+                996_776,
+                "16457799b816f22238e6dc7301c751f6",
+                "161a59b5c3b4f4b404584323f181607b2acbe620eb134dc720760dc3f38f5cec",
+                "github.com/Kaixhin/SARCOS, sarcos_inv_test.mat",
+            ),
+        ),
+        citation="S. Vijayakumar, S. Schaal, ICML 2000; C. Rasmussen, C. Williams 2006",
+        licence="none stated",
+        splits="blocks of at least 300 rows of the trajectory with gaps between them",
+        summary="seven torques of a robot arm over the same 4,449 rows; a task per torque",
+    ),
+    DataSet(
+        name="computer-buyers",
+        kind="tasks",
+        loader="metacli.data.task_sets:computer_buyers",
+        builder="metacli.data.task_files:keep",
+        options=TaskOptions,
+        archives=(
+            _file(
+                "computer_buyers.zip",
+                (),
+                9_475,
+                "42016e8ad0799bfa1a945ca3d36b8ede",
+                "0602e4a7f4582434e0ba948f45153b7105d8ff855257e55f20e8f997644e15ce",
+                "the files of github.com/probml/pmtkdata, conjointAnalysisComputerBuyers/, in one "
+                "zip; it has no public address",
+            ),
+        ),
+        citation="P. Lenk, W. DeSarbo, P. Green, M. Young, Marketing Science 15 (1996)",
+        licence="none stated",
+        splits="the last 4 of 20 computers are test, 20 % of the others validation",
+        summary="how likely 190 people are to buy each of 20 computers; a task per person",
+    ),
+    DataSet(
+        name="task-families",
+        kind="tasks",
+        loader="metacli.data.task_families:families",
+        builder="",
+        options=FamilyOptions,
+        archives=(),
+        citation="made by metacli",
+        licence="MIT",
+        splits=_SPLIT,
+        summary="generated tasks in known groups, and some related to none; nothing to download",
+    ),
+)

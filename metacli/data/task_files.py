@@ -1,0 +1,81 @@
+"""Files of sets of tasks in the cache: kept as they were verified, with their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from metacli.errors import DataError
+
+INDEX = "index.json"
+FORMAT = 1
+
+
+def keep(files: Mapping[str, bytes], folder: Path, options: object, report: object) -> None:
+    """The builder of these sets: the files as they are, into an existing empty folder."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    index = {"format": FORMAT, "files": {name: digest(c) for name, c in files.items()}}
+    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def read_file(cache: Path, name: str, file: str) -> bytes:
+    """A file of the cache.
+
+    Raises:
+        DataError: not fetched yet, or not what was written.
+    """
+    folder = cache / name
+    index = read_index(folder, name)
+    if index is None:
+        raise DataError(
+            f"{name} has not been fetched yet",
+            code="data.not_fetched",
+            where=str(folder),
+            hint=f"metacli fetch {name}",
+        )
+    try:
+        content = (folder / file).read_bytes()
+    except OSError as error:
+        raise damaged(folder, name) from error
+    if index.get(file) != digest(content):
+        raise damaged(folder, name)
+    return content
+
+
+def stored_contents(folder: Path, name: str) -> str | None:
+    """One digest of all files; None when nothing is there. Raises DataError: damaged."""
+    index = read_index(folder, name)
+    if index is None:
+        return None
+    for file in index:
+        read_file(folder.parent, folder.name, file)
+    return digest(json.dumps(index, sort_keys=True).encode())
+
+
+def read_index(folder: Path, name: str) -> dict[str, str] | None:
+    """File name -> SHA-256; None when there is none. Raises DataError: damaged."""
+    if not (folder / INDEX).is_file():
+        return None
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+        if index["format"] == FORMAT:
+            return dict(index["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise damaged(folder, name)
+
+
+def damaged(folder: Path, name: str) -> DataError:
+    return DataError(
+        f"the cached copy of {name} is damaged",
+        code="data.damaged_cache",
+        where=str(folder),
+        hint=f"metacli fetch {name} --force",
+    )
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

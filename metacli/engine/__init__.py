@@ -1,0 +1,1 @@
+"""The verbs, one plain function and one file each."""

@@ -1,0 +1,438 @@
+"""`evaluate`: how good a model is on tasks it has never seen, or an adapted model on labelled
+examples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metacli.data.registry import DATASETS
+from metacli.engine import scores as score_file
+from metacli.engine.build import Source, make_source, restore_learner
+from metacli.engine.bundle import Bundle
+from metacli.engine.bundle import load as load_bundle
+from metacli.engine.checks import LOWER_IS_BETTER, parse_checks, require_checks, require_known
+from metacli.engine.events import Notice, Progress, Reporter, ignore
+from metacli.engine.intervals import over_episodes
+from metacli.engine.models import Opened, open_model
+from metacli.engine.place import require_device
+from metacli.engine.rows import evaluate_rows
+from metacli.engine.scoring import EpisodeScores, pixel_scores, score_episodes
+from metacli.engine.task_evaluate import evaluate_tasks
+from metacli.engine.unseen import fit_to, require_kind, require_unseen
+from metacli.errors import CheckFailed, DataError, UsageProblem
+from metacli.nn.problem import Problem
+from metacli.types import Params, State
+
+Range = int | tuple[int, int]
+UNTRAINED_EPISODES = 100  # enough to see where a model stands; they cost as much as its own
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is measured: split, way, shot, query and the episodes' own seed."""
+
+    split: str
+    way: Range
+    shot: Range
+    query: int
+    balanced: bool
+    episodes: int
+    seed: int
+
+
+def evaluate(
+    model: str,
+    data: str | None = None,
+    *,
+    split: str | None = None,
+    way: str | int | None = None,
+    shot: str | int | None = None,
+    query: int | None = None,
+    episodes: int = 600,
+    expect: bool = False,
+    fail_under: Sequence[str] = (),
+    fail_over: Sequence[str] = (),
+    skip_bad: bool = False,
+    allow_duplicates: bool = False,
+    out: str | None = None,
+    force: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+    dry_run: bool = False,
+    report: Reporter = ignore,
+) -> dict[str, Any]:
+    """Score a model. It is never changed; the values per unit go into a score file.
+
+    Args:
+        data: a data set's name or a pool of class folders (default: what the model was trained on,
+            other classes); for an adapted model labelled examples.
+        way: `5`, or `3-20` to draw it for each episode.
+        shot: `1`; `1,2,5,10` for a curve; `1-10` to draw each class's own.
+        expect: measure under the recipe's `expect` and compare with its band.
+        seed: of the episodes (0), not of the run.
+
+    Returns:
+        The `result` of the command line's JSON document.
+
+    Raises:
+        CheckFailed: `expect`, `fail_under` or `fail_over`; its `result` is complete.
+    """
+    checks = parse_checks(fail_under, fail_over)
+    if episodes < 1:
+        raise UsageProblem(f"--episodes must be 1 or more, found {episodes}")
+    opened = open_model(model, require_device(device), report)
+    if opened.model.recipe.kind == "multitask":
+        require_known(checks, (opened.model.answers["metric"],))
+    else:
+        require_known(checks, ("mse",) if opened.model.kind == "regression" else ("accuracy",))
+    if out is not None:
+        score_file.require_place(Path(out), force=force, dry_run=dry_run)
+    if opened.model.recipe.kind == "multitask":
+        if expect or any(one is not None for one in (data, way, shot, query, seed)):
+            raise UsageProblem(
+                "a multi-task model is measured on its own tasks: [DATA], --way, --shot, --query, "
+                "--seed and --expect are for episodes"
+            )
+        result = evaluate_tasks(opened, split, out, dry_run, report)
+    elif opened.model.adapted:
+        if expect or any(one is not None for one in (split, way, shot, query)):
+            raise UsageProblem(
+                "an adapted model is measured on labelled examples; --split, --way, --shot, "
+                "--query and --expect are for episodes"
+            )
+        if data is None:
+            raise UsageProblem(
+                "an adapted model is measured on labelled examples",
+                hint=f"metacli evaluate {model} FOLDER_OF_CLASSES/",
+            )
+        result = evaluate_rows(opened, data, skip_bad, allow_duplicates, out, dry_run, report)
+    else:
+        reading = {"skip_bad": skip_bad, "allow_duplicates": allow_duplicates}
+        source = replace_source(opened, data, reading)
+        wanted = protocols(source.model, split, way, shot, query, episodes, seed, expect)
+        result = over_protocols(source, wanted, out, dry_run, report)
+        if expect and not dry_run:
+            result = with_expectation(source.model, result)
+    if not dry_run:
+        require_checks(checks, {result["metric"]: result["mean"]}, result)
+    return result
+
+
+def replace_source(opened: Opened, data: str | None, reading: dict[str, bool]) -> Opened:
+    """The model with its recipe pointed at other data. Raises DataError when there are none, or
+    they are of another kind than the model's."""
+    if data is None:
+        return opened
+    recipe = opened.model.recipe
+    if same_source(data, recipe.data.source) and not any(reading.values()):
+        return opened  # with the scheme that it was trained under
+    if data in DATASETS:
+        require_kind(opened.model, data)
+        source = recipe.data.model_copy(update={"source": data, "options": {}})
+    else:
+        path = Path(data)
+        if not path.exists():
+            raise DataError(
+                "no such data set or folder",
+                code="data.not_found",
+                where=data,
+                hint="metacli fetch --list",
+            )
+        require_kind(opened.model, data)
+        channels, height, _ = opened.model.inputs.shape
+        options = {"size": height, "channels": channels, "way": 2, **reading}
+        source = recipe.data.model_copy(update={"source": str(path.absolute()), "options": options})
+    return replace(
+        opened, model=replace(opened.model, recipe=recipe.model_copy(update={"data": source}))
+    )
+
+
+def same_source(data: str, trained: str) -> bool:
+    """Whether both are one data set, or one folder however it was written."""
+    named = data in DATASETS or trained in DATASETS
+    return data == trained if named else Path(data).resolve() == Path(trained).resolve()
+
+
+def protocols(
+    model: Bundle,
+    split: str | None,
+    way: str | int | None,
+    shot: str | int | None,
+    query: int | None,
+    episodes: int,
+    seed: int | None,
+    expect: bool,
+) -> list[Protocol]:
+    """One per shot of a curve. What is not given comes from `expect` (when asked for) or the
+    recipe."""
+    recipe = model.recipe
+    wanted: dict[str, Any] = {}
+    if expect:
+        if recipe.expect is None:
+            raise UsageProblem(
+                "this model's recipe expects nothing",
+                hint="--fail-under accuracy=0.9 checks a bound",
+            )
+        wanted = {k: v for k, v in recipe.expect.model_dump().items() if v is not None}
+        episodes = wanted["episodes"]
+    ways = (
+        parse_range(way, "--way") or wanted.get("way") or recipe.evaluate.way or recipe.episodes.way
+    )
+    shots: list[tuple[Range, bool]]
+    if shot is not None and "," in str(shot):
+        shots = [(parse_range(part, "--shot"), True) for part in str(shot).split(",")]  # type: ignore[misc]
+    elif shot is not None:
+        one = parse_range(shot, "--shot")
+        shots = [(one, isinstance(one, int))]  # type: ignore[list-item]
+    else:
+        default = wanted.get("shot") or recipe.evaluate.shot or recipe.episodes.shot
+        shots = [(default, isinstance(default, int) or recipe.episodes.balanced)]
+    per_class = query or wanted.get("query") or recipe.evaluate.query or recipe.episodes.query
+    require_way(model, ways)
+    name = split or wanted.get("split", "test")
+    return [Protocol(name, ways, k, per_class, even, episodes, seed or 0) for k, even in shots]
+
+
+def parse_range(text: str | int | None, option: str) -> Range | None:
+    """`5` or `3-20`. Raises UsageProblem."""
+    if text is None or isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", text)
+    low = int(match[1]) if match else 0
+    high = int(match[2]) if match and match[2] else low
+    if not 1 <= low <= high:
+        raise UsageProblem(f"{option} wants a number or a range such as 3-20, found {text!r}")
+    return low if low == high else (low, high)
+
+
+def require_way(model: Bundle, way: Range) -> None:
+    """Raises DataError when a fixed head meets another number of classes."""
+    if model.kind == "regression" or model.learner().any_way or way == model.way:
+        return
+    raise DataError(
+        f"{model.recipe.algorithm.name} with a head of {model.way} classes was asked for {way}",
+        code="model.fixed_way",
+        hint="learners whose head is built from the support take any number: protonet, or "
+        "algorithm.head=proto",
+    )
+
+
+def over_protocols(
+    opened: Opened, wanted: list[Protocol], out: str | None, dry_run: bool, report: Reporter
+) -> dict[str, Any]:
+    """The result of the last protocol, with a curve where there are several."""
+    results = [one_protocol(opened, protocol, out, dry_run, report) for protocol in wanted]
+    curve = [{"shot": r["shot"], "mean": r["mean"], "ci95": r["ci95"]} for r in results]
+    return {**results[-1], "curve": curve if len(results) > 1 else []}
+
+
+def one_protocol(
+    opened: Opened, protocol: Protocol, out: str | None, dry_run: bool, report: Reporter
+) -> dict[str, Any]:
+    model = opened.model
+    problem = model.problem()
+    source = make_source(
+        model.recipe,
+        protocol.split,
+        way=protocol.way,
+        shot=protocol.shot,
+        query=protocol.query,
+        seed=protocol.seed,
+        balanced=protocol.balanced,
+    )
+    require_unseen(model, source, protocol.split)
+    source = fit_to(model, source)
+    digest = source.digest if hasattr(source, "digest") else source.pool.digest
+    facts = described(model, problem.statistics, protocol, digest, source)
+    if dry_run:
+        return {**facts, "dry_run": True, "mean": None, "ci95": None}
+    found = score_episodes(
+        problem,
+        model.learner(),
+        model.params,
+        model.state,
+        source.episode,
+        protocol.episodes,
+        detailed=True,
+        tick=lambda done: report(Progress("evaluating", done, protocol.episodes, "episodes")),
+    )
+    baselines = score_baselines(opened, problem, source, protocol, report)
+    path = score_file.place_for(opened.run, opened.path, out)
+    save(path, opened, protocol, digest, problem.metric_name, found)
+    warn_not_finite(found.inductive, report)
+    return {**facts, **summary(found), "baselines": baselines, "scores": str(path)}
+
+
+def described(
+    model: Bundle, statistics: str, protocol: Protocol, digest: str, source: Source
+) -> dict[str, Any]:
+    """The part of a result that says what was measured."""
+    pool = getattr(source, "pool", None)
+    regression = model.kind == "regression"
+    plain = lambda span: span if isinstance(span, int) else list(span)  # noqa: E731
+    way = protocol.way
+    chance = None if regression else 1 / way if isinstance(way, int) else None
+    return {
+        "metric": "mse" if regression else "accuracy",
+        "episodes": protocol.episodes,
+        "episodes_seed": protocol.seed,
+        "data": model.recipe.data.source,
+        "split": protocol.split,
+        "scheme": None if pool is None else pool.scheme,
+        "rotations": None if pool is None else rotation_rule(pool),
+        "way": plain(way),
+        "shot": plain(protocol.shot),
+        "query": protocol.query,
+        "balanced": protocol.balanced,
+        "statistics": statistics,
+        "chance": chance,
+        "curve": [],
+        "tasks": [],
+        "data_digest": digest,
+        "expect": None,
+    }
+
+
+def rotation_rule(pool: Any) -> str:
+    if pool.random_turns:
+        return "drawn for each class of each episode"
+    return "none" if pool.turns is None else "every rotation is a class"
+
+
+def summary(found: EpisodeScores) -> dict[str, Any]:
+    """Means and intervals; the top-level numbers are the inductive ones."""
+    inductive = over_episodes(found.inductive).as_dict()
+    together = None if found.together is None else over_episodes(found.together).as_dict()
+    steps = [] if found.per_step is None else list(found.per_step)
+    return {
+        "mean": inductive["mean"],
+        "ci95": inductive["ci95"],
+        "inductive": inductive,
+        "transductive": together,
+        "per_step": [
+            {"step": i, **over_episodes(values).as_dict()} for i, values in enumerate(steps)
+        ],
+    }
+
+
+def score_baselines(
+    opened: Opened, problem: Any, source: Source, protocol: Protocol, report: Reporter
+) -> dict[str, Any]:
+    """What no training reaches on the first of the very same episodes, and on all of them the
+    baselines that the run trained."""
+    model = opened.model
+    few = min(protocol.episodes, UNTRAINED_EPISODES)
+    found: dict[str, Any] = {}
+    device = next(iter(model.params.values())).device
+
+    def scored(name: str, bundle: Bundle, params: Params, total: int) -> None:
+        scores = score_episodes(
+            problem,
+            bundle.learner(),
+            params,
+            bundle.state,
+            source.episode,
+            total,
+            detailed=bundle.kind == "regression",
+            tick=lambda done: report(Progress(f"baseline {name}", done, total, "episodes")),
+        )
+        steps = summary(scores)["per_step"]
+        found[name] = {
+            **over_episodes(scores.inductive).as_dict(),
+            **({"per_step": steps} if steps else {}),
+        }
+
+    fresh, state = untrained(model, problem)
+    begin = {**model.params, **{k: v.to(device) for k, v in fresh.items()}}
+    scored("untrained", replace(model, state=state), begin, few)
+    if model.inputs.kind == "image":
+        found["pixels"] = over_episodes(pixel_scores(source.episode, few)).as_dict()
+    if opened.run is not None:
+        for folder in sorted((opened.run / "baselines").glob("*")):
+            other = load_bundle(folder)
+            params = {k: v.to(device) for k, v in other.params.items()}
+            scored(folder.name, other, params, protocol.episodes)
+    return found
+
+
+def untrained(model: Bundle, problem: Problem) -> tuple[Params, State]:
+    """What the model's training began with: its parameters, its learner's own numbers, and its
+    memory."""
+    fresh = problem.init(model.recipe.seed)
+    own, state = restore_learner(model.recipe, deployed=False).init(problem, fresh)
+    return {**fresh, **own}, state
+
+
+def save(
+    path: Path, opened: Opened, protocol: Protocol, digest: str, metric: str, found: EpisodeScores
+) -> None:
+    """One line for the inductive values, one for the transductive."""
+    what = {
+        "data_digest": digest,
+        "split": protocol.split,
+        "way": protocol.way,
+        "shot": protocol.shot,
+        "query": protocol.query,
+        "balanced": protocol.balanced,
+        "seed": protocol.seed,
+        "episodes": protocol.episodes,
+    }
+    line = {
+        "model": str(opened.path),
+        **what,
+        "unit": "episode",
+        "metric": metric,
+        "units": score_file.units_hash(**what),
+        **score_file.arm_of(opened.model),
+    }
+    score_file.record(path, {**line, "mode": "inductive"}, found.inductive)
+    if found.together is not None:
+        score_file.record(path, {**line, "mode": "transductive"}, found.together)
+
+
+def warn_not_finite(values: np.ndarray, report: Reporter) -> None:
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        named = ", ".join(map(str, bad[:10]))
+        report(
+            Notice(
+                f"{len(bad)} episode(s) are not finite and not in the mean: {named}",
+                "evaluate.not_finite",
+            )
+        )
+
+
+def with_expectation(model: Bundle, result: dict[str, Any]) -> dict[str, Any]:
+    """The result with PASS or FAIL against the recipe's band. Raises CheckFailed."""
+    expected = model.recipe.expect
+    assert expected is not None
+    if (
+        expected.metric != result["metric"]
+        and expected.metric != f"{result['metric']}_transductive"
+    ):
+        raise UsageProblem(f"the recipe expects {expected.metric}, measured was {result['metric']}")
+    value = result["mean"]
+    if expected.metric.endswith("_transductive"):
+        value = result["transductive"]["mean"]
+    low = -np.inf if expected.min is None else expected.min
+    high = np.inf if expected.max is None else expected.max
+    better_than_band = value < low if expected.metric in LOWER_IS_BETTER else value > high
+    passed = bool(low <= value <= high)
+    result = {
+        **result,
+        "expect": {"min": expected.min, "max": expected.max, "value": value, "passed": passed},
+    }
+    if not passed:
+        side = "better than" if better_than_band else "outside"
+        raise CheckFailed(
+            f"{expected.metric} is {value:.4f}, {side} the expected "
+            f"{expected.min} to {expected.max}",
+            result=result,
+        )
+    return result

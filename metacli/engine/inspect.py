@@ -1,0 +1,99 @@
+"""`inspect`: what a path is, every problem in it, and what to type next. Nothing is changed."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+from metacli.data.files import shown
+from metacli.engine.events import Reporter, ignore
+from metacli.engine.looked import Looked
+from metacli.engine.place import MODEL_FILE, last_run
+from metacli.engine.storage import MANIFEST
+from metacli.errors import CheckFailed, DataError, Finding
+from metacli.schema.load import RUN_FILE, shipped
+
+YAML = (".yaml", ".yml")
+EXPORTS = (".pt2", ".onnx")
+WEIGHTS = "weights.safetensors"
+
+
+def inspect(path: str, *, strict: bool = False, report: Reporter = ignore) -> dict[str, Any]:
+    """Say what a recipe, task, set of tasks, pool, run or model is, and whether it is good.
+
+    Args:
+        path: a folder or file, the name of a shipped recipe, or `@last`.
+        strict: any error or warning fails; remarks do not.
+
+    Returns:
+        what, path, valid (no errors), problems, details, next (commands).
+
+    Raises:
+        DataError: nothing is there.
+        CheckFailed: `strict`, and there are problems; `result` is complete.
+    """
+    found = look(path, report)
+    result = {
+        "what": found.what,
+        "path": str(found.path),
+        "valid": not any(one.level == "error" for one in found.problems),
+        "problems": [one.as_dict() for one in found.problems],
+        "details": {key: value for key, value in found.details.items() if value is not None},
+        "next": list(found.next),
+    }
+    count = sum(one.level != "note" for one in found.problems)
+    if strict and count:
+        raise CheckFailed(
+            f"{count} {'problem' if count == 1 else 'problems'} in this {found.what}",
+            code="inspect.problems",
+            where=path,
+            findings=[one for one in found.problems if one.level != "note"],
+            result=result,
+        )
+    return result
+
+
+def look(name: str, report: Reporter) -> Looked:
+    """The looker for what is there. Imported on use: a task needs no network, a recipe does."""
+    path = last_run() if name == "@last" else Path(name)
+    if not os.path.lexists(path):
+        if name in dict(shipped()):
+            from metacli.engine.inspect_recipe import look_at_recipe
+
+            return look_at_recipe(name, report)
+        raise missing(name)
+    if path.is_dir() and (is_run(path) or is_model(path)):
+        from metacli.engine.inspect_model import look_at_model, look_at_run
+
+        return (look_at_run if is_run(path) else look_at_model)(path.absolute(), name, report)
+    if path.suffix.lower() in YAML or (path / RUN_FILE).is_file():
+        from metacli.engine.inspect_recipe import look_at_recipe
+
+        return look_at_recipe(name, report)
+    if path.suffix.lower() in EXPORTS:
+        message = "an exported file, which metacli writes and never reads"
+        hint = "the model folder that it came from can be inspected"
+        problem = Finding("error", "model.export", message, shown(path), hint)
+        return Looked("exported file", path.absolute(), (problem,))
+    from metacli.engine.inspect_task import look_at_data
+
+    return look_at_data(path, name, report)
+
+
+def is_run(path: Path) -> bool:
+    return (path / "run.json").is_file() or (
+        (path / "state").is_dir() and (path / RUN_FILE).is_file()
+    )
+
+
+def is_model(path: Path) -> bool:
+    """Also one that lost a file."""
+    return sum((path / name).is_file() for name in (MODEL_FILE, WEIGHTS, MANIFEST)) >= 2
+
+
+def missing(name: str) -> DataError:
+    near = difflib.get_close_matches(name, dict(shipped()), n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else "metacli recipes lists the recipes"
+    return DataError("nothing is there", code="data.missing", where=shown(name), hint=hint)

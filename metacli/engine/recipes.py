@@ -1,0 +1,73 @@
+"""`recipes`: what is shipped, one of them fully resolved, or a copy to edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metacli.engine.storage import write_file
+from metacli.errors import BundleError, DataError, EnvironmentProblem, RecipeError
+from metacli.schema.load import Loaded, dump, load, shipped
+from metacli.schema.recipe import Recipe
+
+
+def list_recipes() -> dict[str, Any]:
+    """One row per shipped recipe; `summary` is the first line of its comments."""
+    return {"recipes": [row(load(name)) for name, _ in shipped()]}
+
+
+def row(loaded: Loaded) -> dict[str, Any]:
+    recipe = loaded.recipe
+    expect = None if recipe.expect is None else recipe.expect.model_dump()
+    return {
+        "name": loaded.name,
+        "kind": recipe.kind,
+        "data": recipe.data.source,
+        "minutes": None if expect is None else expect.pop("minutes"),
+        "expect": expect,
+        "summary": loaded.header.partition("\n")[0].strip(),
+    }
+
+
+def show_recipe(name: str) -> str:
+    """The recipe as YAML with every default and every `auto` written out.
+
+    Defaults that depend on the data are left as they are where the data were not fetched yet.
+
+    Raises:
+        RecipeError: no such recipe, or it is not valid.
+    """
+    loaded = load(name)
+    return dump(resolved(loaded), loaded.header)
+
+
+def resolved(loaded: Loaded) -> Recipe:
+    if loaded.recipe.kind != "meta":
+        return loaded.recipe
+    from metacli.engine.build import build
+
+    try:
+        return build(loaded).recipe
+    except (DataError, EnvironmentProblem):  # the data are not here, or there is no cache for them
+        return loaded.recipe
+
+
+def copy_recipe(name: str, dest: str | None = None, force: bool = False) -> dict[str, Any]:
+    """Write a recipe as it is shipped, comments and all, to `dest` (a file or folder).
+
+    Raises:
+        RecipeError: no such recipe.
+        BundleError: the file exists and `force` is false.
+    """
+    source = load(name).path
+    if source is None:
+        raise RecipeError(f"no recipe called {name!r}", code="recipe.not_found")
+    target = Path(dest or f"{source.stem}.yaml").absolute()
+    if target.is_dir():
+        target = target / f"{source.stem}.yaml"
+    if target.exists() and not (force and target.is_file()):
+        raise BundleError(
+            "already exists", code="output.exists", where=str(target), hint="--force replaces it"
+        )
+    write_file(target, source.read_bytes())
+    return {"name": name, "path": str(target)}

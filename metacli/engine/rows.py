@@ -1,0 +1,171 @@
+"""An adapted model on a user's rows: probabilities, and their score where labels are known."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacli.data.loading import Examples
+from metacli.data.task import load_task
+from metacli.engine import scores as score_file
+from metacli.engine.bundle import Bundle
+from metacli.engine.events import Notice, Progress, Reporter
+from metacli.engine.folds import HeldOut, score_of
+from metacli.engine.models import Opened
+from metacli.errors import DataError
+
+ROWS = 64  # at a time
+
+
+@torch.no_grad()
+def probabilities(model: Bundle, x: Tensor) -> Tensor:
+    """[M, N] for inputs [M, C, H, W]; row by row, whatever stands beside a row."""
+    problem, learner = model.problem(), model.learner()
+    parts = [
+        torch.softmax(learner.predict(problem, model.params, part), 1) for part in x.split(ROWS)
+    ]
+    return torch.cat(parts)
+
+
+def evaluate_rows(
+    opened: Opened,
+    data: str,
+    skip_bad: bool,
+    allow_duplicates: bool,
+    out: str | None,
+    dry_run: bool,
+    report: Reporter,
+) -> dict[str, Any]:
+    """Accuracy on labelled pictures: the query of a folder that has one, otherwise all its class
+    folders."""
+    model = opened.model
+    assert model.classes is not None
+    task = load_task(
+        Path(data),
+        model.inputs.image(),
+        skip_bad=skip_bad,
+        allow_duplicates=allow_duplicates,
+        report=lambda what, done, total: report(Progress(what, done, total)),
+    )
+    for finding in task.findings:
+        report(
+            Notice(
+                finding.message
+                if finding.where is None
+                else f"{finding.message} - {finding.where}",
+                finding.code,
+            )
+        )
+    rows = task.support if task.query is None else task.query
+    require_new(model, rows, data, allow_duplicates, report)
+    y = labels_of(rows, task.labels, model.classes, data)
+    digest = digest_of(rows)
+    facts = {"split": None, "data_digest": digest, "query": len(y), "way": len(model.classes)}
+    if dry_run:
+        return {"metric": "accuracy", "mean": None, "ci95": None, **facts, "dry_run": True}
+    found = HeldOut(probabilities(model, on_device_of(model, rows.x)).cpu().numpy(), y, (len(y),))
+    score = score_of(found, "query", len(model.classes))
+    path = score_file.place_for(opened.run, opened.path, out)
+    units = score_file.units_hash(data_digest=digest, rows=list(rows.names))
+    line = {
+        "model": str(opened.path),
+        **facts,
+        "unit": "example",
+        "metric": "accuracy",
+        "units": units,
+    }
+    score_file.record(path, {**line, "mode": "inductive"}, found.hits)
+    half = (score["high"] - score["low"]) / 2
+    estimate = {"mean": score["value"], "ci95": half, "n": len(y)}
+    return {
+        "metric": "accuracy",
+        "mean": score["value"],
+        "ci95": half,
+        "low": score["low"],
+        "high": score["high"],
+        "inductive": estimate,
+        "transductive": None,
+        "balanced_accuracy": score["balanced"],
+        "episodes": None,
+        "episodes_seed": None,
+        "scheme": None,
+        "shot": None,
+        "statistics": model.problem().statistics,
+        "chance": 1 / len(model.classes),
+        "baselines": {},
+        "per_step": [],
+        "curve": [],
+        "tasks": [],
+        "confusion": confusion(found, len(model.classes)),
+        "labels": list(model.classes),
+        "scores": str(path),
+        "expect": None,
+        **facts,
+    }
+
+
+def on_device_of(model: Bundle, x: np.ndarray) -> Tensor:
+    return torch.from_numpy(x).to(next(iter(model.params.values())).device)
+
+
+def require_new(
+    model: Bundle, rows: Examples, data: str, allow_duplicates: bool, report: Reporter
+) -> None:
+    """Raises DataError for pictures that the model was adapted on: its accuracy on those is no
+    result."""
+    known = set(model.answers.get("support") or ())
+    again = [name for name, x in zip(rows.names, rows.x, strict=True) if picture_hash(x) in known]
+    if not again:
+        return
+    shown = ", ".join(again[:5]) + (", ..." if len(again) > 5 else "")
+    message = f"{len(again)} of {len(rows.names)} pictures are ones the model was adapted on"
+    if not allow_duplicates:
+        raise DataError(
+            f"{message}: {shown}",
+            code="data.adapted_on",
+            where=data,
+            hint="give it other pictures; --allow-duplicates goes on all the same",
+        )
+    report(Notice(f"{message}: the accuracy is too good to be true", "data.adapted_on"))
+
+
+def picture_hash(x: np.ndarray) -> str:
+    """Of the pixels as the network gets them; long enough that no two pictures share it."""
+    return hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()[:24]
+
+
+def labels_of(
+    rows: Examples, labels: tuple[str, ...], classes: tuple[str, ...], data: str
+) -> np.ndarray:
+    """Labels as the model numbers them. Raises DataError for one that it was not adapted to."""
+    unknown = sorted(set(labels) - set(classes))
+    if unknown:
+        raise DataError(
+            f"class {unknown[0]!r} is not one of the model's: {', '.join(classes[:10])}",
+            code="data.unknown_class",
+            where=data,
+            hint="adapt the model to a folder that has this class",
+        )
+    assert rows.y is not None
+    numbers = np.array([classes.index(label) for label in labels])
+    return numbers[rows.y]
+
+
+def confusion(found: HeldOut, classes: int) -> list[list[int]]:
+    """counts[true][predicted]."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (found.y, found.probabilities.argmax(1)), 1)
+    return counts.tolist()
+
+
+def digest_of(rows: Examples) -> str:
+    """SHA-256 of the decoded rows and their labels."""
+    whole = hashlib.sha256(np.ascontiguousarray(rows.x).tobytes())
+    if rows.y is not None:
+        whole.update(rows.y.tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,172 @@
+"""Recipe of kind multitask -> objects; every problem goes into one list of recipe errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.multitask.method import MultiTask, Solved
+from metacli.data.registry import load_tasks
+from metacli.data.tasks import TaskRows, TaskTable, divide
+from metacli.engine.build import Built, make_named, make_options, unknown_name
+from metacli.engine.checks import LOWER_IS_BETTER
+from metacli.engine.inputs import InputSpec
+from metacli.engine.place import cache_root
+from metacli.errors import Finding
+from metacli.nn.backbones import BACKBONES, make_backbone
+from metacli.nn.sharing import SHARING, make_sharing
+from metacli.nn.tasks import TaskProblem
+from metacli.schema.load import Loaded
+from metacli.schema.recipe import Named, Recipe
+
+
+@dataclass(frozen=True)
+class TaskBuilt(Built):
+    """What a recipe of kind multitask names, made. `learner` is the method; `kind` says whether
+    the metric is better low (regression) or high."""
+
+    rows: TaskRows = None  # type: ignore[assignment]  # follows fields without defaults
+
+    @property
+    def table(self) -> TaskTable:
+        return self.rows.table
+
+    @cached_property
+    def problem(self) -> TaskProblem:  # type: ignore[override]
+        return make_task_problem(self.recipe, self.inputs, describe_tasks(self.table))
+
+
+def build_tasks(loaded: Loaded) -> TaskBuilt:
+    """Raises RecipeError with every problem found, DataError for the data; nothing is written."""
+    recipe = loaded.recipe
+    findings: list[Finding] = []
+    assert recipe.sharing is not None
+    assert recipe.weighting is not None
+    sharing: Any = make_named(recipe.sharing, SHARING, "sharing", loaded, findings)
+    backbone = make_named(recipe.backbone, BACKBONES, "backbone", loaded, findings)
+    weighting = make_balancing(recipe.weighting, "weighting", loaded, findings)
+    surgery = None
+    if recipe.surgery is not None:
+        surgery = make_balancing(recipe.surgery, "surgery", loaded, findings)
+    if not findings:
+        findings += check_fit(recipe, sharing, backbone, weighting, loaded)
+    if findings:
+        raise loaded.error(findings)
+    rows = make_rows(recipe)
+    findings += check_data(sharing, rows.table, loaded)
+    if findings:
+        raise loaded.error(findings)
+    solved = hasattr(sharing, "solve")
+    method = Solved() if solved else MultiTask(weighting=weighting, surgery=surgery)
+    inputs = InputSpec("numbers", (rows.table.num_columns,))
+    kind = "regression" if rows.table.metric in LOWER_IS_BETTER else "classification"
+    resolved = resolve(recipe, sharing, backbone, weighting, surgery, solved)
+    return TaskBuilt(resolved, method, method, inputs, kind, len(rows.table.tasks), rows)
+
+
+def make_balancing(block: Named, key: str, loaded: Loaded, findings: list[Finding]) -> Any:
+    """A weighting or a surgery of the table; None when a finding was added."""
+    inside = f"multitask.{key}."
+    known = [name for name in names("multitask") if ALGORITHMS[name].module.startswith(inside)]
+    if block.name not in known:
+        findings.append(unknown_name(loaded, f"{key}.name", block.name, known))
+        return None
+    return make_options(ALGORITHMS[block.name].load(), block.options, key, loaded, findings)
+
+
+def check_fit(
+    recipe: Recipe, sharing: Any, backbone: Any, weighting: Any, loaded: Loaded
+) -> list[Finding]:
+    """What each block allows by itself but not together."""
+    found: list[Finding] = []
+
+    def mismatch(key: str, message: str, hint: str | None = None) -> None:
+        found.append(loaded.finding(key, message, code="recipe.mismatch", hint=hint))
+
+    assert recipe.sharing is not None
+    assert recipe.weighting is not None
+    name, solved = recipe.sharing.name, hasattr(sharing, "solve")
+    shares_layers = sharing.needs_trunk and bool(getattr(backbone, "hidden", None))
+    if not hasattr(backbone, "hidden"):
+        mismatch("backbone.name", f"backbone {recipe.backbone.name} does not take tables", "mlp")
+    if sharing.needs_trunk and not shares_layers:
+        hint = "backbone={name: mlp, hidden: [64]}, or sharing.name=mean-ridge"
+        mismatch(
+            "sharing.name", f"{name} sharing shares the backbone's layers: there are none", hint
+        )
+    if solved and getattr(backbone, "hidden", None):
+        mismatch("backbone.name", f"{name} is for a linear backbone", "backbone.name=linear")
+    if solved and recipe.weighting.name != "equal":
+        mismatch("weighting.name", f"{name} is solved exactly: every row counts the same")
+    if recipe.surgery is not None and not shares_layers:
+        mismatch("surgery.name", f"{name} sharing has no shared parameters to balance")
+    if recipe.surgery is not None and recipe.weighting.name != "equal":
+        mismatch("surgery.name", "a surgery balances the tasks itself", "weighting.name=equal")
+    if getattr(weighting, "needs_norms", False) and not shares_layers:
+        mismatch("weighting.name", f"{recipe.weighting.name} needs a shared layer")
+    for key in ("guard", "groups"):
+        if getattr(recipe, key):
+            mismatch(key, f"{key} is not in this version")
+    return found
+
+
+def check_data(sharing: Any, table: TaskTable, loaded: Loaded) -> list[Finding]:
+    if hasattr(sharing, "solve") and "classification" in table.kinds:
+        message = f"mean-ridge is for regression, {table.name} has classifications"
+        return [loaded.finding("sharing.name", message, code="recipe.mismatch", hint="soft-l2")]
+    return []
+
+
+def make_rows(recipe: Recipe) -> TaskRows:
+    """The data, divided. Raises DataError."""
+    table, options = load_tasks(recipe.data.source, recipe.data.options, cache_root())
+    parts = divide(table, options.split_seed)
+    return TaskRows(table, parts, ("train", recipe.seed), options.rows)
+
+
+def describe_tasks(table: TaskTable) -> dict[str, Any]:
+    """What a model remembers of its tasks."""
+    return {
+        "tasks": list(table.tasks),
+        "kinds": list(table.kinds),
+        "metric": table.metric,
+    }
+
+
+def make_task_problem(
+    recipe: Recipe, inputs: InputSpec, described: Mapping[str, Any]
+) -> TaskProblem:
+    """The stateless network of a resolved recipe."""
+    assert recipe.sharing is not None
+    backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
+    return TaskProblem(
+        make_sharing(recipe.sharing.name, recipe.sharing.options),
+        (inputs.shape[0], *backbone.hidden),
+        tuple(kind == "classification" for kind in described["kinds"]),
+        described["metric"],
+    )
+
+
+def resolve(
+    recipe: Recipe, sharing: Any, backbone: Any, weighting: Any, surgery: Any, solved: bool
+) -> Recipe:
+    """The recipe with every default written out."""
+    options = lambda value: json.loads(json.dumps(dataclasses.asdict(value)))  # noqa: E731  # tuples to lists
+    plain = recipe.plain()
+    for key, value in (
+        ("sharing", sharing),
+        ("backbone", backbone),
+        ("weighting", weighting),
+        ("surgery", surgery),
+    ):
+        if value is not None:
+            plain[key] = {"name": plain[key]["name"], **options(value)}
+    plain["train"] |= {"execution": "loop", "chunk": 1}
+    if solved:
+        plain["train"]["steps"] = 1
+    return Recipe.model_validate(plain)

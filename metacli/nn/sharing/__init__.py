@@ -1,0 +1,27 @@
+"""What tasks share: the table of schemes, name -> options class. Imported on look-up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from pydantic import TypeAdapter
+
+
+def _of(module: str, cls: str) -> Callable[[], type]:
+    return lambda: getattr(import_module(f"metacli.nn.sharing.{module}"), cls)
+
+
+SHARING: dict[str, Callable[[], type]] = {
+    "hard": _of("hard", "Hard"),
+    "soft-l2": _of("soft_l2", "SoftL2"),
+    "none": _of("soft_l2", "Apart"),
+    "mean-ridge": _of("mean_ridge", "MeanRidge"),
+}
+
+
+def make_sharing(name: str, options: Mapping[str, Any]) -> Any:
+    """The options object of a recipe that was checked before."""
+    return TypeAdapter(SHARING[name]()).validate_json(json.dumps(dict(options)), strict=True)

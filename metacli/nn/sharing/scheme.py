@@ -1,0 +1,70 @@
+"""What every sharing scheme is, and the layers they are made of.
+
+Letters: T tasks, M rows, D columns, F features. Weights are [D, F], or [T, D, F] where each task
+has its own: 139 tasks are one batched product. x is [T, M, D], or [M, D] where all tasks share
+their rows; predictions are [T, M].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from metacli.types import Params
+
+
+class Sharing(Protocol):
+    """A frozen dataclass of options whose methods are the network of all tasks."""
+
+    def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
+        """Fresh weights. sizes: D and the units of each hidden layer."""
+        ...
+
+    def forward(self, params: Params, x: Tensor) -> Tensor:
+        """[T, M] from standardised x."""
+        ...
+
+    def penalty(self, params: Params) -> Tensor:
+        """What pulls the tasks together, added to the loss; a scalar."""
+        ...
+
+    def shared(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The parameters that every task's loss reaches, first layer first; () when there are
+        none."""
+        ...
+
+
+def layer(fan_in: int, shape: Sequence[int], rng: torch.Generator) -> Tensor:
+    """Uniform in ±1/sqrt(fan_in), as `torch.nn.Linear` begins."""
+    bound = fan_in**-0.5
+    return (2 * torch.rand(tuple(shape), generator=rng) - 1) * bound
+
+
+def trunk_init(sizes: Sequence[int], rng: torch.Generator, prefix: str = "trunk") -> Params:
+    """Weights of the hidden layers: `trunk.0.weight` [D, F], `trunk.0.bias` [F], ..."""
+    params: Params = {}
+    for number, (size_in, size_out) in enumerate(pairwise(sizes)):
+        params[f"{prefix}.{number}.weight"] = layer(size_in, (size_in, size_out), rng)
+        params[f"{prefix}.{number}.bias"] = layer(size_in, (size_out,), rng)
+    return params
+
+
+def trunk(params: Params, x: Tensor, prefix: str = "trunk") -> Tensor:
+    """Hidden layers with ReLU; [.., M, D] -> [.., M, F]."""
+    number = 0
+    while (weight := params.get(f"{prefix}.{number}.weight")) is not None:
+        bias = params[f"{prefix}.{number}.bias"]
+        x = torch.relu(x @ weight + (bias if bias.dim() == 1 else bias[:, None]))
+        number += 1
+    return x
+
+
+def heads(params: Params, features: Tensor) -> Tensor:
+    """One linear output for each task: [M, F] or [T, M, F] -> [T, M]."""
+    return (features @ params["heads.weight"][..., None]).squeeze(-1) + params["heads.bias"][
+        :, None
+    ]

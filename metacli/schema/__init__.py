@@ -1,0 +1,1 @@
+"""Recipes: YAML to validated models. No torch here."""

@@ -1,0 +1,295 @@
+"""Weightings and surgeries: hand-computed values, the property each paper claims, and torchjd."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from metacli.algorithms.multitask.method import MultiTask
+from metacli.algorithms.multitask.surgery.aligned import AlignedMTL
+from metacli.algorithms.multitask.surgery.cagrad import CAGrad
+from metacli.algorithms.multitask.surgery.imtl_g import IMTLG
+from metacli.algorithms.multitask.surgery.mgda import MGDA
+from metacli.algorithms.multitask.surgery.pcgrad import PCGrad
+from metacli.algorithms.multitask.surgery.upgrad import UPGrad
+from metacli.algorithms.multitask.weighting.dwa import DWA
+from metacli.algorithms.multitask.weighting.equal import Equal
+from metacli.algorithms.multitask.weighting.famo import FAMO
+from metacli.algorithms.multitask.weighting.fixed import Fixed
+from metacli.algorithms.multitask.weighting.gradnorm import GradNorm
+from metacli.algorithms.multitask.weighting.log import Log
+from metacli.algorithms.multitask.weighting.rlw import RLW
+from metacli.algorithms.multitask.weighting.uncertainty import Uncertainty
+from metacli.autodiff import task_rows
+from metacli.errors import RecipeError
+from metacli.nn.sharing.hard import Hard
+from metacli.nn.tasks import TaskProblem
+from metacli.trees import flatten, pick
+from metacli.types import Batch
+
+WEIGHTINGS = [Equal(), Log(), Uncertainty(), DWA(), RLW(), GradNorm(), FAMO()]
+SURGERIES = [MGDA(), PCGrad(), CAGrad(), IMTLG(), AlignedMTL(), UPGrad()]
+LOSSES = torch.tensor([1.0, 4.0], dtype=torch.float64)
+name_of = lambda one: type(one).__name__  # noqa: E731
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def rows(seed: int, tasks: int = 4, size: int = 6) -> torch.Tensor:
+    return torch.randn(tasks, size, generator=rng(seed), dtype=torch.float64)
+
+
+def of(weighting, losses=LOSSES, norms=None, params=None, state=None, seed=0):
+    own, memory = weighting.init(len(losses))
+    own = {name: value.double() for name, value in own.items()}
+    return weighting.objective(losses, norms, params or own, state or memory, rng(seed))
+
+
+def slopes(weighting, losses=LOSSES, **more) -> list[float]:
+    """How much each loss counts: the gradient of the objective."""
+    leaf = losses.clone().requires_grad_()
+    return torch.autograd.grad(of(weighting, leaf, **more)[0], leaf)[0].tolist()
+
+
+# Weightings
+
+
+def test_equal_weights_are_the_mean():
+    assert of(Equal())[0] == 2.5
+
+
+def test_fixed_weights_multiply_the_losses_and_must_be_one_for_each_task():
+    assert of(Fixed(weights=(2.0, 0.5)))[0] == 2.0
+    with pytest.raises(RecipeError, match="2 numbers for 3 tasks"):
+        Fixed(weights=(1.0, 1.0)).init(3)
+
+
+def test_log_weights_are_blind_to_the_scale_of_a_loss():
+    assert of(Log())[0] == pytest.approx(math.log(4) / 2)
+    scaled = slopes(Log(), LOSSES * torch.tensor([1.0, 1000.0]))
+    assert scaled[1] * 1000 == pytest.approx(slopes(Log())[1])
+
+
+def test_uncertainty_is_at_its_minimum_where_the_variance_is_the_loss():
+    s = LOSSES.log().requires_grad_()
+    value, _ = of(Uncertainty(), params={"log_variance": s})
+    assert value.item() == pytest.approx(0.5 * (1 + math.log(4) / 2))
+    assert torch.autograd.grad(value, s)[0].abs().max() < 1e-12
+
+
+def test_dwa_weighs_the_loss_that_falls_more_slowly():
+    weighting = DWA(window=1, temperature=2.0)
+    state = {"past": [[2.0, 4.0], [1.0, 4.0]], "sums": [0.0, 0.0], "count": 0}
+    _, after = of(weighting, state=state)
+    a, b = math.exp(0.5 / 2), math.exp(1.0 / 2)
+    wanted = [2 * a / (a + b) / 2, 2 * b / (a + b) / 2]
+    assert slopes(weighting, state=state) == pytest.approx(wanted)
+    assert after["past"] == [[1.0, 4.0], [1.0, 4.0]]
+
+
+def test_dwa_begins_with_equal_weights_and_averages_over_its_window():
+    weighting = DWA(window=2)
+    _, state = of(weighting, torch.tensor([1.0, 2.0]))
+    _, state = of(weighting, torch.tensor([3.0, 2.0]), state=state)
+    assert state == {"past": [[2.0, 2.0]], "sums": [0.0, 0.0], "count": 0}
+    assert slopes(weighting) == [0.5, 0.5]
+
+
+def test_random_weights_are_equal_on_average_and_sum_to_one():
+    drawn = torch.tensor([slopes(RLW(), seed=seed) for seed in range(2000)])
+    torch.testing.assert_close(drawn.sum(1), torch.ones(2000), atol=1e-6, rtol=0)
+    assert drawn.mean(0)[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_gradnorm_raises_the_weight_of_the_task_that_trains_slowly():
+    norms = torch.tensor([1.0, 1.0], dtype=torch.float64)
+    state = {"weights": [1.0, 1.0], "first": [4.0, 4.0]}  # task 1 has lost 3/4, task 2 nothing
+    _, after = of(GradNorm(lr=0.1), norms=norms, state=state)
+    # G = (1, 1), rates (0.4, 1.6): targets below and above G; a step of 0.1 each way.
+    assert after["weights"] == pytest.approx([0.9, 1.1])
+    assert sum(after["weights"]) == pytest.approx(2.0)
+
+
+def test_gradnorm_lowers_the_weight_of_the_larger_gradient_where_rates_are_the_same():
+    norms = torch.tensor([1.0, 3.0], dtype=torch.float64)
+    _, after = of(GradNorm(lr=0.1), norms=norms, state={"weights": [1.0, 1.0], "first": None})
+    assert after["weights"][0] > 1 > after["weights"][1]
+
+
+def test_famo_descends_the_weighted_logarithms():
+    # z = (1/2, 1/2), c = 1 / (1/2 + 1/8) = 1.6; slopes c z / L.
+    assert slopes(FAMO()) == pytest.approx([0.8, 0.2])
+    assert sum(slopes(FAMO())) == pytest.approx(1.0)
+
+
+def test_famo_moves_weight_to_the_task_that_improved_least():
+    before = (LOSSES * torch.tensor([2.0, 1.0])).log().tolist()  # task 1 has halved since
+    _, after = of(FAMO(lr=1.0, decay=0.0), state={"logits": [0.0, 0.0], "before": before})
+    # J_softmax gain = z (gain - z·gain) = (1/2)(± log(2)/2).
+    assert after["logits"] == pytest.approx([-math.log(2) / 4, math.log(2) / 4])
+
+
+# Surgeries
+
+
+def test_pcgrad_by_hand():
+    g = torch.tensor([[1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
+    # g1 - (-1/2) g2 = (1/2, 1/2); g2 - (-1) g1 = (0, 1).
+    assert PCGrad().combine(g, rng()).tolist() == [0.5, 1.5]
+
+
+def test_pcgrad_never_projects_a_gradient_on_itself():
+    """The error of another library: with j = i allowed, a gradient that was changed is projected
+    on its old self."""
+    g = torch.tensor([[1.0, 0.0], [-4.0, 1.0], [-4.0, -1.0]], dtype=torch.float64)
+    for seed in range(6):
+        order = [torch.randperm(3, generator=draw) for draw in [rng(seed)] for _ in range(3)]
+        total = torch.zeros(2, dtype=torch.float64)
+        for i in range(3):
+            mine = g[i].clone()
+            for j in (j for j in order[i].tolist() if j != i):
+                if mine @ g[j] < 0:
+                    mine = mine - (mine @ g[j]) / (g[j] @ g[j]) * g[j]
+            total += mine
+        torch.testing.assert_close(PCGrad().combine(g, rng(seed)), total)
+
+
+def test_pcgrad_leaves_gradients_alone_that_do_not_conflict():
+    g = rows(0).abs()
+    torch.testing.assert_close(PCGrad().combine(g, rng()), g.sum(0))
+
+
+def test_mgda_is_the_shortest_vector_of_the_hull():
+    g = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    # The foot of the origin on the line from (2, 0) to (0, 1).
+    assert MGDA().combine(g, rng()).tolist() == pytest.approx([0.4, 0.8])
+    one_side = torch.tensor([[1.0, 0.0], [3.0, 1.0]], dtype=torch.float64)
+    assert MGDA().weights(one_side).tolist() == pytest.approx([1.0, 0.0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mgda_satisfies_the_conditions_of_its_minimum(seed):
+    g = rows(seed)
+    d = MGDA().combine(g, rng())
+    assert (g @ d).min() >= d @ d - 1e-9  # no task's loss rises
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cagrad_stays_in_its_ball_and_beats_every_other_point_of_it_for_the_worst_task(seed):
+    g = rows(seed)
+    mean = g.mean(0)
+    d = CAGrad(c=0.5).combine(g, rng())
+    radius = 0.5 * mean.norm()
+    assert (d - mean).norm() <= radius * (1 + 1e-6)
+    other = torch.randn(3000, 6, generator=rng(seed), dtype=torch.float64)
+    other = mean + radius * other / other.norm(dim=1, keepdim=True)
+    assert (g @ d).min() >= (other @ g.T).min(1).values.max() - 1e-6
+
+
+def test_cagrad_of_radius_zero_is_the_mean_gradient():
+    g = rows(1)
+    torch.testing.assert_close(CAGrad(c=0.0).combine(g, rng()), g.mean(0))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_imtl_g_projects_equally_on_every_unit_gradient(seed):
+    g = rows(seed)
+    shares = (g / g.norm(dim=1, keepdim=True)) @ IMTLG().combine(g, rng())
+    torch.testing.assert_close(shares, shares[:1].expand(4), atol=1e-9, rtol=0)
+
+
+def test_imtl_g_by_hand():
+    g = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    # w ∝ (2/4, 1/1), so (1/3, 2/3).
+    assert IMTLG().combine(g, rng()).tolist() == pytest.approx([2 / 3, 2 / 3])
+
+
+def test_aligned_mtl_makes_orthogonal_gradients_as_long_as_the_shortest():
+    g = torch.tensor([[3.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    assert AlignedMTL().combine(g, rng()).tolist() == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_upgrad_conflicts_with_no_task_and_keeps_gradients_that_do_not_conflict(seed):
+    g = rows(seed, size=3)
+    assert (g @ UPGrad().combine(g, rng())).min() >= -1e-8
+    torch.testing.assert_close(UPGrad().combine(g.abs(), rng()), g.abs().mean(0))
+
+
+def test_upgrad_by_hand():
+    g = torch.tensor([[1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
+    # Projections on the dual cone: (1/2, 1/2) and (0, 1).
+    assert UPGrad().combine(g, rng()).tolist() == pytest.approx([0.25, 0.75])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_surgeries_agree_with_torchjd(seed):
+    torchjd = pytest.importorskip("torchjd.aggregation")
+    g = rows(seed)
+    pairs = [
+        (MGDA(), torchjd.MGDA(epsilon=1e-12, max_iters=2000), 5e-3),
+        (IMTLG(), torchjd.IMTLG(), 1e-7),
+        (AlignedMTL(), torchjd.AlignedMTL(), 1e-7),
+    ]
+    for ours, theirs, tolerance in pairs:
+        torch.testing.assert_close(ours.combine(g, rng()), theirs(g), atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("surgery", SURGERIES, ids=name_of)
+def test_gradients_of_zero_give_a_finite_direction(surgery):
+    assert surgery.combine(torch.zeros(3, 5), rng()).tolist() == [0.0] * 5
+    mixed = torch.cat([rows(0)[:2].float(), torch.zeros(1, 6)])
+    assert torch.isfinite(surgery.combine(mixed, rng())).all()
+
+
+# The method that holds them
+
+
+def problem_and_batch() -> tuple[TaskProblem, dict[str, torch.Tensor], Batch]:
+    problem = TaskProblem(Hard(), (4, 6), (False, False, True))
+    x = torch.randn(3, 9, 4, generator=rng(3))
+    y = torch.randn(3, 9, generator=rng(4))
+    y[2] = (y[2] > 0).float()
+    return problem, problem.init(0), Batch(x, y)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS, ids=name_of)
+def test_a_step_moves_everything_that_is_learned_and_the_loss_falls(weighting):
+    problem, params, batch = problem_and_batch()
+    method = MultiTask(weighting=weighting)
+    own, state = method.init(problem, params)
+    theta = {**params, **own}
+    losses = []
+    for step in range(30):
+        update = method.direction(problem, theta, batch, state, rng(step))
+        assert set(update.direction) == problem.trainable | set(own)
+        theta = {**theta, **{k: theta[k] - 0.1 * d for k, d in update.direction.items()}}
+        state = update.state
+        losses.append(float(update.metrics["loss"]))
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("surgery", SURGERIES, ids=name_of)
+def test_surgery_changes_the_trunk_and_leaves_the_heads_to_the_objective(surgery):
+    problem, params, batch = problem_and_batch()
+    plain = MultiTask(weighting=Equal()).direction(problem, params, batch, {}, rng()).direction
+    balanced = MultiTask(weighting=Equal(), surgery=surgery)
+    step = balanced.direction(problem, params, batch, {}, rng()).direction
+    for name in ("heads.weight", "heads.bias"):
+        torch.testing.assert_close(step[name], plain[name])
+    J = task_rows(
+        lambda theta: problem.losses({**params, **theta}, batch), pick(params, problem.shared)
+    )
+    torch.testing.assert_close(flatten(pick(step, problem.shared)), surgery.combine(J, rng()))
+
+
+def test_the_rows_of_the_jacobian_are_the_gradients_of_each_task():
+    problem, params, batch = problem_and_batch()
+    shared = pick(params, problem.shared)
+    J = task_rows(lambda theta: problem.losses({**params, **theta}, batch), shared)
+    plain = MultiTask(weighting=Equal()).direction(problem, params, batch, {}, rng()).direction
+    torch.testing.assert_close(J.mean(0), flatten(pick(plain, problem.shared)))

@@ -1,0 +1,105 @@
+"""Help and usage errors answer at once: in a fresh process, without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from metacli.cli.app import app
+
+NAMES = sorted(typer.main.get_command(app).commands)
+HEAVY = ("torch", "torchvision", "numpy", "PIL", "rich", "yaml")  # Typer itself needs pydantic
+ASK = """
+import os, sys
+from metacli.cli.app import main
+codes = [main(words.split()) for words in {lines!r}]
+assert codes == {codes!r}, codes
+loaded = [name for name in {heavy!r} if name in sys.modules]
+assert not loaded, loaded
+"""
+
+
+def ask(lines: list[str], codes: list[int], heavy: tuple[str, ...]) -> None:
+    code = ASK.format(lines=lines, codes=codes, heavy=heavy)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_help_of_every_command_imports_nothing_heavy() -> None:
+    lines = ["--help", *(f"{name} --help" for name in NAMES)]
+    ask(lines, [0] * len(lines), HEAVY)
+
+
+def test_usage_errors_import_nothing_heavy() -> None:
+    lines = ["adpt", "adapt", "adapt one", "adapt m t --jsn", "meta-train a b", "fetch", "export"]
+    ask(lines, [2] * len(lines), HEAVY)
+
+
+def test_completion_imports_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs" / "glyphs" / "20260101T000000Z"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    code = """
+import sys
+from metacli.cli import complete
+assert complete.models("") == ["@last", "runs/glyphs/20260101T000000Z"]
+assert complete.models("runs/g") == complete.runs("") == ["runs/glyphs/20260101T000000Z"]
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_takes_less_than_three_tenths_of_a_second_of_processor_time() -> None:
+    import os
+
+    def seconds() -> float:
+        before = os.times()
+        command = [sys.executable, "-m", "metacli", "adapt", "--help"]
+        subprocess.run(command, check=True, capture_output=True)
+        after = os.times()
+        return (
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
+
+    assert min(seconds() for _ in range(3)) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("metacli ada", "adapt"),
+        ("metacli adapt m t --meth", "--method"),
+        ("metacli adapt m t --method lp", "lp-ft"),
+        ("metacli export m --format o", "onnx"),
+        ("metacli evaluate @la", "@last"),
+        ("metacli doctor --device cu", "cuda"),
+    ],
+)
+def test_the_shell_is_offered_what_fits(line: str, offered: str) -> None:
+    words = line.split()
+    environment = {
+        "_METACLI_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    code = "from metacli.cli.app import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert offered in done.stdout.split()
+    assert done.stderr == ""
+
+
+def test_the_data_sets_offered_are_those_of_the_registry() -> None:
+    from metacli.cli.complete import DATA_SETS
+    from metacli.data.registry import DATASETS
+
+    assert sorted(DATA_SETS) == sorted(DATASETS)

@@ -1,0 +1,120 @@
+"""Results as a person reads them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import cli_stubs
+import pytest
+
+from metacli.cli import adapt, evaluate, export, fetch, inspect, meta_train, recipes, text
+
+
+def result(command: str, **changes: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(cli_stubs.RESULTS[command]), **changes}
+
+
+def test_evaluate_says_the_whole_protocol() -> None:
+    page = "\n".join(evaluate.show(result("evaluate"), "@last"))
+    assert "accuracy    93.12 % ± 0.41  inductive" in page
+    assert "95.10 % ± 0.30  transductive" in page
+    for word in ("split test", "5-way 1-shot", "15 queries per class", "episodes    600 (seed 0)"):
+        assert word in page
+    assert "chance      20.00 %" in page
+    assert "nearest pixel  61.00 % ± 1.00" in page
+    assert "          5  93.12 % ± 0.41" in page
+    assert page.endswith("next: metacli adapt @last YOUR_FOLDER")
+
+
+def test_evaluate_of_an_adapted_model_says_what_to_type_next() -> None:
+    rows = result("evaluate", episodes=None, transductive=None, way=None, shot=None, query=30)
+    page = "\n".join(evaluate.show(rows, "my model"))
+    assert "transductive" not in page
+    assert "30 queries rows" not in page
+    assert "30 labelled rows" in page
+    assert page.endswith("next: metacli predict 'my model' INPUT...")
+
+
+def test_evaluate_shows_a_curve_and_the_expected_score() -> None:
+    curve = [{"shot": k, "mean": 0.9, "ci95": 0.01} for k in (1, 5)]
+    expect = {"min": 0.95, "max": 0.99, "passed": False}
+    lines = list(evaluate.show(result("evaluate", curve=curve, expect=expect), "m"))
+    assert "  shot           score" in lines
+    assert "     5  90.00 % ± 1.00" in lines
+    assert any(line == "expected    95.00 % to 99.00 %: not met" for line in lines)
+
+
+def test_errors_of_regression_are_plain_numbers() -> None:
+    rows = result("evaluate", metric="mse", mean=0.3412, ci95=0.012, chance=None, baselines={})
+    assert next(iter(evaluate.show(rows, "m"))).startswith("mse         0.3412 ± 0.012  inductive")
+
+
+def test_adapt_says_how_the_score_was_obtained() -> None:
+    page = "\n".join(adapt.show(result("adapt")))
+    assert "accuracy  93.00 %, 95 % interval 80.00 % to 99.00 %, chance 33.33 %" in page
+    assert "inductive, 5-fold over the support, re-adapted in each fold" in page
+    assert "transfer  helps: +21.0 points against logistic regression\n" in page
+    assert "          95 % interval +5.0 points to +37.0 points\n" in page
+    assert "guessed   labels are folder names" in page
+    assert page.endswith("INPUT...")
+
+
+def test_adapt_without_a_score_says_why() -> None:
+    page = "\n".join(adapt.show(result("adapt", score={"metric": "accuracy", "how": "none"})))
+    assert "not measured: too few examples to hold any out" in page
+
+
+def test_adapt_ranks_several_sources() -> None:
+    sources = [{"model": "/a", "score": 0.9}, {"model": "/b", "score": 0.5}]
+    lines = list(adapt.show(result("adapt", sources=sources)))
+    assert "source  score on the support" in lines
+    assert "/a                   90.00 %" in lines
+
+
+def test_an_interrupted_run_is_resumed_next() -> None:
+    lines = list(meta_train.show(result("meta-train", status="interrupted")))
+    assert lines[-1] == "next: metacli meta-train --resume runs/glyphs/20260101T000000Z"
+
+
+def test_training_scores_are_named_validation() -> None:
+    lines = list(meta_train.show(result("meta-train")))
+    assert "accuracy  93.10 % ± 0.40 (600 validation episodes)" in lines
+
+
+def test_inspect_lists_every_problem_with_its_hint() -> None:
+    lines = list(inspect.show(result("inspect")))
+    assert lines[0] == "task, not valid: /data/task"
+    assert "1 problem:" in lines
+    assert "  not a picture - a/1.png (remove it)" in lines
+
+
+def test_recipes_is_a_table_with_aligned_columns() -> None:
+    lines = list(recipes.show_list(result("recipes")))
+    assert lines[0] == "name                  kind  data      minutes  expected score"
+    assert lines[1].endswith("2  accuracy 90.00 % to 95.00 %")
+
+
+def test_fetch_list_shows_whatever_the_registry_tells() -> None:
+    rows = {"available": [{"name": "a", "bytes": 1200, "here": True, "note": None}]}
+    assert list(fetch.show_list(rows))[:2] == ["name   bytes  here", "a     1.2 kB  yes"]
+
+
+def test_export_says_how_far_it_is_from_pytorch() -> None:
+    page = "\n".join(export.show(result("export")))
+    assert "largest difference to PyTorch 1.2e-06 on 15 inputs (tolerance 1e-05)" in page
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (3900, "1 h 5 min")]
+)
+def test_durations_are_read_at_a_glance(seconds: float, shown: str) -> None:
+    assert text.duration(seconds) == shown
+
+
+def test_not_a_number_is_a_dash() -> None:
+    assert text.number(float("nan")) == text.score("accuracy", float("nan")) == "-"
+
+
+def test_control_characters_and_odd_bytes_become_visible() -> None:
+    assert text.visible("a\nb\x1b[0m\u202e\udcff é ü") == "a\\nb\\x1b[0m\\u202e\\xff é ü"

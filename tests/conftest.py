@@ -1,0 +1,45 @@
+"""What all tests share. This file also puts `tests/` on the path, for `reference` and `toys`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported, and for every process that a test starts: the networks here are so small
+# that a second thread costs more than it does, above all where other work wants the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--regenerate-golden",
+        action="store_true",
+        help="write tests/golden/*.json anew; the commit says why the numbers move",
+    )
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in one order, and no cores taken from other tests."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def _cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the whole session: glyphs are drawn once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def cache(_cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The engine's cache, apart from the user's own."""
+    monkeypatch.setenv("METACLI_CACHE", str(_cache_folder))
+    return _cache_folder

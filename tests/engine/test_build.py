@@ -1,0 +1,146 @@
+"""A recipe becomes objects, or a list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import RECIPE, WAVES, recipe
+from tiny_models import write_classes
+
+from metacli.engine.build import build, make_source, restore_learner
+from metacli.errors import DataError, RecipeError
+from metacli.schema.load import dump, load
+
+pytestmark = pytest.mark.usefixtures("workplace")
+
+
+def built(*overrides: str, text: str = RECIPE):
+    return build(load(recipe(text), overrides))
+
+
+def problems(*overrides: str, text: str = RECIPE) -> dict[str, str]:
+    """Message by code of every finding."""
+    with pytest.raises(RecipeError) as caught:
+        built(*overrides, text=text)
+    error = caught.value
+    found = {one.code: one.message for one in error.findings}
+    return found or {error.code: error.message}
+
+
+def test_every_default_and_every_auto_is_written_out() -> None:
+    made = built().recipe
+    assert made.train.execution == "loop"
+    assert made.train.chunk == 1
+    assert made.algorithm.options == {"distance": "euclidean", "scale": 10.0}
+    assert {"width": 8, "norm": "group", "downsample": "pool"}.items() <= (
+        made.backbone.options.items()
+    )
+    Path("again.yaml").write_text(dump(made))
+    assert build(load("again.yaml")).recipe == made
+
+
+def test_way_inputs_and_kind_come_from_recipe_and_data() -> None:
+    made = built("episodes.way=[2, 6]")
+    assert (made.way, made.kind) == (6, "classification")
+    assert (made.inputs.kind, made.inputs.shape, made.inputs.invert) == ("image", (1, 28, 28), True)
+    assert built("data.invert=false").inputs.invert is False
+    waves = built(text=WAVES)
+    assert (waves.way, waves.kind, waves.inputs.kind) == (1, "regression", "numbers")
+    assert waves.recipe.train.execution == "vmap"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "execution", "chunk"),
+    [
+        (("algorithm.name=maml",), "vmap", 2),
+        (("algorithm.name=maml", "train.meta_batch=32"), "vmap", 16),
+        (("algorithm.name=maml", "train.meta_batch=8", "episodes.query=8"), "vmap", 4),
+        (("algorithm.name=maml", "episodes.query=15"), "loop", 1),
+        (("algorithm.name=maml", "train.meta_batch=1"), "loop", 1),
+        (("train.execution=vmap", "train.meta_batch=16"), "vmap", 8),
+        (("train.execution=vmap", "train.chunk=3", "train.meta_batch=16"), "vmap", 3),
+    ],
+)
+def test_auto_execution_is_a_rule_of_the_recipe_alone(
+    overrides: tuple[str, ...], execution: str, chunk: int
+) -> None:
+    made = built(*overrides).recipe.train
+    assert (made.execution, made.chunk) == (execution, chunk)
+
+
+def test_all_problems_are_told_at_once_with_the_nearest_names() -> None:
+    with pytest.raises(RecipeError, match="3 problems") as caught:
+        built("algorithm.distnace=cosine", "backbone.width=none", "backbone.normm=group")
+    hints = [finding.hint for finding in caught.value.findings]
+    assert "did you mean algorithm.distance?" in hints
+    assert "did you mean backbone.norm?" in hints
+    assert {finding.where for finding in caught.value.findings} == {"command line"}
+
+
+def test_a_problem_is_placed_at_its_line() -> None:
+    with pytest.raises(RecipeError) as caught:
+        built(text=RECIPE.replace("name: protonet", "name: protonett"))
+    assert caught.value.where == "tiny.yaml:7"
+    assert caught.value.hint == "did you mean protonet?"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("algorithm.name=maml", "episodes.way=[2, 5]"), "head of fixed way"),
+        (("algorithm.name=maml", "backbone.norm=running"), "running statistics"),
+        (("backbone.norm=batch", "episodes.shot=[1, 3]", "episodes.balanced=false"), "padding"),
+        (("algorithm.name=joint",), "for regression"),
+        (("train.execution=compiled",), "not in this version"),
+    ],
+)
+def test_blocks_that_do_not_go_together_are_refused(overrides: tuple[str, ...], words: str) -> None:
+    assert words in " ".join(problems(*overrides).values())
+
+
+def test_a_preset_cannot_be_overridden() -> None:
+    found = problems("algorithm.name=fomaml", "algorithm.first_order=false")
+    assert list(found) == ["recipe.preset"]
+
+
+def test_fields_replaced_for_evaluation_are_checked_like_the_learners() -> None:
+    made = built("evaluate.inner_steps=7", "algorithm.name=maml")
+    assert (made.learner.inner_steps, made.deployed.inner_steps) == (5, 7)
+    assert restore_learner(made.recipe).inner_steps == 7
+    assert restore_learner(made.recipe, deployed=False).inner_steps == 5
+    found = problems("evaluate.inner_steps=-1", "algorithm.name=maml")
+    assert "inner_steps" in " ".join(found.values())
+    assert "evaluate.steps" in " ".join(problems("evaluate.steps=1").values())
+
+
+def test_an_options_value_of_the_wrong_kind_is_told_with_what_was_found() -> None:
+    for value in ("wide", "0", "1.5", "true"):
+        assert value.strip("'") in str(problems(f"backbone.width={value}")).lower()
+
+
+def test_training_episodes_follow_the_runs_seed_and_validation_episodes_do_not() -> None:
+    first, second = (built(f"seed={seed}").recipe for seed in (0, 1))
+    train = [make_source(one, "train").episode(0).support.x for one in (first, second)]
+    val = [make_source(one, "val", seed=0).episode(0).support.x for one in (first, second)]
+    assert not torch.equal(*train)
+    assert torch.equal(*val)
+    assert make_source(first, "train").meta_batch == 2
+    assert make_source(first, "val", seed=0).meta_batch == 1
+
+
+def test_validation_episodes_are_other_ones_for_another_protocol() -> None:
+    made = built().recipe
+    plain = make_source(made, "val", seed=0).members(0)
+    assert make_source(made, "val", seed=1).members(0) != plain
+    assert make_source(made, "test", seed=0).members(0) != plain
+
+
+def test_a_folder_of_ones_own_is_taken_by_its_whole_path() -> None:
+    write_classes(Path("pool"), {f"c{i:02}": 4 for i in range(20)})
+    made = built("data.source=./pool", "episodes.way=2")
+    assert made.recipe.data.source == str(Path("pool").absolute())
+    assert made.inputs.invert is False
+    with pytest.raises(DataError, match="size"):
+        built("data.source=./pool", "episodes.way=2", "data.size=big")

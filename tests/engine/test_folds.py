@@ -1,0 +1,134 @@
+"""Held-out scores: folds that hold every class, and scores by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import toys
+
+from metacli.engine import folds, intervals
+from metacli.types import Batch
+
+
+def labels(*counts: int) -> np.ndarray:
+    """Labels of classes of these sizes, in a mixed order."""
+    y = np.repeat(np.arange(len(counts)), counts)
+    return y[torch.randperm(len(y), generator=toys.rng(len(y))).numpy()]
+
+
+SHAPES = [(2, 2), (5, 5, 5), (3, 9, 4), (20, 6), (7, 7, 7, 8, 9), (2, 100)]
+
+
+@pytest.mark.parametrize("counts", SHAPES, ids=str)
+def test_folds_are_disjoint_cover_everything_and_hold_every_class(counts: tuple[int, ...]) -> None:
+    y = labels(*counts)
+    found = folds.stratified_folds(y, seed=0)
+    assert len(found) == min(5, *counts)
+    held = np.concatenate([split.query for split in found])
+    assert sorted(held.tolist()) == list(range(len(y)))
+    for split in found:
+        assert not set(split.support) & set(split.query)
+        assert len(split.support) + len(split.query) == len(y)
+        assert set(y[split.query]) == set(y[split.support]) == set(range(len(counts)))
+
+
+@pytest.mark.parametrize("counts", SHAPES, ids=str)
+def test_folds_are_stratified_and_of_nearly_equal_size(counts: tuple[int, ...]) -> None:
+    y = labels(*counts)
+    found = folds.stratified_folds(y, seed=3)
+    for label in range(len(counts)):
+        each = [int((y[split.query] == label).sum()) for split in found]
+        assert max(each) - min(each) <= 1
+    sizes = [len(split.query) for split in found]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_folds_are_a_function_of_labels_and_seed() -> None:
+    y = labels(8, 9, 10)
+    first, second, other = (folds.stratified_folds(y, seed) for seed in (0, 0, 1))
+    assert [s.query.tolist() for s in first] == [s.query.tolist() for s in second]
+    assert [s.query.tolist() for s in first] != [s.query.tolist() for s in other]
+
+
+def test_a_class_with_one_example_has_no_folds() -> None:
+    assert folds.stratified_folds(labels(5, 1), seed=0) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"), [(0.25, [1, 2, 5]), (0.01, [1, 1, 1]), (0.99, [3, 7, 19])]
+)
+def test_holdout_takes_the_share_of_each_class_at_least_one_and_never_all(
+    share: float, wanted: list[int]
+) -> None:
+    y = labels(4, 8, 20)
+    [split] = folds.holdout(y, share, seed=0)
+    assert [int((y[split.query] == label).sum()) for label in range(3)] == wanted
+    assert sorted([*split.support, *split.query]) == list(range(32))
+    [again] = folds.holdout(y, share, seed=0)
+    assert again.query.tolist() == split.query.tolist()
+
+
+def test_holdout_of_single_examples_holds_nothing_out() -> None:
+    assert folds.holdout(np.array([0, 1, 2]), 0.5, seed=0) == []
+    [split] = folds.holdout(np.array([0, 1, 1]), 0.5, seed=0)
+    assert 0 in split.support
+
+
+def test_held_out_adapts_anew_to_each_support_and_keeps_the_order_of_the_splits() -> None:
+    x, y = torch.arange(4.0)[:, None], torch.tensor([0, 1, 0, 1])
+    splits = [folds.Split(np.array(s), np.array(q)) for s, q in (([0, 1], [3, 2]), ([2, 3], [0]))]
+
+    def predict(support: Batch, asked: torch.Tensor) -> torch.Tensor:
+        return torch.cat([asked, support.x.sum().expand(len(asked), 1)], 1)
+
+    found = folds.held_out(predict, x, y, splits)
+    assert found.probabilities.tolist() == [[3.0, 1.0], [2.0, 1.0], [0.0, 5.0]]
+    assert (found.y.tolist(), found.sizes) == ([1, 0, 0], (2, 1))
+    assert found.hits.tolist() == [0.0, 1.0, 0.0]
+
+
+def outcome(right: list[int], y: list[int], sizes: tuple[int, ...]) -> folds.HeldOut:
+    """Predictions of two classes that are right where `right` is 1."""
+    guess = np.where(np.array(right) == 1, y, 1 - np.array(y))
+    return folds.HeldOut(np.eye(2)[guess] * 0.8 + 0.1, np.array(y), sizes)
+
+
+def test_a_score_is_the_share_of_hits_with_wilsons_interval_and_its_balanced_form() -> None:
+    found = outcome([1, 1, 1, 0, 1, 0], [0, 0, 0, 0, 1, 1], (3, 3))
+    score = folds.score_of(found, "kfold", 2)
+    assert (score["value"], score["n"], score["chance"]) == (4 / 6, 6, 0.5)
+    assert (score["low"], score["high"]) == intervals.wilson(4, 6)
+    assert score["balanced"] == pytest.approx((0.75 + 0.5) / 2)
+
+
+def test_a_comparison_of_folds_uses_the_corrected_interval_and_one_holdout_the_paired_one() -> None:
+    y = [0, 1] * 6
+    ours, other = outcome([1] * 12, y, (4, 4, 4)), outcome([0] + [1] * 11, y, (4, 4, 4))
+    found = folds.compare(ours, other, "logistic", "kfold")
+    wanted = intervals.nadeau_bengio(np.array([0.25, 0.0, 0.0]), 0.5)
+    assert (found["delta"], *found["delta_ci95"]) == pytest.approx(wanted)
+    assert found["baseline"] == {"name": "logistic", "value": 11 / 12}
+    assert found["verdict"] == "no_difference"
+    single = folds.compare(ours, other, "logistic", "holdout")
+    wanted = intervals.paired(np.array([1.0] + [0.0] * 11))
+    assert (single["delta"], *single["delta_ci95"]) == pytest.approx(wanted)
+
+
+def test_majority_answers_the_shares_of_the_support() -> None:
+    support = Batch(torch.zeros(4, 1), torch.tensor([1, 1, 0, 1]))
+    found = folds.majority(3)(support, torch.zeros(2, 1))
+    assert found.tolist() == [[0.25, 0.75, 0.0]] * 2
+
+
+def test_logistic_on_raw_inputs_separates_light_from_dark() -> None:
+    x = torch.tensor([0, 10, 240, 250], dtype=torch.uint8)[:, None, None, None].expand(4, 1, 3, 3)
+    found = folds.logistic_on_raw(2)(Batch(x, torch.tensor([1, 1, 0, 0])), x)
+    assert found.argmax(1).tolist() == [1, 1, 0, 0]
+    torch.testing.assert_close(found.sum(1), torch.ones(4, dtype=torch.float64))
+
+
+def test_the_rejection_threshold_is_the_confidence_that_nineteen_in_twenty_reach() -> None:
+    top = np.linspace(0.5, 1.0, 101)
+    found = folds.HeldOut(np.stack([top, 1 - top], 1), np.zeros(101, int), (101,))
+    assert folds.rejection_threshold(found) == pytest.approx(0.525)

@@ -1,0 +1,185 @@
+"""What a user may call MODEL, and that a model folder is read back whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_runs import copied, damage
+from tiny_models import adapted_model, saved, tiny_model, tiny_regression
+
+from metacli.engine import bundle, checkpoint
+from metacli.engine.card import model_card
+from metacli.engine.events import Notice, ignore
+from metacli.engine.models import open_model
+from metacli.engine.storage import write_folder
+from metacli.errors import BundleError
+
+pytestmark = pytest.mark.usefixtures("workplace")
+CPU = torch.device("cpu")
+
+
+def same(first: bundle.Bundle, second: bundle.Bundle) -> bool:
+    plain = [replace(one, params={}) for one in (first, second)]
+    assert plain[0] == plain[1]
+    assert set(first.params) == set(second.params)
+    return all(torch.equal(value, second.params[name]) for name, value in first.params.items())
+
+
+# Bundles
+
+
+@pytest.mark.parametrize(
+    "make", [tiny_model, lambda: adapted_model(tiny_model(norm="batch")), tiny_regression]
+)
+def test_a_model_is_read_back_as_it_was_written(make: Callable[[], bundle.Bundle]) -> None:
+    model = replace(make(), answers={"reject": 0.5}, scores={"val_accuracy": {"mean": 0.25}})
+    saved(model, Path("m"))
+    assert same(bundle.load(Path("m")), model)
+
+
+@pytest.mark.parametrize("name", [bundle.MODEL, bundle.WEIGHTS, "README.md", "manifest.json"])
+def test_any_flipped_bit_is_found(name: str) -> None:
+    saved(tiny_model(), Path("m"))
+    damage(Path("m") / name)
+    with pytest.raises(BundleError, match=name) as caught:
+        bundle.load(Path("m"))
+    assert caught.value.exit_code == 3
+
+
+def forged(change: Callable[[dict[str, Any]], Any]) -> None:
+    """A model folder with right checksums over a changed document."""
+    saved(tiny_model(), Path("m"))
+    files = {name: (Path("m") / name).read_bytes() for name in (bundle.MODEL, bundle.WEIGHTS)}
+    document = json.loads(files[bundle.MODEL])
+    changed = change(document)
+    files[bundle.MODEL] = json.dumps(document if changed is None else changed).encode()
+    write_folder(Path("m"), files, replace=True)
+
+
+def test_a_newer_model_is_refused_by_both_versions() -> None:
+    forged(lambda document: document.update(format=99, metacli="7.0"))
+    with pytest.raises(BundleError, match=r"format 99 of metacli 7\.0") as caught:
+        bundle.load(Path("m"))
+    assert caught.value.code == "model.newer"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document.pop("recipe"),
+        lambda document: document.pop("input"),
+        lambda document: document["input"].pop("shape"),
+        lambda document: document.update(recipe={"kind": "meta"}),
+        lambda document: document["recipe"]["algorithm"].update(distance="far"),
+        lambda document: document["recipe"]["algorithm"].update(scale=-1),
+        lambda document: [document],
+        lambda document: "model",
+    ],
+)
+def test_a_document_that_metacli_did_not_write_is_damaged(change: Callable[..., Any]) -> None:
+    forged(change)
+    with pytest.raises(BundleError) as caught:
+        bundle.load(Path("m"))
+    assert caught.value.exit_code == 3
+    assert caught.value.where is not None
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    saved(replace(tiny_model(), params=tiny_model(width=8).params), Path("m"))
+    with pytest.raises(BundleError, match=r"backbone\.0\.conv\.weight has shape"):
+        bundle.load(Path("m"))
+
+
+# MODEL
+
+
+def test_a_run_and_its_model_are_the_same_model(finished: Path) -> None:
+    run = copied(finished)
+    by_run, by_model = (open_model(str(path), CPU, ignore) for path in (run, run / "model"))
+    assert same(by_run.model, by_model.model)
+    assert by_run.run == by_model.run == run
+
+
+def test_a_model_by_itself_has_no_run(finished: Path) -> None:
+    shutil.copytree(finished / "model", "alone")
+    assert open_model("alone", CPU, ignore).run is None
+
+
+def test_a_run_without_a_model_gives_its_best_state_and_says_so(finished: Path) -> None:
+    run = copied(finished)
+    written = bundle.load(run / "model")
+    shutil.rmtree(run / "model")
+    events: list = []
+    opened = open_model("run", CPU, events.append)
+    assert [event.code for event in events] == ["run.no_model"]
+    assert isinstance(events[0], Notice)
+    assert f"step {written.provenance['steps']}" in events[0].message
+    assert all(torch.equal(v, opened.model.params[k]) for k, v in written.params.items())
+    assert opened.model.provenance["data"] == written.provenance["data"]
+    newest = checkpoint.numbered(run / "state", "best")[0][1]
+    damage(newest / "params.safetensors")
+    older = len(checkpoint.numbered(run / "state", "best")) > 1
+    if older:
+        assert open_model("run", CPU, ignore).path != newest
+    else:
+        with pytest.raises(BundleError, match="no checkpoint can be read"):
+            open_model("run", CPU, ignore)
+
+
+def test_what_is_no_model_is_told_apart(finished: Path) -> None:
+    run = copied(finished)
+    shutil.rmtree(run / "model")
+    shutil.rmtree(run / "state")
+    with pytest.raises(BundleError, match="no model yet") as caught:
+        open_model("run", CPU, ignore)
+    assert "--resume" in caught.value.hint
+    Path("other").mkdir()
+    with pytest.raises(BundleError, match="neither a model nor a run"):
+        open_model("other", CPU, ignore)
+    with pytest.raises(BundleError, match="no such model or run"):
+        open_model("nowhere", CPU, ignore)
+    with pytest.raises(BundleError, match="no run below"):
+        open_model("@last", CPU, ignore)
+
+
+def test_last_is_the_newest_training_run_below_runs(finished: Path) -> None:
+    for name in ("tiny/20300101T000000Z", "tiny/20310101T000000Z", "adapted/20350101T000000Z"):
+        shutil.copytree(finished, Path("runs") / name)
+    shutil.copytree(finished, "runs/tiny/named by hand")
+    assert open_model("@last", CPU, ignore).run == Path("runs/tiny/20310101T000000Z").absolute()
+
+
+# The card
+
+
+def card(**changes: Any) -> str:
+    bundle.save(adapted_model(tiny_model()), Path("m"), replace=True)
+    document = json.loads(Path("m/model.json").read_text())
+    return model_card({**document, **changes})
+
+
+def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
+    text = card(
+        scores={"val_accuracy": {"mean": 0.91234, "ci95": 0.01}, "score": {"value": None}},
+        provenance={"recipe": "tiny", "from": "../source"},
+    )
+    assert text.startswith("# tiny\n")
+    assert "Adapted with `native` to 3 classes" in text
+    assert "| classes | ant, bee, cat |" in text
+    assert "| adapted from | ../source |" in text
+    assert "val_accuracy: 0.9123 ± 0.0100" in text
+    assert "metacli predict" in text
+    assert "metacli adapt" in card(method=None, classes=None)
+    assert "None measured" in card(scores={})
+
+
+def test_names_of_a_user_cannot_break_the_card() -> None:
+    text = card(classes=["a|b", "<script>", "c\nd"])
+    assert "| classes | a\\|b, &lt;script>, c d |" in text

@@ -1,0 +1,106 @@
+"""Models made in milliseconds: random weights, adapted on random pictures, nothing trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from metacli.engine import bundle
+from metacli.engine.bundle import Bundle
+from metacli.engine.inputs import InputSpec
+from metacli.schema.recipe import Recipe
+from metacli.types import Batch
+
+CLASSES = ("ant", "bee", "cat")
+
+
+def tiny_model(
+    algorithm: dict[str, Any] | None = None,
+    *,
+    shape: tuple[int, int, int] = (1, 16, 16),
+    way: int = 3,
+    **backbone: Any,
+) -> Bundle:
+    """An unadapted model with fresh weights: Conv4 of width 4."""
+    recipe = Recipe.model_validate(
+        {
+            "kind": "meta",
+            "data": {"source": "glyphs"},
+            "episodes": {"way": way, "shot": 2, "query": 2},
+            "backbone": {"name": "conv4", "width": 4, "norm": "layer", **backbone},
+            "algorithm": algorithm or {"name": "protonet"},
+            "train": {"steps": 1, "chunk": 1},
+        }
+    )
+    made = Bundle(
+        recipe=recipe,
+        params={},
+        state={},
+        inputs=InputSpec("image", shape, invert=True),
+        kind="classification",
+        way=way,
+        provenance={"recipe": "tiny"},
+    )
+    return replace(made, params=made.problem().init(0))
+
+
+def adapted_model(model: Bundle, **provenance: Any) -> Bundle:
+    """The model on three classes of four random pictures each."""
+    x = torch.from_numpy(random_pictures(4 * len(CLASSES), model.inputs.shape))
+    y = torch.arange(len(CLASSES)).repeat_interleave(4)
+    learner, problem = model.learner(), model.problem()
+    with torch.no_grad():
+        phi = learner.adapt(problem, model.params, model.state, Batch(x, y))
+    return replace(
+        model,
+        params=dict(phi),
+        classes=CLASSES,
+        method="native",
+        provenance={**model.provenance, **provenance},
+    )
+
+
+def tiny_regression() -> Bundle:
+    """A sine-wave model, adapted to ten points."""
+    recipe = Recipe.model_validate(
+        {
+            "kind": "meta",
+            "data": {"source": "sinusoid"},
+            "episodes": {"way": 1, "shot": 10, "query": 10},
+            "backbone": {"name": "mlp", "hidden": [8]},
+            "algorithm": {"name": "maml", "inner_steps": 1},
+            "train": {"steps": 1, "chunk": 1},
+        }
+    )
+    spec = InputSpec("numbers", (1,))
+    made = Bundle(recipe, {}, {}, spec, kind="regression", way=1, method="native")
+    made = replace(made, params=made.problem().init(0))
+    x = torch.linspace(-5, 5, 10)[:, None]
+    with torch.no_grad():
+        phi = made.learner().adapt(made.problem(), made.params, {}, Batch(x, torch.sin(x)))
+    return replace(made, params=dict(phi))
+
+
+def saved(model: Bundle, folder: Path) -> str:
+    bundle.save(model, folder)
+    return str(folder)
+
+
+def random_pictures(count: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """uint8 [count, C, H, W]."""
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def write_classes(folder: Path, counts: dict[str, int], size: int = 16, seed: int = 0) -> Path:
+    """Class folders of random grey PNG pictures, all different."""
+    pictures = iter(random_pictures(sum(counts.values()), (size, size), seed))
+    for label, count in counts.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(next(pictures)).save(folder / label / f"{number:02}.png")
+    return folder

@@ -1,0 +1,98 @@
+"""Logistic regression: scikit-learn's numbers, without scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import toys
+from sklearn.linear_model import LogisticRegression
+
+from metacli.nn.logistic import fit_logistic, fit_scratch
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def blobs(m: int, d: int, classes: int, spread: float = 1.0, seed: int = 0) -> tuple:
+    """x [M, D] around a centre for each class, y [M]."""
+    rng = toys.rng(seed)
+    y = torch.arange(m) % classes
+    centres = torch.randn(classes, d, generator=rng, dtype=torch.float64) / d**0.5
+    noise = torch.randn(m, d, generator=rng, dtype=torch.float64) / d**0.5
+    return centres[y] + spread * noise, y
+
+
+def scikit(x: torch.Tensor, y: torch.Tensor, c: float = 1.0) -> LogisticRegression:
+    model = LogisticRegression(C=c, tol=1e-12, max_iter=100_000)
+    return model.fit(x.numpy(), y.numpy())
+
+
+@pytest.mark.parametrize(
+    ("m", "d", "classes"),
+    [(60, 4, 3), (200, 10, 5), (15, 15, 3), (6, 784, 3), (25, 2000, 5), (12, 1, 3)],
+)
+def test_weights_equal_those_of_scikit_learn(m: int, d: int, classes: int) -> None:
+    x, y = blobs(m, d, classes)
+    weight, bias = fit_logistic(x, y, classes)
+    model = scikit(x, y)
+    np.testing.assert_allclose(weight.numpy(), model.coef_, atol=1e-6, rtol=0)
+    shift = bias.numpy() - model.intercept_  # a constant added to all logits changes nothing
+    np.testing.assert_allclose(shift - shift.mean(), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("m", "d"), [(40, 3), (10, 300)])
+def test_two_classes_are_those_of_scikit_learn_too(m: int, d: int) -> None:
+    x, y = blobs(m, d, 2)
+    weight, bias = fit_logistic(x, y, 2)
+    model = scikit(x, y)
+    np.testing.assert_allclose((weight[1] - weight[0]).numpy(), model.coef_[0], atol=1e-6, rtol=0)
+    np.testing.assert_allclose((bias[1] - bias[0]).item(), model.intercept_[0], atol=1e-6)
+    chances = torch.softmax(x @ weight.T + bias, 1)
+    np.testing.assert_allclose(chances.numpy(), model.predict_proba(x.numpy()), atol=1e-7)
+
+
+@pytest.mark.parametrize("c", [0.01, 100.0])
+def test_c_is_the_weight_of_the_examples(c: float) -> None:
+    x, y = blobs(30, 6, 3)
+    weight, _ = fit_logistic(x, y, 3, c)
+    np.testing.assert_allclose(weight.numpy(), scikit(x, y, c).coef_, atol=1e-5, rtol=1e-5)
+
+
+def test_pixels_of_few_pictures_give_the_weights_of_scikit_learn() -> None:
+    rng = toys.rng(3)
+    y = torch.arange(20) % 4
+    ink = (torch.rand(4, 784, generator=rng, dtype=torch.float64) < 0.2)[y]
+    x = ink * torch.rand(20, 784, generator=rng, dtype=torch.float64)
+    weight, _ = fit_logistic(x, y, 4)
+    np.testing.assert_allclose(weight.numpy(), scikit(x, y).coef_, atol=1e-6, rtol=0)
+
+
+def test_unbalanced_and_repeated_examples_still_converge() -> None:
+    x, y = blobs(9, 50, 3)
+    rows = torch.tensor([0, 0, 0, 0, 1, 2, 3, 6, 4])
+    weight, bias = fit_logistic(x[rows], y[rows], 3)
+    np.testing.assert_allclose(weight.numpy(), scikit(x[rows], y[rows]).coef_, atol=1e-6, rtol=0)
+    assert bool(torch.isfinite(bias).all())
+
+
+def test_fit_works_where_gradients_are_off() -> None:
+    x, y = blobs(30, 6, 3)
+    with torch.no_grad():
+        found = fit_logistic(x, y, 3)[0]
+    assert torch.equal(found, fit_logistic(x, y, 3)[0])
+
+
+def test_a_network_from_scratch_learns_its_support_and_leaves_the_given_one_alone() -> None:
+    made = toys.conv_problem(None, width=8)
+    before = toys.copied(dict(made.module.state_dict()))
+    support = toys.task(toys.pictures(1)).support
+    torch.manual_seed(5)
+    wanted = torch.rand(2)
+    torch.manual_seed(5)
+    first = fit_scratch(made.module, made.features, support.x, support.y, 3, seed=0)
+    assert torch.equal(torch.rand(2), wanted)
+    second = fit_scratch(made.module, made.features, support.x, support.y, 3, seed=0)
+    toys.assert_bits(dict(second.state_dict()), dict(first.state_dict()))
+    toys.assert_bits(dict(made.module.state_dict()), before)
+    with torch.no_grad():
+        assert first(support.x).argmax(1).tolist() == support.y.tolist()

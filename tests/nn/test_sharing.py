@@ -1,0 +1,156 @@
+"""Sharing schemes: exact where they have a closed form, batched where a loop would be slow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from metacli.nn.sharing.hard import Hard
+from metacli.nn.sharing.mean_ridge import MeanRidge
+from metacli.nn.sharing.soft_l2 import Apart, SoftL2
+from metacli.nn.tasks import TaskProblem
+from metacli.types import Batch
+
+T, M, D = 3, 12, 4
+
+
+def batch(seed: int = 0, dtype: torch.dtype = torch.float64) -> Batch:
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn(T, M, D, generator=rng, dtype=dtype)
+    y = x @ torch.randn(D, generator=rng, dtype=dtype) + torch.arange(T, dtype=dtype)[:, None]
+    y = y + 0.3 * torch.randn(T, M, generator=rng, dtype=dtype)
+    mask = torch.ones(T, M, dtype=torch.bool)
+    mask[0, 8:] = False
+    return Batch(x * mask[..., None], y * mask, mask)
+
+
+def ridge_objective(w0, v, rows, slope, intercept, mean):
+    """The docstring of mean_ridge, one task at a time."""
+    own = torch.tensor([slope] * D + [intercept], dtype=torch.float64)
+    total = mean * w0[:-1].square().sum()
+    for t in range(T):
+        kept = rows.mask[t]
+        x = torch.cat([rows.x[t, kept], torch.ones(int(kept.sum()), 1, dtype=torch.float64)], 1)
+        total = total + (rows.y[t, kept] - x @ (w0 + v[t])).square().sum()
+        total = total + (own * v[t].square()).sum()
+    return total
+
+
+def test_mean_ridge_is_the_minimum_of_its_objective():
+    rows, penalties = batch(), (2.0, 0.5, 0.7)
+    scheme = MeanRidge(slope=(2.0,), intercept=(0.5,), mean=(0.7,))
+    params = scheme.refit(rows, torch.tensor(penalties))
+    w = torch.cat([params["heads.weight"], params["heads.bias"][:, None]], 1)
+    w0 = torch.zeros(D + 1, dtype=torch.float64, requires_grad=True)
+    v = torch.zeros(T, D + 1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([w0, v], max_iter=500, line_search_fn="strong_wolfe")
+    optimizer.param_groups[0]["tolerance_grad"] = 1e-12
+    optimizer.param_groups[0]["tolerance_change"] = 1e-16
+
+    def closure():
+        optimizer.zero_grad()
+        value = ridge_objective(w0, v, rows, *penalties)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    torch.testing.assert_close(w, (w0 + v).detach(), atol=1e-6, rtol=0)
+
+
+def test_mean_ridge_without_sharing_is_ridge_for_each_task():
+    rows = batch()
+    scheme = MeanRidge(share=False)
+    params = scheme.refit(rows, torch.tensor([3.0, 1e-9, 1.0]))
+    x, y = rows.x[1], rows.y[1]
+    centred = x - x.mean(0)
+    w = torch.linalg.solve(
+        centred.T @ centred + 3.0 * torch.eye(D, dtype=torch.float64), centred.T @ (y - y.mean())
+    )
+    torch.testing.assert_close(params["heads.weight"][1], w, atol=1e-6, rtol=0)
+
+
+def test_a_large_penalty_makes_all_tasks_alike_and_a_small_one_leaves_them_apart():
+    rows = batch()
+    alike = MeanRidge().refit(rows, torch.tensor([1e9, 1e9, 1.0]))["heads.weight"]
+    apart = MeanRidge().refit(rows, torch.tensor([1e-6, 1e-6, 1.0]))["heads.weight"]
+    assert (alike - alike.mean(0)).abs().max() < 1e-6
+    alone = MeanRidge(share=False).refit(rows, torch.tensor([1e-6, 1e-6, 1.0]))["heads.weight"]
+    torch.testing.assert_close(apart, alone, atol=1e-4, rtol=0)
+
+
+def test_the_inner_folds_choose_the_penalty_that_a_loop_over_them_chooses():
+    rows = batch()
+    scheme = MeanRidge(slope=(0.1, 10.0, 1000.0), intercept=(0.01, 1.0), mean=(1.0,), folds=3)
+    params, scores = scheme.solve(rows, torch.Generator().manual_seed(1))
+    fold = torch.randperm(M, generator=torch.Generator().manual_seed(1)) % 3
+    errors = []
+    for choice in scheme.choices():
+        total = 0.0
+        for k in range(3):
+            inside = rows.mask & (fold != k)
+            part = Batch(rows.x * inside[..., None], rows.y * inside, inside)
+            fitted = scheme.refit(part, torch.tensor(choice, dtype=torch.float64))
+            error = (scheme.forward(fitted, rows.x) - rows.y).square()
+            total += float(error[rows.mask & (fold == k)].sum())
+        errors.append(total / int(rows.mask.sum()))
+    torch.testing.assert_close(scores, torch.tensor(errors, dtype=torch.float64))
+    assert params["ridge.penalties"].tolist() == list(
+        list(scheme.choices())[errors.index(min(errors))]
+    )
+
+
+@pytest.mark.parametrize(
+    "scheme", [Hard(), SoftL2(strength=0.5), Apart()], ids=lambda s: type(s).__name__
+)
+def test_rows_shared_by_all_tasks_give_what_a_copy_for_each_gives(scheme):
+    problem = TaskProblem(scheme, (D, 5), (False,) * T)
+    params = problem.init(0)
+    x = torch.randn(M, D, generator=torch.Generator().manual_seed(0))
+    together = problem.predict(params, x)
+    assert together.shape == (T, M)
+    torch.testing.assert_close(together, problem.predict(params, x.expand(T, M, D)))
+
+
+def test_tasks_apart_are_networks_that_never_meet():
+    problem = TaskProblem(Apart(), (D, 5), (False,) * T)
+    params = {name: value.requires_grad_() for name, value in problem.init(0).items()}
+    rows = batch(dtype=torch.float32)
+    problem.losses(params, rows)[1].backward()
+    grad = params["trunk.0.weight"].grad
+    assert grad[1].abs().sum() > 0
+    assert grad[[0, 2]].abs().sum() == 0
+    assert problem.penalty(params) == 0
+
+
+def test_the_pull_to_the_mean_is_the_mean_squared_distance_times_its_strength():
+    scheme = SoftL2(strength=0.5)
+    params = {"heads.weight": torch.tensor([[1.0], [3.0]]), "heads.bias": torch.tensor([0.0, 2.0])}
+    assert scheme.penalty(params) == pytest.approx(0.5 * (1 + 1 + 1 + 1) / 2)
+
+
+def test_losses_are_masked_means_in_units_of_the_target_and_cross_entropies():
+    problem = TaskProblem(Hard(), (1,), (False, True))
+    params = problem.init(0)
+    params |= {
+        "heads.weight": torch.zeros(2, 1),
+        "heads.bias": torch.tensor([1.0, 0.0]),
+        "target.mean": torch.tensor([10.0, 0.0]),
+        "target.scale": torch.tensor([2.0, 1.0]),
+    }
+    y = torch.tensor([[10.0, 14.0, 99.0], [1.0, 0.0, 1.0]])
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    losses = problem.losses(params, Batch(torch.zeros(2, 3, 1), y, mask))
+    # Standardised: prediction 1, targets 0 and 2; a logit of 0 costs log 2.
+    assert losses.tolist() == pytest.approx([1.0, 0.6931472], abs=1e-6)
+    predicted = problem.predict(params, torch.zeros(2, 3, 1))
+    assert predicted[:, 0].tolist() == pytest.approx([12.0, 0.5])
+
+
+def test_inputs_are_standardised_before_the_network():
+    problem = TaskProblem(Hard(), (1,), (False,))
+    params = problem.init(0) | {
+        "input.mean": torch.tensor([5.0]),
+        "input.scale": torch.tensor([2.0]),
+    }
+    params |= {"heads.weight": torch.ones(1, 1), "heads.bias": torch.zeros(1)}
+    assert problem.predict(params, torch.tensor([[[9.0]]])).item() == 2.0

@@ -1,0 +1,126 @@
+"""The README cannot rot: its tour is run, its table is the results', its exit codes are real."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metacli.cli.app import COMMANDS, main
+from metacli.errors import EXIT_MEANINGS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FAST = ["train.steps=20", "evaluate.every=20", "evaluate.episodes=5", "backbone.width=8"]
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert found, f"no {language} block"
+    return found[1]
+
+
+def tour() -> list[list[str]]:
+    lines = [shlex.split(line, comments=True) for line in block("sh").splitlines() if line.strip()]
+    assert all(words[0] == "metacli" for words in lines)
+    return [words[1:] for words in lines]
+
+
+def test_the_tour_shows_every_command_that_there_is_but_those_shown_below():
+    below = {"fetch", "compare"}  # one opens a socket, one wants several runs
+    assert {words[0] for words in tour()} == set(COMMANDS) - below
+    rest = README.partition(block("sh"))[2]
+    assert below <= set(re.findall(r"^metacli (\S+)", rest, re.MULTILINE))
+
+
+def test_the_comparison_of_recipes_works(tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    (line,) = re.findall(r"^metacli (compare .*)$", README, re.MULTILINE)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        for recipe in re.findall(r"runs/(\S+)/\*", line):
+            small = ["train.meta_batch=1", "episodes.way=3", "episodes.shot=1", "episodes.query=2"]
+            assert main(["meta-train", recipe, *FAST, "train.steps=1", *small]) == 0
+            words = ["--way", "3", "--query", "2", "--episodes", "10"]
+            assert main(["evaluate", "@last", *words]) == 0
+        out.truncate(0)
+        words = [[str(p) for p in Path().glob(word)] or [word] for word in shlex.split(line)]
+        assert main([word for expanded in words for word in expanded]) == 0
+    assert re.search(r"10 episodes .* test, 3-way 1-shot, inductive", out.getvalue())
+    assert re.search(r"(helped|no_difference|hurt)$", out.getvalue(), re.MULTILINE)
+
+
+def test_every_command_of_the_tour_works(tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    for words in tour():
+        extra = FAST if words[0] == "meta-train" else []
+        if words[:2] == ["evaluate", "@last"]:
+            extra = ["--episodes", "20"]
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert main([*words, *extra]) == 0, words
+        assert out.getvalue().strip(), words
+    assert (tmp_path / "mine" / "model.json").is_file()
+    assert (tmp_path / "mine.pt2").stat().st_size > 1000
+
+
+def test_the_tour_in_python_works(tmp_path, monkeypatch, cache):
+    import metacli
+
+    monkeypatch.chdir(tmp_path)
+    whole, small = metacli.meta_train, metacli.evaluate
+    monkeypatch.setattr(metacli, "meta_train", lambda name: whole(name, FAST), raising=False)
+    monkeypatch.setattr(metacli, "evaluate", lambda run: small(run, episodes=20), raising=False)
+    code = block("python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(code, "README.md", "exec"), {})
+    score, adapted, row = out.getvalue().splitlines()
+    assert 0.2 < float(score) <= 1
+    assert adapted.split()[1] in ("helped", "no_difference", "hurt", "too_few_to_say")
+    assert row.split()[0].endswith(".png")
+    assert (tmp_path / "mine.pt2").is_file()
+
+
+def test_the_exit_codes_are_those_of_the_program():
+    shown = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", README, re.MULTILINE))
+    assert {int(code): text for code, text in shown.items()} == {
+        int(code): text for code, text in EXIT_MEANINGS.items()
+    }
+
+
+def test_the_table_of_results_is_made_from_the_results_files():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import run as benchmarks
+    finally:
+        sys.path.pop(0)
+    shown = README.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
+    assert list(benchmarks.RESULTS.glob("*.json")), "no results"
+    assert shown == benchmarks.table()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "metacli/README.md"])
+def test_links_lead_somewhere(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!http)([^)#]+)", text)
+    for link in links:
+        assert ((ROOT / name).parent / link).exists(), link
+
+
+def test_no_file_names_a_package_index_or_a_path_of_a_machine():
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    if not files:
+        pytest.skip("not a git checkout")
+    words = ("index" + "-url", "find" + "-links", "/" + "work/", "/" + "root/")
+    for name in files:
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".toml", ".yaml", ".sh", ".json", ""):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            assert not [word for word in words if word in text], name

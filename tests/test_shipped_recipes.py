@@ -1,0 +1,79 @@
+"""Every shipped recipe says what it does, can be built, and expects a score that was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from metacli.data.registry import DATASETS
+from metacli.engine.build import build, make_learner, make_named
+from metacli.nn.backbones import BACKBONES
+from metacli.schema.load import dump, load, shipped
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = dict(shipped())
+META = [name for name in RECIPES if load(name).recipe.kind == "meta"]
+NEEDED = {
+    "glyphs-5w1s-protonet",
+    "glyphs-anyway-maml",
+    "omniglot-5w1s-protonet",
+    "omniglot-5w1s-maml",
+    "sinusoid-10shot-maml",
+}
+
+
+def test_the_recipes_that_the_readme_promises_are_there():
+    assert set(RECIPES) >= NEEDED
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_opens_with_its_purpose_its_command_and_its_score(name):
+    first, *more = load(name).header.splitlines()
+    assert first.endswith(".")
+    verb = "meta-train" if name in META else "multitask"
+    assert f"metacli {verb} {name}" in "\n".join(more)
+    assert re.search(r"minutes?", load(name).header)
+
+
+@pytest.mark.parametrize("name", META)
+def test_a_recipe_is_named_after_its_data_and_its_method(name):
+    recipe = load(name).recipe
+    source = recipe.data.source if recipe.data.source in DATASETS else "folder"
+    assert name.startswith(f"{source}-")
+    assert name.endswith(f"-{recipe.algorithm.name}")
+
+
+@pytest.mark.parametrize("name", META)
+def test_every_name_and_option_of_a_recipe_is_known(name):
+    loaded = load(name)
+    findings: list = []
+    assert make_learner(loaded.recipe.algorithm, loaded, findings) is not None
+    assert make_named(loaded.recipe.backbone, BACKBONES, "backbone", loaded, findings) is not None
+    assert findings == []
+
+
+@pytest.mark.parametrize("name", [n for n in RECIPES if n.startswith(("glyphs-", "sinusoid-"))])
+def test_a_resolved_recipe_reads_back_as_itself(name, tmp_path, cache):
+    resolved = build(load(name)).recipe
+    file = tmp_path / "again.yaml"
+    file.write_text(dump(resolved))
+    assert build(load(str(file))).recipe == resolved
+    assert resolved.train.execution in ("loop", "vmap")  # auto is written out
+    assert resolved.train.chunk >= 1
+
+
+@pytest.mark.parametrize("name", [n for n, path in RECIPES.items() if load(n).recipe.expect])
+def test_an_expected_score_is_what_the_committed_result_reached(name):
+    expect = load(name).recipe.expect
+    result = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    wanted = {"split": expect.split, "way": expect.way, "shot": expect.shot}
+    wanted = {key: value for key, value in wanted.items() if value is not None}
+    scores = [s for s in result["evaluate"] if all(s[k] == v for k, v in wanted.items())]
+    assert scores, f"no evaluation of {wanted}"
+    mode = "transductive" if expect.metric.endswith("_transductive") else "inductive"
+    value = scores[0][mode]["mean"]
+    assert expect.min is None or expect.min <= value
+    assert expect.max is None or value <= expect.max
