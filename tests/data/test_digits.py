@@ -77,6 +77,7 @@ def test_how_the_files_are_packed_does_not_matter(tmp_path: Path, mirror: Path, 
         (b"<html>please log in", "a web page, not a gzip file"),
         (b"", "expected SHA-256"),
     ],
+    ids=["altered", "cut", "too large", "a web page", "empty"],  # gzip holds the time: no id
 )
 def test_what_is_not_the_file_is_refused(
     tmp_path: Path, mirror: Path, content: bytes, match: str
