@@ -1,0 +1,173 @@
+"""What `adapt` works on: the source model with its learner, and the user's examples as tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacli.data.task import Task, load_task
+from metacli.engine.build import make_options
+from metacli.engine.bundle import Bundle
+from metacli.engine.events import Notice, Progress, Reporter
+from metacli.engine.models import Opened
+from metacli.errors import DataError, Finding, UsageProblem
+from metacli.schema.load import Loaded
+from metacli.types import Batch
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to adapt, and the learner that does it."""
+
+    opened: Opened
+    learner: Any
+    model: Bundle
+
+
+@dataclass(frozen=True)
+class Job:
+    task: Path
+    source: Source
+    holdout: float | None
+    seed: int
+    device: torch.device
+    report: Reporter
+
+
+@dataclass(frozen=True)
+class Read:
+    """The task's pictures as tensors."""
+
+    task: Task
+    x: Tensor
+    y: Tensor
+    query: Batch | None
+
+
+def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
+    """The model with the fields of its learner that the command line changes."""
+    model = opened.model
+    if model.adapted:
+        raise DataError(
+            "this model is adapted already",
+            code="model.adapted",
+            where=str(opened.path),
+            hint="adapt the model that it came from: metacli inspect names it",
+        )
+    if model.kind != "classification":
+        raise DataError(
+            f"a {model.kind} model of {model.recipe.data.source} cannot take folders of pictures",
+            code="model.kind",
+            where=str(opened.path),
+            hint="metacli recipes lists models for pictures",
+        )
+    if method == "prototype":
+        model = replace(model, method="prototype")
+    if overrides:
+        model = with_fields(model, overrides)
+    return Source(opened, model.learner(), model)
+
+
+def with_fields(model: Bundle, overrides: Sequence[str]) -> Bundle:
+    """The learner's fields replaced, checked as a recipe's are."""
+    from metacli.schema.yaml import read_value
+
+    recipe = model.recipe
+    fields: dict[str, Any] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageProblem(f"{text!r} is not KEY=VALUE", hint="such as inner_steps=10")
+        fields[key.removeprefix("algorithm.")] = read_value(value, "command line")
+    loaded = Loaded(recipe, "model", None, "", "command line", overridden=frozenset())
+    learner = model.learner()
+    current = {field.name: getattr(learner, field.name) for field in dataclasses.fields(learner)}
+    findings: list[Finding] = []
+    made = make_options(learner.__class__, {**current, **fields}, "algorithm", loaded, findings)
+    if made is not None:
+        findings += head_problems(learner, made, model.way, loaded)
+    if findings:
+        raise loaded.error(findings)
+    evaluate = recipe.evaluate.model_copy(update={"replace": {**recipe.evaluate.replace, **fields}})
+    return replace(model, recipe=recipe.model_copy(update={"evaluate": evaluate}))
+
+
+def head_problems(before: Any, after: Any, way: int, loaded: Loaded) -> list[Finding]:
+    """A head can be left out, but not be had where none was trained."""
+    wanted = after.head_size(way)
+    if wanted is None or wanted == before.head_size(way):
+        return []
+    message = f"algorithm.head={after.head} needs a head that this model was not trained with"
+    return [loaded.finding("algorithm.head", message, code="recipe.value", hint="train it so")]
+
+
+def read(job: Job, skip_bad: bool, allow_duplicates: bool) -> Read:
+    """Decode the task for the source's input. Raises DataError with every problem."""
+    task = load_task(
+        job.task,
+        job.source.model.inputs.image(),
+        skip_bad=skip_bad,
+        allow_duplicates=allow_duplicates,
+        report=lambda what, done, total: job.report(Progress(what, done, total)),
+    )
+    for finding in task.findings:
+        where = "" if finding.where is None else f" - {finding.where}"
+        job.report(Notice(f"{finding.message}{where}", finding.code))
+    warn_about_paper(job, task)
+    assert task.support.y is not None
+    query = None
+    if task.query is not None and task.query.y is not None:
+        query = Batch(tensor(task.query.x, job), tensor(task.query.y, job))
+    return Read(task, tensor(task.support.x, job), tensor(task.support.y, job), query)
+
+
+def tensor(values: np.ndarray, job: Job) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(job.device)
+
+
+def warn_about_paper(job: Job, task: Task) -> None:
+    """A model of dark strokes on light paper sees nothing sensible in light strokes on dark."""
+    if job.source.model.inputs.invert and float(task.support.x.mean()) < 100:
+        job.report(
+            Notice(
+                "these pictures are mostly dark, and the model was trained on dark strokes on "
+                "light paper: invert them",
+                "adapt.dark_paper",
+            )
+        )
+
+
+def require_classes(source: Source, task: Task) -> None:
+    """Raises DataError when a fixed head meets another number of classes."""
+    fixed = not source.learner.any_way
+    if fixed and len(task.labels) != source.model.way:
+        raise DataError(
+            f"{source.model.recipe.algorithm.name} has a head of {source.model.way} classes, "
+            f"{task.path} has {len(task.labels)}",
+            code="model.fixed_way",
+            where=str(task.path),
+            hint="--method prototype takes any number; so do models of protonet and of "
+            "algorithm.head=proto",
+        )
+
+
+def described(examples: Read) -> dict[str, Any]:
+    task = examples.task
+    return {
+        "path": str(task.path.absolute()),
+        "kind": task.kind,
+        "type": task.type,
+        "labels": list(task.labels),
+        "support": len(examples.y),
+        "query": 0 if examples.query is None else len(examples.query.y),
+        "guessed": list(task.guessed),
+        "skipped": task.skipped,
+        "duplicates": task.duplicates,
+    }

@@ -1,0 +1,163 @@
+"""How good an adapted model is, and whether its source helps: every example that is scored was held
+out of what the model adapted to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metacli.engine.adapt_read import Job, Read, Source, described, read, require_classes
+from metacli.engine.events import ignore
+from metacli.engine.folds import (
+    HeldOut,
+    Predict,
+    Split,
+    compare,
+    held_out,
+    logistic_on_raw,
+    majority,
+    rejection_threshold,
+    score_of,
+    stratified_folds,
+)
+from metacli.engine.folds import (
+    holdout as hold_share,
+)
+from metacli.errors import DataError
+from metacli.nn.logistic import fit_scratch
+from metacli.types import Batch
+
+LOGISTIC = "logistic regression on raw pixels"
+
+
+def native(source: Source, classes: int) -> Predict:
+    """The source's own adaptation as a function of a support."""
+    model = replace(source.model, classes=tuple(map(str, range(classes))))
+    problem, learner = model.problem(), source.learner
+
+    @torch.no_grad()
+    def predict(support: Batch, x: Tensor) -> Tensor:
+        phi = learner.adapt(problem, model.params, model.state, support)
+        return torch.cat(
+            [torch.softmax(learner.predict(problem, phi, part), 1) for part in x.split(64)]
+        )
+
+    return predict
+
+
+def scratch(source: Source, classes: int, seed: int) -> Predict:
+    """The same network, trained on the support alone."""
+    problem = source.model.problem()
+
+    def predict(support: Batch, x: Tensor) -> Tensor:
+        network = fit_scratch(
+            problem.module, problem.features, support.x, support.y, classes, seed=seed
+        )
+        with torch.no_grad():
+            return torch.softmax(network(x), 1)
+
+    return predict
+
+
+def splits_of(job: Job, examples: Read) -> tuple[list[Split], str, str | None]:
+    """How the score is obtained: splits of the support, its name, and why there is none."""
+    y = examples.y.cpu().numpy()
+    if job.holdout is not None:
+        splits = hold_share(y, job.holdout, job.seed)
+        return (
+            splits,
+            f"holdout:{job.holdout:g}",
+            None if splits else "every class has a single example",
+        )
+    folds = stratified_folds(y, job.seed)
+    if folds:
+        return folds, f"kfold:{len(folds)}", None
+    return (
+        [],
+        "none",
+        "a class has a single example, so nothing can be held out; add pictures or a query/ folder",
+    )
+
+
+def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Score, transfer verdict and what `predict` needs to reject, from held-out examples."""
+    task = examples.task
+    classes = len(task.labels)
+    result: dict[str, Any] = {"task": described(examples)}
+    splits, how, why = splits_of(job, examples)
+    folds = None
+    if splits:
+        folds = held_out(native(job.source, classes), examples.x, examples.y, splits)
+    answers = (
+        {"reject": rejection_threshold(folds)} if folds is not None and len(folds.y) >= 10 else {}
+    )
+    if examples.query is not None and job.holdout is None:
+        how, why = "query", None
+        run = lambda one: on_query(one, examples)  # noqa: E731
+        folds = run(native(job.source, classes))
+    else:
+        run = lambda one: held_out(one, examples.x, examples.y, splits)  # noqa: E731
+    if folds is None:
+        score = {
+            "metric": "accuracy",
+            "value": None,
+            "low": None,
+            "high": None,
+            "how": "none",
+            "why": why,
+        }
+        result |= {"score": {**score, "chance": 1 / classes}, "transfer": no_verdict()}
+        return result, answers
+    result["score"] = score_of(folds, how, classes)
+    others = {LOGISTIC: run(logistic_on_raw(classes)), "majority class": run(majority(classes))}
+    if baseline:
+        others["the same network from scratch"] = run(scratch(job.source, classes, job.seed))
+    compared = {name: compare(folds, other, name, how) for name, other in others.items()}
+    best = (
+        LOGISTIC
+        if not baseline
+        else max(list(others)[::2], key=lambda name: others[name].hits.mean())
+    )
+    result["transfer"] = {**compared[best], "all": list(compared.values())}
+    return result, answers
+
+
+def on_query(predict: Predict, examples: Read) -> HeldOut:
+    assert examples.query is not None
+    found = predict(Batch(examples.x, examples.y), examples.query.x)
+    y = examples.query.y.cpu().numpy()
+    return HeldOut(found.cpu().numpy(), y, (len(y),))
+
+
+def no_verdict() -> dict[str, Any]:
+    return {
+        "baseline": None,
+        "delta": None,
+        "delta_ci95": None,
+        "verdict": "too_few_to_say",
+        "all": [],
+    }
+
+
+def rank(
+    sources: list[Source], job: Job, skip_bad: bool, allow_duplicates: bool
+) -> list[tuple[Source, float]]:
+    """The sources by their held-out accuracy on the support, the best first."""
+    found: list[tuple[Source, float]] = []
+    for source in sources:
+        mine = replace(job, source=source, report=ignore)
+        examples = read(mine, skip_bad, allow_duplicates)
+        require_classes(source, examples.task)
+        splits, _, why = splits_of(mine, examples)
+        if not splits:
+            raise DataError(
+                f"models cannot be ranked: {why}", code="adapt.no_ranking", where=str(job.task)
+            )
+        predictions = held_out(
+            native(source, len(examples.task.labels)), examples.x, examples.y, splits
+        )
+        found.append((source, float(predictions.hits.mean())))
+    return sorted(found, key=lambda pair: -pair[1])
