@@ -23,8 +23,9 @@ from metacli.engine.intervals import nadeau_bengio
 from metacli.engine.multitask import multitask
 from metacli.engine.task_baselines import outside_predictions
 from metacli.engine.task_build import make_rows
-from metacli.engine.task_job import SINGLE, predictions
+from metacli.engine.task_params import predictions
 from metacli.engine.task_scores import mean_r2, score, within
+from metacli.engine.task_single import SINGLE
 
 ROOT = Path(__file__).resolve().parent
 SPLITS = 10

@@ -16,7 +16,7 @@ from metacli.engine.intervals import Verdict, benjamini_hochberg, verdict
 from metacli.engine.models import Opened
 from metacli.engine.task_baselines import outside_predictions
 from metacli.engine.task_build import make_rows
-from metacli.engine.task_job import SINGLE, estimate_of, mean_delta, predictions
+from metacli.engine.task_params import predictions
 from metacli.engine.task_scores import (
     TASK_METRIC,
     Difference,
@@ -27,6 +27,8 @@ from metacli.engine.task_scores import (
     task_score,
     within,
 )
+from metacli.engine.task_single import SINGLE
+from metacli.engine.task_tables import estimate_of, mean_delta
 from metacli.errors import DataError, UsageProblem
 
 LEVEL = 0.05

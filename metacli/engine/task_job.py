@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from metacli.data.tasks import TaskRows
 from metacli.engine import bundle
-from metacli.engine.events import Notice, Progress, Reporter, StepDone
+from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.intervals import Estimate
 from metacli.engine.job import Job, provenance
-from metacli.engine.loop import Snapshot, train
+from metacli.engine.loop import Snapshot
 from metacli.engine.storage import write_json
 from metacli.engine.task_baselines import outside_predictions
 from metacli.engine.task_build import (
@@ -26,15 +24,20 @@ from metacli.engine.task_build import (
     describe_tasks,
     make_task_problem,
 )
-from metacli.engine.task_scores import TASK_METRIC, Rows, score, task_score
+from metacli.engine.task_params import final_params, on, predictions, validated, with_statistics
+from metacli.engine.task_scores import score
+from metacli.engine.task_single import SINGLE, alone_method, single_recipe, train_best
+from metacli.engine.task_tables import (
+    COMPARISON,
+    estimate_of,
+    mean_delta,
+    read_comparison,
+    table_of,
+)
 from metacli.errors import BundleError
-from metacli.nn.tasks import TaskProblem
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Recipe
 from metacli.types import Batch, Params
-
-SINGLE = "single-task"
-COMPARISON = "tasks.json"
 
 
 @dataclass
@@ -105,7 +108,10 @@ class TaskJob(Job):
             report(Notice(f"trained anew: {error.message}", "run.baseline_damaged"))
         recipe = single_recipe(self.recipe)
         problem = make_task_problem(recipe, self.built.inputs, describe_tasks(self.built.table))
-        made = self.train_apart(problem, recipe, steps, received, report)
+        method, label = alone_method(problem), f"baseline {SINGLE}"
+        made = train_best(
+            *(method, problem, self.rows, recipe, steps, self.device, received, report, label)
+        )
         if made is None:
             return None
         params, at = made
@@ -113,53 +119,6 @@ class TaskJob(Job):
         saved = self.bundle_of(recipe, final_params(problem, params, self.rows), facts)
         bundle.save(saved, folder, replace=True)
         return replace(saved, params=params)
-
-    def train_apart(
-        self,
-        problem: TaskProblem,
-        recipe: Recipe,
-        steps: int,
-        received: Callable[[], int | None],
-        report: Reporter,
-    ) -> tuple[Params, int] | None:
-        """Parameters at the step whose validation over all tasks is best, and that step."""
-        from metacli.algorithms.multitask.method import MultiTask, Solved
-        from metacli.algorithms.multitask.weighting.fixed import Fixed
-
-        solved = hasattr(problem.sharing, "solve")
-        tasks = problem.num_tasks
-        # The sum of the losses: each network gets the gradient that it would get by itself.
-        total = MultiTask(weighting=Fixed(weights=(float(tasks),) * tasks))
-        method: Any = Solved() if solved else total
-        params = with_statistics(problem, self.rows, recipe.seed, "train")
-        best: list[tuple[float, Params, int]] = []
-        y, metric = self.rows.numbers("val")[1], self.built.table.metric
-        sign = -1.0 if problem.kind == "regression" else 1.0
-
-        def visit(snapshot: Snapshot) -> None:
-            value = score(metric, y, predictions(problem, snapshot.params, self.rows, "val")).value
-            if not best or sign * value > sign * best[0][0]:
-                kept = {name: v.clone() for name, v in snapshot.params.items()}
-                best[:] = [(value, kept, snapshot.step)]
-
-        def tick(event: Any) -> None:
-            if isinstance(event, StepDone) and event.step % 50 == 0:
-                report(Progress(f"baseline {SINGLE}", event.step, steps, "steps"))
-
-        train(
-            method,
-            problem,  # type: ignore[arg-type]  # a method and its problem belong together
-            self.batch_at,
-            recipe.train.model_copy(update={"steps": steps}),
-            Snapshot(0, {k: v.to(self.device) for k, v in params.items()}, {}, {}),
-            learned=problem.trainable,
-            seed=recipe.seed,
-            every=recipe.evaluate.every,
-            visit=visit,
-            stop=lambda: received() is not None,
-            report=tick,
-        )
-        return None if received() is not None else (best[0][1], best[0][2])
 
     def write_model(self) -> None:
         best = self.best
@@ -220,102 +179,3 @@ def make_task_job(
     built = build_tasks(loaded)
     source: Any = built.rows
     return TaskJob(built, name, loaded.header, run, device, report, source, source, max_time)
-
-
-def single_recipe(recipe: Recipe) -> Recipe:
-    """The recipe of the same network for each task by itself."""
-    assert recipe.sharing is not None
-    plain = recipe.plain()
-    alone: dict[str, Any] = {"name": "none"}
-    if recipe.sharing.name == "mean-ridge":
-        alone = {**plain["sharing"], "share": False}
-    plain |= {"sharing": alone, "weighting": {"name": "equal"}, "surgery": None}
-    return Recipe.model_validate(plain)
-
-
-def with_statistics(problem: TaskProblem, rows: TaskRows, seed: int, *splits: str) -> Params:
-    """Fresh θ with the statistics of these rows."""
-    params, found = problem.init(seed), rows.standard(*splits)
-    dtype = params["input.mean"].dtype
-    return {
-        **params,
-        "input.mean": torch.from_numpy(found.x_mean).to(dtype),
-        "input.scale": torch.from_numpy(found.x_scale).to(dtype),
-        "target.mean": torch.from_numpy(found.y_mean).to(dtype),
-        "target.scale": torch.from_numpy(found.y_scale).to(dtype),
-    }
-
-
-def final_params(problem: TaskProblem, params: Params, rows: TaskRows) -> Params:
-    """What is shipped: where there is an exact solution, that of training and validation rows
-    together, with the penalties that were chosen on training rows; otherwise θ as it was
-    validated."""
-    if not hasattr(problem.sharing, "refit"):
-        return params
-    fresh = with_statistics(problem, rows, 0, "train", "val")
-    batch = problem.standardised(fresh, rows.batch("train", "val", dtype=torch.float64))
-    return {**fresh, **problem.sharing.refit(batch, params["ridge.penalties"])}
-
-
-def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
-    """A shipped model as it was when it had not seen the validation rows."""
-    problem: Any = made.problem()
-    if not hasattr(problem.sharing, "refit"):
-        return made
-    fresh = with_statistics(problem, rows, 0, "train")
-    batch = problem.standardised(fresh, rows.batch("train", dtype=torch.float64))
-    again = problem.sharing.refit(batch, made.params["ridge.penalties"])
-    return replace(made, params={**fresh, **again})
-
-
-@torch.no_grad()
-def predictions(problem: Any, params: Params, rows: TaskRows, split: str) -> list[np.ndarray]:
-    """For each task's rows of a split, without padding."""
-    batch = rows.batch(split, dtype=params["input.mean"].dtype)
-    found = problem.predict(params, batch.x.to(params["input.mean"].device)).cpu().double().numpy()
-    if batch.mask is None:
-        return list(found)
-    return [one[keep] for one, keep in zip(found, batch.mask.numpy(), strict=True)]
-
-
-def on(batch: Batch, device: torch.device) -> Batch:
-    if device.type == "cpu":
-        return batch
-    return Batch(*(None if v is None else v.to(device) for v in batch))  # type: ignore[arg-type]
-
-
-def estimate_of(metric: str, y: Rows, predicted: Rows) -> dict[str, float]:
-    made = score(metric, y, predicted)
-    return Estimate(made.value, made.half_width(), made.rows).as_dict()
-
-
-def table_of(
-    metric: str, names: tuple[str, ...], y: Rows, together: Rows, apart: Rows
-) -> list[dict[str, Any]]:
-    """One row for each task: its score, that of its single-task model, and the difference."""
-    found = []
-    for name, *one in zip(names, y, together, apart, strict=True):
-        value = task_score(metric, one[0], one[1]).value
-        single = task_score(metric, one[0], one[2]).value
-        found.append(
-            {
-                "name": name,
-                "metric": TASK_METRIC[metric],
-                "value": value,
-                "single_task": single,
-                "delta": value - single,
-            }
-        )
-    return found
-
-
-def mean_delta(tasks: list[dict[str, Any]]) -> dict[str, Any]:
-    """The mean difference to the single-task models over the tasks."""
-    known = [task["delta"] for task in tasks if np.isfinite(task["delta"])]
-    return {"mean_delta": float(np.mean(known)) if known else None}
-
-
-def read_comparison(run: Path) -> dict[str, Any]:
-    path = run / COMPARISON
-    found: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
-    return found

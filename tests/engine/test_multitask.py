@@ -24,7 +24,7 @@ from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.engine.task_baselines import outside_predictions
 from metacli.engine.task_build import make_rows
-from metacli.engine.task_job import predictions
+from metacli.engine.task_params import predictions
 from metacli.errors import (
     BundleError,
     DataError,

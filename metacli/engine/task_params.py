@@ -1,0 +1,65 @@
+"""Parameters of a multi-task network with the statistics of some rows, and what they predict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from metacli.data.tasks import TaskRows
+from metacli.engine import bundle
+from metacli.nn.tasks import TaskProblem
+from metacli.types import Batch, Params
+
+
+def with_statistics(problem: TaskProblem, rows: TaskRows, seed: int, *splits: str) -> Params:
+    """Fresh θ with the statistics of these rows."""
+    params, found = problem.init(seed), rows.standard(*splits)
+    dtype = params["input.mean"].dtype
+    return {
+        **params,
+        "input.mean": torch.from_numpy(found.x_mean).to(dtype),
+        "input.scale": torch.from_numpy(found.x_scale).to(dtype),
+        "target.mean": torch.from_numpy(found.y_mean).to(dtype),
+        "target.scale": torch.from_numpy(found.y_scale).to(dtype),
+    }
+
+
+def final_params(problem: TaskProblem, params: Params, rows: TaskRows) -> Params:
+    """What is shipped: where there is an exact solution, that of training and validation rows
+    together, with the penalties that were chosen on training rows; otherwise θ as it was
+    validated."""
+    if not hasattr(problem.sharing, "refit"):
+        return params
+    fresh = with_statistics(problem, rows, 0, "train", "val")
+    batch = problem.standardised(fresh, rows.batch("train", "val", dtype=torch.float64))
+    return {**fresh, **problem.sharing.refit(batch, params["ridge.penalties"])}
+
+
+def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
+    """A shipped model as it was when it had not seen the validation rows."""
+    problem: Any = made.problem()
+    if not hasattr(problem.sharing, "refit"):
+        return made
+    fresh = with_statistics(problem, rows, 0, "train")
+    batch = problem.standardised(fresh, rows.batch("train", dtype=torch.float64))
+    again = problem.sharing.refit(batch, made.params["ridge.penalties"])
+    return replace(made, params={**fresh, **again})
+
+
+@torch.no_grad()
+def predictions(problem: Any, params: Params, rows: TaskRows, split: str) -> list[np.ndarray]:
+    """For each task's rows of a split, without padding."""
+    batch = rows.batch(split, dtype=params["input.mean"].dtype)
+    found = problem.predict(params, batch.x.to(params["input.mean"].device)).cpu().double().numpy()
+    if batch.mask is None:
+        return list(found)
+    return [one[keep] for one, keep in zip(found, batch.mask.numpy(), strict=True)]
+
+
+def on(batch: Batch, device: torch.device) -> Batch:
+    if device.type == "cpu":
+        return batch
+    return Batch(*(None if v is None else v.to(device) for v in batch))  # type: ignore[arg-type]

@@ -1,0 +1,51 @@
+"""Tables that a multi-task run writes: each task beside its single-task model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metacli.engine.intervals import Estimate
+from metacli.engine.task_scores import TASK_METRIC, Rows, score, task_score
+
+COMPARISON = "tasks.json"
+
+
+def estimate_of(metric: str, y: Rows, predicted: Rows) -> dict[str, float]:
+    made = score(metric, y, predicted)
+    return Estimate(made.value, made.half_width(), made.rows).as_dict()
+
+
+def table_of(
+    metric: str, names: tuple[str, ...], y: Rows, together: Rows, apart: Rows
+) -> list[dict[str, Any]]:
+    """One row for each task: its score, that of its single-task model, and the difference."""
+    found = []
+    for name, *one in zip(names, y, together, apart, strict=True):
+        value = task_score(metric, one[0], one[1]).value
+        single = task_score(metric, one[0], one[2]).value
+        found.append(
+            {
+                "name": name,
+                "metric": TASK_METRIC[metric],
+                "value": value,
+                "single_task": single,
+                "delta": value - single,
+            }
+        )
+    return found
+
+
+def mean_delta(tasks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean difference to the single-task models over the tasks."""
+    known = [task["delta"] for task in tasks if np.isfinite(task["delta"])]
+    return {"mean_delta": float(np.mean(known)) if known else None}
+
+
+def read_comparison(run: Path) -> dict[str, Any]:
+    path = run / COMPARISON
+    found: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return found
