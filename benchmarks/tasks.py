@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from metacli.data.tasks import TEST_SHARE
+from metacli.data.task_parts import TEST_SHARE
 from metacli.engine import bundle
 from metacli.engine.intervals import nadeau_bengio
 from metacli.engine.multitask import multitask

@@ -1,7 +1,8 @@
 """Many related tasks as tables: each task its own rows, and one padded batch of all of them.
 
 Letters: T tasks, M rows (padded to the task with the most), D columns. Numbers stay as they are in
-the file; standardising them is the network's first layer, with statistics of training rows only.
+the file; standardising them is the network's first layer, with statistics of training rows only. A
+target that is NaN is missing: its row teaches the other tasks only, and is not scored.
 """
 
 from __future__ import annotations
@@ -9,14 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from metacli.data.draws import integers, shuffled, stream
-from metacli.errors import DataError
+from metacli.data.draws import integers, stream
 from metacli.types import Batch
 
 Parts = dict[str, tuple[np.ndarray, ...]]
@@ -24,9 +23,6 @@ Parts = dict[str, tuple[np.ndarray, ...]]
 
 Kind = Literal["regression", "classification"]
 SPLITS = ("train", "val", "test")
-TEST_SHARE = 0.25
-VAL_SHARE = 0.2  # of what is not test
-GAP = 16  # rows left out at either end of a block of a trajectory
 
 
 @dataclass(frozen=True)
@@ -34,9 +30,13 @@ class TaskTable:
     """The tasks of a data set.
 
     Args:
-        x: [n_t, D] float64 of each task; the same array for all where they share their rows.
-        y: [n_t] float64 of each task; labels are 0 and 1.
+        x: [n_t, D] numbers of each task; the same array for all where they share their rows.
+        y: [n_t] float64 of each task, NaN where it is missing; labels are 0, 1, ...
         kinds: of each task. metric: by which the set is judged (`engine.task_scores`).
+        classes: label names of each classification, () of a regression; left out where every
+            classification is between 0 and 1.
+        shape: of one example, where D numbers are the pixels [C, H, W] of a picture.
+        levels: (mean, scale) by which all columns are standardised instead of by training rows.
         scale: how targets are standardised: all tasks together, or each for itself.
         rows: `own`, or `shared`: every task has a target for the same rows.
         split: `random` within each task, `blocks` of a trajectory, or `last`: the last rows of
@@ -58,67 +58,24 @@ class TaskTable:
     split: Literal["random", "blocks", "last"] = "random"
     test_rows: int = 0  # of `last`
     groups: tuple[int, ...] | None = None
+    classes: tuple[tuple[str, ...], ...] = ()
+    shape: tuple[int, ...] = ()
+    levels: tuple[float, float] | None = None
 
     @property
     def num_columns(self) -> int:
         return self.x[0].shape[1]
 
+    @property
+    def labels(self) -> tuple[tuple[str, ...], ...]:
+        """Label names of each task, () of a regression."""
+        plain = (("0", "1") if kind == "classification" else () for kind in self.kinds)
+        return self.classes or tuple(plain)
+
 
 def all_of(kind: Kind, count: int) -> tuple[Kind, ...]:
     """`kinds` of tasks that are all alike."""
     return (kind,) * count
-
-
-def divide(table: TaskTable, seed: int) -> Parts:
-    """Training, validation and test rows of every task, named by the seed.
-
-    Raises:
-        DataError: a task with too few rows to be divided.
-    """
-    if table.split == "blocks":
-        one = _blocks(len(table.x[0]), table.name, seed)
-        return {name: (rows,) * len(table.tasks) for name, rows in one.items()}
-    found: list[dict[str, np.ndarray]] = []
-    for number, (task, y) in enumerate(zip(table.tasks, table.y, strict=True)):
-        if len(y) < 6:
-            raise DataError(f"task {task} has {len(y)} rows; 6 are needed", code="data.too_few")
-        order = np.array(shuffled(len(y), "tasks", table.name, seed, number))
-        if table.split == "last":
-            last = len(y) - table.test_rows
-            found.append({"test": np.arange(last, len(y)), **_train_val(order[order < last])})
-        elif table.kinds[number] == "classification":
-            parts = [_cut(order[y[order] == label]) for label in (0, 1)]
-            found.append({name: np.concatenate([p[name] for p in parts]) for name in SPLITS})
-        else:
-            found.append(_cut(order))
-    return {name: tuple(np.sort(one[name]) for one in found) for name in SPLITS}
-
-
-def _cut(order: np.ndarray) -> dict[str, np.ndarray]:
-    test = round(TEST_SHARE * len(order))
-    return {"test": order[:test], **_train_val(order[test:])}
-
-
-def _train_val(order: np.ndarray) -> dict[str, np.ndarray]:
-    val = max(1, round(VAL_SHARE * len(order)))
-    return {"val": order[:val], "train": order[val:]}
-
-
-def _blocks(rows: int, name: str, seed: int) -> dict[str, np.ndarray]:
-    """Whole stretches of a trajectory of at least 300 rows, with a gap between them, since
-    neighbouring rows are nearly the same."""
-    count = rows // (300 + 2 * GAP)
-    if count < 6:
-        raise DataError(f"{rows} rows are too few for blocks of 300", code="data.too_few")
-    ends = np.linspace(0, rows, count + 1).astype(int)
-    pieces = [np.arange(a + GAP, b - GAP) for a, b in pairwise(ends)]
-    order = shuffled(count, "blocks", name, seed)
-    test = round(TEST_SHARE * count)
-    val = max(1, round(VAL_SHARE * (count - test)))
-    shares = {"test": order[:test], "val": order[test : test + val], "train": order[test + val :]}
-    return {
-        part: np.sort(np.concatenate([pieces[i] for i in those])) for part, those in shares.items()
-    }
 
 
 @dataclass(frozen=True)
@@ -156,48 +113,68 @@ class TaskRows:
         return whole.hexdigest()
 
     def numbers(self, *splits: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """x [n_t, D] and y [n_t] of each task, the splits one behind the other."""
-        chosen = [
-            np.concatenate([self.parts[name][t] for name in splits])
-            for t in range(len(self.table.tasks))
-        ]
-        x = [self.table.x[t][rows] for t, rows in enumerate(chosen)]
-        return x, [self.table.y[t][rows] for t, rows in enumerate(chosen)]
+        """x [n_t, D] and y [n_t] of each task, the splits one behind the other; rows whose
+        target is missing are left out."""
+        x, y = [], []
+        for task, targets in enumerate(self.table.y):
+            rows = self.chosen(task, splits)
+            known = rows[~np.isnan(targets[rows])]
+            x.append(self.table.x[task][known])
+            y.append(targets[known])
+        return x, y
+
+    def chosen(self, task: int, splits: Sequence[str]) -> np.ndarray:
+        return np.concatenate([self.parts[name][task] for name in splits])
 
     def batch(self, *splits: str, dtype: torch.dtype = torch.float32) -> Batch:
         """All rows: x [T, M, D] (or [M, D] where rows are shared), y [T, M], mask [T, M]."""
-        x, y = self.numbers(*splits)
+        as_tensor: Callable[[np.ndarray], torch.Tensor] = torch.from_numpy
         if self.table.rows == "shared":
-            return Batch(torch.from_numpy(x[0]).to(dtype), torch.from_numpy(np.stack(y)).to(dtype))
+            rows = self.chosen(0, splits)
+            targets = np.stack([y[rows] for y in self.table.y])
+            known = ~np.isnan(targets)
+            mask = None if known.all() else as_tensor(known)
+            seen = as_tensor(np.where(known, targets, 0.0)).to(dtype)
+            return Batch(as_tensor(self.table.x[0][rows]).to(dtype), seen, mask)
+        x, y = self.numbers(*splits)
         most = max(map(len, y))
-        padded_x = np.zeros((len(y), most, self.table.num_columns))
-        padded_y, mask = np.zeros((len(y), most)), np.zeros((len(y), most), bool)
+        kind = x[0].dtype  # bytes of pictures stay bytes until they are tensors
+        padded_x = np.zeros((len(y), most, self.table.num_columns), kind)
+        padded_y, present = np.zeros((len(y), most)), np.zeros((len(y), most), bool)
         for t, (rows, targets) in enumerate(zip(x, y, strict=True)):
             padded_x[t, : len(targets)], padded_y[t, : len(targets)] = rows, targets
-            mask[t, : len(targets)] = True
-        as_tensor: Callable[[np.ndarray], torch.Tensor] = torch.from_numpy
-        return Batch(as_tensor(padded_x).to(dtype), as_tensor(padded_y).to(dtype), as_tensor(mask))
+            present[t, : len(targets)] = True
+        return Batch(
+            as_tensor(padded_x).to(dtype), as_tensor(padded_y).to(dtype), as_tensor(present)
+        )
 
     def draw(self, whole: Batch, step: int) -> Batch:
         """The batch of a training step out of all training rows: `rows_per_step` of each task,
         with replacement."""
         if not self.rows_per_step:
             return whole
-        counts = [len(rows) for rows in self.parts["train"]]
+        counts = [self.count(task) for task in range(len(self.table.tasks))]
         shared = self.table.rows == "shared"
         wanted = (1 if shared else len(counts), self.rows_per_step)
         words = stream(*self.seed, step).random_raw(wanted[0] * wanted[1]).reshape(wanted)
         bounds = np.array(counts)[: wanted[0], None]
         rows = torch.from_numpy(integers(words, bounds).astype(np.int64))
         if shared:
-            return Batch(whole.x[rows[0]], whole.y[:, rows[0]])
+            mask = None if whole.mask is None else whole.mask[:, rows[0]]
+            return Batch(whole.x[rows[0]], whole.y[:, rows[0]], mask)
         task = torch.arange(len(counts))[:, None]
         return Batch(whole.x[task, rows], whole.y[task, rows])
+
+    def count(self, task: int) -> int:
+        """Training rows that `draw` chooses from."""
+        rows = self.parts["train"][task]
+        if self.table.rows == "shared":
+            return len(rows)
+        return int((~np.isnan(self.table.y[task][rows])).sum())
 
     def standard(self, *splits: str) -> Standard:
         """Statistics of these rows, each task's rows once."""
         x, y = self.numbers(*splits)
-        every = x[0] if self.table.rows == "shared" else np.concatenate(x)
         pooled = np.concatenate(y)
         means, scales = [], []
         for kind, mine in zip(self.table.kinds, y, strict=True):
@@ -208,9 +185,21 @@ class TaskRows:
                 of = pooled if self.table.scale == "pooled" else mine
                 means.append(float(of.mean()))
                 scales.append(float(of.std()) or 1.0)
+        x_mean, x_scale = self.input_statistics(x, splits)
+        return Standard(x_mean, x_scale, np.array(means), np.array(scales))
+
+    def input_statistics(
+        self, x: Sequence[np.ndarray], splits: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and scale of every column, [D] each."""
+        if self.table.levels is not None:
+            mean, scale = (np.full(self.table.num_columns, value) for value in self.table.levels)
+            return mean, scale
+        shared = self.table.rows == "shared"
+        every = self.table.x[0][self.chosen(0, splits)] if shared else np.concatenate(list(x))
         scale = every.std(0)
         scale[scale < 1e-12] = 1.0
-        return Standard(every.mean(0), scale, np.array(means), np.array(scales))
+        return every.mean(0), scale
 
 
 def content_digest(x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> str:

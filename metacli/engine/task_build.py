@@ -7,20 +7,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.multitask.method import MultiTask, Solved
 from metacli.data.registry import load_tasks
-from metacli.data.tasks import TaskRows, TaskTable, divide
-from metacli.engine.build import Built, make_named, make_options, unknown_name
+from metacli.data.task_parts import divide
+from metacli.data.tasks import TaskRows, TaskTable
+from metacli.engine.build import (
+    Built,
+    make_named,
+    make_options,
+    statistics_of,
+    unknown_name,
+)
 from metacli.engine.checks import LOWER_IS_BETTER
 from metacli.engine.inputs import InputSpec
 from metacli.engine.place import cache_root
 from metacli.errors import Finding
 from metacli.nn.backbones import BACKBONES, make_backbone
 from metacli.nn.sharing import SHARING, make_sharing
-from metacli.nn.tasks import TaskProblem
+from metacli.nn.tasks import Encoder, TaskProblem
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Named, Recipe
 
@@ -58,12 +66,12 @@ def build_tasks(loaded: Loaded) -> TaskBuilt:
     if findings:
         raise loaded.error(findings)
     rows = make_rows(recipe)
-    findings += check_data(sharing, rows.table, loaded)
+    findings += check_data(sharing, backbone, rows.table, loaded)
     if findings:
         raise loaded.error(findings)
     solved = hasattr(sharing, "solve")
     method = Solved() if solved else MultiTask(weighting=weighting, surgery=surgery)
-    inputs = InputSpec("numbers", (rows.table.num_columns,))
+    inputs = input_of_tasks(rows.table)
     kind = "regression" if rows.table.metric in LOWER_IS_BETTER else "classification"
     resolved = resolve(recipe, sharing, backbone, weighting, surgery, solved)
     return TaskBuilt(resolved, method, method, inputs, kind, len(rows.table.tasks), rows)
@@ -84,6 +92,7 @@ def check_fit(
 ) -> list[Finding]:
     """What each block allows by itself but not together."""
     found: list[Finding] = []
+    shares_layers = sharing.needs_trunk and layered(backbone)
 
     def mismatch(key: str, message: str, hint: str | None = None) -> None:
         found.append(loaded.finding(key, message, code="recipe.mismatch", hint=hint))
@@ -91,15 +100,12 @@ def check_fit(
     assert recipe.sharing is not None
     assert recipe.weighting is not None
     name, solved = recipe.sharing.name, hasattr(sharing, "solve")
-    shares_layers = sharing.needs_trunk and bool(getattr(backbone, "hidden", None))
-    if not hasattr(backbone, "hidden"):
-        mismatch("backbone.name", f"backbone {recipe.backbone.name} does not take tables", "mlp")
     if sharing.needs_trunk and not shares_layers:
         hint = "backbone={name: mlp, hidden: [64]}, or sharing.name=mean-ridge"
         mismatch(
             "sharing.name", f"{name} sharing shares the backbone's layers: there are none", hint
         )
-    if solved and getattr(backbone, "hidden", None):
+    if solved and layered(backbone):
         mismatch("backbone.name", f"{name} is for a linear backbone", "backbone.name=linear")
     if solved and recipe.weighting.name != "equal":
         mismatch("weighting.name", f"{name} is solved exactly: every row counts the same")
@@ -115,11 +121,39 @@ def check_fit(
     return found
 
 
-def check_data(sharing: Any, table: TaskTable, loaded: Loaded) -> list[Finding]:
+def layered(backbone: Any) -> bool:
+    """Whether it has layers that tasks can share."""
+    return bool(getattr(backbone, "hidden", True))
+
+
+def check_data(sharing: Any, backbone: Any, table: TaskTable, loaded: Loaded) -> list[Finding]:
+    """What the data do not allow."""
+    found: list[Finding] = []
+    name, inputs = loaded.recipe.backbone.name, input_of_tasks(table)
     if hasattr(sharing, "solve") and "classification" in table.kinds:
         message = f"mean-ridge is for regression, {table.name} has classifications"
-        return [loaded.finding("sharing.name", message, code="recipe.mismatch", hint="soft-l2")]
-    return []
+        found.append(
+            loaded.finding("sharing.name", message, code="recipe.mismatch", hint="soft-l2")
+        )
+    if inputs.kind not in backbone.takes:
+        message = f"backbone {name} does not take {inputs.kind}"
+        found.append(loaded.finding("backbone.name", message, code="recipe.mismatch", hint="mlp"))
+    elif statistics_of(backbone) != "none":
+        message = "statistics of a batch would mix the tasks"
+        found.append(
+            loaded.finding(
+                "backbone.norm", message, code="recipe.mismatch", hint="backbone.norm=group"
+            )
+        )
+    return found
+
+
+def input_of_tasks(table: TaskTable) -> InputSpec:
+    """One example: pixels where it has a picture's shape, columns of numbers otherwise."""
+    if not table.shape:
+        return InputSpec("numbers", (table.num_columns,))
+    assert table.levels is not None
+    return InputSpec("image", table.shape, invert=table.levels[1] < 0)
 
 
 def make_rows(recipe: Recipe) -> TaskRows:
@@ -135,6 +169,7 @@ def describe_tasks(table: TaskTable) -> dict[str, Any]:
         "tasks": list(table.tasks),
         "kinds": list(table.kinds),
         "metric": table.metric,
+        "labels": [list(one) for one in table.labels],
     }
 
 
@@ -144,11 +179,20 @@ def make_task_problem(
     """The stateless network of a resolved recipe."""
     assert recipe.sharing is not None
     backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
+    columns, encoder = prod(inputs.shape), None
+    sizes = (columns, *getattr(backbone, "hidden", ()))
+    if not hasattr(backbone, "hidden"):
+        module, features = backbone.build(inputs.shape)
+        encoder, sizes = Encoder(module, inputs.shape), (features,)
     return TaskProblem(
         make_sharing(recipe.sharing.name, recipe.sharing.options),
-        (inputs.shape[0], *backbone.hidden),
+        sizes,
         tuple(kind == "classification" for kind in described["kinds"]),
         described["metric"],
+        # Models of before several classes were possible have no labels written down.
+        classes=tuple(len(one) for one in described.get("labels", ())),
+        encoder=encoder,
+        columns=columns if encoder is not None else 0,
     )
 
 

@@ -7,9 +7,15 @@ a score, and of a difference between two models on the same rows, is a t interva
   part is 1 - e²/s² with s² the variance of y. For one task: `mse`.
 * `rmse`: over all rows; a row's part is e² / (2 rmse), by the delta method. For one task: `mse`.
 * `nmse`: mean over tasks of SSE / Σ (y - ȳ_t)². For one task: its own.
+* `accuracy`: mean over tasks of the share of right answers.
+* `mean_score`: mean over tasks of different kinds: of a classification its accuracy, of a
+  regression `r2` = 1 - SSE / Σ (y - ȳ_t)².
 * `auc`: mean over tasks of the area under the ROC curve; its variance is E. DeLong, D. DeLong, D.
   Clarke-Pearson, Biometrics 44 (1988): a positive's part is the share of negatives below it, a
   negative's the share of positives above it.
+
+Predictions of a task are [M] values or probabilities of class 1, or [M, C] probabilities of
+classes; beside regressions (`mean_score`) a classification of two classes has [M, 2].
 """
 
 from __future__ import annotations
@@ -25,7 +31,21 @@ from metacli.engine.intervals import t_quantile
 Rows = Sequence[np.ndarray]
 """One array of values for each task."""
 
-TASK_METRIC = {"explained_variance": "mse", "rmse": "mse", "nmse": "nmse", "auc": "auc"}
+TASK_METRIC = {
+    "explained_variance": "mse",
+    "rmse": "mse",
+    "nmse": "nmse",
+    "auc": "auc",
+    "accuracy": "accuracy",
+}
+MIXED = "mean_score"
+
+
+def own_metric(metric: str, predicted: np.ndarray) -> str:
+    """By which one task of the set is judged."""
+    if metric == MIXED:
+        return "accuracy" if predicted.ndim == 2 else "r2"
+    return TASK_METRIC[metric]
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,7 @@ def compare(a: Score, b: Score) -> Difference:
 
 def score(metric: str, y: Rows, predicted: Rows) -> Score:
     """Over all tasks."""
-    if metric in ("nmse", "auc"):
+    if metric in ("nmse", "auc", "accuracy", MIXED):
         each = [task_score(metric, *one) for one in zip(y, predicted, strict=True)]
         known = [one for one in each if math.isfinite(one.value)]
         if not known:
@@ -98,12 +118,19 @@ def score(metric: str, y: Rows, predicted: Rows) -> Score:
 
 
 def task_score(metric: str, y: np.ndarray, predicted: np.ndarray) -> Score:
-    """Of one task, by the metric's `TASK_METRIC`."""
-    if metric == "auc":
+    """Of one task, by its `own_metric`."""
+    own = own_metric(metric, predicted)
+    if own == "auc":
         return area(y, predicted)
+    if own == "accuracy":
+        said = predicted.argmax(1) if predicted.ndim == 2 else predicted >= 0.5
+        right = (said == y).astype(float)
+        return Score(float(right.mean()), (right,))
     squared = (y - predicted) ** 2
-    if metric == "nmse":
+    if own in ("nmse", "r2"):
         squared = squared / max(float(y.var()), 1e-300)
+    if own == "r2":
+        squared = 1 - squared
     return Score(float(squared.mean()), (squared,))
 
 

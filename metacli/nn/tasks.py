@@ -1,21 +1,26 @@
 """`TaskProblem`: the network of many tasks without its weights, and what "wrong" means for each.
 
 The first layer standardises x, the last one gives a regression its unit back, with statistics that
-are part of θ (`input.*`, `target.*`), so that a saved model needs nothing else.
+are part of θ (`input.*`, `target.*`), so that a saved model needs nothing else. Where a task has
+more than two classes, every head has as many outputs as the most classes, K; those that a task does
+not use are left out of its loss and its answers.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from metacli.types import Batch, Params
 
+PREFIX = "trunk.encoder."
 STATISTICS = ("input.mean", "input.scale", "target.mean", "target.scale")
 
 
@@ -28,12 +33,18 @@ class TaskProblem:
         sizes: columns D and the trunk's hidden units.
         binary: whether each task is a classification, [T].
         metric_name: by which the tasks together are judged.
+        classes: of each task, 0 of a regression; () where every classification has two.
+        encoder: what reads a picture or a text before the trunk; then sizes[0] are its features.
+        columns: D where there is an encoder.
     """
 
     sharing: Any
     sizes: tuple[int, ...]
     binary: tuple[bool, ...]
     metric_name: str = "loss"
+    classes: tuple[int, ...] = ()
+    encoder: Encoder | None = None
+    columns: int = 0
 
     @property
     def kind(self) -> str:
@@ -59,13 +70,28 @@ class TaskProblem:
     def is_binary(self) -> Tensor:
         return torch.tensor(self.binary)
 
+    @property
+    def outputs(self) -> int:
+        """K: of each head."""
+        return max((*self.classes, 1)) if max((*self.classes, 0)) > 2 else 1
+
+    @cached_property
+    def used(self) -> Tensor:
+        """Which outputs are classes of each task, [T, K]."""
+        counts = torch.tensor(self.classes)
+        return torch.arange(self.outputs) < counts[:, None]
+
     def init(self, seed: int) -> Params:
         """Fresh θ; statistics that change nothing, to be replaced by those of the training
         rows."""
         rng = torch.Generator().manual_seed(seed)
         params = self.sharing.init(self.sizes, self.num_tasks, rng)
+        if self.outputs > 1:
+            params |= wide_heads(params, self.outputs, rng, alike=self.apart)
+        if self.encoder is not None:
+            params |= self.encoder.init(seed, self.num_tasks, each=self.apart)
         dtype = params["heads.bias"].dtype
-        columns, tasks = self.sizes[0], self.num_tasks
+        columns, tasks = self.columns or self.sizes[0], self.num_tasks
         return {
             **params,
             "input.mean": torch.zeros(columns, dtype=dtype),
@@ -78,15 +104,32 @@ class TaskProblem:
         """x as the network sees it."""
         return (x.to(params["input.mean"].dtype) - params["input.mean"]) / params["input.scale"]
 
-    def outputs(self, params: Params, x: Tensor) -> Tensor:
-        """Standardised values or logits [T, M]."""
-        return self.sharing.forward(params, self.inputs(params, x))
+    @property
+    def apart(self) -> bool:
+        """Whether each task has a network of its own."""
+        return getattr(self.sharing, "apart", False)
+
+    def forward(self, params: Params, x: Tensor) -> Tensor:
+        """Standardised values or logits [T, M], or [T, M, K], of standardised x."""
+        if self.encoder is not None:
+            x = self.encoder.forward(params, x, each=self.apart)
+        found: Tensor = self.sharing.forward(params, x)
+        return found
 
     def predict(self, params: Params, x: Tensor) -> Tensor:
-        """[T, M]: values in the target's unit, or the probability of class 1."""
-        out = self.outputs(params, x)
-        values = out * params["target.scale"][:, None] + params["target.mean"][:, None]
-        return torch.where(self.is_binary[:, None].to(out.device), torch.sigmoid(out), values)
+        """[T, M]: values in the target's unit, or the probability of class 1. With more classes
+        [T, M, K]: the probability of every class, or the value and nothing."""
+        out = self.forward(params, self.inputs(params, x))
+        lead = (slice(None),) + (None,) * (out.dim() - 1)
+        values = out * params["target.scale"][lead] + params["target.mean"][lead]
+        chances = torch.sigmoid(out) if self.outputs == 1 else torch.softmax(self.logits(out), -1)
+        if self.outputs > 1:
+            values = torch.cat([values[..., :1], torch.zeros_like(values[..., 1:])], -1)
+        return torch.where(self.is_binary.to(out.device)[lead], chances, values)
+
+    def logits(self, out: Tensor) -> Tensor:
+        """Logits over the classes of each task, [T, M, K]: the classes that it lacks are out."""
+        return out.masked_fill(~self.used.to(out.device)[:, None], -torch.inf)
 
     def standardised(self, params: Params, batch: Batch) -> Batch:
         """The batch with x and y as the losses see them."""
@@ -98,14 +141,80 @@ class TaskProblem:
         """The mean loss of each task, [T]: squared error of standardised targets, or
         cross-entropy."""
         seen = self.standardised(params, batch)
-        out = self.sharing.forward(params, seen.x)
-        squared = (out - seen.y).square()
-        if any(self.binary):
-            crossed = F.binary_cross_entropy_with_logits(out, seen.y, reduction="none")
-            squared = torch.where(self.is_binary[:, None].to(out.device), crossed, squared)
+        each = self.row_losses(self.forward(params, seen.x), seen.y)
         if seen.mask is None:
-            return squared.mean(1)
-        return torch.where(seen.mask, squared, 0).sum(1) / seen.mask.sum(1).clamp(min=1)
+            return each.mean(1)
+        return torch.where(seen.mask, each, 0).sum(1) / seen.mask.sum(1).clamp(min=1)
+
+    def row_losses(self, out: Tensor, y: Tensor) -> Tensor:
+        """[T, M]; y as `standardised` gives it."""
+        values = out if self.outputs == 1 else out[..., 0]
+        squared = (values - y).square()
+        if not any(self.binary):
+            return squared
+        if self.outputs == 1:
+            crossed = F.binary_cross_entropy_with_logits(out, y, reduction="none")
+        else:
+            # A regression's row of logits has no class at all: any finite number will do there.
+            logits = torch.where(self.is_binary.to(out.device)[:, None, None], self.logits(out), 0)
+            label = torch.where(self.is_binary.to(out.device)[:, None], y, 0).long()
+            crossed = F.cross_entropy(logits.movedim(-1, 1), label, reduction="none")
+        return torch.where(self.is_binary[:, None].to(out.device), crossed, squared)
 
     def penalty(self, params: Params) -> Tensor:
         return self.sharing.penalty(params)
+
+
+def wide_heads(params: Params, outputs: int, rng: torch.Generator, *, alike: bool) -> Params:
+    """Heads of several outputs, [T, K, F] and [T, K], in place of those of one.
+
+    Args:
+        alike: all tasks begin with the same head.
+    """
+    tasks, features = params["heads.weight"].shape
+    drawn = 1 if alike else tasks
+    found = {
+        "heads.weight": torch.rand(drawn, outputs, features, generator=rng),
+        "heads.bias": torch.rand(drawn, outputs, generator=rng),
+    }
+    bound = features**-0.5
+    return {k: ((2 * v - 1) * bound).expand(tasks, *v.shape[1:]).clone() for k, v in found.items()}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A network that reads one example from a row of D numbers: a picture from its pixels.
+
+    Its parameters are `trunk.encoder.*`, [T, ...] where each task has its own.
+    """
+
+    module: nn.Module
+    shape: tuple[int, ...]
+
+    def init(self, seed: int, tasks: int, *, each: bool) -> Params:
+        """Fresh weights; the same for all tasks where each has its own."""
+        module = copy.deepcopy(self.module)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for layer in module.modules():
+                if callable(reset := getattr(layer, "reset_parameters", None)):
+                    reset()
+        found = {PREFIX + name: value.detach() for name, value in module.state_dict().items()}
+        if not each:
+            return found
+        return {name: v.expand(tasks, *v.shape).clone() for name, v in found.items()}
+
+    def forward(self, params: Params, x: Tensor, *, each: bool) -> Tensor:
+        """Features of x [M, D] or [T, M, D]: [T, M, F], or [M, F] where all is shared."""
+        own = {k.removeprefix(PREFIX): v for k, v in params.items() if k.startswith(PREFIX)}
+        if not each:
+            found = self.read(own, x.reshape(-1, x.shape[-1]))
+            return found.reshape(*x.shape[:-1], -1)
+        tasks = len(next(iter(own.values())))
+        rows = x.expand(tasks, *x.shape[-2:])
+        parts = [self.read({k: v[t] for k, v in own.items()}, rows[t]) for t in range(tasks)]
+        return torch.stack(parts)
+
+    def read(self, own: Params, x: Tensor) -> Tensor:  # [M, D] -> [M, F]
+        found: Tensor = functional_call(self.module, own, (x.reshape(len(x), *self.shape),))
+        return found

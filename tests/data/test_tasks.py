@@ -11,7 +11,8 @@ import torch
 
 from metacli.data.download import fetch_dataset
 from metacli.data.registry import load_tasks
-from metacli.data.tasks import GAP, SPLITS, TaskRows, TaskTable, all_of, divide
+from metacli.data.task_parts import GAP, divide
+from metacli.data.tasks import SPLITS, TaskRows, TaskTable, all_of
 from metacli.errors import DataError, DownloadError
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
@@ -152,6 +153,53 @@ def test_flipped_tasks_have_the_opposite_sign_and_seeds_other_numbers(tmp_path):
     assert flipped.y[1] == pytest.approx(plain.y[1])
     assert load_tasks("task-families", {"seed": 1}, tmp_path)[0].contents != plain.contents
     assert plain.contents == load_tasks("task-families", {}, tmp_path)[0].contents
+
+
+def test_missing_targets_teach_the_other_tasks_only():
+    x = np.arange(40.0).reshape(20, 2)
+    one, other = np.arange(20.0), np.arange(20.0) + 100
+    one[[3, 4]] = np.nan
+    made = table((20, 20), x=(x, x), y=(one, other), rows="shared", scale="task")
+    parts = divide(made, 0)
+    assert parts["train"][0] is parts["train"][1]
+    rows = TaskRows(made, parts, rows_per_step=9)
+    batch = rows.batch(*SPLITS, dtype=torch.float64)
+    assert (batch.x.shape, batch.mask.sum(1).tolist()) == ((20, 2), [18, 20])
+    assert torch.isfinite(batch.y).all()
+    x_known, y_known = rows.numbers(*SPLITS)
+    assert sorted(y_known[0]) == [v for v in range(20) if v not in (3, 4)]
+    assert (x_known[0][:, 0] / 2 == y_known[0]).all()
+    drawn = rows.draw(batch, 1)
+    assert drawn.mask.shape == drawn.y.shape == (2, 9)
+    assert rows.standard(*SPLITS).y_mean[0] == pytest.approx(np.nanmean(one))
+
+
+def test_missing_targets_of_a_tasks_own_rows_are_in_no_part():
+    y = np.arange(20.0)
+    y[::2] = np.nan
+    parts = divide(table((20,), y=(y,)), 0)
+    rows = np.concatenate([parts[name][0] for name in SPLITS])
+    assert sorted(rows) == list(range(1, 20, 2))
+    with pytest.raises(DataError, match="t0 has 5 rows"):
+        divide(table((20,), y=(np.where(np.arange(20) < 5, 1.0, np.nan),)), 0)
+
+
+def test_every_class_is_divided_by_itself():
+    labels = np.repeat([0.0, 1.0, 2.0], [8, 16, 4])
+    made = table((28,), y=(labels,), kinds=all_of("classification", 1), classes=(("a", "b", "c"),))
+    parts = divide(made, 0)
+    counts = {name: np.bincount(labels[parts[name][0]].astype(int)).tolist() for name in SPLITS}
+    assert counts == {"train": [5, 10, 2], "val": [1, 2, 1], "test": [2, 4, 1]}
+
+
+def test_pictures_stay_bytes_and_have_fixed_levels():
+    x = np.arange(12 * 4, dtype=np.uint8).reshape(12, 4)
+    made = table((12,), x=(x,), y=(np.arange(12.0),), shape=(1, 2, 2), levels=(255.0, -255.0))
+    rows = TaskRows(made, divide(made, 0))
+    batch = rows.batch(*SPLITS)
+    assert batch.x.dtype == torch.float32
+    assert sorted(batch.x[0, :, 0].tolist()) == list(range(0, 48, 4))
+    assert rows.standard("train").x_scale.tolist() == [-255.0] * 4
 
 
 def test_a_set_of_pictures_is_no_table_of_tasks(tmp_path):

@@ -91,3 +91,18 @@ def test_many_null_tasks_are_not_called_helped_and_one_real_one_is():
 def test_a_task_of_few_rows_gets_no_verdict():
     y, mine, single = [np.arange(5.0)], [np.arange(5.0)], [np.zeros(5)]
     assert judged("nmse", ("a",), y, mine, single)[0]["verdict"] == "too_few_to_say"
+
+
+def test_accuracy_is_the_mean_over_tasks_of_right_answers():
+    y = [np.array([0.0, 1.0, 1.0, 0.0]), np.array([2.0, 0.0])]
+    p = [np.array([0.2, 0.7, 0.4, 0.5]), np.array([[0.1, 0.2, 0.7], [0.3, 0.6, 0.1]])]
+    made = score("accuracy", y, p)
+    assert made.value == (2 / 4 + 1 / 2) / 2
+    assert task_score("accuracy", y[0], p[0]).parts[0].tolist() == [1, 1, 0, 0]
+
+
+def test_mixed_tasks_are_judged_by_accuracy_and_r2():
+    y = [np.array([0.0, 1.0]), np.array([1.0, 3.0, 5.0])]
+    p = [np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([1.0, 3.0, 3.0])]
+    assert [task_scores.own_metric("mean_score", one) for one in p] == ["accuracy", "r2"]
+    assert score("mean_score", y, p).value == pytest.approx((1 / 2 + (1 - 4 / 8)) / 2)

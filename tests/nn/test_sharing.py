@@ -8,7 +8,7 @@ import torch
 from metacli.nn.sharing.hard import Hard
 from metacli.nn.sharing.mean_ridge import MeanRidge
 from metacli.nn.sharing.soft_l2 import Apart, SoftL2
-from metacli.nn.tasks import TaskProblem
+from metacli.nn.tasks import Encoder, TaskProblem
 from metacli.types import Batch
 
 T, M, D = 3, 12, 4
@@ -154,3 +154,72 @@ def test_inputs_are_standardised_before_the_network():
     }
     params |= {"heads.weight": torch.ones(1, 1), "heads.bias": torch.zeros(1)}
     assert problem.predict(params, torch.tensor([[[9.0]]])).item() == 2.0
+
+
+def mixed_problem(scheme) -> TaskProblem:
+    """A regression, a task of two classes and one of three."""
+    return TaskProblem(scheme, (D, 5), (False, True, True), classes=(0, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "scheme", [Hard(), SoftL2(strength=0.5), Apart()], ids=lambda s: type(s).__name__
+)
+def test_tasks_of_several_classes_have_the_loss_of_each_head_by_itself(scheme):
+    problem = mixed_problem(scheme)
+    params = {name: value.double() for name, value in problem.init(0).items()}
+    rng = torch.Generator().manual_seed(1)
+    x = torch.randn(T, M, D, generator=rng, dtype=torch.float64)
+    y = torch.stack([torch.randn(M, generator=rng), torch.arange(M) % 2, torch.arange(M) % 3])
+    out = problem.forward(params, x)
+    assert out.shape == (T, M, 3)
+    wanted = [
+        (out[0, :, 0] - y[0]).square().mean(),
+        torch.nn.functional.cross_entropy(out[1, :, :2], y[1].long()),
+        torch.nn.functional.cross_entropy(out[2], y[2].long()),
+    ]
+    losses = problem.losses(params, Batch(x, y.double()))
+    torch.testing.assert_close(losses, torch.stack(wanted))
+    found = problem.predict(params, x)
+    torch.testing.assert_close(found[1, :, :2], torch.softmax(out[1, :, :2], -1))
+    assert found[0, :, 0].tolist() == out[0, :, 0].tolist()
+    assert found[1, :, 2].abs().sum() == found[0, :, 1:].abs().sum() == 0
+
+
+def test_gradients_of_mixed_tasks_are_finite():
+    problem = mixed_problem(Hard())
+    params = {name: value.requires_grad_() for name, value in problem.init(0).items()}
+    y = torch.tensor([[3.0, 4.0], [1.0, 0.0], [2.0, 1.0]])
+    mask = torch.tensor([[True, False], [True, True], [False, True]])
+    problem.losses(params, Batch(torch.ones(T, 2, D), y, mask)).sum().backward()
+    learned = [params[name].grad for name in sorted(problem.trainable)]
+    assert all(torch.isfinite(grad).all() for grad in learned)
+    assert params["heads.weight"].grad[1, 2].abs().sum() == 0  # a class that the task lacks
+
+
+def pictures(scheme) -> TaskProblem:
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten())
+    encoder = Encoder(module, (1, 4, 4))
+    return TaskProblem(scheme, (16,), (True, True), classes=(3, 2), encoder=encoder, columns=16)
+
+
+def test_a_trunk_for_pictures_reads_each_row_as_a_picture():
+    problem = pictures(Hard())
+    params = problem.init(0)
+    assert problem.shared == ("trunk.encoder.0.weight", "trunk.encoder.0.bias")
+    x = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0))
+    weight, bias = params["trunk.encoder.0.weight"], params["trunk.encoder.0.bias"]
+    seen = torch.nn.functional.conv2d(x[1].reshape(3, 1, 4, 4), weight, bias).flatten(1)
+    wanted = seen @ params["heads.weight"][1].T + params["heads.bias"][1]
+    torch.testing.assert_close(problem.forward(params, x)[1], wanted)
+
+
+def test_pictures_apart_are_read_by_networks_that_never_meet():
+    problem = pictures(Apart())
+    params = {name: value.requires_grad_() for name, value in problem.init(0).items()}
+    y = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
+    problem.losses(params, Batch(torch.randn(2, 2, 16), y))[0].backward()
+    grad = params["trunk.encoder.0.weight"].grad
+    assert grad[0].abs().sum() > 0
+    assert grad[1].abs().sum() == 0
+    shared = pictures(Hard()).init(0)["trunk.encoder.0.weight"]
+    torch.testing.assert_close(params["trunk.encoder.0.weight"][1].detach(), shared)

@@ -64,7 +64,9 @@ def trunk(params: Params, x: Tensor, prefix: str = "trunk") -> Tensor:
 
 
 def heads(params: Params, features: Tensor) -> Tensor:
-    """One linear output for each task: [M, F] or [T, M, F] -> [T, M]."""
-    return (features @ params["heads.weight"][..., None]).squeeze(-1) + params["heads.bias"][
-        :, None
-    ]
+    """One linear output for each task: [M, F] or [T, M, F] -> [T, M]. Weights [T, K, F] are K
+    outputs for each: [T, M, K]."""
+    weight, bias = params["heads.weight"], params["heads.bias"]
+    if weight.dim() == 3:
+        return features @ weight.mT + bias[:, None]
+    return (features @ weight[..., None]).squeeze(-1) + bias[:, None]

@@ -30,6 +30,7 @@ class SoftL2:
     strength: Annotated[float, Ge(0)] = 0.01
 
     needs_trunk = False
+    apart = True  # each task has a network of its own
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         one = trunk_init(sizes, rng)
