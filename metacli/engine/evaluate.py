@@ -264,9 +264,10 @@ def one_protocol(
     )
     baselines = score_baselines(opened, problem, source, protocol, report)
     path = score_file.place_for(opened.run, opened.path, out)
-    save(path, opened, protocol, digest, problem.metric_name, found)
+    said = {**facts, **summary(found), "baselines": baselines}
+    save(path, opened, protocol, digest, problem.metric_name, found, said)
     warn_not_finite(found.inductive, report)
-    return {**facts, **summary(found), "baselines": baselines, "scores": str(path)}
+    return {**said, "scores": str(path)}
 
 
 def described(
@@ -370,9 +371,15 @@ def untrained(model: Bundle, problem: Problem) -> tuple[Params, State]:
 
 
 def save(
-    path: Path, opened: Opened, protocol: Protocol, digest: str, metric: str, found: EpisodeScores
+    path: Path,
+    opened: Opened,
+    protocol: Protocol,
+    digest: str,
+    metric: str,
+    found: EpisodeScores,
+    said: dict[str, Any],
 ) -> None:
-    """One line for the inductive values, one for the transductive."""
+    """One line for the inductive values, with what `evaluate` said; one for the transductive."""
     what = {
         "data_digest": digest,
         "split": protocol.split,
@@ -391,7 +398,7 @@ def save(
         "units": score_file.units_hash(**what),
         **score_file.arm_of(opened.model),
     }
-    score_file.record(path, {**line, "mode": "inductive"}, found.inductive)
+    score_file.record(path, {**line, "mode": "inductive"}, found.inductive, said)
     if found.together is not None:
         score_file.record(path, {**line, "mode": "transductive"}, found.together)
 

@@ -79,10 +79,9 @@ def evaluate_rows(
         "metric": "accuracy",
         "units": units,
     }
-    score_file.record(path, {**line, "mode": "inductive"}, found.hits)
     half = (score["high"] - score["low"]) / 2
     estimate = {"mean": score["value"], "ci95": half, "n": len(y)}
-    return {
+    said = {
         "metric": "accuracy",
         "mean": score["value"],
         "ci95": half,
@@ -103,10 +102,11 @@ def evaluate_rows(
         "tasks": [],
         "confusion": confusion(found, len(model.classes)),
         "labels": list(model.classes),
-        "scores": str(path),
         "expect": None,
         **facts,
     }
+    score_file.record(path, {**line, "mode": "inductive"}, found.hits, said)
+    return {**said, "scores": str(path)}
 
 
 def on_device_of(model: Bundle, x: np.ndarray) -> Tensor:

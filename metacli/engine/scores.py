@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metacli.engine.place import RUNS
+from metacli.engine.serial import finite
 from metacli.engine.storage import write_file
 from metacli.errors import BundleError
 
@@ -67,10 +69,18 @@ def require_place(path: Path, *, force: bool, dry_run: bool) -> None:
         path.unlink()
 
 
-def record(path: Path, line: dict[str, Any], values: np.ndarray) -> None:
-    """Add an evaluation; one of the same model, units and metric is replaced."""
+def record(
+    path: Path, line: dict[str, Any], values: np.ndarray, said: Mapping[str, Any] | None = None
+) -> None:
+    """Add an evaluation; one of the same model, units and metric is replaced.
+
+    Args:
+        said: the result that `evaluate` gave, for `report` to show.
+    """
     numbers = [float(v) if np.isfinite(v) else None for v in values]
     new = {**line, "values": numbers}
+    if said is not None:
+        new["result"] = finite(said)
     same = ("model", "units", "metric", "mode")
     kept = [old for old in read(path) if any(old.get(key) != new.get(key) for key in same)]
     text = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in [*kept, new])

@@ -21,7 +21,7 @@ def json_bytes(value: Any) -> bytes:
 
     Keys become text, so that {1: "a"} comes back as {"1": "a"}.
     """
-    text = json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False)
+    text = json.dumps(finite(value), indent=2, sort_keys=True, allow_nan=False)
     return text.encode("ascii") + b"\n"
 
 
@@ -61,13 +61,14 @@ def bytes_to_tensors(data: bytes, name: str = "weights.safetensors") -> dict[str
     return {name: found[name] for name in sorted(found)}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain data as JSON can hold it: NaN and infinities are None, keys are text."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
-        return [_finite(item) for item in sorted(value)]
+        return [finite(item) for item in sorted(value)]
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

@@ -71,8 +71,7 @@ def evaluate_tasks(
     shown = estimate_of(table.metric, y, mine)
     tasks = judged(table.metric, table.tasks, y, mine, others.get(SINGLE))
     path = score_file.place_for(opened.run, opened.path, out)
-    record(path, opened, facts, [task["value"] for task in tasks])
-    return {
+    said = {
         **facts,
         "mean": shown["mean"],
         "ci95": shown["ci95"],
@@ -88,8 +87,9 @@ def evaluate_tasks(
         },
         "tasks": tasks,
         **mean_delta(tasks),
-        "scores": str(path),
     }
+    record(path, opened, facts, said)
+    return {**said, "scores": str(path)}
 
 
 def require_same(provenance: Any, rows: TaskRows) -> None:
@@ -172,8 +172,8 @@ def corrected(found: Difference, p: float, larger_is_better: bool) -> Verdict:
     return said
 
 
-def record(path: Any, opened: Opened, facts: dict[str, Any], values: list[float]) -> None:
-    """One value for each task in the score file."""
+def record(path: Any, opened: Opened, facts: dict[str, Any], said: dict[str, Any]) -> None:
+    """One value for each task in the score file, and what `evaluate` said."""
     what = {key: facts[key] for key in ("data_digest", "split", "split_seed")}
     line = {
         "model": str(opened.path),
@@ -184,4 +184,5 @@ def record(path: Any, opened: Opened, facts: dict[str, Any], values: list[float]
         "units": score_file.units_hash(**what, tasks=facts["num_tasks"]),
         "mode": "inductive",
     }
-    score_file.record(path, line, np.array(values, float))
+    values = [task["value"] for task in said["tasks"]]
+    score_file.record(path, line, np.array(values, float), said)

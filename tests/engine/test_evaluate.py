@@ -60,6 +60,8 @@ def test_mean_and_interval_are_those_of_the_values_in_the_score_file(run: str) -
     assert len(values) == 5
     assert result["mean"] == result["inductive"]["mean"] == pytest.approx(values.mean())
     assert result["ci95"] == pytest.approx(1.959964 * values.std(ddof=1) / np.sqrt(5))
+    said = {key: value for key, value in result.items() if key not in ("scores", "curve")}
+    assert {key: line["result"][key] for key in said} == said
     assert Path(result["scores"]) == Path(run) / "scores.jsonl"
     wanted = {"unit": "episode", "metric": "accuracy", "mode": "inductive", "split": "test"}
     assert wanted.items() <= line.items()
