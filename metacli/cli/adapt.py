@@ -11,6 +11,7 @@ import typer
 from metacli.cli import complete, options, text, words
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
+from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem
 
 Method = Literal["native", "prototype", "linear-probe", "fine-tune", "lp-ft", "l2-sp"]
@@ -191,13 +192,6 @@ def _transfer(score: Any, transfer: Any) -> Iterator[tuple[str, str]]:
     yield "transfer", line + (f" against {text.visible(name)}" if name else "")
     if delta is not None and interval:
         yield "", f"95 % interval {' to '.join(signed(metric, end) for end in interval)}"
-
-
-def signed(metric: Any, value: Any) -> str:
-    """A difference: `+3.1 points` of an accuracy, `-0.02` of anything else."""
-    if value is None:
-        return "-"
-    return f"{100 * value:+.1f} points" if text.is_fraction(metric) else f"{value:+.3g}"
 
 
 def _source(score: Any, value: Any) -> str:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from metacli.cli import complete, text
-from metacli.cli.adapt import signed
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
+from metacli.engine.spelling import signed
 
 Paths = Annotated[
     list[str],

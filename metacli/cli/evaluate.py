@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from metacli.cli import complete, options, text, words
-from metacli.cli.adapt import signed
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
+from metacli.engine.spelling import signed
 
 Data = Annotated[
     str | None,

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from metacli.cli import complete, options, text, words
-from metacli.cli.adapt import signed
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.cli.meta_train import Data, MaxTime, Resume, Seeds, Track
 from metacli.engine.events import Reporter
+from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem
 
 Words = Annotated[
