@@ -141,6 +141,24 @@ ALGORITHMS: dict[str, Entry] = {
         "UPGrad",
         "projections that conflict with no task, then the mean",
     ),
+    "linear-probe": Entry(
+        "transfer",
+        "transfer.linear_probe",
+        "LinearProbe",
+        "the network as it is, logistic or ridge regression on its features",
+    ),
+    "fine-tune": Entry(
+        "transfer", "transfer.fine_tune", "FineTune", "train the whole network on, under a new head"
+    ),
+    "lp-ft": Entry(
+        "transfer", "transfer.lp_ft", "LPFT", "a linear probe first, then fine-tuning from there"
+    ),
+    "l2-sp": Entry(
+        "transfer", "transfer.l2_sp", "L2SP", "fine-tuning that is pulled back to its start"
+    ),
+    "prototype": Entry(
+        "transfer", "transfer.prototype", "Prototype", "the nearest class mean of its features"
+    ),
 }
 
 

@@ -44,6 +44,9 @@ HELPERS = {
     "multitask/surgery/gram.py",
     "multitask/weighting/__init__.py",
     "protocol.py",
+    "transfer/__init__.py",
+    "transfer/descent.py",
+    "transfer/protocol.py",
 }
 # Fields with which a learner gets somewhere in ten steps of a toy, where its defaults do not.
 FIELDS: dict[str, dict[str, Any]] = {"reptile": {"inner_lr": 0.01}}

@@ -1,0 +1,1 @@
+"""One file for each way to carry a source's network to a new task."""
