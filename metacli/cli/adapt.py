@@ -64,7 +64,7 @@ def adapt(
 
     \b
       metacli adapt @last my_classes/
-      metacli adapt @last my_classes/ -o my_model --holdout 0.3
+      metacli adapt @last my_classes/ --method lp-ft --baseline -o my_model
     """
     models, task, overrides = what_to_adapt(words_)
     share = words.fraction(holdout)
@@ -115,7 +115,7 @@ def show(result: Result) -> Iterator[str]:
             ("model", text.path(result.get("model")) if result.get("model") else ""),
             (
                 "from",
-                f"{text.path(result.get('from'))}, method {text.visible(result.get('method'))}",
+                f"{text.path(result.get('from'))}, method {_method(result)}",
             ),
             ("task", _task(task)),
             ("guessed", "; ".join(text.visible(guess) for guess in task.get("guessed") or [])),
@@ -131,6 +131,16 @@ def show(result: Result) -> Iterator[str]:
         yield from text.table(["source", "score on the support"], rows)
     if result.get("model"):
         yield from text.next_line(result, "predict", Path(str(result["model"])), "INPUT...")
+
+
+def _method(result: Result) -> str:
+    """`fine-tune (lr=0.001, steps=30)`: with what validation picked."""
+    shown = [
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in mapping(result.get("options")).items()
+    ]
+    name = text.visible(result.get("method"))
+    return name + (f" ({text.visible(', '.join(shown))})" if shown else "")
 
 
 def _task(task: Any) -> str:

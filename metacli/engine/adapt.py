@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,10 +21,9 @@ from metacli.engine.models import open_model
 from metacli.engine.place import RUNS, new_folder, require_device
 from metacli.engine.place import target as target_folder
 from metacli.engine.rows import picture_hash
+from metacli.engine.transfer import METHODS, settled
 from metacli.errors import UsageProblem
 from metacli.types import Batch
-
-METHODS = ("native", "prototype")
 
 
 def adapt(
@@ -55,7 +55,8 @@ def adapt(
     Args:
         model: one or more; several are ranked on the support and the best is adapted.
         overrides: fields of the learner, such as `inner_steps=10`.
-        method: `native` (the learner's own) or `prototype` (class means of its features).
+        method: `native` (the learner's own) or a way of transfer: `prototype`, `linear-probe`,
+            `fine-tune`, `lp-ft`, `l2-sp`.
         holdout: share of the support to score on, instead of k-fold.
         baseline: also train the same network from scratch.
         out: the new model's folder; default `runs/adapted/<task>/<UTC time>`.
@@ -89,12 +90,15 @@ def adapt(
         "model": str(folder),
         "from": str(job.source.opened.path),
         "method": method,
+        "options": {},
         "sources": [{"model": str(one.opened.path), "score": score} for one, score in ranked],
         "device": str(place),
     }
     if dry_run:
         return {**result, "model": None, "dry_run": True}
-    bundle.save(adapted(job, examples, method, result, answers, folder), folder, replace=force)
+    made = adapted(job, examples, method, result, answers, folder)
+    result["options"] = dict(made.options)
+    bundle.save(made, folder, replace=force)
     if result["score"]["value"] is not None:
         require_checks(checks, {"accuracy": result["score"]["value"]}, result)
     elif checks:
@@ -111,9 +115,7 @@ def refuse_what_is_not_there(
 ) -> None:
     """Options of the contract whose data this version does not read. Raises UsageProblem."""
     if method not in METHODS:
-        raise UsageProblem(
-            f"method {method} is not in this version", hint=f"there are {', '.join(METHODS)}"
-        )
+        raise UsageProblem(f"unknown method {method!r}", hint=f"there are {', '.join(METHODS)}")
     for name, value in {"--target": target, "--input": input}.items():
         if value is not None:
             raise UsageProblem(f"{name} is for tables; this version reads folders of pictures")
@@ -138,8 +140,10 @@ def adapted(
     source = job.source
     answers = {**answers, "support": [picture_hash(x) for x in examples.task.support.x]}
     model = replace(source.model, classes=examples.task.labels, method=method, answers=answers)
-    problem = model.problem()
-    phi = source.learner.adapt(problem, model.params, model.state, Batch(examples.x, examples.y))
+    problem, support = model.problem(), Batch(examples.x, examples.y)
+    learner = settled(source.learner, problem, model.params, model.state, support)
+    phi = learner.adapt(problem, model.params, model.state, support)
+    options = {} if method == "native" else dataclasses.asdict(learner)
     provenance = {
         **source.model.provenance,
         "created": journal.now(),
@@ -148,7 +152,7 @@ def adapted(
         "support": result["task"]["support"],
     }
     scores = {"score": result["score"], "transfer": result["transfer"]}
-    return replace(model, params=dict(phi), provenance=provenance, scores=scores)
+    return replace(model, params=dict(phi), provenance=provenance, scores=scores, options=options)
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from metacli.data.task import Task, load_task
-from metacli.engine.build import make_options
+from metacli.engine.build import make_options, restore_learner
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models import Opened
+from metacli.engine.transfer import starting_point
 from metacli.errors import DataError, Finding, UsageProblem
 from metacli.schema.load import Loaded
 from metacli.types import Batch
@@ -68,8 +69,9 @@ def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
             where=str(opened.path),
             hint="metacli recipes lists models for pictures",
         )
-    if method == "prototype":
-        model = replace(model, method="prototype")
+    if method != "native":
+        start = starting_point(model.params, restore_learner(model.recipe))
+        model = replace(model, method=method, params=start)
     if overrides:
         model = with_fields(model, overrides)
     return Source(opened, model.learner(), model)
@@ -95,6 +97,8 @@ def with_fields(model: Bundle, overrides: Sequence[str]) -> Bundle:
         findings += head_problems(learner, made, model.way, loaded)
     if findings:
         raise loaded.error(findings)
+    if model.method is not None:
+        return replace(model, options=fields)
     evaluate = recipe.evaluate.model_copy(update={"replace": {**recipe.evaluate.replace, **fields}})
     return replace(model, recipe=recipe.model_copy(update={"evaluate": evaluate}))
 

@@ -26,6 +26,7 @@ from metacli.engine.folds import (
 from metacli.engine.folds import (
     holdout as hold_share,
 )
+from metacli.engine.transfer import settled
 from metacli.errors import DataError
 from metacli.nn.logistic import fit_scratch
 from metacli.types import Batch
@@ -34,12 +35,14 @@ LOGISTIC = "logistic regression on raw pixels"
 
 
 def native(source: Source, classes: int) -> Predict:
-    """The source's own adaptation as a function of a support."""
+    """The source's own adaptation, or the way of transfer in its place, as a function of a support.
+    What that picks by validation it picks inside the support."""
     model = replace(source.model, classes=tuple(map(str, range(classes))))
-    problem, learner = model.problem(), source.learner
+    problem = model.problem()
 
     @torch.no_grad()
     def predict(support: Batch, x: Tensor) -> Tensor:
+        learner = settled(source.learner, problem, model.params, model.state, support)
         phi = learner.adapt(problem, model.params, model.state, support)
         return torch.cat(
             [torch.softmax(learner.predict(problem, phi, part), 1) for part in x.split(64)]

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from metacli import __version__
+from metacli.algorithms import names
 from metacli.engine.build import make_problem, restore_learner
 from metacli.engine.card import model_card
 from metacli.engine.disk import damaged
 from metacli.engine.inputs import InputSpec
 from metacli.engine.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage import read_folder, write_folder
+from metacli.engine.transfer import make_method
 from metacli.errors import BundleError
 from metacli.schema.recipe import Recipe
 from metacli.types import Params, State
@@ -43,6 +45,7 @@ class Bundle:
         scores: what was measured, by name.
         provenance: versions, seed, data digests, where it came from.
         answers: what `predict` needs besides the weights, such as the rejection threshold.
+        options: fields of a way of transfer; {} for a source's own adaptation.
     """
 
     recipe: Recipe
@@ -56,30 +59,27 @@ class Bundle:
     scores: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def adapted(self) -> bool:
         return self.method is not None
 
     def learner(self) -> Any:
-        """The learner as it is deployed: `evaluate`'s fields in place. For `method: prototype`,
-        prototypes.
+        """The learner as it is deployed: `evaluate`'s fields in place; or the way of transfer that
+        `method` names.
 
         Raises:
             BundleError: a model of many tasks, which has none.
         """
+        if self.method in names("transfer"):
+            return make_method(self.method, self.options)
         if self.recipe.kind == "multitask":
             raise BundleError(
                 "a multi-task model answers for the tasks that it was trained on only",
                 code="model.multitask",
                 hint="metacli evaluate MODEL",
             )
-        if self.method == "prototype":
-            from metacli.algorithms.meta.protonet import ProtoNet
-
-            own = {one.name for one in fields(ProtoNet)}
-            changed = self.recipe.evaluate.replace.items()
-            return ProtoNet(**{name: value for name, value in changed if name in own})
         return restore_learner(self.recipe)
 
     def problem(self) -> Any:
@@ -101,6 +101,7 @@ def save(bundle: Bundle, folder: Path, *, replace: bool = False) -> None:
         "way": bundle.way,
         "classes": None if bundle.classes is None else list(bundle.classes),
         "method": bundle.method,
+        "options": dict(bundle.options),
         "input": bundle.inputs.as_dict(),
         "recipe": bundle.recipe.plain(),
         "state": bundle.state,
@@ -173,7 +174,15 @@ def from_document(document: Mapping[str, Any], params: Params) -> Bundle:
         scores=document["scores"],
         provenance=document["provenance"],
         answers=document["answers"],
+        options=document.get("options") or older_options(document),
     )
+
+
+def older_options(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Prototypes once kept their fields among the recipe's."""
+    changed = document["recipe"].get("evaluate", {})
+    fields = ("distance", "scale") if document["method"] == "prototype" else ()
+    return {name: changed[name] for name in fields if name in changed}
 
 
 def require_weights(made: Bundle, folder: Path) -> None:

@@ -42,11 +42,11 @@ class HeldOut:
         return (self.probabilities.argmax(1) == self.y).astype(float)
 
 
-def stratified_folds(y: np.ndarray, seed: int) -> list[Split]:
-    """k = min(5, smallest class) folds that each hold every class; empty when a class has a single
-    example."""
+def stratified_folds(y: np.ndarray, seed: int, most: int = MAX_FOLDS) -> list[Split]:
+    """k = min(`most`, smallest class) folds that each hold every class; empty when a class has a
+    single example."""
     labels = np.unique(y)
-    k = min(MAX_FOLDS, *(int((y == label).sum()) for label in labels))
+    k = min(most, *(int((y == label).sum()) for label in labels))
     if k < 2:
         return []
     fold = np.empty(len(y), int)

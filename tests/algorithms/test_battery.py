@@ -46,6 +46,8 @@ HELPERS = {
     "protocol.py",
     "transfer/__init__.py",
     "transfer/descent.py",
+    "transfer/leep.py",
+    "transfer/logme.py",
     "transfer/protocol.py",
 }
 # Fields with which a learner gets somewhere in ten steps of a toy, where its defaults do not.

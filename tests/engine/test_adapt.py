@@ -70,7 +70,7 @@ def with_query(folder: Path, query: dict[str, int] | None = None) -> Path:
 def test_the_result_has_the_keys_of_the_contract(model: str) -> None:
     task = mixed_task(Path("seven"))
     result = adapt(model, str(task), out="mine")
-    keys = ("model", "from", "method", "task", "score", "transfer", "sources", "device")
+    keys = ("model", "from", "method", "options", "task", "score", "transfer", "sources", "device")
     assert set(result) == set(keys)
     assert result["model"] == str(Path("mine").absolute())
     assert result["from"] == str(Path("source").absolute())
@@ -299,7 +299,7 @@ def test_a_wrong_setting_is_refused_before_the_work(
 
 @pytest.mark.parametrize(
     "options",
-    [{"method": "lp-ft"}, {"target": "y"}, {"input": "x"}, {"type": "regression"}, {"add": True}],
+    [{"method": "distil"}, {"target": "y"}, {"input": "x"}, {"type": "regression"}, {"add": True}],
 )
 def test_what_this_version_does_not_do_is_said(options: dict[str, Any], model: str) -> None:
     task = str(write_classes(Path("task"), {"a": 2, "b": 2}))

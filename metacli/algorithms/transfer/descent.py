@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -60,7 +61,7 @@ def descend(
     whole = len(support.y) <= BATCH
     for step, rows in enumerate(minibatches(keys, support.mask, BATCH, steps), 1):
         part = support if whole else Batch(support.x[rows], support.y[rows])
-        slope = grad(lambda now, part=part: total(problem, begin, now, part, penalty), phi)
+        slope = grad(partial(total, problem, begin, part, penalty), phi)
         first = map_params(lambda m, g: torch.lerp(g, m, BETA1), first, slope)
         second = map_params(lambda v, g: torch.lerp(g * g, v, BETA2), second, slope)
         # The corrected moments m/(1-β₁ᵗ) and v/(1-β₂ᵗ).
@@ -79,7 +80,7 @@ def descend(
 
 
 def total(
-    problem: Problem, begin: Params, phi: Params, part: Batch, penalty: Penalty | None
+    problem: Problem, begin: Params, part: Batch, penalty: Penalty | None, phi: Params
 ) -> Tensor:
     """L_S(φ) + Ω(φ). Statistics that predictions take from θ stay as they are while it is trained;
     those that they take from the support are a batch's own."""
@@ -97,8 +98,8 @@ def ready(problem: Problem, phi: Params, support: Batch) -> Params:
 class Descends(Protocol):
     """A way of transfer that descends for `steps` at `lr`."""
 
-    lr: float | None
-    steps: int | None
+    @property
+    def steps(self) -> int | None: ...
 
     def runs(
         self, problem: Problem, params: Params, support: Batch, stops: Sequence[int]

@@ -69,8 +69,8 @@ class FineTune:
         self, problem: Problem, params: Params, support: Batch, stops: Sequence[int]
     ) -> list[Params]:
         assert self.lr is not None
-        rates = {"lr": self.lr, "head_rate": self.head_rate}
-        return descend(problem, self.start(problem, params, support), support, stops=stops, **rates)
+        begin = self.start(problem, params, support)
+        return descend(problem, begin, support, lr=self.lr, head_rate=self.head_rate, stops=stops)
 
     def explore(
         self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor

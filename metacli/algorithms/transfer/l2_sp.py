@@ -86,9 +86,10 @@ class L2SP:
     ) -> list[Params]:
         assert self.lr is not None
         begin, reference = self.start(problem, params, support)
-        rates = {"lr": self.lr, "head_rate": self.head_rate}
-        omega = self.penalty(reference)
-        return descend(problem, begin, support, stops=stops, penalty=omega, **rates)
+        rate, omega = self.head_rate, self.penalty(reference)
+        return descend(
+            problem, begin, support, lr=self.lr, head_rate=rate, stops=stops, penalty=omega
+        )
 
     def explore(
         self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
