@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metacli.data.task import Task, load_task
+from metacli.engine.any_way import any_way_hint
 from metacli.engine.build import make_options, restore_learner
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Progress, Reporter
@@ -157,8 +158,7 @@ def require_classes(source: Source, task: Task) -> None:
             f"{task.path} has {len(task.labels)}",
             code="model.fixed_way",
             where=str(task.path),
-            hint="--method prototype takes any number; so do models of protonet and of "
-            "algorithm.head=proto",
+            hint=f"--method prototype; or train another model: {any_way_hint()}",
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from metacli.data.registry import DATASETS
 from metacli.engine import scores as score_file
+from metacli.engine.any_way import any_way_hint
 from metacli.engine.build import Source, make_source, restore_learner
 from metacli.engine.bundle import Bundle
 from metacli.engine.bundle import load as load_bundle
@@ -218,8 +219,7 @@ def require_way(model: Bundle, way: Range) -> None:
     raise DataError(
         f"{model.recipe.algorithm.name} with a head of {model.way} classes was asked for {way}",
         code="model.fixed_way",
-        hint="learners whose head is built from the support take any number: protonet, or "
-        "algorithm.head=proto",
+        hint=any_way_hint(),
     )
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metacli.errors import DataError
+
 NormName = Literal["batch", "running", "task", "group", "layer", "none"]
 
 
@@ -39,6 +41,7 @@ class BatchStatNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [M, C, ...]
         if self.training:
+            require_spread(x)
             # A channel over the whole batch, as one group of one long example. F.batch_norm is no
             # faster, and torch 2.15 differentiates it wrongly, silently, a second time inside vmap.
             channels_first = x.transpose(0, 1)
@@ -106,8 +109,20 @@ class TaskNorm(nn.Module):
         return {**_moments(x), "size": x.new_tensor(float(len(x)))}
 
 
+def require_spread(x: Tensor) -> None:
+    """Raises DataError where a channel has one value, which no normalisation can tell from zero."""
+    if x.numel() == x.shape[1]:
+        raise DataError(
+            "batch statistics of one value: the batch is one example, and the network has shrunk "
+            "it to a map of 1x1",
+            code="data.no_statistics",
+            hint="backbone.norm=group or layer, larger pictures, or more than one example",
+        )
+
+
 def _moments(x: Tensor) -> dict[str, Tensor]:
     """Mean and variance of each channel, [C]."""
+    require_spread(x)
     axes = [axis for axis in range(x.dim()) if axis != 1]
     var, mean = torch.var_mean(x, axes, correction=0)
     return {"mean": mean, "var": var}

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from metacli.algorithms.meta.maml import MAML
 from metacli.algorithms.meta.protonet import ProtoNet
-from metacli.nn.norms import BatchStatNorm, TaskNorm, make_norm
+from metacli.errors import DataError
+from metacli.nn.norms import BatchStatNorm, NormName, TaskNorm, make_norm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -122,3 +123,14 @@ def test_each_name_gives_its_layer() -> None:
     kinds = {name: type(make_norm(name, 8)) for name in ("batch", "running", "task", "none")}  # type: ignore[arg-type]
     wanted = {"batch": BatchStatNorm, "running": BatchStatNorm, "task": TaskNorm}
     assert kinds == {**wanted, "none": nn.Identity}
+
+
+@pytest.mark.parametrize("norm", ["batch", "running", "task"])
+def test_one_example_of_one_place_has_no_batch_statistics_and_says_so(norm: NormName) -> None:
+    layer = make_norm(norm, 3).train()
+    two = torch.rand(1, 3, 2, 1)
+    assert layer(two).shape == two.shape
+    for act in (layer, layer.statistics):
+        with pytest.raises(DataError, match="batch statistics of one value") as caught:
+            act(torch.rand(1, 3, 1, 1))
+        assert "backbone.norm=group" in str(caught.value.hint)
