@@ -1,0 +1,81 @@
+"""Cells to numbers and back: equal to scikit-learn's, and the same after the model was stored."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from metacli.data.encoding import Encoding, Numeric, fit_encoding, fit_target
+from metacli.data.table import Table, parse_table
+from metacli.errors import DataError
+
+
+def table_of(text: str) -> Table:
+    return parse_table(text.encode(), "csv", "t.csv")
+
+
+LEARNED = table_of("a,b,c\n1,red,5\n2,blue,5\n4,red,5\n9,green,5\n")
+KINDS = {"a": "numeric", "b": "categorical", "c": "constant"}
+
+
+def test_numbers_are_scaled_and_words_one_hot_as_scikit_learn_does() -> None:
+    x = fit_encoding([LEARNED], KINDS).encode(LEARNED)  # type: ignore[arg-type]
+    numbers = StandardScaler().fit_transform(np.array([[1.0], [2], [4], [9]]))
+    words = OneHotEncoder(sparse_output=False).fit_transform(
+        [["red"], ["blue"], ["red"], ["green"]]
+    )
+    np.testing.assert_allclose(x[:, :1], numbers, rtol=1e-6)
+    np.testing.assert_array_equal(x[:, 1:4], words)
+    np.testing.assert_array_equal(x[:, 4:], 0)  # nothing unknown; a constant is zero
+
+
+def test_a_missing_number_is_the_mean_and_says_so_in_a_column_of_its_own() -> None:
+    learned = table_of("a\n1\n?\n3\n")
+    encoding = fit_encoding([learned], {"a": "numeric"})
+    np.testing.assert_allclose(encoding.encode(learned), [[-1, 0], [0, 1], [1, 0]])
+
+
+def test_a_word_that_was_not_learned_is_unknown_and_so_is_a_missing_one() -> None:
+    encoding = fit_encoding([LEARNED], {"b": "categorical"})
+    x = encoding.encode(table_of("b,n\npink,1\n,2\nred,3\n"))
+    np.testing.assert_array_equal(x, [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 1, 0]])
+
+
+def test_statistics_are_over_the_rows_of_all_tables() -> None:
+    encoding = fit_encoding([table_of("a\n1\n3\n"), table_of("a\n5\n")], {"a": "numeric"})
+    assert encoding.columns[0] == Numeric("a", 3.0, pytest.approx(np.std([1, 3, 5])), False)
+
+
+def test_an_encoding_survives_being_written() -> None:
+    encoding = fit_encoding([LEARNED], KINDS)  # type: ignore[arg-type]
+    again = Encoding.from_dict(json.loads(json.dumps(encoding.as_dict())))
+    assert again == encoding
+    assert again.width == encoding.encode(LEARNED).shape[1]
+
+
+def test_columns_that_a_later_table_lacks_are_all_named() -> None:
+    encoding = fit_encoding([LEARNED], KINDS)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="lacks 2 of the 3 columns that the model takes: b, c"):
+        encoding.encode(table_of("a,x\n1,2\n"))
+
+
+def test_a_word_where_the_model_wants_a_number_is_named_by_row() -> None:
+    encoding = fit_encoding([LEARNED], {"a": "numeric"})
+    with pytest.raises(DataError, match="row 3, column a"):
+        encoding.encode(table_of("a\n1\nx\n"))
+
+
+def test_a_target_is_scaled_and_scaled_back() -> None:
+    values = np.array([3.0, 5.0, 10.0])
+    target = fit_target("price", values, "EUR")
+    np.testing.assert_allclose(target.encode(values).mean(), 0, atol=1e-12)
+    np.testing.assert_allclose(target.encode(values).std(), 1)
+    np.testing.assert_allclose(target.decode(target.encode(values)), values)
+    assert target.as_dict()["unit"] == "EUR"
+
+
+def test_a_constant_target_keeps_its_scale_finite() -> None:
+    assert fit_target("y", np.array([2.0, 2.0])).scale == 1.0

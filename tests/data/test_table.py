@@ -1,0 +1,166 @@
+"""The one reader of tables: what it accepts, and what it refuses by row and column."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from metacli.data.table import parse_table, read_table
+from metacli.data.table_formats import MAX_FIELD
+from metacli.errors import DataError
+
+
+def refused(content: bytes, ending: str = "csv") -> DataError:
+    with pytest.raises(DataError) as caught:
+        parse_table(content, ending, f"t.{ending}")
+    return caught.value
+
+
+def parquet(**columns: list[object]) -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def test_a_byte_order_mark_crlf_quotes_and_empty_lines_are_accepted() -> None:
+    table = parse_table(b'\xef\xbb\xbfa,b\r\n1,"x, ""y""\r\nz"\r\n\r\n2,w\r\n', "csv", "t.csv")
+    assert table.columns == ("a", "b")
+    assert table.words("b") == ['x, "y"\r\nz', "w"]
+
+
+def test_semicolons_of_a_european_csv_are_found_and_said() -> None:
+    table = parse_table(b"a;b\n1,5;2\n", "csv", "t.csv")
+    assert table.columns == ("a", "b")
+    assert table.guessed == ("columns are separated by semicolons",)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "where"),
+    [
+        (b"a,b\n1,2\n1,2,3\n", "table.ragged", "t.csv:3, column b"),
+        (b"a,b\n1,2\n1\n", "table.ragged", "t.csv:3, column b"),
+        (b"a,a\n1,2\n", "table.same_name", "t.csv:1, column a"),
+        (b",a\n0,2\n", "table.no_name", "t.csv:1, column 1"),
+        ("a,b\n1,x\n2,caf\xe9\n".encode("latin-1"), "table.encoding", "t.csv:3, column b"),
+        (b"a,b\n1,x\n\x00,y\n", "table.encoding", "t.csv:3, column a"),
+        ("a,b\n1,2\n".encode("utf-16"), "table.encoding", "t.csv:1, column 1"),
+        (b'a,b\n1,2\n3,"open\n', "table.quotes", "t.csv:3"),
+        (b'a,b\n1,"' + b"x" * (MAX_FIELD + 9) + b'"\n', "table.huge_field", "t.csv:2"),
+        (b"", "table.empty", "t.csv"),
+        (b"a,b\n", "table.empty", "t.csv"),
+    ],
+    ids=str,
+)
+def test_what_is_no_table_is_refused_by_row_and_column(
+    content: bytes, code: str, where: str
+) -> None:
+    error = refused(content)
+    assert (error.code, error.where) == (code, where)
+    assert error.exit_code == 3
+
+
+@pytest.mark.parametrize("cell", ["NaN", "inf", "-Infinity", "seven"])
+def test_a_cell_that_is_no_finite_number_is_named(cell: str) -> None:
+    table = parse_table(f"a,b\n1,2\n3,{cell}\n".encode(), "csv", "t.csv")
+    with pytest.raises(DataError, match="row 3, column b") as caught:
+        table.numbers("b")
+    assert caught.value.where == "t.csv:3, column b"
+
+
+def test_an_empty_cell_is_missing_and_not_a_number() -> None:
+    table = parse_table(b"a,b\n1,\n3, NA \n5,6\n", "csv", "t.csv")
+    assert table.words("b") == [None, None, "6"]
+    assert str(table.numbers("b").tolist()) == "[nan, nan, 6.0]"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"a": NaN}', "NaN is not a finite number"),
+        ('{"a": [1]}', "list or an object"),
+        ('{"a": 1, "a": 2}', "key 'a' twice"),
+        ('{"a": "\\ud800"}', "half a character"),
+        ('{"a": "\\u0000"}', "NUL"),
+        ("[1]", "not an object"),
+        ("{", "row 2"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+    ids=["nan", "nested", "twice", "surrogate", "nul", "array", "cut", "deep"],
+)
+def test_a_line_that_is_no_flat_object_is_refused_by_its_number(line: str, says: str) -> None:
+    error = refused(b'{"a": 1}\n' + line.encode() + b"\n", "jsonl")
+    assert says in error.message
+    assert error.where == "t.jsonl:2"
+
+
+def test_json_lines_and_parquet_give_the_cells_of_the_same_csv() -> None:
+    rows = [{"a": 0.1, "b": "x", "c": True}, {"a": None, "b": "y", "c": False}]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    packed = parquet(a=[0.1, None], b=["x", "y"], c=[True, False])
+    written = b"a,b,c\n0.1,x,true\n,y,false\n"
+    tables = [
+        parse_table(content, ending, "t")
+        for content, ending in ((lines, "jsonl"), (packed, "parquet"), (written, "csv"))
+    ]
+    cells = [[table.words(name) for name in "abc"] for table in tables]
+    assert cells[0] == cells[1] == cells[2]
+    assert cells[0][0] == ["0.1", None]
+
+
+def test_a_parquet_column_of_lists_is_refused_by_name() -> None:
+    error = refused(parquet(x=[1], deep=[[1, 2]]), "parquet")
+    assert error.code == "table.nested"
+    assert "deep" in error.message
+
+
+def test_a_damaged_parquet_is_an_error_and_not_the_end_of_the_process() -> None:
+    whole = bytearray(parquet(a=[1.5, None, 2.0], b=["x", "y", "z"]))
+    whole[20:60] = b"\xff" * 40
+    assert refused(bytes(whole), "parquet").code == "table.parquet"
+    assert refused(b"PAR1", "parquet").code == "table.parquet"
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_mutated_tables_are_read_or_refused(ending: str) -> None:
+    seeds = {
+        "csv": b'a,b,label\n1,"x ""y""",yes\n2,,no\n3,z\xc3\xa9,yes\n',
+        "tsv": b'a\tb\tlabel\n1\t"x"\tyes\n2\t\tno\n',
+        "jsonl": b'{"a": 1, "b": "x"}\n{"a": null, "b": "\xc3\xa9"}\n{"a": 2.5e3, "b": true}\n',
+    }
+    rng = random.Random(7)
+    refusals = 0
+    for _ in range(600):
+        content = bytearray(seeds[ending])
+        for _ in range(rng.randint(1, 5)):
+            place = rng.randrange(len(content))
+            piece = rng.choice(
+                [b"", b'"', b"\0", b"\r", b"\n", b",", b"\xff", bytes([place % 256])]
+            )
+            content[place : place + rng.randint(0, 2)] = piece
+        try:
+            table = parse_table(bytes(content), ending, "t")
+        except DataError:
+            refusals += 1
+        else:
+            assert all(len(table.words(name)) == len(table) for name in table.columns)
+    assert 0 < refusals < 600
+
+
+def test_a_table_is_read_by_the_ending_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "T.TSV").write_bytes(b"a\tb\n1,5\t2\n")
+    assert read_table(tmp_path / "T.TSV").words("a") == ["1,5"]
+    (tmp_path / "link.csv").symlink_to(tmp_path / "T.TSV")
+    with pytest.raises(DataError, match="symbolic link"):
+        read_table(tmp_path / "link.csv")
+
+
+def test_a_column_that_is_not_there_is_answered_with_the_nearest() -> None:
+    table = parse_table(b"age,income\n1,2\n", "csv", "t.csv")
+    with pytest.raises(DataError) as caught:
+        table.require("incmoe")
+    assert caught.value.hint == "did you mean 'income'?"
