@@ -8,7 +8,8 @@ with Z_t a column of ones (random intercepts), or ones and X_t (random intercept
 with a variance of its own). Variances are those of restricted maximum likelihood (REML) by EM: β is
 given a flat prior and integrated out with u. With W_t = Z_tᵀX_t / σ² and A_t = Z_tᵀZ_t / σ² + Ψ⁻¹,
 
-    S = Σ_t X_tᵀX_t / σ² - W_tᵀ A_t⁻¹ W_t,   Cov(β) = S⁻¹,   Cov(u_t) = A_t⁻¹ + A_t⁻¹ W_t S⁻¹ W_tᵀ A_t⁻¹
+    S = Σ_t X_tᵀX_t / σ² - W_tᵀ A_t⁻¹ W_t,   Cov(β) = S⁻¹
+    Cov(u_t) = A_t⁻¹ + A_t⁻¹ W_t S⁻¹ W_tᵀ A_t⁻¹
     ψ_j ← mean_t (û_tj² + Cov(u_t)_jj)
     σ² ← (Σ ê² + σ² (rank of all of X and Z - Σ_t tr(Ψ⁻¹ Cov(u_t)))) / M
 

@@ -23,6 +23,7 @@ from metacli.engine.task_scores import (
     Rows,
     compare,
     mean_r2,
+    own_metric,
     score,
     task_score,
     within,
@@ -140,10 +141,11 @@ def judged(
 ) -> list[dict[str, Any]]:
     """One row for each task. The interval is the raw one; verdicts hold for all tasks together,
     with a false discovery rate of 5 % (Benjamini and Hochberg)."""
-    own = TASK_METRIC[metric]
+    own = [own_metric(metric, one) for one in mine]
     scores = [task_score(metric, a, b) for a, b in zip(y, mine, strict=True)]
     rows = [
-        {"name": n, "metric": own, "value": s.value} for n, s in zip(names, scores, strict=True)
+        {"name": name, "metric": by, "value": one.value}
+        for name, by, one in zip(names, own, scores, strict=True)
     ]
     if single is None:
         none = {"single_task": None, "delta": None, "delta_ci95": None, "verdict": None}
@@ -151,7 +153,6 @@ def judged(
     alone = [task_score(metric, a, b) for a, b in zip(y, single, strict=True)]
     found = [compare(a, b) for a, b in zip(scores, alone, strict=True)]
     adjusted = benjamini_hochberg([one.p for one in found])
-    larger = own not in LOWER_IS_BETTER
     return [
         {
             **row,
@@ -159,7 +160,7 @@ def judged(
             "delta": one.delta,
             "delta_ci95": [one.low, one.high],
             "p_adjusted": p,
-            "verdict": corrected(one, p, larger),
+            "verdict": corrected(one, p, row["metric"] not in LOWER_IS_BETTER),
         }
         for row, other, one, p in zip(rows, alone, found, adjusted, strict=True)
     ]
@@ -180,7 +181,7 @@ def record(path: Any, opened: Opened, facts: dict[str, Any], said: dict[str, Any
         **score_file.arm_of(opened.model),
         **what,
         "unit": "task",
-        "metric": TASK_METRIC[facts["metric"]],
+        "metric": TASK_METRIC.get(facts["metric"], facts["metric"]),
         "units": score_file.units_hash(**what, tasks=facts["num_tasks"]),
         "mode": "inductive",
     }

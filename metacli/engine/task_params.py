@@ -10,8 +10,11 @@ import torch
 
 from metacli.data.tasks import TaskRows
 from metacli.engine import bundle
+from metacli.engine.task_scores import MIXED
 from metacli.nn.tasks import TaskProblem
 from metacli.types import Batch, Params
+
+PICTURES = 64  # of each task in one pass
 
 
 def with_statistics(problem: TaskProblem, rows: TaskRows, seed: int, *splits: str) -> Params:
@@ -51,12 +54,28 @@ def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
 
 @torch.no_grad()
 def predictions(problem: Any, params: Params, rows: TaskRows, split: str) -> list[np.ndarray]:
-    """For each task's rows of a split, without padding."""
+    """For each task's rows of a split, without padding, as `task_scores` wants them."""
     batch = rows.batch(split, dtype=params["input.mean"].dtype)
-    found = problem.predict(params, batch.x.to(params["input.mean"].device)).cpu().double().numpy()
-    if batch.mask is None:
-        return list(found)
-    return [one[keep] for one, keep in zip(found, batch.mask.numpy(), strict=True)]
+    x = batch.x.to(params["input.mean"].device)
+    at_once = PICTURES if problem.encoder is not None else x.shape[-2]
+    parts = [problem.predict(params, part) for part in x.split(at_once, dim=-2)]
+    found = torch.cat(parts, 1).cpu().double().numpy()  # [T, M] or [T, M, K]
+    if batch.mask is not None:
+        kept = [one[keep] for one, keep in zip(found, batch.mask.numpy(), strict=True)]
+        return [answer(problem, task, one) for task, one in enumerate(kept)]
+    return [answer(problem, task, one) for task, one in enumerate(found)]
+
+
+def answer(problem: TaskProblem, task: int, found: np.ndarray) -> np.ndarray:
+    """What the network says of one task's rows, [M] or [M, K], without the outputs that the task
+    does not use."""
+    mixed = problem.metric_name == MIXED
+    if not problem.binary[task]:
+        return found if found.ndim == 1 else found[:, 0]
+    if found.ndim == 1:
+        return np.stack([1 - found, found], 1) if mixed else found
+    classes = problem.classes[task]
+    return found[:, 1] if classes == 2 and not mixed else found[:, :classes]
 
 
 def on(batch: Batch, device: torch.device) -> Batch:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from metacli.engine.intervals import Estimate
-from metacli.engine.task_scores import TASK_METRIC, Rows, score, task_score
+from metacli.engine.task_scores import Rows, own_metric, score, task_score
 
 COMPARISON = "tasks.json"
 
@@ -30,7 +30,7 @@ def table_of(
         found.append(
             {
                 "name": name,
-                "metric": TASK_METRIC[metric],
+                "metric": own_metric(metric, one[1]),
                 "value": value,
                 "single_task": single,
                 "delta": value - single,

@@ -85,7 +85,9 @@ def test_a_run_compares_each_task_with_itself_alone_on_validation(recipe):
         "per-task",
         "pooled",
         "pooled-task-column",
+        "feature-augmentation",
         "random-intercepts",
+        "random-slopes",
         "trees-task-column",
     }
     validation = np.mean([task["value"] for task in result["tasks"]])

@@ -1,0 +1,117 @@
+"""Simple models of rows, by scikit-learn where it has them; penalties are chosen on folds of the
+rows that are given.
+
+`outputs`: 0 asks for values, 1 for the probability of class 1, C for [M, C] probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from metacli.nn.sharing.mean_ridge import MeanRidge, moments
+
+ALPHAS = tuple(float(value) for value in np.logspace(-1, 4, 16))
+CS = tuple(float(value) for value in np.logspace(-3, 2, 6))
+MANY = 5000  # rows from which on the strength hardly matters, and a fit takes its time
+CS_OF_MANY = (0.01, 0.1, 1.0)
+FOLDS = 3
+
+Matrix = Any
+"""A dense array, or a sparse matrix in rows."""
+
+
+def linear(outputs: int, x: Matrix, y: np.ndarray, inputs: Matrix) -> np.ndarray:
+    """Ridge regression by leave-one-out, or logistic regression by 3 stratified folds."""
+    from sklearn.linear_model import RidgeCV
+
+    if outputs == 0:
+        found: np.ndarray = RidgeCV(alphas=ALPHAS).fit(x, y).predict(inputs)
+        return found
+    return logistic(outputs, x, y, inputs)
+
+
+def logistic(outputs: int, x: Matrix, y: np.ndarray, inputs: Matrix) -> np.ndarray:
+    """Logistic regression whose strength has the best log-likelihood on 3 stratified folds."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    labels, counts = np.unique(y, return_counts=True)
+    if len(labels) < 2:
+        return spread(np.ones((inputs.shape[0], 1)), labels, outputs)
+    make = lambda c: LogisticRegression(C=c, max_iter=300)  # noqa: E731
+    best = 1.0
+    if counts.min() >= FOLDS:
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+        column = np.searchsorted(labels, y)
+
+        def held_out(c: float) -> float:
+            p = cross_val_predict(make(c), x, y, cv=folds, method="predict_proba")
+            right = p[np.arange(len(y)), column]
+            return float(np.log(right.clip(1e-12)).mean())  # a probability may round to 0
+
+        best = max(CS if len(y) < MANY else CS_OF_MANY, key=held_out)
+    return spread(make(best).fit(x, y).predict_proba(inputs), labels, outputs)
+
+
+def boosted(outputs: int, x: np.ndarray, y: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Gradient-boosted trees."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    settings: dict[str, Any] = {"learning_rate": 0.05, "max_iter": 150, "random_state": 0}
+    if outputs == 0:
+        found: np.ndarray = HistGradientBoostingRegressor(**settings).fit(x, y).predict(inputs)
+        return found
+    if len(np.unique(y)) < 2:
+        return spread(np.ones((len(inputs), 1)), np.unique(y), outputs)
+    model = HistGradientBoostingClassifier(**settings).fit(x, y)
+    return spread(model.predict_proba(inputs), model.classes_, outputs)
+
+
+def spread(chances: np.ndarray, labels: np.ndarray, outputs: int) -> np.ndarray:
+    """Probabilities of the labels that were seen as those of all labels."""
+    found = np.zeros((len(chances), max(2, outputs)))
+    found[:, labels.astype(int)] = chances
+    return found[:, 1] if outputs == 1 else found
+
+
+def with_task(x: Sequence[Matrix]) -> Matrix:
+    """Every column twice, [M, D (1 + T)]: for all tasks, and for the row's own."""
+    rows = [sparse.csr_matrix(one) for one in x]
+    return sparse.hstack([sparse.vstack(rows), sparse.block_diag(rows)], format="csr")
+
+
+def augmented_ridge(
+    x: Sequence[np.ndarray], y: Sequence[np.ndarray], inputs: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Ridge regression of `with_task`'s columns, intercepts included but for the common one.
+
+    The same as w_0 + v_t with α (|w_0|² + Σ_t |v_t|²): a small solve for each task. α has the best
+    squared error on folds of each task's rows.
+    """
+    rows = [np.column_stack([one, np.ones(len(one))]) for one in x]
+    parts = []
+    for k in range(FOLDS):
+        held = [slice(k, None, FOLDS) for _ in rows]
+        each = [
+            moments(torch.from_numpy(a[h])[None], torch.from_numpy(b[h])[None])
+            for a, b, h in zip(rows, y, held, strict=True)
+        ]
+        parts.append(tuple(torch.cat([one[i] for one in each]) for i in range(2)))
+    gram, cross = (torch.stack([part[i] for part in parts]).sum(0) for i in range(2))
+    fit = lambda g, c, alpha: MeanRidge().fit(g, c, alpha, alpha, alpha).numpy()  # noqa: E731
+
+    def held_out(alpha: float) -> float:
+        total = 0.0
+        for k, (g, c) in enumerate(parts):
+            w = fit(gram - g, cross - c, alpha)
+            for task, (a, b) in enumerate(zip(rows, y, strict=True)):
+                total += float(((b[k::FOLDS] - a[k::FOLDS] @ w[task]) ** 2).sum())
+        return total
+
+    w = fit(gram, cross, min(ALPHAS, key=held_out))
+    return [one @ w[task, :-1] + w[task, -1] for task, one in enumerate(inputs)]
