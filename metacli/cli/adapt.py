@@ -127,8 +127,9 @@ def show(result: Result) -> Iterator[str]:
     )
     sources = result.get("sources") or []
     if len(sources) > 1:
-        rows = [[text.path(s.get("model")), _source(score, s.get("score"))] for s in sources]
-        yield from text.table(["source", "score on the support"], rows)
+        yield from text.table(
+            ["source", "score on the support", *_MEASURES], _ranked(score, sources)
+        )
     if result.get("model"):
         yield from text.next_line(result, "predict", Path(str(result["model"])), "INPUT...")
 
@@ -202,6 +203,19 @@ def _transfer(score: Any, transfer: Any) -> Iterator[tuple[str, str]]:
     yield "transfer", line + (f" against {text.visible(name)}" if name else "")
     if delta is not None and interval:
         yield "", f"95 % interval {' to '.join(signed(metric, end) for end in interval)}"
+
+
+_MEASURES = ("logme", "leep", "nce")
+
+
+def _ranked(score: Any, sources: Any) -> list[list[str]]:
+    """A row for each source, the best first."""
+    rows = []
+    for one in sources:
+        measures = [one.get(name) for name in _MEASURES]
+        shown = ["-" if value is None else f"{value:.3f}" for value in measures]
+        rows.append([text.path(one.get("model")), _source(score, one.get("score")), *shown])
+    return rows
 
 
 def _source(score: Any, value: Any) -> str:

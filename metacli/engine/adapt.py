@@ -13,17 +13,20 @@ import torch
 
 from metacli.engine import bundle, journal
 from metacli.engine.adapt_read import Job, Read, prepared, read, require_classes
-from metacli.engine.adapt_score import measured, rank
+from metacli.engine.adapt_score import measured
 from metacli.engine.bundle import Bundle
 from metacli.engine.checks import parse_checks, require_checks, require_known
-from metacli.engine.events import Reporter, ignore
+from metacli.engine.events import Notice, Reporter, ignore
 from metacli.engine.models import open_model
 from metacli.engine.place import RUNS, new_folder, require_device
 from metacli.engine.place import target as target_folder
+from metacli.engine.ranking import none_helps, rank
 from metacli.engine.rows import picture_hash
 from metacli.engine.transfer import METHODS, settled
 from metacli.errors import UsageProblem
 from metacli.types import Batch
+
+NONE_HELPS = "adapt.none_helps"
 
 
 def adapt(
@@ -82,7 +85,7 @@ def adapt(
     job = Job(Path(task), sources[0], holdout, seed or 0, place, report)
     ranked = rank(sources, job, skip_bad, allow_duplicates) if len(sources) > 1 else []
     if ranked:
-        job = replace(job, source=ranked[0][0])
+        job = replace(job, source=ranked[0].source)
     examples = read(job, skip_bad, allow_duplicates)
     require_classes(job.source, examples.task)
     result, answers = measured(job, examples, baseline)
@@ -91,9 +94,14 @@ def adapt(
         "from": str(job.source.opened.path),
         "method": method,
         "options": {},
-        "sources": [{"model": str(one.opened.path), "score": score} for one, score in ranked],
+        "sources": [one.as_dict() for one in ranked],
         "device": str(place),
     }
+    if ranked:
+        result["none_helps"] = none_helps(result)
+    if result.get("none_helps"):
+        name = result["transfer"]["baseline"]["name"]
+        report(Notice(f"none helps: the best of the sources is no better than {name}", NONE_HELPS))
     if dry_run:
         return {**result, "model": None, "dry_run": True}
     made = adapted(job, examples, method, result, answers, folder)

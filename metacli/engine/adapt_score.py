@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metacli.engine.adapt_read import Job, Read, Source, described, read, require_classes
-from metacli.engine.events import ignore
+from metacli.engine.adapt_read import Job, Read, Source, described
 from metacli.engine.folds import (
     HeldOut,
     Predict,
@@ -27,7 +26,6 @@ from metacli.engine.folds import (
     holdout as hold_share,
 )
 from metacli.engine.transfer import settled
-from metacli.errors import DataError
 from metacli.nn.logistic import fit_scratch
 from metacli.types import Batch
 
@@ -143,24 +141,3 @@ def no_verdict() -> dict[str, Any]:
         "verdict": "too_few_to_say",
         "all": [],
     }
-
-
-def rank(
-    sources: list[Source], job: Job, skip_bad: bool, allow_duplicates: bool
-) -> list[tuple[Source, float]]:
-    """The sources by their held-out accuracy on the support, the best first."""
-    found: list[tuple[Source, float]] = []
-    for source in sources:
-        mine = replace(job, source=source, report=ignore)
-        examples = read(mine, skip_bad, allow_duplicates)
-        require_classes(source, examples.task)
-        splits, _, why = splits_of(mine, examples)
-        if not splits:
-            raise DataError(
-                f"models cannot be ranked: {why}", code="adapt.no_ranking", where=str(job.task)
-            )
-        predictions = held_out(
-            native(source, len(examples.task.labels)), examples.x, examples.y, splits
-        )
-        found.append((source, float(predictions.hits.mean())))
-    return sorted(found, key=lambda pair: -pair[1])

@@ -58,6 +58,7 @@ def test_logme_is_finite_where_the_features_fit_exactly_and_where_they_are_all_t
     y = torch.arange(6) % 2
     assert math.isfinite(logme(torch.eye(6), y))
     assert math.isfinite(logme(torch.ones(6, 3), y))
+    assert math.isfinite(logme(torch.zeros(6, 3), y))
     exact = torch.eye(2)[y]
     assert logme(exact, y) > logme(torch.ones(6, 2), y)
 

@@ -245,12 +245,6 @@ def test_several_models_are_ranked_and_the_best_is_adapted(model: str) -> None:
     assert result["from"] == str(Path("source").absolute())
 
 
-def test_models_cannot_be_ranked_on_one_example_per_class(model: str) -> None:
-    task = str(write_classes(Path("task"), {"a": 1, "b": 1}))
-    with pytest.raises(DataError, match="ranked"):
-        adapt([model, model], task, out="mine")
-
-
 def test_a_fixed_head_refuses_early_and_prototypes_take_any_number(fixed: str) -> None:
     task = str(mixed_task(Path("seven")))
     with pytest.raises(DataError, match="head of 3 classes") as caught:

@@ -66,6 +66,6 @@ def evidence(s: Tensor, inside: Tensor, outside: float, n: int) -> float:
         gamma = float(share.sum())
         m = float((share.square() * inside / s.clamp(min=1e-300)).sum())
         residual = float(((1 - share).square() * inside).sum()) + outside
-        alpha = gamma / max(m, 1e-300)
+        alpha = gamma / m if m > 0 else alpha
         beta = min((n - gamma) / max(residual, 1e-300), LARGEST * n / float(inside.sum() + outside))
     return best
