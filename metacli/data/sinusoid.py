@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,13 +36,23 @@ class Waves(NamedTuple):
 
 @dataclass(frozen=True)
 class SinusoidOptions:
-    """The waves have none."""
+    """How the waves are shown.
+
+    Args:
+        told: each input also holds the wave's amplitude and phase, as the oracle's do.
+    """
+
+    told: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (3,) if self.told else (1,)
 
 
 @dataclass(frozen=True)
 class Sinusoids:
     """A source of regression episodes: x [K, 1] and y [K, 1] float32, K of the support and of the
-    query.
+    query; x [K, 3] where the inputs are told amplitude and phase.
 
     All waves of a source are one stream of random words, of which wave i has its own fixed stretch;
     so a meta-batch is one draw, and how waves are grouped changes none of them.
@@ -52,6 +63,7 @@ class Sinusoids:
         seed: names the stream; plain values only.
         meta_batch: waves per meta-batch.
         split: train, val or test; a name only, since every split draws from the same waves.
+        told: see `SinusoidOptions`; the waves and points are the same.
     Raises:
         DataError: no support points, or an unknown split.
     """
@@ -61,6 +73,7 @@ class Sinusoids:
     seed: tuple[Any, ...] = ("train", 0)
     meta_batch: int = 1
     split: str = "train"
+    told: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.shot, int):
@@ -83,7 +96,7 @@ class Sinusoids:
             query=self.query,
             split=self.split,
             num_classes=0,
-            input_shape=(1,),
+            input_shape=SinusoidOptions(self.told).input_shape,
         )
 
     @property
@@ -97,7 +110,7 @@ class Sinusoids:
         return Episode(Batch(support.x[0], support.y[0]), Batch(query.x[0], query.y[0]))
 
     def meta_batch_at(self, step: int) -> Episode:
-        """Waves step*B .. step*B+B-1: x and y [B, K, 1]."""
+        """Waves step*B .. step*B+B-1: x [B, K, 1 or 3] and y [B, K, 1]."""
         return self._draw(step * self.meta_batch, self.meta_batch)
 
     def waves(self, index: int, count: int = 1) -> Waves:
@@ -120,7 +133,8 @@ class Sinusoids:
         x = INPUT[0] + (INPUT[1] - INPUT[0]) * numbers[:, 2:]
         y = waves.amplitude[:, None] * np.sin(x - waves.phase[:, None])
         shot = self._shot(index)
-        xs, ys = (torch.from_numpy(v.astype(np.float32))[..., None] for v in (x, y))
+        seen = np.stack([x, *map(partial(spread, like=x), waves)] if self.told else [x], -1)
+        xs, ys = (torch.from_numpy(v.astype(np.float32)) for v in (seen, y[..., None]))
         most = self._most
         return Episode(Batch(xs[:, :shot], ys[:, :shot]), Batch(xs[:, most:], ys[:, most:]))
 
@@ -129,6 +143,11 @@ class Sinusoids:
             return self.shot
         word = stream(self.seed, "shape", index // self.meta_batch).random_raw(1).tolist()[0]
         return draw_from(self.shot, word)
+
+
+def spread(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """One number for each wave at each of its points: [B] -> [B, K]."""
+    return np.broadcast_to(values[:, None], like.shape)
 
 
 def _waves(numbers: np.ndarray) -> Waves:

@@ -9,14 +9,25 @@ from typing import Any
 
 from metacli.algorithms import ALGORITHMS
 from metacli.engine import bundle
-from metacli.engine.build import batches_for, make_learner, make_problem, told_classes
+from metacli.engine.build import (
+    batches_for,
+    describe_data,
+    make_learner,
+    make_problem,
+    make_source,
+    told_classes,
+)
 from metacli.engine.events import Event, Notice, Progress, Reporter, StepDone
+from metacli.engine.inputs import InputSpec
 from metacli.engine.job import Job, provenance
 from metacli.engine.loop import Snapshot, train
 from metacli.engine.scoring import to_device
 from metacli.errors import BundleError, RunFailed
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Named
+from metacli.schema.recipe import Named, Recipe
+
+ORACLE = "oracle"  # one network of all waves whose inputs hold the wave's amplitude and phase
+LEARNER = {ORACLE: "joint"}
 
 
 def train_baselines(
@@ -53,9 +64,10 @@ def trained_steps(folder: Path) -> int | None:
 def train_one(
     job: Job, name: str, steps: int, received: Callable[[], int | None], report: Reporter
 ) -> Snapshot:
-    learner = baseline_learner(job, name)
-    problem = make_problem(job.recipe, learner, job.built.inputs, job.built.way)
-    source = batches_for(learner, job.train_source)
+    learner, recipe = baseline_learner(job, name), baseline_recipe(job, name)
+    problem = make_problem(recipe, learner, inputs_of(job, recipe), job.built.way)
+    own_source = recipe.data == job.recipe.data
+    source = batches_for(learner, job.train_source if own_source else make_source(recipe, "train"))
     params = {k: v.to(job.device) for k, v in problem.init(job.recipe.seed).items()}
     own, state = learner.init(problem, params)
 
@@ -79,13 +91,12 @@ def train_one(
 
 
 def save(job: Job, name: str, final: Snapshot, folder: Path) -> None:
-    algorithm = Named(name=name, **baseline_options(job, name))
-    recipe = job.recipe.model_copy(update={"algorithm": algorithm, "baselines": ()})
+    recipe = baseline_recipe(job, name)
     made = bundle.Bundle(
         recipe=recipe,
         params=final.params,
         state=final.state,
-        inputs=job.built.inputs,
+        inputs=inputs_of(job, recipe),
         kind=job.built.kind,
         way=job.built.way,
         provenance=provenance(job, final.step),
@@ -99,8 +110,27 @@ def check_baselines(job: Job) -> None:
         baseline_learner(job, name)
 
 
+def baseline_recipe(job: Job, name: str) -> Recipe:
+    """The run's recipe with the baseline in the learner's place."""
+    learner = LEARNER.get(name, name)
+    algorithm = Named(name=learner, **baseline_options(job, name))
+    changed: dict[str, Any] = {"algorithm": algorithm, "baselines": ()}
+    if name == ORACLE:
+        data = {**job.recipe.data.options, "told": True}
+        changed["data"] = job.recipe.data.model_copy(update={"options": data})
+        changed["evaluate"] = job.recipe.evaluate.model_copy(update={"replace": {}})
+    return job.recipe.model_copy(update=changed)
+
+
+def inputs_of(job: Job, recipe: Recipe) -> InputSpec:
+    """What one example of a baseline looks like."""
+    return job.built.inputs if recipe.data == job.recipe.data else describe_data(recipe)[0]
+
+
 def baseline_options(job: Job, name: str) -> dict[str, Any]:
     """The fields that the baseline shares with the run's learner."""
+    if name == ORACLE:
+        return {"inner_steps": 0}  # it has nothing to find out
     own = {field.name for field in dataclasses.fields(ALGORITHMS[name].load())}
     preset = ALGORITHMS[name].preset
     shared = {k: v for k, v in job.recipe.algorithm.options.items() if k in own and k not in preset}
@@ -110,9 +140,10 @@ def baseline_options(job: Job, name: str) -> dict[str, Any]:
 def baseline_learner(job: Job, name: str) -> Any:
     loaded = Loaded(job.recipe, job.name, None, "", job.name)
     findings: list[Any] = []
-    known = name in ALGORITHMS and ALGORITHMS[name].family == "meta"
+    of = LEARNER.get(name, name)
+    known = of in ALGORITHMS and ALGORITHMS[of].family == "meta"
     options = baseline_options(job, name) if known else {}
-    learner = make_learner(Named(name=name, **options), loaded, findings, "baselines")
+    learner = make_learner(Named(name=of, **options), loaded, findings, "baselines")
     if learner is not None and job.built.kind not in getattr(learner, "kinds", (job.built.kind,)):
         message = f"baseline {name} is for {' and '.join(learner.kinds)}, not {job.built.kind}"
         findings.append(loaded.finding("baselines", message, code="recipe.mismatch"))

@@ -24,6 +24,7 @@ from metacli.data.class_batches import ClassBatches, num_labels
 from metacli.data.episodes import ClassEpisodes
 from metacli.data.pool import Pool
 from metacli.data.registry import DATASETS, load_pool
+from metacli.data.registry import make_options as make_options_of_data
 from metacli.data.sinusoid import Sinusoids
 from metacli.engine.inputs import InputSpec, input_of_pool
 from metacli.engine.place import cache_root
@@ -150,7 +151,8 @@ def describe_data(recipe: Recipe) -> tuple[InputSpec, str]:
     source = recipe.data.source
     entry = DATASETS.get(source)
     if entry is not None and entry.kind == "waves":
-        return InputSpec("numbers", (1,)), "regression"
+        shape = make_options_of_data(entry, recipe.data.options).input_shape
+        return InputSpec("numbers", shape), "regression"
     return input_of_pool(load(recipe, "train"), recipe), "classification"
 
 
@@ -184,7 +186,8 @@ def make_source(
         key = (
             ("train", recipe.seed) if seed is None else (seed, "sinusoid", split, way, shot, query)
         )
-        return Sinusoids(shot=shot, query=query, seed=key, meta_batch=size, split=split)
+        options = make_options_of_data(entry, recipe.data.options)
+        return Sinusoids(shot, query, key, meta_batch=size, split=split, told=options.told)
     pool = load(recipe, split)
     key = ("train", recipe.seed) if seed is None else (seed, pool.digest, split, way, shot, query)
     return ClassEpisodes(

@@ -3,9 +3,8 @@ examples."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +12,19 @@ import numpy as np
 
 from metacli.data.registry import DATASETS
 from metacli.engine import scores as score_file
-from metacli.engine.any_way import any_way_hint
-from metacli.engine.build import Source, make_source, restore_learner
+from metacli.engine.baseline_scores import score_baselines, summary
+from metacli.engine.build import Source, make_source
 from metacli.engine.bundle import Bundle
-from metacli.engine.bundle import load as load_bundle
 from metacli.engine.checks import LOWER_IS_BETTER, parse_checks, require_checks, require_known
 from metacli.engine.events import Notice, Progress, Reporter, ignore
-from metacli.engine.intervals import over_episodes
 from metacli.engine.models import Opened, open_model
 from metacli.engine.place import require_device
+from metacli.engine.protocol import Protocol, protocols
 from metacli.engine.rows import evaluate_rows
-from metacli.engine.scoring import EpisodeScores, pixel_scores, score_episodes
+from metacli.engine.scoring import EpisodeScores, score_episodes
 from metacli.engine.task_evaluate import evaluate_tasks
 from metacli.engine.unseen import fit_to, require_kind, require_unseen
 from metacli.errors import CheckFailed, DataError, UsageProblem
-from metacli.nn.problem import Problem
-from metacli.types import Params, State
-
-Range = int | tuple[int, int]
-UNTRAINED_EPISODES = 100  # enough to see where a model stands; they cost as much as its own
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is measured: split, way, shot, query and the episodes' own seed."""
-
-    split: str
-    way: Range
-    shot: Range
-    query: int
-    balanced: bool
-    episodes: int
-    seed: int
 
 
 def evaluate(
@@ -160,69 +140,6 @@ def same_source(data: str, trained: str) -> bool:
     return data == trained if named else Path(data).resolve() == Path(trained).resolve()
 
 
-def protocols(
-    model: Bundle,
-    split: str | None,
-    way: str | int | None,
-    shot: str | int | None,
-    query: int | None,
-    episodes: int,
-    seed: int | None,
-    expect: bool,
-) -> list[Protocol]:
-    """One per shot of a curve. What is not given comes from `expect` (when asked for) or the
-    recipe."""
-    recipe = model.recipe
-    wanted: dict[str, Any] = {}
-    if expect:
-        if recipe.expect is None:
-            raise UsageProblem(
-                "this model's recipe expects nothing",
-                hint="--fail-under accuracy=0.9 checks a bound",
-            )
-        wanted = {k: v for k, v in recipe.expect.model_dump().items() if v is not None}
-        episodes = wanted["episodes"]
-    ways = (
-        parse_range(way, "--way") or wanted.get("way") or recipe.evaluate.way or recipe.episodes.way
-    )
-    shots: list[tuple[Range, bool]]
-    if shot is not None and "," in str(shot):
-        shots = [(parse_range(part, "--shot"), True) for part in str(shot).split(",")]  # type: ignore[misc]
-    elif shot is not None:
-        one = parse_range(shot, "--shot")
-        shots = [(one, isinstance(one, int))]  # type: ignore[list-item]
-    else:
-        default = wanted.get("shot") or recipe.evaluate.shot or recipe.episodes.shot
-        shots = [(default, isinstance(default, int) or recipe.episodes.balanced)]
-    per_class = query or wanted.get("query") or recipe.evaluate.query or recipe.episodes.query
-    require_way(model, ways)
-    name = split or wanted.get("split", "test")
-    return [Protocol(name, ways, k, per_class, even, episodes, seed or 0) for k, even in shots]
-
-
-def parse_range(text: str | int | None, option: str) -> Range | None:
-    """`5` or `3-20`. Raises UsageProblem."""
-    if text is None or isinstance(text, int):
-        return text
-    match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", text)
-    low = int(match[1]) if match else 0
-    high = int(match[2]) if match and match[2] else low
-    if not 1 <= low <= high:
-        raise UsageProblem(f"{option} wants a number or a range such as 3-20, found {text!r}")
-    return low if low == high else (low, high)
-
-
-def require_way(model: Bundle, way: Range) -> None:
-    """Raises DataError when a fixed head meets another number of classes."""
-    if model.kind == "regression" or model.learner().any_way or way == model.way:
-        return
-    raise DataError(
-        f"{model.recipe.algorithm.name} with a head of {model.way} classes was asked for {way}",
-        code="model.fixed_way",
-        hint=any_way_hint(),
-    )
-
-
 def over_protocols(
     opened: Opened, wanted: list[Protocol], out: str | None, dry_run: bool, report: Reporter
 ) -> dict[str, Any]:
@@ -292,6 +209,8 @@ def described(
         "query": protocol.query,
         "balanced": protocol.balanced,
         "statistics": statistics,
+        "adaptation_steps": getattr(model.learner(), "inner_steps", None),
+        "train_seed": model.recipe.seed,
         "chance": chance,
         "curve": [],
         "tasks": [],
@@ -304,70 +223,6 @@ def rotation_rule(pool: Any) -> str:
     if pool.random_turns:
         return "drawn for each class of each episode"
     return "none" if pool.turns is None else "every rotation is a class"
-
-
-def summary(found: EpisodeScores) -> dict[str, Any]:
-    """Means and intervals; the top-level numbers are the inductive ones."""
-    inductive = over_episodes(found.inductive).as_dict()
-    together = None if found.together is None else over_episodes(found.together).as_dict()
-    steps = [] if found.per_step is None else list(found.per_step)
-    return {
-        "mean": inductive["mean"],
-        "ci95": inductive["ci95"],
-        "inductive": inductive,
-        "transductive": together,
-        "per_step": [
-            {"step": i, **over_episodes(values).as_dict()} for i, values in enumerate(steps)
-        ],
-    }
-
-
-def score_baselines(
-    opened: Opened, problem: Any, source: Source, protocol: Protocol, report: Reporter
-) -> dict[str, Any]:
-    """What no training reaches on the first of the very same episodes, and on all of them the
-    baselines that the run trained."""
-    model = opened.model
-    few = min(protocol.episodes, UNTRAINED_EPISODES)
-    found: dict[str, Any] = {}
-    device = next(iter(model.params.values())).device
-
-    def scored(name: str, bundle: Bundle, params: Params, total: int) -> None:
-        scores = score_episodes(
-            problem,
-            bundle.learner(),
-            params,
-            bundle.state,
-            source.episode,
-            total,
-            detailed=bundle.kind == "regression",
-            tick=lambda done: report(Progress(f"baseline {name}", done, total, "episodes")),
-        )
-        steps = summary(scores)["per_step"]
-        found[name] = {
-            **over_episodes(scores.inductive).as_dict(),
-            **({"per_step": steps} if steps else {}),
-        }
-
-    fresh, state = untrained(model, problem)
-    begin = {**model.params, **{k: v.to(device) for k, v in fresh.items()}}
-    scored("untrained", replace(model, state=state), begin, few)
-    if model.inputs.kind == "image":
-        found["pixels"] = over_episodes(pixel_scores(source.episode, few)).as_dict()
-    if opened.run is not None:
-        for folder in sorted((opened.run / "baselines").glob("*")):
-            other = load_bundle(folder)
-            params = {k: v.to(device) for k, v in other.params.items()}
-            scored(folder.name, other, params, protocol.episodes)
-    return found
-
-
-def untrained(model: Bundle, problem: Problem) -> tuple[Params, State]:
-    """What the model's training began with: its parameters, its learner's own numbers, and its
-    memory."""
-    fresh = problem.init(model.recipe.seed)
-    own, state = restore_learner(model.recipe, deployed=False).init(problem, fresh)
-    return {**fresh, **own}, state
 
 
 def save(
