@@ -220,3 +220,21 @@ def test_first_and_second_order_adapt_alike_and_differ_in_direction() -> None:
         m.direction(problem, params, episodes, {}, toys.rng()).direction for m in (first, second)
     )
     assert max(float((one[name] - two[name]).abs().max()) for name in one) > 1e-3
+
+
+def test_the_warm_up_of_proto_maml_is_protonet_and_its_end_is_maml() -> None:
+    problem = toys.conv_problem(None, norm="group")
+    params, episodes = toys.shaken(problem), toys.pictures(2)
+    warm = MAML(head="proto", inner_lr=0.1, inner_steps=2, warm_up=1)
+    _, state = warm.init(problem, params)
+    first = warm.direction(problem, params, episodes, state, toys.rng())
+    second = warm.direction(problem, params, episodes, first.state, toys.rng())
+    cold = dataclasses.replace(warm, warm_up=0)
+    toys.assert_same(
+        first.direction,
+        ProtoNet().direction(problem, params, episodes, {}, toys.rng()).direction,
+    )
+    toys.assert_bits(
+        second.direction, cold.direction(problem, params, episodes, {}, toys.rng()).direction
+    )
+    assert second.state == {"step": 2}

@@ -14,14 +14,17 @@ its task.
 Where we differ: the authors' code sums the inner loss over the ways instead of averaging, so its
 inner rates of 0.4 (5-way) and 0.1 (20-way) are 2.0 here. A class's examples are averaged before
 the classes are, which is the same where classes are balanced. `head: proto` and `head: shared`
-(see `inner.start`) lift the restriction to a fixed way.
+(see `inner.start`) lift the restriction to a fixed way. `warm_up` outer steps begin the training
+with no inner step, which costs a third: with `head: proto` that is ProtoNet's loss, so that the
+inner loop starts from features that separate classes (Triantafillou et al. 2020 start Proto-MAML
+from a trained network, too).
 
 α = `inner_lr`; `adapts` = prefixes of the names that the inner loop moves ("" is everything).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -46,6 +49,7 @@ class MAML:
     first_order: bool = False
     adapts: tuple[str, ...] = ("",)
     head: HeadName = "linear"
+    warm_up: Annotated[int, Ge(0)] = 0
 
     def head_size(self, way: int) -> int | None:
         return head_size(self.head, way)
@@ -60,7 +64,7 @@ class MAML:
         return self.head != "linear"
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
-        return {}, {}
+        return {}, {"step": 0} if self.warm_up else {}
 
     def inner(self, problem: Problem, params: Params, support: Batch, way: int) -> list[Params]:
         return inner_path(
@@ -78,8 +82,10 @@ class MAML:
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
     ) -> Update:
-        gradient, metrics = query_gradient(self, problem, params, batch)
-        return Update(gradient, state, metrics)
+        step = state.get("step", 0)
+        learner = replace(self, inner_steps=0) if step < self.warm_up else self
+        gradient, metrics = query_gradient(learner, problem, params, batch)
+        return Update(gradient, {"step": step + 1} if self.warm_up else state, metrics)
 
     def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
         steps = self.inner(problem, params, support, count_classes(support.y, problem))
