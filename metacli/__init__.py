@@ -25,6 +25,7 @@ _VERBS = (
     "adapt",
     "predict",
     "evaluate",
+    "report",
     "compare",
     "export",
 )

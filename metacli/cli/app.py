@@ -29,6 +29,7 @@ from metacli.cli import (
     multitask,
     predict,
     recipes,
+    report,
     sample,
 )
 from metacli.cli.errors import error_lines
@@ -55,6 +56,7 @@ COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {  # name: (group, body),
     "adapt": ("Use", adapt.adapt),
     "predict": ("Use", predict.predict),
     "evaluate": ("Use", evaluate.evaluate),
+    "report": ("Share", report.report),
     "compare": ("Share", compare.compare),
     "export": ("Share", export.export),
 }

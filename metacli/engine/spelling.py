@@ -71,6 +71,12 @@ def size(count: Any) -> str:
     return f"{int(count)} B"
 
 
+def metric_name(metric: Any) -> str:
+    """`MSE`, `explained variance`."""
+    words = str(metric).removeprefix("val_").replace("_", " ")
+    return words.upper() if words in ("mse", "rmse", "nmse", "auc") else words
+
+
 def signed(metric: Any, value: Any) -> str:
     """A difference: `+3.1 points` of an accuracy, `-0.02` of anything else."""
     if value is None:

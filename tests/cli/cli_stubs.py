@@ -20,6 +20,7 @@ VERBS = {  # command: (module, function)
     "adapt": ("adapt", "adapt"),
     "predict": ("predict", "predict"),
     "evaluate": ("evaluate", "evaluate"),
+    "report": ("report", "report"),
     "compare": ("compare", "compare"),
     "export": ("export", "export"),
 }
@@ -35,6 +36,7 @@ ARGUMENTS = {  # the fewest words with which each command runs
     "adapt": ["model", "task"],
     "predict": ["model", "a.png"],
     "evaluate": ["model"],
+    "report": ["run"],
     "compare": ["one", "other"],
     "export": ["model"],
 }
@@ -230,6 +232,7 @@ RESULTS: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "report": {"file": "/data/report.html", "bytes": 123456},
     "export": {
         "file": "/data/model.pt2",
         "format": "pt2",

@@ -1,0 +1,36 @@
+"""From blocks to one HTML page; everything from outside is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from metacli import __version__
+from metacli.engine.reporting.blocks import Block, Page
+
+TEMPLATE = "page.html"
+
+
+def html_of(page: Page) -> str:
+    """The whole page."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["groups"] = groups
+    return environment.get_template(TEMPLATE).render(page=page, version=__version__)
+
+
+def groups(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    """Plots that follow one another stand side by side; anything else by itself."""
+    for are_plots, some in groupby(blocks, key=lambda block: block.kind == "plot"):
+        if are_plots:
+            yield list(some)
+        else:
+            yield from ([block] for block in some)

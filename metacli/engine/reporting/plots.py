@@ -1,0 +1,212 @@
+"""Plots as inline SVG. Colours are the page's own, so that they are right in light and in dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+# Drawn in these colours and written as the page's: matplotlib knows no CSS.
+COLOURS = {
+    "ink": "#010101",
+    "faint": "#010102",
+    "one": "#010103",
+    "two": "#010104",
+    "good": "#010105",
+    "bad": "#010106",
+    "ground": "#010107",
+}
+SIZE = (4.2, 2.7)  # inches: letters of 9 points are readable where a plot is 330 pixels wide
+Point = tuple[float, float, float | None]
+"""x, y, half-width of the interval of y."""
+
+
+@contextmanager
+def figure(size: tuple[float, float] = SIZE) -> Iterator[tuple[Any, Any]]:
+    """A figure and its axes in the page's colours."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    style: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "metacli",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": COLOURS["faint"],
+        "axes.labelcolor": COLOURS["ink"],
+        "text.color": COLOURS["ink"],
+        "xtick.color": COLOURS["ink"],
+        "ytick.color": COLOURS["ink"],
+        "axes.grid": True,
+        "grid.color": COLOURS["faint"],
+        "grid.alpha": 0.35,
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "axes.formatter.use_mathtext": False,
+        "axes.unicode_minus": True,
+    }
+    with mpl.rc_context(style):
+        drawn = Figure(figsize=size, layout="constrained")
+        yield drawn, drawn.subplots()
+
+
+def svg_of(drawn: Any, name: str) -> str:
+    """The `<svg>` element alone: no file header, no address, ids that no other plot has."""
+    file = io.BytesIO()
+    drawn.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = file.getvalue().decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'\s(xmlns(:xlink)?|version)="[^"]*"', "", text)
+    text = re.sub(r'(<svg[^>]*?)\swidth="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r"\1", text, count=1)
+    text = text.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+    text = text.replace("xlink:href", "href")
+    text = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"font-family: [^;\"]*;?", "", text)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    for variable, colour in COLOURS.items():
+        text = text.replace(colour, f"var(--{variable})")
+    return text.strip()
+
+
+def line(axes: Any, points: Sequence[Point], colour: str, label: str, **style: Any) -> None:
+    """A line with a band of its 95 % interval where there is one."""
+    x, y = [p[0] for p in points], [p[1] for p in points]
+    axes.plot(x, y, color=COLOURS[colour], label=label, linewidth=1.6, **style)
+    half = np.array([np.nan if p[2] is None else p[2] for p in points], float)
+    if np.isfinite(half).any():
+        low, high = np.array(y) - half, np.array(y) + half
+        axes.fill_between(x, low, high, color=COLOURS[colour], alpha=0.18, linewidth=0)
+
+
+def curves(
+    name: str,
+    lines: Sequence[tuple[str, str, Sequence[Point]]],
+    x_label: str,
+    y_label: str,
+    mark: tuple[float, str] | None = None,
+    *,
+    log_y: bool = False,
+    percent: bool = False,
+) -> str:
+    """Lines (label, colour, points) over one x axis; `mark` is an x to point out."""
+    with figure() as (drawn, axes):
+        for label, colour, points in lines:
+            few = len(points) <= 12
+            line(axes, points, colour, label, marker="o" if few else None, markersize=3.5)
+        if mark is not None:
+            axes.axvline(mark[0], color=COLOURS["faint"], linewidth=1, linestyle="--")
+            label = f" {mark[1]}"
+            where = axes.get_xaxis_transform()
+            axes.text(mark[0], 1.0, label, transform=where, va="bottom", ha="center", fontsize=8)
+        if log_y:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(_plain)
+            axes.yaxis.set_minor_formatter("")
+        if percent:
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        if len(lines) > 1:
+            axes.legend(fontsize=8)
+        return svg_of(drawn, name)
+
+
+def _plain(value: float, _: Any) -> str:
+    return f"{value:g}"
+
+
+def whole_ticks(axes: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def steps(name: str, points: Sequence[Point], x_label: str, y_label: str, *, percent: bool) -> str:
+    """A score with its interval at each of a few whole numbers."""
+    with figure() as (drawn, axes):
+        x, y = [p[0] for p in points], [p[1] for p in points]
+        half = [0.0 if p[2] is None or not np.isfinite(p[2]) else p[2] for p in points]
+        axes.errorbar(
+            *(x, y, half), color=COLOURS["one"], marker="o", markersize=4, capsize=3, linewidth=1.4
+        )
+        whole_ticks(axes)
+        if percent:
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        return svg_of(drawn, name)
+
+
+def fit(
+    name: str,
+    truth: tuple[np.ndarray, np.ndarray],
+    support: tuple[np.ndarray, np.ndarray],
+    before: np.ndarray,
+    between: np.ndarray,
+    after: np.ndarray,
+    label: str,
+) -> str:
+    """One function to learn: its examples, and the network's guess before and after each step."""
+    with figure() as (drawn, axes):
+        x = truth[0]
+        axes.plot(*truth, color=COLOURS["ink"], linewidth=1.2, linestyle=":", label="the wave")
+        axes.plot(x, before, color=COLOURS["two"], linewidth=1.2, label="before")
+        for number, guess in enumerate(between):
+            share = 0.15 + 0.35 * number / max(1, len(between))
+            axes.plot(x, guess, color=COLOURS["one"], linewidth=0.9, alpha=share)
+        axes.plot(x, after, color=COLOURS["one"], linewidth=1.8, label=label)
+        axes.plot(*(*support, "o"), color=COLOURS["ink"], markersize=4, label="examples", zorder=5)
+        axes.set_xlabel("x")
+        axes.set_ylabel("y")
+        axes.legend(fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        return svg_of(drawn, name)
+
+
+def differences(
+    name: str,
+    rows: Sequence[tuple[float, float, float, str]],
+    x_label: str,
+    *,
+    lower_is_better: bool,
+) -> str:
+    """A difference with its interval for each task, sorted: (delta, low, high, verdict)."""
+    ordered = sorted(rows, key=lambda row: row[0], reverse=not lower_is_better)
+    colours = {"helped": "good", "hurt": "bad"}
+    height = min(6.0, max(1.6, 0.6 + 0.16 * len(ordered)))
+    with figure((SIZE[0], height)) as (drawn, axes):
+        for place, (delta, low, high, verdict) in enumerate(ordered):
+            colour = COLOURS[colours.get(verdict, "faint")]
+            at = -place
+            if np.isfinite([low, high]).all():
+                axes.plot([low, high], [at, at], color=colour, linewidth=1.4)
+            axes.plot([delta], [at], "o", color=colour, markersize=3)
+        axes.axvline(0, color=COLOURS["ink"], linewidth=0.8)
+        axes.set_yticks([])
+        axes.set_ylabel(f"{len(ordered)} tasks")
+        axes.set_xlabel(x_label)
+        return svg_of(drawn, name)
+
+
+def heat(name: str, matrix: np.ndarray) -> str:
+    """A square of numbers in -1..1 around nothing, as one small picture inside the SVG."""
+    largest = float(np.nanmax(np.abs(matrix))) or 1.0
+    with figure((SIZE[0], 3.6)) as (drawn, axes):
+        shown = axes.imshow(
+            matrix, cmap="RdBu", vmin=-largest, vmax=largest, interpolation="nearest"
+        )
+        axes.grid(visible=False)
+        axes.set_xlabel("task")
+        axes.set_ylabel("task")
+        bar = drawn.colorbar(shown, ax=axes, shrink=0.8)
+        bar.outline.set_visible(False)
+        return svg_of(drawn, name)

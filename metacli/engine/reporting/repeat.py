@@ -1,0 +1,77 @@
+"""How to repeat it: commands, versions, the recipe."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+
+from metacli.engine.reporting.blocks import Commands, Facts, Section, Source, section
+from metacli.engine.reporting.subject import Line, Subject, called
+from metacli.engine.spelling import visible
+
+
+def repeat(subject: Subject, recipe: str) -> list[Section]:
+    """The commands, the versions, and the recipe."""
+    facts, provenance = subject.facts, subject.model.provenance
+    versions = facts.get("versions") or provenance.get("versions") or {}
+    machine = {
+        **{f"version of {key}": value for key, value in versions.items()},
+        "commit": facts.get("commit"),
+        "device": facts.get("device") or provenance.get("device"),
+        "threads": facts.get("threads") or provenance.get("threads"),
+        "fingerprint of the data": (facts.get("data") or provenance.get("data") or {}).get(
+            "digest"
+        ),
+    }
+    rows = tuple((key, visible(value)) for key, value in machine.items() if value is not None)
+    return section(
+        "repeat",
+        "To repeat it",
+        Commands(tuple(commands(subject))),
+        Facts(rows),
+        Source("The recipe with every setting", recipe),
+    )
+
+
+def commands(subject: Subject) -> Iterator[str]:
+    """What was typed, as far as it is known; results come from the same seeds and data."""
+    quoted = shlex.quote
+    name = quoted(subject.name)
+    if subject.run is not None:
+        verb = "multitask" if subject.model.recipe.kind == "multitask" else "meta-train"
+        folder = name if subject.name != "@last" else quoted(str(subject.run))
+        yield f"metacli {verb} {folder}/recipe.yaml"
+    elif subject.model.adapted:
+        words = [beside(subject, "from", "MODEL"), beside(subject, "task", "TASK"), "-o", name]
+        method = subject.model.method
+        yield " ".join(
+            ["metacli adapt", *words, *([] if method == "native" else ["--method", str(method)])]
+        )
+    trained = subject.model.recipe.data.source
+    for line in subject.evaluations:
+        data = line.get("data")
+        other = [] if data in (None, trained) else [quoted(called(data) if "/" in data else data)]
+        yield " ".join(["metacli evaluate", name, *other, *evaluate_words(line)])
+
+
+def beside(subject: Subject, key: str, otherwise: str) -> str:
+    """A path that the model knows relative to itself, from where the user stands."""
+    known = subject.model.provenance.get(key)
+    if known is None:
+        return otherwise
+    path = os.path.normpath(subject.path / str(known))
+    return shlex.quote(called(path))
+
+
+def evaluate_words(line: Line) -> Iterator[str]:
+    if line.get("unit") == "example":
+        yield "LABELLED_EXAMPLES/"
+        return
+    left_out = {"task": ("seed", "episodes"), "mse": ("way",)}
+    skipped = {*left_out.get(str(line.get("unit")), ()), *left_out.get(str(line.get("metric")), ())}
+    for option in ("split", "way", "shot", "query", "episodes", "seed"):
+        value = line.get(option)
+        if value is not None and option not in skipped:
+            many = isinstance(value, list | tuple)
+            yield f"--{option} {'-'.join(map(str, value)) if many else value}"

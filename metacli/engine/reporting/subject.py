@@ -1,0 +1,122 @@
+"""What a report is about: a run with everything it wrote, or a model by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metacli.engine import journal
+from metacli.engine import scores as score_file
+from metacli.engine.bundle import Bundle
+from metacli.engine.events import Reporter
+from metacli.engine.intervals import over_episodes
+from metacli.engine.models import open_model
+from metacli.errors import MetacliError
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    Args:
+        name: as the user called it, for commands.
+        run: the run's folder; None for a model by itself.
+        facts: run.json. history: metrics.jsonl. comparison: tasks.json.
+        relatedness: of the tasks of a run: `tasks`, `matrix`; None where it was not measured.
+        evaluations: what `evaluate` said, oldest first.
+    """
+
+    name: str
+    path: Path
+    run: Path | None
+    model: Bundle
+    facts: Line = field(default_factory=dict)
+    history: tuple[Line, ...] = ()
+    comparison: Line = field(default_factory=dict)
+    relatedness: Line | None = None
+    evaluations: tuple[Line, ...] = ()
+
+    @property
+    def title(self) -> str:
+        recipe = self.model.provenance.get("recipe") or self.facts.get("recipe")
+        if self.model.adapted:
+            return self.path.name
+        return str(recipe or self.path.name)
+
+
+def open_subject(name: str, device: torch.device, report: Reporter) -> Subject:
+    """Raises BundleError when there is neither a run nor a model."""
+    opened = open_model(name, device, report)
+    run = opened.run
+    place = score_file.place_for(run, opened.path, None)
+    found = evaluations(place, opened.path)
+    if run is None:
+        return Subject(called(name), opened.path, None, opened.model, evaluations=found)
+    return Subject(
+        called(name),
+        run,
+        run,
+        opened.model,
+        journal.read_run(run),
+        tuple(lines_of(run / journal.METRICS)),
+        document(run / "tasks.json") or {},
+        document(run / "relatedness.json"),
+        found,
+    )
+
+
+def called(name: str) -> str:
+    """What to type for it: relative where it lies below the current folder."""
+    if name == "@last":
+        return name
+    path = Path(name).absolute()
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(name)
+
+
+def lines_of(path: Path) -> list[Line]:
+    """The good lines of a file of JSON lines; a run that is going on may have half a line."""
+    found = []
+    for text in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
+        try:
+            value = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
+def document(path: Path) -> Line | None:
+    """A JSON object, or nothing where there is none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def evaluations(path: Path, model: Path) -> tuple[Line, ...]:
+    """What `evaluate` said of the model, with the mean of the values where a file is older than
+    that."""
+    try:
+        lines = score_file.read(path)
+    except MetacliError:
+        return ()
+    lines = [line for line in lines if Path(str(line.get("model"))).name == model.name]
+    inductive = [line for line in lines if line.get("mode") == "inductive"]
+    return tuple(
+        {**line, **(line.get("result") or summed(line)), "values": None} for line in inductive
+    )
+
+
+def summed(line: Line) -> Line:
+    import numpy as np
+
+    values = np.array([np.nan if v is None else v for v in line.get("values") or []], float)
+    return over_episodes(values).as_dict()

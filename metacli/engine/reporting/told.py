@@ -1,0 +1,160 @@
+"""What a run or a model is, and how it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metacli.engine.reporting import plots
+from metacli.engine.reporting.blocks import (
+    Block,
+    Facts,
+    Plot,
+    Section,
+    Table,
+    Text,
+    section,
+)
+from metacli.engine.reporting.subject import Line, Subject
+from metacli.engine.spelling import duration, is_fraction, metric_name, number, score, visible
+
+POINTS = 400  # of a learning curve
+
+
+def what_it_is(subject: Subject) -> list[Section]:
+    """The facts of a run or a model."""
+    model, facts = subject.model, subject.facts
+    recipe, provenance = model.recipe, model.provenance
+    learner = recipe.algorithm.name if recipe.kind == "meta" else None
+    sharing = None if recipe.sharing is None else recipe.sharing.name
+    weighting = None if recipe.weighting is None else recipe.weighting.name
+    surgery = None if recipe.surgery is None else recipe.surgery.name
+    data = facts.get("data") or provenance.get("data") or {}
+    size = sum(value.numel() for value in model.params.values())
+    rows = {
+        "status": facts.get("status"),
+        "recipe": facts.get("recipe") or provenance.get("recipe"),
+        "trained on": recipe.data.source if subject.run else Path(recipe.data.source).name,
+        "scheme": data.get("scheme"),
+        "learned from tasks of": shape_of(recipe.episodes, model.kind)
+        if recipe.kind == "meta"
+        else None,
+        "learner": learner,
+        "sharing": sharing,
+        "weighting": weighting,
+        "surgery": surgery,
+        "network": backbone(recipe.backbone, model.inputs),
+        "numbers in the model": f"{size:,}",
+        "adapted with": model.method,
+        "classes": classes(model.classes),
+        "steps": number(facts.get("steps") or provenance.get("steps")),
+        "seed": str(recipe.seed),
+        "started": facts.get("started"),
+        "made": None if facts else provenance.get("created"),
+        "took": duration(facts["seconds"]) if facts.get("seconds") else None,
+    }
+    shown = tuple((key, visible(value)) for key, value in rows.items() if value not in (None, "-"))
+    return section("what", "What it is", Facts(shown))
+
+
+def backbone(block: Any, inputs: Any) -> str:
+    """`conv4 (width 64, ...) on image of 1 × 28 × 28`."""
+    known = {k: v for k, v in block.options.items() if v and not isinstance(v, bool | float)}
+    told = ", ".join(f"{key} {value}" for key, value in known.items())
+    shape = " × ".join(map(str, inputs.shape))
+    return f"{block.name}{f' ({told})' if told else ''} on {inputs.kind} of {shape}"
+
+
+def classes(names: Sequence[str] | None) -> str | None:
+    if names is None:
+        return None
+    shown = ", ".join(names[:10])
+    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def shape_of(episodes: Any, kind: str) -> str:
+    if kind == "regression":
+        return f"{span(episodes.shot)} points, {episodes.query} queries"
+    return f"{span(episodes.way)}-way {span(episodes.shot)}-shot, {episodes.query} queries"
+
+
+def span(value: Any) -> str:
+    return "–".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def learning(subject: Subject) -> list[Section]:
+    """The learning curves: training as it went, validation with its interval."""
+    history = subject.history
+    trained = [line for line in history if isinstance(line.get("train"), dict)]
+    validated = [line for line in history if isinstance(line.get("val"), dict)]
+    names = [key for line in validated[:1] for key in line["val"]]
+    best = [line["step"] for line in validated if line.get("best")]
+    mark = best[-1] if best else None
+    blocks: list[Block] = [validation_plot(name, validated, mark) for name in names]
+    known = trained[0]["train"] if trained else {}
+    losses = [key for key in ("query_loss", "loss", "support_loss") if key in known]
+    blocks += [training_plot(name, trained) for name in losses[:1]]
+    if not blocks:
+        return []
+    note = Text(
+        "Validation is on data that training never reads; it chose the step that the model is "
+        "from. It is not the test."
+    )
+    return section("learning", "Learning curves", note, *blocks)
+
+
+def validation_plot(name: str, lines: Sequence[Line], best: int | None) -> Plot:
+    points = [
+        (line["step"], line["val"][name]["mean"], line["val"][name].get("ci95")) for line in lines
+    ]
+    points = [point for point in points if point[1] is not None]
+    words = metric_name(name)
+    svg = plots.curves(
+        "learning-val",
+        [(words, "one", points)],
+        "outer step",
+        words,
+        None if best is None else (best, "best"),
+        log_y=logarithmic(name, [p[1] for p in points]),
+        percent=is_fraction(name),
+    )
+    says = f"Validation {words} over training"
+    if points:
+        says += f": from {score(name, points[0][1])} to {score(name, points[-1][1])}"
+        says += "" if best is None else f", best at step {best}"
+    table = Table(
+        f"Validation {words} by step",
+        ("step", words),
+        tuple((f"{p[0]:,}", score(name, p[1], p[2])) for p in points),
+        folded=True,
+    )
+    return Plot(f"Validation {words}", svg, f"{says}.", table)
+
+
+def training_plot(name: str, lines: Sequence[Line]) -> Plot:
+    points = [(line["step"], line["train"][name], None) for line in lines]
+    points = [point for point in points if point[1] is not None]
+    thin = points[:: max(1, len(points) // POINTS)]
+    words = name.replace("_", " ")
+    svg = plots.curves(
+        "learning-train",
+        [(words, "two", thin)],
+        "outer step",
+        f"training {words}",
+        log_y=logarithmic("loss", [p[1] for p in thin]),
+    )
+    says = f"Training {words} over {len(points)} windows of steps"
+    if points:
+        says += f": from {number(points[0][1])} to {number(points[-1][1])}"
+    return Plot(f"Training {words}", svg, f"{says}.")
+
+
+def logarithmic(name: str, values: Sequence[float]) -> bool:
+    """Errors that fall by powers of ten are read on a logarithmic axis."""
+    return (
+        not is_fraction(name)
+        and bool(values)
+        and min(values) > 0
+        and max(values) > 10 * min(values)
+    )
