@@ -17,6 +17,7 @@ from metacli.data.digits import DigitOptions
 from metacli.data.entries import Archive, DataSet, idx_archive
 from metacli.data.glyphs import GlyphOptions
 from metacli.data.omniglot import OmniglotOptions, characters
+from metacli.data.omniglot_alphabets import AlphabetOptions
 from metacli.data.pool import SPLITS, Pool
 from metacli.data.sinusoid import SinusoidOptions
 from metacli.data.store import Report, silent
@@ -31,6 +32,32 @@ def _omniglot_alphabets(background: bool) -> frozenset[str]:
     return frozenset(c.alphabet for c in characters() if c.background == background)
 
 
+_OMNIGLOT_ARCHIVES = (
+    Archive(
+        name="images_background.zip",
+        urls=(_OMNIGLOT + "images_background.zip",),
+        bytes=9_464_212,
+        md5="68d2efa1b9178cc56df9314c21c6e718",
+        contents="eb75aa6be081c204abfe78313d66f6bef4f938f16bd534abf224bd3ef013672e",
+        members=19_280,
+        unpacked=4_810_560,
+        suffix=".png",
+        depth=3,
+        groups=_omniglot_alphabets(True),
+    ),
+    Archive(
+        name="images_evaluation.zip",
+        urls=(_OMNIGLOT + "images_evaluation.zip",),
+        bytes=6_462_886,
+        md5="6b91aef0f799c5bb55b94e3f2daec811",
+        contents="f146e5f2bd39204cb41f490123c234c0593d66ebe6a2547031004fd0dd6010f6",
+        members=13_180,
+        unpacked=3_371_735,
+        suffix=".png",
+        depth=3,
+        groups=_omniglot_alphabets(False),
+    ),
+)
 _CIFAR = Archive(
     name="cifar_fs_subset.zip",
     urls=(),
@@ -79,32 +106,7 @@ DATASETS: dict[str, DataSet] = {
             loader="metacli.data.omniglot:pool",
             builder="metacli.data.omniglot:build",
             options=OmniglotOptions,
-            archives=(
-                Archive(
-                    name="images_background.zip",
-                    urls=(_OMNIGLOT + "images_background.zip",),
-                    bytes=9_464_212,
-                    md5="68d2efa1b9178cc56df9314c21c6e718",
-                    contents="eb75aa6be081c204abfe78313d66f6bef4f938f16bd534abf224bd3ef013672e",
-                    members=19_280,
-                    unpacked=4_810_560,
-                    suffix=".png",
-                    depth=3,
-                    groups=_omniglot_alphabets(True),
-                ),
-                Archive(
-                    name="images_evaluation.zip",
-                    urls=(_OMNIGLOT + "images_evaluation.zip",),
-                    bytes=6_462_886,
-                    md5="6b91aef0f799c5bb55b94e3f2daec811",
-                    contents="f146e5f2bd39204cb41f490123c234c0593d66ebe6a2547031004fd0dd6010f6",
-                    members=13_180,
-                    unpacked=3_371_735,
-                    suffix=".png",
-                    depth=3,
-                    groups=_omniglot_alphabets(False),
-                ),
-            ),
+            archives=_OMNIGLOT_ARCHIVES,
             citation="B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum, Science 350 (2015) 1332-1338",
             licence="MIT",
             splits="scheme vinyals 1028/172/423 characters x 4 rotations; random 1100/100/423; "
@@ -204,6 +206,20 @@ DATASETS: dict[str, DataSet] = {
             summary="sine waves of random amplitude and phase; nothing to download",
         ),
         *TASK_SETS,
+        DataSet(
+            name="omniglot-alphabets",
+            kind="tasks",
+            loader="metacli.data.omniglot_alphabets:alphabets",
+            builder="metacli.data.omniglot:build",
+            options=AlphabetOptions,
+            archives=_OMNIGLOT_ARCHIVES,
+            citation="B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum, Science 350 (2015) 1332-1338",
+            licence="MIT",
+            splits="5 of 20 drawings of each character are test, 3 validation, drawn by split_seed",
+            summary="the characters of 30 alphabets; a task per alphabet",
+            ink=True,
+            shares="omniglot",
+        ),
     )
 }
 

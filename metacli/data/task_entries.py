@@ -119,6 +119,29 @@ TASK_SETS: tuple[DataSet, ...] = (
         summary="how likely 190 people are to buy each of 20 computers; a task per person",
     ),
     DataSet(
+        name="adult",
+        kind="tasks",
+        loader="metacli.data.task_sets:adult",
+        builder="metacli.data.task_files:keep",
+        options=TaskOptions,
+        archives=(
+            _file(
+                "adult.zip",
+                (),
+                663_636,
+                "cfa00b1bfb2909831eadec1ee9e52457",
+                "29c925501d4950fb8d55327837e79a73171fde32c74ebb6a64d27fcc9cfb7fc3",
+                "the files adult.data, adult.names and adult.test of the UCI repository, as "
+                "github.com/probml/pmtkdata, adultCensus/, has them, in one zip; it has no public "
+                "address",
+            ),
+        ),
+        citation="R. Kohavi 1996; B. Becker, R. Kohavi, UCI repository",
+        licence="CC BY 4.0",
+        splits="UCI's adult.test is test, 20 % of the other rows validation, drawn by split_seed",
+        summary="income, marital status and hours of work of 48,842 people; a task per question",
+    ),
+    DataSet(
         name="task-families",
         kind="tasks",
         loader="metacli.data.task_families:families",

@@ -35,12 +35,12 @@ def divide(table: TaskTable, seed: int) -> Parts:
 
 def _shared(table: TaskTable, seed: int) -> dict[str, np.ndarray]:
     """One division for all tasks: a row that is test for one is test for all."""
-    rows = len(table.x[0])
+    rows = len(table.y[0])
     if table.split == "blocks":
         return _blocks(rows, table.name, seed)
     order = np.array(shuffled(rows, "tasks", table.name, seed))
     if table.split == "last":
-        last = rows - table.test_rows
+        last = rows - table.test_rows[0]
         return {"test": np.arange(last, rows), **_train_val(order[order < last])}
     return _cut(order)
 
@@ -50,8 +50,8 @@ def _own(table: TaskTable, task: int, seed: int) -> dict[str, np.ndarray]:
     y = table.y[task]
     order = np.array(shuffled(len(y), "tasks", table.name, seed, task))
     order = order[~np.isnan(y[order])]
-    if table.split == "last":
-        last = len(y) - table.test_rows
+    if table.split == "last" and table.test_rows[task]:
+        last = len(y) - table.test_rows[task]
         return {"test": np.arange(last, len(y)), **_train_val(order[order < last])}
     if table.kinds[task] == "regression":
         return _cut(order)

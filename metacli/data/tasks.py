@@ -36,6 +36,7 @@ class TaskTable:
         classes: label names of each classification, () of a regression; left out where every
             classification is between 0 and 1.
         shape: of one example, where D numbers are the pixels [C, H, W] of a picture.
+        columns: a name for each of the D numbers. read: how rows of cells become x (`Columns`).
         levels: (mean, scale) by which all columns are standardised instead of by training rows.
         scale: how targets are standardised: all tasks together, or each for itself.
         rows: `own`, or `shared`: every task has a target for the same rows.
@@ -56,11 +57,12 @@ class TaskTable:
     scale: Literal["pooled", "task"] = "pooled"
     rows: Literal["own", "shared"] = "own"
     split: Literal["random", "blocks", "last"] = "random"
-    test_rows: int = 0  # of `last`
+    test_rows: tuple[int, ...] = ()  # of `last`: of each task; 0 are drawn
     groups: tuple[int, ...] | None = None
     classes: tuple[tuple[str, ...], ...] = ()
     shape: tuple[int, ...] = ()
     levels: tuple[float, float] | None = None
+    read: Any = None
 
     @property
     def num_columns(self) -> int:

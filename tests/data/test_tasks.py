@@ -76,10 +76,11 @@ def test_blocks_of_a_trajectory_have_gaps_between_them():
 
 
 def test_the_last_rows_are_the_test_of_a_set_that_says_so():
-    made = table((20, 20), split="last", test_rows=4)
+    made = table((20, 20), split="last", test_rows=(4, 0))
     parts = divide(made, 3)
-    assert parts["test"][1].tolist() == [16, 17, 18, 19]
-    assert len(parts["val"][1]) == 3
+    assert parts["test"][0].tolist() == [16, 17, 18, 19]
+    assert len(parts["val"][0]) == 3
+    assert len(parts["test"][1]) == 5  # drawn
 
 
 def test_a_task_with_too_few_rows_is_named():
@@ -230,7 +231,7 @@ def test_an_altered_file_is_refused(tmp_path):
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = tmp_path_factory.mktemp("tasks")
-    for name in ("school", "landmine", "sarcos", "computer-buyers"):
+    for name in ("school", "landmine", "sarcos", "computer-buyers", "adult"):
         assert not fetch_dataset(name, cache, mirror=MIRROR, offline=True).from_cache
     return cache
 
@@ -248,6 +249,21 @@ def test_the_files_hold_what_is_known_of_them(fetched):
     )
     buyers, _ = load_tasks("computer-buyers", {}, fetched)
     assert (len(buyers.tasks), buyers.x[0].shape) == (190, (20, 14))
+
+
+@needs_files
+def test_the_census_is_read_with_its_oddities(fetched):
+    made, _ = load_tasks("adult", {}, fetched)
+    assert made.tasks == ("income", "marital-status", "hours-per-week")
+    assert made.metric == "mean_score"
+    assert made.x[0].shape[0] == 48842
+    # Labels of the test file end in a full stop, which is none of theirs.
+    assert made.labels[0] == ("<=50K", ">50K")
+    parts = divide(made, 0)
+    assert [len(parts[name][0]) for name in SPLITS] == [26049, 6512, 16281]
+    assert made.y[0][parts["test"][0]].sum() == 3846
+    assert not any("Husband" in name for name in made.columns)
+    assert "workclass: another" in made.columns  # the cells with a question mark
 
 
 @needs_files
