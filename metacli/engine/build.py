@@ -53,7 +53,9 @@ class Built:
 
     @cached_property
     def problem(self) -> Problem:
-        return make_problem(self.recipe, self.learner, self.inputs, self.way)
+        """As it is trained; a model is used in full precision."""
+        made = make_problem(self.recipe, self.learner, self.inputs, self.way)
+        return dataclasses.replace(made, precision=self.recipe.train.precision)
 
 
 def build(loaded: Loaded, report: Any = None) -> Built:
@@ -277,6 +279,10 @@ def check_fit(
                 "backbone.norm", message, code="recipe.mismatch", hint="backbone.norm=group"
             )
         )
+    if recipe.train.precision != "float32" and recipe.train.execution not in ("auto", "loop"):
+        message = f"precision {recipe.train.precision} is for tasks one by one, in a loop"
+        hint = "train.execution=loop or auto"
+        found.append(loaded.finding("train.precision", message, code="recipe.mismatch", hint=hint))
     if recipe.train.execution in ("batched", "compiled"):
         message = f"execution {recipe.train.execution} is not in this version"
         found.append(
@@ -322,7 +328,7 @@ def resolve_execution(recipe: Recipe, inputs: InputSpec) -> tuple[str, int]:
     than a loop does.
     """
     train: Train = recipe.train
-    if train.execution == "loop":
+    if train.execution == "loop" or train.precision != "float32":
         return "loop", 1
     if train.execution == "vmap":
         return "vmap", min(train.chunk or 8, train.meta_batch)

@@ -17,6 +17,7 @@ from metacli.nn.norms import WITH_STATISTICS
 from metacli.types import Batch, Params
 
 Statistics = Literal["none", "support", "running"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Problem:
         head: outputs of the linear head in θ; None for learners that build their head from the
         support. statistics: where the normalisation statistics of a prediction come from.
         chunk: tasks computed together by `torch.vmap`; 1 is a plain loop.
+        precision: of the backbone's products while a learner trains; weights, features and losses
+        stay what they are.
     """
 
     module: nn.Module
@@ -38,6 +41,7 @@ class Problem:
     head: int | None
     statistics: Statistics = "none"
     chunk: int = 1
+    precision: Precision = "float32"
 
     @cached_property
     def training_module(self) -> nn.Module:
@@ -72,7 +76,14 @@ class Problem:
         """Features [M, D]. `together`: normalise by the statistics of this very batch."""
         module = self.training_module if together else self.module
         own = {name: value for name, value in params.items() if name in self._module_names}
-        return torch.func.functional_call(module, own, (x,))
+        if not together:
+            return torch.func.functional_call(module, own, (x,))
+        if self.chunk == 1 and x.dim() == 4:
+            x = channels_last(x)
+        half = self.precision == "bfloat16"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
+            features: Tensor = torch.func.functional_call(module, own, (x,))
+        return features.float() if half else features
 
     @cached_property
     def _module_names(self) -> frozenset[str]:
@@ -138,6 +149,12 @@ class Problem:
             return params
         x = support.x if support.mask is None else support.x[support.mask]
         return {**params, **self.batch_statistics(params, x)}
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same pictures [M, C, H, W] with their channels side by side in memory: convolutions and
+    max-pooling of that layout are faster on CPUs. (`contiguous` leaves one channel as it is.)"""
+    return torch.empty_like(x, memory_format=torch.channels_last).copy_(x)
 
 
 def make_module(inputs: nn.Module, backbone: nn.Module) -> nn.Module:

@@ -60,6 +60,7 @@ def test_way_inputs_and_kind_come_from_recipe_and_data() -> None:
         (("algorithm.name=maml", "episodes.query=15"), "loop", 1),
         (("algorithm.name=maml", "train.meta_batch=1"), "loop", 1),
         (("train.execution=vmap", "train.meta_batch=16"), "vmap", 8),
+        (("algorithm.name=maml", "train.precision=bfloat16"), "loop", 1),
         (("train.execution=vmap", "train.chunk=3", "train.meta_batch=16"), "vmap", 3),
     ],
 )
@@ -94,6 +95,7 @@ def test_a_problem_is_placed_at_its_line() -> None:
         (("backbone.norm=batch", "episodes.shot=[1, 3]", "episodes.balanced=false"), "padding"),
         (("algorithm.name=joint",), "for regression"),
         (("train.execution=compiled",), "not in this version"),
+        (("train.execution=vmap", "train.precision=bfloat16"), "tasks one by one"),
     ],
 )
 def test_blocks_that_do_not_go_together_are_refused(overrides: tuple[str, ...], words: str) -> None:
