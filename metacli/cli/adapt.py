@@ -121,7 +121,9 @@ def show(result: Result) -> Iterator[str]:
             ("guessed", "; ".join(text.visible(guess) for guess in task.get("guessed") or [])),
             (text.visible(score.get("metric") or "score"), _score(score)),
             ("", _measured(score)),
+            ("", _by_class(score)),
             *_transfer(score, mapping(result.get("transfer"))),
+            ("probabilities", _calibrated(result)),
             ("device", text.visible(result.get("device") or "")),
         ]
     )
@@ -168,6 +170,26 @@ def _score(score: Any) -> str:
 
 def _measured(score: Any) -> str:
     return _how(score.get("how")) if score.get("value") is not None else ""
+
+
+def _by_class(score: Any) -> str:
+    """What counts every class the same, whatever the number of its examples."""
+    if score.get("value") is None or score.get("balanced") is None:
+        return ""
+    balanced = text.score("accuracy", score["balanced"])
+    macro = score.get("macro_f1")
+    return f"balanced {balanced}" + ("" if macro is None else f", macro F1 {text.number(macro, 3)}")
+
+
+def _calibrated(result: Result) -> str:
+    found = result.get("calibration")
+    if "calibration" not in result or mapping(result.get("score")).get("value") is None:
+        return ""
+    if not found:
+        return "not calibrated: fewer than 20 examples of the support could be held out"
+    before, after = (text.number(found.get(key), 2) for key in ("log_loss_before", "log_loss"))
+    made = f"temperature {text.number(found.get('temperature'), 3)}, log loss {before} to {after}"
+    return f"calibrated on {found.get('examples')} held-out examples: {made}"
 
 
 def _how(how: Any) -> str:

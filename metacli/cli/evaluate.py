@@ -99,6 +99,7 @@ def show(result: Result, model: str) -> Iterator[str]:
         [
             (text.visible(metric or "score"), _inductive(result)),
             ("", _transductive(result)),
+            ("", _by_class(result)),
             ("chance", text.score(metric, result["chance"]) if result.get("chance") else ""),
             ("expected", _expected(metric, result.get("expect"))),
             ("on", _data(result)),
@@ -126,6 +127,16 @@ def _transductive(result: Result) -> str:
         return ""
     score = text.score(result.get("metric"), both.get("mean"), both.get("ci95"))
     return f"{score}  transductive (statistics over all queries together)"
+
+
+def _by_class(result: Result) -> str:
+    """What counts every class the same, whatever the number of its examples."""
+    if result.get("balanced_accuracy") is None:
+        return ""
+    balanced = text.score("accuracy", result["balanced_accuracy"])
+    more = [("macro F1", result.get("macro_f1")), ("log loss", result.get("log_loss"))]
+    told = [f"{name} {text.number(value, 3)}" for name, value in more if value is not None]
+    return ", ".join([f"balanced {balanced}", *told])
 
 
 def _data(result: Result) -> str:

@@ -30,7 +30,9 @@ Top = Annotated[int, typer.Option("--top", metavar="K", min=1, help="The K most 
 Reject = Annotated[
     str | None,
     typer.Option(
-        "--reject", metavar="auto|P", help="No label when the best is less likely than this."
+        "--reject",
+        metavar="auto|P",
+        help="No label for what is unlike every class, or less likely than P.",
     ),
 ]
 

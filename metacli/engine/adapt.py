@@ -15,6 +15,7 @@ from metacli.engine import bundle, journal
 from metacli.engine.adapt_read import Job, Read, prepared, read, require_classes
 from metacli.engine.adapt_score import measured
 from metacli.engine.bundle import Bundle
+from metacli.engine.calibration import with_means
 from metacli.engine.checks import parse_checks, require_checks, require_known
 from metacli.engine.events import Notice, Reporter, ignore
 from metacli.engine.models import open_model
@@ -160,7 +161,8 @@ def adapted(
         "support": result["task"]["support"],
     }
     scores = {"score": result["score"], "transfer": result["transfer"]}
-    return replace(model, params=dict(phi), provenance=provenance, scores=scores, options=options)
+    made = replace(model, params=dict(phi), provenance=provenance, scores=scores, options=options)
+    return with_means(made, support)
 
 
 def relative(path: Path, folder: Path) -> str:

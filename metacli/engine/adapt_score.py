@@ -10,15 +10,22 @@ import torch
 from torch import Tensor
 
 from metacli.engine.adapt_read import Job, Read, Source, described
+from metacli.engine.calibration import (
+    Answer,
+    answered,
+    class_means,
+    distance,
+    learned_from,
+)
 from metacli.engine.folds import (
     HeldOut,
     Predict,
     Split,
     compare,
+    confusion,
     held_out,
     logistic_on_raw,
     majority,
-    rejection_threshold,
     score_of,
     stratified_folds,
 )
@@ -33,20 +40,25 @@ LOGISTIC = "logistic regression on raw pixels"
 
 
 def native(source: Source, classes: int) -> Predict:
+    """`answers_of` as probabilities."""
+    answer = answers_of(source, classes)
+    return lambda support, x: torch.softmax(answer(support, x)[0], 1)
+
+
+def answers_of(source: Source, classes: int) -> Answer:
     """The source's own adaptation, or the way of transfer in its place, as a function of a support.
     What that picks by validation it picks inside the support."""
     model = replace(source.model, classes=tuple(map(str, range(classes))))
     problem = model.problem()
 
     @torch.no_grad()
-    def predict(support: Batch, x: Tensor) -> Tensor:
+    def answer(support: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
         learner = settled(source.learner, problem, model.params, model.state, support)
         phi = learner.adapt(problem, model.params, model.state, support)
-        return torch.cat(
-            [torch.softmax(learner.predict(problem, phi, part), 1) for part in x.split(64)]
-        )
+        logits = torch.cat([learner.predict(problem, phi, part) for part in x.split(64)])
+        return logits, distance(problem, phi, class_means(problem, phi, support), x)
 
-    return predict
+    return answer
 
 
 def scratch(source: Source, classes: int, seed: int) -> Predict:
@@ -89,12 +101,12 @@ def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], 
     classes = len(task.labels)
     result: dict[str, Any] = {"task": described(examples)}
     splits, how, why = splits_of(job, examples)
-    folds = None
+    asked = None
     if splits:
-        folds = held_out(native(job.source, classes), examples.x, examples.y, splits)
-    answers = (
-        {"reject": rejection_threshold(folds)} if folds is not None and len(folds.y) >= 10 else {}
-    )
+        asked = answered(answers_of(job.source, classes), examples.x, examples.y, splits)
+    folds = None if asked is None else asked.held_out()
+    answers = learned_from(asked)
+    result |= {"calibration": answers.get("calibration"), "reject": answers.get("reject")}
     if examples.query is not None and job.holdout is None:
         how, why = "query", None
         run = lambda one: on_query(one, examples)  # noqa: E731
@@ -112,7 +124,7 @@ def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], 
         }
         result |= {"score": {**score, "chance": 1 / classes}, "transfer": no_verdict()}
         return result, answers
-    result["score"] = score_of(folds, how, classes)
+    result["score"] = {**score_of(folds, how, classes), "confusion": confusion(folds, classes)}
     others = {LOGISTIC: run(logistic_on_raw(classes)), "majority class": run(majority(classes))}
     if baseline:
         others["the same network from scratch"] = run(scratch(job.source, classes, job.seed))

@@ -65,6 +65,11 @@ class Bundle:
     def adapted(self) -> bool:
         return self.method is not None
 
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities."""
+        return float(self.answers.get("calibration", {}).get("temperature", 1.0))
+
     def learner(self) -> Any:
         """The learner as it is deployed: `evaluate`'s fields in place; or the way of transfer that
         `method` names.

@@ -102,20 +102,45 @@ def majority(classes: int) -> Predict:
 
 
 def score_of(found: HeldOut, how: str, classes: int) -> dict[str, Any]:
-    """Accuracy with Wilson's interval, and its balanced form."""
+    """Accuracy with Wilson's interval, and what counts every class the same."""
     hits, n = float(found.hits.sum()), len(found.y)
     low, high = wilson(hits, n)
-    per_class = [found.hits[found.y == label].mean() for label in np.unique(found.y)]
     return {
         "metric": "accuracy",
         "value": hits / n,
         "low": low,
         "high": high,
         "n": n,
-        "balanced": float(np.mean(per_class)),
+        "balanced": balanced_accuracy(found),
+        "macro_f1": macro_f1(found),
         "how": how,
         "chance": 1 / classes,
     }
+
+
+def balanced_accuracy(found: HeldOut) -> float:
+    """The mean over classes of the share of their examples that are right."""
+    return float(np.mean([found.hits[found.y == label].mean() for label in np.unique(found.y)]))
+
+
+def macro_f1(found: HeldOut) -> float:
+    """The mean F1 of the classes that occur, as they are or as they are named: 2 right / (examples
+    + times named)."""
+    said = found.probabilities.argmax(1)
+    scores = [
+        2
+        * ((found.y == label) & (said == label)).sum()
+        / ((found.y == label).sum() + (said == label).sum())
+        for label in np.union1d(found.y, said)
+    ]
+    return float(np.mean(scores))
+
+
+def confusion(found: HeldOut, classes: int) -> list[list[int]]:
+    """counts[true][predicted]."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (found.y, found.probabilities.argmax(1)), 1)
+    return counts.tolist()
 
 
 def compare(ours: HeldOut, other: HeldOut, name: str, how: str) -> dict[str, Any]:
@@ -132,8 +157,3 @@ def compare(ours: HeldOut, other: HeldOut, name: str, how: str) -> dict[str, Any
         "delta_ci95": [low, high],
         "verdict": verdict(low, high, len(difference)),
     }
-
-
-def rejection_threshold(found: HeldOut) -> float:
-    """The confidence that 95 % of the held-out examples of known classes reach."""
-    return float(np.quantile(found.probabilities.max(1), 0.05))

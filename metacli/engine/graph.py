@@ -38,6 +38,7 @@ class Deployed(nn.Module):
         super().__init__()
         problem = model.problem()
         self.classifies = model.kind == "classification"
+        self.temperature = model.temperature
         self.learner = model.learner()
         self.network = copy.deepcopy(problem.module).requires_grad_(False)
         own = set(self.network.state_dict())
@@ -53,7 +54,7 @@ class Deployed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         params = {name: getattr(self, buffer) for name, buffer in self.names.items()}
         prediction = self.learner.predict(self.problem, params, x)
-        return torch.softmax(prediction, 1) if self.classifies else prediction
+        return torch.softmax(prediction / self.temperature, 1) if self.classifies else prediction
 
 
 class _Owned(Problem):

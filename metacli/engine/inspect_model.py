@@ -66,15 +66,19 @@ def model_details(model: Bundle) -> dict[str, Any]:
         "method": model.method,
         "classes": None if model.classes is None else list(model.classes),
         "scores": short_scores(model) or None,
-        "rejects_below": model.answers.get("reject"),
+        "calibration": model.answers.get("calibration"),
+        "rejects": model.answers.get("reject"),
         "provenance": dict(provenance),
     }
 
 
 def short_scores(model: Bundle) -> dict[str, Any]:
-    """Without the list of every baseline, of which the best is told anyway."""
+    """Without the list of every baseline, of which the best is told anyway, and the confusions."""
+    long = ("all", "confusion")
     return {
-        name: {k: v for k, v in value.items() if k != "all"} if isinstance(value, dict) else value
+        name: {k: v for k, v in value.items() if k not in long}
+        if isinstance(value, dict)
+        else value
         for name, value in model.scores.items()
     }
 

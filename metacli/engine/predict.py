@@ -3,10 +3,10 @@ given."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ import torch
 from metacli.data.images import read_image
 from metacli.data.task import list_inputs
 from metacli.engine.bundle import Bundle
+from metacli.engine.calibration import ENOUGH_TO_REJECT, too_far
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.models import open_model
 from metacli.engine.place import require_device
@@ -21,6 +22,8 @@ from metacli.engine.rows import ROWS, probabilities
 from metacli.errors import DataError, UsageProblem
 
 NONE_OF_THESE = "none of these"
+AUTO: Literal["auto"] = "auto"
+Limit = float | Literal["auto"] | None
 
 
 def predict(
@@ -38,7 +41,8 @@ def predict(
     Args:
         inputs: paths; a single one may be given by itself.
         top: how many labels the command line shows of each row; `probabilities` holds them all.
-        reject: `auto`, or a probability below which the answer is "none of these".
+        reject: a probability below which the answer is "none of these"; or `auto`: it is that for
+            what is farther from every class than known examples are.
 
     Returns:
         `rows`, each with input, prediction and probabilities, or an error.
@@ -69,7 +73,12 @@ def predict(
         report(Progress("predicting", len(rows), None, "rows"))
     if not rows:
         raise DataError("nothing to predict", code="data.empty", where=", ".join(map(str, paths)))
-    result = {"rows": rows, "labels": list(opened.model.classes), "reject": limit}
+    result = {
+        "rows": rows,
+        "labels": list(opened.model.classes),
+        "reject": opened.model.answers["reject"] if limit == AUTO else limit,
+        "calibration": opened.model.answers.get("calibration"),
+    }
     bad = [row for row in rows if row["error"] is not None]
     if bad:
         raise DataError(
@@ -82,11 +91,11 @@ def predict(
     return result
 
 
-def threshold(model: Bundle, reject: str | float | None) -> float | None:
-    """Raises UsageProblem for `auto` on a model that had too few held-out examples to set one."""
+def threshold(model: Bundle, reject: str | float | None) -> Limit:
+    """Raises UsageProblem for `auto` on a model that had too few held-out examples for a limit."""
     if reject is None:
         return None
-    if reject != "auto":
+    if reject != AUTO:
         try:
             limit = float(reject)
         except ValueError:
@@ -96,10 +105,12 @@ def threshold(model: Bundle, reject: str | float | None) -> float | None:
         return limit
     if "reject" not in model.answers:
         raise UsageProblem(
-            "--reject auto needs a threshold, and this model had too few examples to hold 10 out",
+            f"--reject auto needs {ENOUGH_TO_REJECT} examples of the support to hold out, and this "
+            "model had fewer",
             hint="--reject 0.5, or adapt with more pictures per class",
         )
-    return float(model.answers["reject"])
+    known = model.answers["reject"]  # a probability, in models of the first versions
+    return AUTO if isinstance(known, Mapping) else float(known)
 
 
 def batches(paths: Iterator[Path], size: int) -> Iterator[list[Path]]:
@@ -107,7 +118,7 @@ def batches(paths: Iterator[Path], size: int) -> Iterator[list[Path]]:
         yield part
 
 
-def answer(model: Bundle, paths: list[Path], limit: float | None) -> list[dict[str, Any]]:
+def answer(model: Bundle, paths: list[Path], limit: Limit) -> list[dict[str, Any]]:
     """Rows for some files; what cannot be read is a row with its error."""
     pictures: list[np.ndarray | DataError] = []
     for path in paths:
@@ -116,19 +127,28 @@ def answer(model: Bundle, paths: list[Path], limit: float | None) -> list[dict[s
         except DataError as error:
             pictures.append(error)
     good = [one for one in pictures if isinstance(one, np.ndarray)]
-    found = iter(())
+    found: Iterator[tuple[list[float], bool]] = iter(())
     if good:
         device = next(iter(model.params.values())).device
-        found = iter(probabilities(model, torch.from_numpy(np.stack(good)).to(device)).tolist())
-    return [row(model, path, one, found, limit) for path, one in zip(paths, pictures, strict=True)]
+        x = torch.from_numpy(np.stack(good)).to(device)
+        chances = probabilities(model, x)
+        found = zip(chances.tolist(), rejected(model, x, chances, limit), strict=True)
+    return [row(model, path, one, found) for path, one in zip(paths, pictures, strict=True)]
+
+
+def rejected(model: Bundle, x: torch.Tensor, chances: torch.Tensor, limit: Limit) -> list[bool]:
+    """Which rows get no label."""
+    if limit is None:
+        return [False] * len(x)
+    without = too_far(model, x) if limit == AUTO else chances.max(1).values < limit
+    return list(map(bool, without))
 
 
 def row(
     model: Bundle,
     path: Path,
     picture: np.ndarray | DataError,
-    found: Iterator[list[float]],
-    limit: float | None,
+    found: Iterator[tuple[list[float], bool]],
 ) -> dict[str, Any]:
     blank = {
         "input": str(path),
@@ -141,7 +161,7 @@ def row(
     if isinstance(picture, DataError):
         return {**blank, "error": {"code": picture.code, "message": picture.message}}
     assert model.classes is not None
-    chances = dict(zip(model.classes, next(found), strict=True))
+    answer, none = next(found)
+    chances = dict(zip(model.classes, answer, strict=True))
     best = max(chances, key=lambda label: chances[label])
-    rejected = limit is not None and chances[best] < limit
-    return {**blank, "prediction": NONE_OF_THESE if rejected else best, "probabilities": chances}
+    return {**blank, "prediction": NONE_OF_THESE if none else best, "probabilities": chances}

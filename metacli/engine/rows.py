@@ -15,7 +15,7 @@ from metacli.data.task import load_task
 from metacli.engine import scores as score_file
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Progress, Reporter
-from metacli.engine.folds import HeldOut, score_of
+from metacli.engine.folds import HeldOut, confusion, score_of
 from metacli.engine.models import Opened
 from metacli.errors import DataError
 
@@ -26,10 +26,8 @@ ROWS = 64  # at a time
 def probabilities(model: Bundle, x: Tensor) -> Tensor:
     """[M, N] for inputs [M, C, H, W]; row by row, whatever stands beside a row."""
     problem, learner = model.problem(), model.learner()
-    parts = [
-        torch.softmax(learner.predict(problem, model.params, part), 1) for part in x.split(ROWS)
-    ]
-    return torch.cat(parts)
+    parts = [learner.predict(problem, model.params, part) for part in x.split(ROWS)]
+    return torch.softmax(torch.cat(parts) / model.temperature, 1)
 
 
 def evaluate_rows(
@@ -90,6 +88,8 @@ def evaluate_rows(
         "inductive": estimate,
         "transductive": None,
         "balanced_accuracy": score["balanced"],
+        "macro_f1": score["macro_f1"],
+        "log_loss": mean_log_loss(found),
         "episodes": None,
         "episodes_seed": None,
         "scheme": None,
@@ -156,11 +156,11 @@ def labels_of(
     return numbers[rows.y]
 
 
-def confusion(found: HeldOut, classes: int) -> list[list[int]]:
-    """counts[true][predicted]."""
-    counts = np.zeros((classes, classes), int)
-    np.add.at(counts, (found.y, found.probabilities.argmax(1)), 1)
-    return counts.tolist()
+def mean_log_loss(found: HeldOut) -> float:
+    """Of the probabilities as `predict` gives them; an impossible right answer counts as one of
+    10^-12."""
+    right = found.probabilities[np.arange(len(found.y)), found.y].astype(np.float64)
+    return -float(np.log(np.maximum(right, 1e-12)).mean())
 
 
 def digest_of(rows: Examples) -> str:

@@ -71,7 +71,7 @@ def test_the_result_has_the_keys_of_the_contract(model: str) -> None:
     task = mixed_task(Path("seven"))
     result = adapt(model, str(task), out="mine")
     keys = ("model", "from", "method", "options", "task", "score", "transfer", "sources", "device")
-    assert set(result) == set(keys)
+    assert set(result) == {*keys, "calibration", "reject"}
     assert result["model"] == str(Path("mine").absolute())
     assert result["from"] == str(Path("source").absolute())
     assert (result["method"], result["sources"]) == ("native", [])

@@ -128,7 +128,21 @@ def test_logistic_on_raw_inputs_separates_light_from_dark() -> None:
     torch.testing.assert_close(found.sum(1), torch.ones(4, dtype=torch.float64))
 
 
-def test_the_rejection_threshold_is_the_confidence_that_nineteen_in_twenty_reach() -> None:
-    top = np.linspace(0.5, 1.0, 101)
-    found = folds.HeldOut(np.stack([top, 1 - top], 1), np.zeros(101, int), (101,))
-    assert folds.rejection_threshold(found) == pytest.approx(0.525)
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_that_count_classes_the_same_are_those_of_scikit_learn(seed: int) -> None:
+    from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
+
+    rng = np.random.default_rng(seed)
+    y = rng.choice(4, 60, p=[0.7, 0.2, 0.1, 0.0])
+    found = folds.HeldOut(rng.random((60, 4)), y, (60,))
+    said = found.probabilities.argmax(1)
+    score = folds.score_of(found, "query", 4)
+    assert score["balanced"] == pytest.approx(
+        float(np.mean([(said[y == c] == c).mean() for c in range(3)]))
+    )
+    assert score["macro_f1"] == pytest.approx(f1_score(y, said, average="macro", zero_division=0))
+    matrix = confusion_matrix(y, said, labels=range(4)).tolist()
+    assert folds.confusion(found, 4) == matrix
+    known = folds.HeldOut(np.eye(4)[np.minimum(said, 2)], y, (60,))
+    expected = balanced_accuracy_score(y, known.probabilities.argmax(1))
+    assert folds.balanced_accuracy(known) == pytest.approx(expected)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_models import CLASSES, adapted_model, saved, tiny_model, tiny_regression, write_classes
 
 from metacli.engine.adapt import adapt
@@ -119,7 +120,15 @@ def test_the_automatic_limit_keeps_19_of_20_held_out_examples() -> None:
     task = write_classes(Path("task"), {"a": 20, "b": 20})
     adapt("source", str(task), out="mine")
     result = predict("mine", str(task), reject="auto")
-    assert 0.5 <= result["reject"] < 1
+    assert result["reject"]["examples"] == 40
+    assert 0 < result["reject"]["distance"] < float("inf")
+    known = [row["prediction"] != NONE_OF_THESE for row in result["rows"]]
+    assert sum(known) >= 38  # examples that were adapted on are nearer than those held out
+    white = Path("white.png")
+    Image.fromarray(np.full((16, 16), 255, np.uint8)).save(white)
+    (row,) = predict("mine", str(white), reject="auto")["rows"]
+    assert row["prediction"] == NONE_OF_THESE
+    assert sum(row["probabilities"].values()) == pytest.approx(1)
     model = adapted_model(tiny_model())  # without held-out examples
     saved(replace(model, answers={}), Path("few"))
     with pytest.raises(UsageProblem, match="--reject auto"):
