@@ -62,7 +62,8 @@ def show(result: Result) -> Iterator[str]:
         ]
     )
     if not result.get("dry_run"):
-        yield f"next: {_load(str(result.get('format')), file)}"
+        yield f"how: {text.path(result.get('readme'))}"
+        yield f"next: python {text.path(result.get('example'))} {result.get('usage')}"
 
 
 def _tensors(tensors: Any) -> str:
@@ -75,9 +76,3 @@ def _parity(parity: Any) -> str:
     largest = f"largest difference to PyTorch {text.number(parity.get('max_abs'), 2)}"
     limit = f"tolerance {text.number(parity.get('tolerance'), 2)}"
     return f"{largest} on {parity.get('n')} inputs ({limit})"
-
-
-def _load(format_: str, file: str) -> str:
-    if format_ == "onnx":
-        return f"python -c \"import onnxruntime; onnxruntime.InferenceSession('{file}')\""
-    return f"python -c \"import torch; torch.export.load('{file}').module()\""

@@ -36,7 +36,7 @@ def model_card(document: Mapping[str, Any]) -> str:
         "made": f"{provenance.get('created', '')} by metacli {document['metacli']}",
     }
     lines += [
-        f"| {key} | {_escape(str(value))} |" for key, value in facts.items() if value is not None
+        f"| {key} | {escape(str(value))} |" for key, value in facts.items() if value is not None
     ]
     lines += ["", "## Scores", ""]
     for key, value in sorted(document["scores"].items()):
@@ -87,7 +87,7 @@ def _score(value: Any) -> str:
         return f"{value.get('metric', '')} {value['value']:.4f} ({value.get('how', '')})"
     if isinstance(value, Mapping) and "verdict" in value:
         return f"{value['verdict'].replace('_', ' ')}{_against(value)}"
-    return _escape(str(value))
+    return escape(str(value))
 
 
 def _against(transfer: Mapping[str, Any]) -> str:
@@ -98,5 +98,5 @@ def _against(transfer: Mapping[str, Any]) -> str:
     return f": {transfer['delta']:+.4f} against {name} (95 % from {low:+.4f} to {high:+.4f})"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

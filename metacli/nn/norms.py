@@ -106,7 +106,7 @@ class TaskNorm(nn.Module):
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         """What of a batch is stored, by buffer."""
-        return {**_moments(x), "size": x.new_tensor(float(len(x)))}
+        return {**_moments(x), "size": x.new_full((), x.shape[0])}
 
 
 def require_spread(x: Tensor) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -33,6 +34,7 @@ class Problem:
         chunk: tasks computed together by `torch.vmap`; 1 is a plain loop.
         precision: of the backbone's products while a learner trains; weights, features and losses
         stay what they are.
+        way: classes of the task, where labels are not to be looked at for it; None: they are.
     """
 
     module: nn.Module
@@ -42,6 +44,14 @@ class Problem:
     statistics: Statistics = "none"
     chunk: int = 1
     precision: Precision = "float32"
+    way: int | None = None
+
+    def with_way(self, way: int) -> Problem:
+        """The same problem for tasks of so many classes. The modules are shared, not copied: while
+        a graph is traced, none can be made."""
+        told = replace(self, way=way)
+        vars(told)["training_module"] = self.training_module  # where cached_property keeps it
+        return told
 
     @cached_property
     def training_module(self) -> nn.Module:
@@ -87,7 +97,9 @@ class Problem:
 
     @cached_property
     def _module_names(self) -> frozenset[str]:
-        return frozenset(self.module.state_dict())
+        # Not `state_dict`, whose detached copies a tracer would take for constants.
+        own = chain(self.module.named_parameters(), self.module.named_buffers())
+        return frozenset(name for name, _ in own)
 
     def predict(self, params: Params, x: Tensor, *, together: bool = False) -> Tensor:
         """Logits [M, N] or values [M, outputs]; row by row unless `together`."""

@@ -235,6 +235,9 @@ RESULTS: dict[str, dict[str, Any]] = {
     "report": {"file": "/data/report.html", "bytes": 123456},
     "export": {
         "file": "/data/model.pt2",
+        "readme": "/data/model.pt2.README.md",
+        "example": "/data/model.pt2.example.py",
+        "usage": "PICTURE...",
         "format": "pt2",
         "bytes": 456789,
         "parity": {"checked": True, "max_abs": 1.2e-6, "tolerance": 1e-5, "n": 15},

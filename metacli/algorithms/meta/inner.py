@@ -164,6 +164,8 @@ def union(episode: Episode) -> Batch:
 
 
 def count_classes(y: Tensor, problem: Problem) -> int:
-    """N of a support or query; computed outside `torch.vmap`, which has no data-dependent
-    numbers."""
-    return int(y.max()) + 1 if problem.kind == "classification" else 1
+    """N of a support or query, from its labels unless the problem says it; computed outside
+    `torch.vmap`, which has no data-dependent numbers."""
+    if problem.kind != "classification":
+        return 1
+    return int(y.max()) + 1 if problem.way is None else problem.way

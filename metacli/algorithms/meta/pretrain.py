@@ -76,6 +76,12 @@ class Pretrain:
         return Update(gradient, state, metrics, running_statistics(problem, params, batch))
 
     @property
+    def traceable(self) -> bool:
+        """Whether adaptation is a fixed sequence of tensor operations: logistic regression goes on
+        until it has converged."""
+        return self.classifier != "logistic"
+
+    @property
     def nearest(self) -> ProtoNet | None:
         """The classifiers by class means are ProtoNet's."""
         if self.classifier == "cosine" or self.classifier == "euclidean":

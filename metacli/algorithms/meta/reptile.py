@@ -57,6 +57,8 @@ class Reptile:
     inner_optimizer: Literal["sgd", "adam"] = "adam"
     head: HeadName = "linear"
 
+    traceable = False  # which examples a step sees follows from how many there are
+
     def head_size(self, way: int) -> int | None:
         return head_size(self.head, way)
 

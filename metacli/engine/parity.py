@@ -1,0 +1,215 @@
+"""Does an exported file say what PyTorch says? Compared on inputs that are as real as can be had.
+
+Shape letters: M examples, N classes, S support examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from metacli.data.images import read_image
+from metacli.data.registry import DATASETS
+from metacli.data.task import Row, survey_task
+from metacli.engine.build import load as load_pool
+from metacli.engine.build import make_source
+from metacli.engine.bundle import Bundle
+from metacli.engine.graph import Arrays, Run, reference
+from metacli.engine.graph_support import answer
+from metacli.engine.models import Opened
+from metacli.engine.place import cache_root
+from metacli.errors import DataError, EnvironmentProblem
+from metacli.types import Batch
+
+MOST = 64  # inputs compared
+SIZES = (1, 2, 7)  # and all of them: a batch size that the graph took for a constant would show
+SUPPORTS = ((3, 1), (5, 2), (7, 4))  # way and shot of the tasks that a whole learner is compared on
+QUERIES = 3  # of each class
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was compared: how many answers, on what, and the largest difference."""
+
+    max_abs: float
+    n: int
+    inputs: str
+    supports: tuple[int, ...] | None = None
+
+    def as_dict(self, tolerance: float) -> dict[str, Any]:
+        found = {"checked": True, "max_abs": self.max_abs, "tolerance": tolerance, "n": self.n}
+        extra = {} if self.supports is None else {"supports": list(self.supports)}
+        return {**found, "inputs": self.inputs, **extra}
+
+
+def largest(differences: list[float]) -> float:
+    return max(differences) if all(map(math.isfinite, differences)) else math.nan
+
+
+def difference(found: Arrays, expected: Arrays) -> float:
+    """The largest of all outputs, and not a number where any of them is not."""
+    pairs = zip(found, expected, strict=True)
+    return largest([float(np.abs(a.astype(np.float64) - b).max()) for a, b in pairs])
+
+
+def compare_adapted(opened: Opened, run: Run, seed: int) -> Compared:
+    """File and PyTorch over several batch sizes of inputs."""
+    x, source = real_inputs(opened, seed)
+    expected = reference(opened.model, x)
+    differences = [
+        difference(
+            run(np.ascontiguousarray(x[first:last], dtype=np.float32)), (expected[first:last],)
+        )
+        for first, last in batches(len(x))
+    ]
+    return Compared(largest(differences), len(x), source)
+
+
+def compare_support(opened: Opened, run: Run, seed: int) -> Compared:
+    """File and PyTorch on tasks of three support sizes, adapted from scratch in both."""
+    tasks, source = real_tasks(opened, seed)
+    model, differences = opened.model, []
+    for support, query in tasks:
+        arrays = support_arrays(model, support, query)
+        differences.append(difference(run(*arrays), (support_reference(model, arrays),)))
+    sizes = tuple(len(support.x) for support, _ in tasks)
+    return Compared(largest(differences), sum(len(q.x) for _, q in tasks), source, sizes)
+
+
+def support_arrays(model: Bundle, support: Batch, query: Batch) -> Arrays:
+    """The three inputs of a graph with its support inside."""
+    y = support.y.numpy()
+    if model.kind == "classification":
+        fixed = None if model.learner().any_way else model.way
+        y = np.eye(fixed or int(y.max()) + 1)[y]
+    return tuple(np.ascontiguousarray(one, np.float32) for one in (support.x, y, query.x))
+
+
+@torch.no_grad()
+def support_reference(model: Bundle, arrays: Arrays) -> np.ndarray:
+    """What `adapt` and `predict` compute."""
+    return answer(model, model.problem(), model.params, *map(torch.from_numpy, arrays)).numpy()
+
+
+def batches(total: int) -> list[tuple[int, int]]:
+    """Ranges of 1, 2 and 7 inputs from different places, then all of them."""
+    sizes = [min(size, total) for size in SIZES]
+    starts = [min(sum(sizes[:place]), total - size) for place, size in enumerate(sizes)]
+    return [*((at, at + size) for at, size in zip(starts, sizes, strict=True)), (0, total)]
+
+
+def real_inputs(opened: Opened, seed: int) -> tuple[np.ndarray, str]:
+    """Inputs [M, ...] to compare on, and what they are."""
+    if opened.model.inputs.kind == "image":
+        if (x := of_task(opened)) is not None:
+            return x, "the task's pictures"
+        if (x := of_pool(opened)) is not None:
+            return x, "pictures of the training data"
+    return random_inputs(opened.model, MOST, np.random.default_rng(seed))
+
+
+def random_inputs(
+    model: Bundle, count: int, generator: np.random.Generator
+) -> tuple[np.ndarray, str]:
+    shape = (count, *model.inputs.shape)
+    if model.inputs.kind == "image":
+        return generator.integers(0, 256, shape, dtype=np.uint8), "random pixels"
+    return generator.standard_normal(shape).astype(np.float32), "random numbers"
+
+
+def of_task(opened: Opened) -> np.ndarray | None:
+    """Pictures of the task that the model was adapted to, when it is still where it was."""
+    place = opened.model.provenance.get("task")
+    if place is None:
+        return None
+    try:
+        listing = survey_task(opened.path / place)
+    except DataError:
+        return None  # moved or removed since: not a fault of the export
+    rows = [*listing.support, *(listing.query or ())]
+    pictures = list(readable(opened.model, rows[:: max(1, math.ceil(len(rows) / MOST))]))
+    return np.stack(pictures) if pictures else None
+
+
+def readable(model: Bundle, rows: list[Row]) -> Iterator[np.ndarray]:
+    for row in rows:
+        try:
+            yield read_image(row.path, model.inputs.image())
+        except DataError:
+            continue  # adapt --skip-bad went on without it, too
+
+
+def at_hand(model: Bundle) -> bool:
+    """Whether the training data can be had without a download and without making them."""
+    entry = DATASETS.get(model.recipe.data.source)
+    if entry is None or entry.kind == "waves":
+        return True
+    try:
+        return (cache_root() / entry.folder).is_dir()
+    except EnvironmentProblem:
+        return False
+
+
+def of_pool(opened: Opened) -> np.ndarray | None:
+    """Pictures of the data that the model was trained on, when they are at hand."""
+    if not at_hand(opened.model):
+        return None
+    try:
+        pool = load_pool(opened.model.recipe, "train")
+    except (DataError, EnvironmentProblem):
+        return None  # damaged, or moved since
+    if pool.picture_shape != opened.model.inputs.shape:
+        return None
+    rows = [rows[0] for rows in pool.rows if len(rows)]
+    return np.stack([pool.store[row] for row in rows[:: max(1, math.ceil(len(rows) / MOST))]])
+
+
+def real_tasks(opened: Opened, seed: int) -> tuple[list[tuple[Batch, Batch]], str]:
+    """Support and query of three tasks of different sizes, and what they are made of."""
+    model = opened.model
+    sizes = task_sizes(model)
+    if at_hand(model):
+        try:
+            made = [episode_of(model, way, shot) for way, shot in sizes]
+        except (DataError, EnvironmentProblem):
+            made = []
+        if made and all(support.x.shape[1:] == model.inputs.shape for support, _ in made):
+            what = "pictures" if model.inputs.kind == "image" else "tasks"
+            return made, f"{what} of the training data"
+    generator = np.random.default_rng(seed)
+    return [random_task(model, way, shot, generator) for way, shot in sizes], (
+        "random pixels" if model.inputs.kind == "image" else "random numbers"
+    )
+
+
+def task_sizes(model: Bundle) -> list[tuple[int, int]]:
+    """Way and shot of each task. A regression's shot is its number of examples."""
+    if model.kind == "regression":
+        return [(1, 5), (1, 10), (1, 23)]
+    if model.learner().any_way:
+        return list(SUPPORTS)
+    return [(model.way, shot) for _, shot in SUPPORTS]
+
+
+def episode_of(model: Bundle, way: int, shot: int) -> tuple[Batch, Batch]:
+    source = make_source(model.recipe, "train", way=way, shot=shot, query=QUERIES, seed=0)
+    support, query = source.episode(0)
+    return support, query
+
+
+def random_task(
+    model: Bundle, way: int, shot: int, generator: np.random.Generator
+) -> tuple[Batch, Batch]:
+    count = way * shot
+    x, _ = random_inputs(model, count + way * QUERIES, generator)
+    rows = torch.from_numpy(x)
+    if model.kind == "regression":
+        y = torch.from_numpy(generator.standard_normal((count, model.way)).astype(np.float32))
+    else:
+        y = torch.arange(way).repeat_interleave(shot)
+    return Batch(rows[:count], y), Batch(rows[count:], torch.empty(0))
