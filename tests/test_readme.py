@@ -124,3 +124,25 @@ def test_no_file_names_a_package_index_or_a_path_of_a_machine():
         if path.suffix in (".py", ".md", ".toml", ".yaml", ".sh", ".json", ""):
             text = path.read_text(encoding="utf-8", errors="replace")
             assert not [word for word in words if word in text], name
+
+
+@pytest.mark.slow
+def test_the_exported_files_run_without_metacli_as_shown(tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    small = ["train.steps=2", "evaluate.every=2", "backbone.width=4", "train.meta_batch=1"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["meta-train", "glyphs-5w1s-protonet", *FAST, *small]) == 0
+        assert main(["sample", "glyphs", "my_classes", "--way", "5", "--shot", "5"]) == 0
+        assert main(["adapt", "@last", "my_classes", "-o", "mine"]) == 0
+    next(Path("my_classes/query").rglob("*.png")).rename("picture.png")
+    text = README.partition("## On a phone")[2].partition("\n## ")[0]
+    lines = re.search(r"```\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    for program, *words in (shlex.split(line, comments=True) for line in lines):
+        if program == "metacli":
+            with contextlib.redirect_stdout(io.StringIO()):
+                assert main(words) == 0, words
+            continue
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("picture.png\t")
+    assert sum(line.startswith("python") for line in lines) == 2

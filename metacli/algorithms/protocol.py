@@ -31,7 +31,7 @@ class Learner(Method, Protocol):
     `predict` answers row by row: no answer depends on the other rows of x. A learner whose
     prediction can use the statistics of all queries together has `predict_together`, which only
     `evaluate` calls. A learner that adapts by gradient steps has `path`: φ after 0, 1, 2, ...
-    steps.
+    steps. One whose `adapt` is not a fixed sequence of tensor operations says `traceable = False`.
     """
 
     def head_size(self, way: int) -> int | None:

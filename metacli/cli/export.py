@@ -28,11 +28,13 @@ def export(
     with_support: WithSupport = False,
     tolerance: Tolerance = 1e-5,
 ) -> None:
-    """Write an adapted model as one file, and check it against PyTorch on real inputs.
+    """Write a model as one file, and check it against PyTorch on real inputs.
+
+    Beside the file stand a README.md and an example.py that run it without metacli.
 
     \b
-      metacli export my_model
-      metacli export my_model --format onnx -o my_model.onnx
+      metacli export my_model --format onnx
+      metacli export @last --with-support --format onnx -o learner.onnx
     """
 
     def work(report: Reporter) -> Result:

@@ -111,9 +111,14 @@ def unrolled(model: Bundle, example: tuple[Tensor, ...]) -> fx.GraphModule:
         return answer(model, problem, weights, *tensors[-3:])
 
     with torch.no_grad():
-        return make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
+        made = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
             *model.params.values(), *example
         )
+    for node in list(made.graph.nodes):
+        if node.target is torch.ops.aten._linalg_check_errors.default:
+            made.graph.erase_node(node)  # a file has nobody to raise an error for
+    made.recompile()
+    return made
 
 
 def answer(

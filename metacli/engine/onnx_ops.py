@@ -116,15 +116,10 @@ def solve(
     return found, A, codes, codes[..., 0]
 
 
-def no_errors(info: Tensor, name: str, *, is_matrix: bool) -> None:
-    """A graph has nobody to raise an error for."""
-
-
 OWN: dict[Any, Callable[..., Any]] = {
     aten.convolution_backward.default: convolution_backward,
     aten.max_pool2d_with_indices_backward.default: max_pool_backward,
     aten._linalg_solve_ex.default: solve,
-    aten._linalg_check_errors.default: no_errors,
 }
 
 

@@ -288,10 +288,10 @@ def test_a_full_disk_leaves_no_part_of_the_file(mine: str, monkeypatch: pytest.M
     def full(handle: int, data: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
-    with pytest.raises(RunFailed, match="no space left"):
-        export(mine)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(RunFailed, match="no space left"):
+            export(mine)
     assert left() == []
 
 
