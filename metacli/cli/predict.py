@@ -50,6 +50,7 @@ def predict(
     \b
       metacli predict my_model picture.png
       metacli predict my_model new_pictures/ --top 3 -o labels.csv
+      metacli predict runs/adult rows.csv
     """
     target, limit = frame.text_target(), words.probability(reject)
 
@@ -108,8 +109,10 @@ def jsonl(rows: Sequence[dict[str, Any]]) -> str:
 def table(rows: Sequence[dict[str, Any]], top: int) -> str:
     """CSV. Classification: input, prediction, probability (and the next ones), error.
 
-    Regression: input, prediction, low, high, error.
+    Regression: input, prediction, low, high, error. Several tasks: both, after input and task.
     """
+    if any(row.get("task") for row in rows):
+        return task_table(rows)
     numeric = any(row.get("low") is not None or _is_number(row) for row in rows)
     middle = ["low", "high"] if numeric else _ranks(top)
     lines = [_line(["input", "prediction", *middle, "error"])]
@@ -117,6 +120,16 @@ def table(rows: Sequence[dict[str, Any]], top: int) -> str:
         ranked = [row.get("low"), row.get("high")] if numeric else _ranked(row, top)
         cells = [row.get("input"), row.get("prediction"), *ranked, _error(row)]
         lines.append(_line([guarded(cell) for cell in cells]))
+    return "".join(lines)
+
+
+def task_table(rows: Sequence[dict[str, Any]]) -> str:
+    """CSV of a model of several tasks, some of which may be numbers and some labels."""
+    lines = [_line(["input", "task", "prediction", "probability", "low", "high", "error"])]
+    for row in rows:
+        ends = [row.get(name) for name in ("low", "high")]
+        cells = [row.get("input"), row.get("task"), row.get("prediction"), *_ranked(row, 1)]
+        lines.append(_line([guarded(cell) for cell in (*cells, *ends, _error(row))]))
     return "".join(lines)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metacli.data.columns import Choice, assign, type_of_target
-from metacli.data.encoding import Encoding, fit_encoding
+from metacli.data.encoding import Encoding, Numeric, fit_encoding
 from metacli.data.files import shown
 from metacli.data.table import Table
 from metacli.data.task_parts import divide
@@ -176,6 +176,14 @@ def metric_of(answers: Sequence[Answers], *, shared: bool) -> str:
         if min(known.mean(), 1 - known.mean()) < RARE:
             return "auc"
     return "accuracy"
+
+
+def plain_columns(table: TaskTable) -> Columns:
+    """Of a set that is no table of cells: its numbers as they are, under the names that they have,
+    or x1, x2, ...; and a column `task` where each task has rows of its own."""
+    names = table.columns or tuple(f"x{number}" for number in range(1, table.num_columns + 1))
+    encoding = Encoding(tuple(Numeric(name, 0.0, 1.0, missing=False) for name in names))
+    return Columns(names, encoding, None if table.rows == "shared" else "task", table.tasks)
 
 
 def encoded_names(encoding: Encoding) -> tuple[str, ...]:

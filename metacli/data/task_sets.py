@@ -84,6 +84,11 @@ def sarcos(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTa
         kinds=("regression",) * 7,
         metric="nmse",
         contents=content_digest([x], y),
+        columns=tuple(
+            f"{what}-{joint}"
+            for what in ("position", "velocity", "acceleration")
+            for joint in range(1, 8)
+        ),
         scale="task",
         rows="shared",
         split="blocks",

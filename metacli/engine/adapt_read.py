@@ -18,10 +18,13 @@ from metacli.engine.build import make_options, restore_learner
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models import Opened
+from metacli.engine.task_source import task_source
 from metacli.engine.transfer import starting_point
 from metacli.errors import DataError, Finding, UsageProblem
 from metacli.schema.load import Loaded
 from metacli.types import Batch
+
+LINEAR_PROBE = "linear-probe"  # for sources that have no way of their own to adapt
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
             where=str(opened.path),
             hint="adapt the model that it came from: metacli inspect names it",
         )
+    if model.kind == "tasks":  # whose tasks' heads stay behind
+        model = task_source(model, LINEAR_PROBE if method == "native" else method)
     if model.kind != "classification":
         raise DataError(
             f"a {model.kind} model of {model.recipe.data.source} cannot take folders of pictures",
@@ -70,7 +75,7 @@ def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
             where=str(opened.path),
             hint="metacli recipes lists models for pictures",
         )
-    if method != "native":
+    if method != "native" and model.method is None:
         start = starting_point(model.params, restore_learner(model.recipe))
         model = replace(model, method=method, params=start)
     if overrides:

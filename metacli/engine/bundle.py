@@ -88,7 +88,11 @@ class Bundle:
         return restore_learner(self.recipe)
 
     def problem(self) -> Any:
-        """The network: a `Problem`, or a `TaskProblem` of a multi-task model."""
+        """The network: a `Problem`, or the `TaskProblem` of many tasks."""
+        if self.recipe.kind == "multitask" and self.adapted:
+            from metacli.engine.task_source import source_problem
+
+            return source_problem(self)
         if self.recipe.kind == "multitask":
             from metacli.engine.task_build import make_task_problem
 
@@ -193,8 +197,7 @@ def older_options(document: Mapping[str, Any]) -> dict[str, Any]:
 def require_weights(made: Bundle, folder: Path) -> None:
     """Raises BundleError for weights that are not those of the network in `model.json`."""
     problem = made.problem()
-    multitask = made.recipe.kind == "multitask"
-    network = problem.init(0) if multitask else problem.module.state_dict()
+    network = problem.init(0) if made.kind == "tasks" else problem.module.state_dict()
     for name, wanted in network.items():
         found = made.params.get(name)
         if found is None or found.shape != wanted.shape:

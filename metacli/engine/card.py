@@ -12,7 +12,7 @@ def model_card(document: Mapping[str, Any]) -> str:
     recipe, provenance = document["recipe"], document["provenance"]
     name = provenance.get("recipe", "a metacli model")
     lines = [f"# {name}", ""]
-    if recipe["kind"] == "multitask":
+    if document["kind"] == "tasks":
         lines.append(f"A model of {document['way']} tasks of {recipe['data']['source']}.")
     elif document["method"] is None:
         lines.append(
@@ -43,9 +43,11 @@ def model_card(document: Mapping[str, Any]) -> str:
         lines.append(f"- {key}: {_score(value)}")
     if not document["scores"]:
         lines.append("None measured.")
-    if recipe["kind"] == "multitask":
+    if document["kind"] == "tasks":
+        what = "PICTURE.png" if document["input"]["kind"] == "image" else "ROWS.csv"
+        verbs = (f"predict THIS_FOLDER {what}", "evaluate THIS_FOLDER", "export THIS_FOLDER")
         return "\n".join(
-            [*lines, "", "## Use", "", "```", "metacli evaluate THIS_FOLDER", "```", ""]
+            [*lines, "", "## Use", "", "```", *(f"metacli {one}" for one in verbs), "```", ""]
         )
     usage = (
         "metacli predict THIS_FOLDER PICTURE.png"

@@ -68,13 +68,13 @@ def evaluate(
     if episodes < 1:
         raise UsageProblem(f"--episodes must be 1 or more, found {episodes}")
     opened = open_model(model, require_device(device), report)
-    if opened.model.recipe.kind == "multitask":
+    if opened.model.kind == "tasks":
         require_known(checks, (opened.model.answers["metric"],))
     else:
         require_known(checks, ("mse",) if opened.model.kind == "regression" else ("accuracy",))
     if out is not None:
         score_file.require_place(Path(out), force=force, dry_run=dry_run)
-    if opened.model.recipe.kind == "multitask":
+    if opened.model.kind == "tasks":
         if expect or any(one is not None for one in (data, way, shot, query, seed)):
             raise UsageProblem(
                 "a multi-task model is measured on its own tasks: [DATA], --way, --shot, --query, "

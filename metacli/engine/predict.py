@@ -19,9 +19,9 @@ from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.models import open_model
 from metacli.engine.place import require_device
 from metacli.engine.rows import ROWS, probabilities
+from metacli.engine.task_predict import NONE_OF_THESE, predict_tasks
 from metacli.errors import DataError, UsageProblem
 
-NONE_OF_THESE = "none of these"
 AUTO: Literal["auto"] = "auto"
 Limit = float | Literal["auto"] | None
 
@@ -36,7 +36,7 @@ def predict(
     seed: int | None = None,
     report: Reporter = ignore,
 ) -> dict[str, Any]:
-    """Label files, or every file of folders.
+    """Label files, or every file of folders; rows of tables for a model of many tasks.
 
     Args:
         inputs: paths; a single one may be given by itself.
@@ -51,6 +51,11 @@ def predict(
         DataError: some inputs could not be read; `result` holds every row, the good ones answered.
     """
     opened = open_model(model, require_device(device), report)
+    paths = [Path(inputs)] if isinstance(inputs, str) else [Path(one) for one in inputs]
+    if opened.model.kind == "tasks" and not opened.model.adapted:
+        floor = threshold(opened.model, reject)
+        assert not isinstance(floor, str)  # no model of many tasks has a limit of its own
+        return predict_tasks(opened.model, paths, floor, report)
     if opened.model.kind != "classification":
         raise DataError(
             f"a {opened.model.kind} model of {opened.model.recipe.data.source} cannot label files",
@@ -66,7 +71,6 @@ def predict(
             hint=f"metacli adapt {model} FOLDER_OF_CLASSES/ -o mine",
         )
     limit = threshold(opened.model, reject)
-    paths = [Path(inputs)] if isinstance(inputs, str) else [Path(one) for one in inputs]
     rows: list[dict[str, Any]] = []
     for part in batches(list_inputs(paths), ROWS):
         rows += answer(opened.model, part, limit)

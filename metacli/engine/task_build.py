@@ -13,6 +13,7 @@ from typing import Any
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.multitask.method import MultiTask, Solved
 from metacli.data.registry import load_tasks
+from metacli.data.table_sets import plain_columns
 from metacli.data.task_parts import divide
 from metacli.data.tasks import TaskRows, TaskTable
 from metacli.engine.build import (
@@ -170,6 +171,7 @@ def describe_tasks(table: TaskTable) -> dict[str, Any]:
         "kinds": list(table.kinds),
         "metric": table.metric,
         "labels": [list(one) for one in table.labels],
+        "read": (table.read or plain_columns(table)).as_dict(),
     }
 
 
@@ -178,12 +180,7 @@ def make_task_problem(
 ) -> TaskProblem:
     """The stateless network of a resolved recipe."""
     assert recipe.sharing is not None
-    backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
-    columns, encoder = prod(inputs.shape), None
-    sizes = (columns, *getattr(backbone, "hidden", ()))
-    if not hasattr(backbone, "hidden"):
-        module, features = backbone.build(inputs.shape)
-        encoder, sizes = Encoder(module, inputs.shape), (features,)
+    sizes, encoder = trunk_of(recipe, inputs)
     return TaskProblem(
         make_sharing(recipe.sharing.name, recipe.sharing.options),
         sizes,
@@ -192,8 +189,17 @@ def make_task_problem(
         # Models of before several classes were possible have no labels written down.
         classes=tuple(len(one) for one in described.get("labels", ())),
         encoder=encoder,
-        columns=columns if encoder is not None else 0,
+        columns=prod(inputs.shape) if encoder is not None else 0,
     )
+
+
+def trunk_of(recipe: Recipe, inputs: InputSpec) -> tuple[tuple[int, ...], Encoder | None]:
+    """The inputs and hidden units of the trunk, and what reads an example before it."""
+    backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
+    if hasattr(backbone, "hidden"):
+        return (prod(inputs.shape), *backbone.hidden), None
+    module, features = backbone.build(inputs.shape)
+    return (features,), Encoder(module, inputs.shape)
 
 
 def resolve(

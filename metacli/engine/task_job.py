@@ -24,7 +24,14 @@ from metacli.engine.task_build import (
     describe_tasks,
     make_task_problem,
 )
-from metacli.engine.task_params import final_params, on, predictions, validated, with_statistics
+from metacli.engine.task_params import (
+    final_params,
+    on,
+    predictions,
+    residual_spread,
+    validated,
+    with_statistics,
+)
 from metacli.engine.task_scores import score
 from metacli.engine.task_single import SINGLE, alone_method, single_recipe, train_best
 from metacli.engine.task_tables import (
@@ -128,7 +135,9 @@ class TaskJob(Job):
         params = final_params(problem, best.snapshot.params, self.rows)
         made = self.bundle_of(self.recipe, params, provenance(self, best.snapshot.step))
         metric = f"val_{self.built.table.metric}"
-        made = replace(made, scores={metric: self.history.get("best", {})})
+        spread = residual_spread(problem, best.snapshot.params, self.rows)
+        answers = {**made.answers, "spread": spread}
+        made = replace(made, scores={metric: self.history.get("best", {})}, answers=answers)
         bundle.save(made, self.run / "model", replace=True)
 
     def bundle_of(self, recipe: Recipe, params: Params, facts: dict[str, Any]) -> bundle.Bundle:
