@@ -9,6 +9,7 @@ _RUNS = Path("runs")
 DATA_SETS = (  # the registry's names, without its imports
     *("glyphs", "omniglot", "cifar-fs", "fc100", "mnist", "kannada-mnist", "sinusoid"),
     *("school", "landmine", "sarcos", "computer-buyers", "task-families"),
+    *("resnet18", "resnet34", "resnet50"),
 )
 
 

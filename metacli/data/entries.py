@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +48,7 @@ class DataSet:
 
     Args:
         kind: `images` has pools of classes, `waves` draws regressions, `tasks` are tables of many
-            related tasks.
+            related tasks, `weights` are those of a backbone.
         loader: `module:function` of (split, options, cache, report) that gives a Pool; for waves
             the class of the source; for tasks of (options, cache, report) that gives a
             TaskTable.
@@ -61,7 +62,7 @@ class DataSet:
     """
 
     name: str
-    kind: Literal["images", "waves", "tasks"]
+    kind: Literal["images", "waves", "tasks", "weights"]
     loader: str
     builder: str
     options: type
@@ -77,6 +78,26 @@ class DataSet:
     def folder(self) -> str:
         """Name of the cache folder."""
         return self.shares or self.name
+
+
+def plain_archive(
+    name: str, urls: tuple[str, ...], size: int, md5: str, sha256: str, source: str = ""
+) -> Archive:
+    """One file, kept as it is."""
+    return Archive(
+        name=name,
+        urls=urls,
+        bytes=size,
+        md5=md5,
+        contents=hashlib.sha256(f"{name} {sha256}\n".encode()).hexdigest(),
+        members=1,
+        unpacked=size,
+        suffix=name[name.rindex(".") :],
+        depth=1,
+        groups=frozenset(),
+        packing="none",
+        source=source,
+    )
 
 
 def idx_archive(

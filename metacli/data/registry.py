@@ -23,6 +23,7 @@ from metacli.data.sinusoid import SinusoidOptions
 from metacli.data.store import Report, silent
 from metacli.data.task_entries import TASK_SETS
 from metacli.data.tasks import TaskTable
+from metacli.data.weights import WEIGHTS
 from metacli.errors import DataError
 
 _OMNIGLOT = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
@@ -220,6 +221,7 @@ DATASETS: dict[str, DataSet] = {
             ink=True,
             shares="omniglot",
         ),
+        *WEIGHTS,
     )
 }
 

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from metacli.data.entries import Archive, DataSet
+from metacli.data.entries import DataSet, plain_archive
 from metacli.data.task_families import FamilyOptions
 from metacli.data.task_sets import TaskOptions
-
-
-def _file(
-    name: str, urls: tuple[str, ...], size: int, md5: str, sha256: str, source: str
-) -> Archive:
-    """One file, kept as it is."""
-    return Archive(
-        name=name,
-        urls=urls,
-        bytes=size,
-        md5=md5,
-        contents=hashlib.sha256(f"{name} {sha256}\n".encode()).hexdigest(),
-        members=1,
-        unpacked=size,
-        suffix=name[name.rindex(".") :],
-        depth=1,
-        groups=frozenset(),
-        packing="none",
-        source=source,
-    )
-
 
 _WEB = "https://raw.githubusercontent.com/"
 _SPLIT = "25 % of each task's rows are test, 20 % of the others validation, drawn by split_seed"
@@ -40,7 +17,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.task_files:keep",
         options=TaskOptions,
         archives=(
-            _file(
+            plain_archive(
                 "school.mat",
                 (_WEB + "jiayuzhou/MALSAR/HEAD/data/school.mat",),
                 44_759,
@@ -61,7 +38,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.task_files:keep",
         options=TaskOptions,
         archives=(
-            _file(
+            plain_archive(
                 "LandmineData.mat",
                 (_WEB + "daizhongxiang/Federated_Bayesian_Optimization/HEAD/LandmineData.mat",),
                 1_085_456,
@@ -82,7 +59,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.task_files:keep",
         options=TaskOptions,
         archives=(
-            _file(
+            plain_archive(
                 "sarcos_inv_test.mat",
                 (_WEB + "Kaixhin/SARCOS/HEAD/sarcos_inv_test.mat",),
                 996_776,
@@ -103,7 +80,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.task_files:keep",
         options=TaskOptions,
         archives=(
-            _file(
+            plain_archive(
                 "computer_buyers.zip",
                 (),
                 9_475,
@@ -125,7 +102,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.task_files:keep",
         options=TaskOptions,
         archives=(
-            _file(
+            plain_archive(
                 "adult.zip",
                 (),
                 663_636,

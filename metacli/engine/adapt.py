@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from metacli.engine import bundle, journal
-from metacli.engine.adapt_read import Job, Read, prepared, read, require_classes
+from metacli.engine.adapt_read import Job, Read, Source, prepared, read, require_classes
 from metacli.engine.adapt_score import measured
+from metacli.engine.backbone_source import METHOD, backbone_options, is_backbone, open_source
 from metacli.engine.bundle import Bundle
 from metacli.engine.calibration import with_means
 from metacli.engine.checks import parse_checks, require_checks, require_known
 from metacli.engine.events import Notice, Reporter, ignore
-from metacli.engine.models import open_model
 from metacli.engine.place import RUNS, new_folder, require_device
 from metacli.engine.place import target as target_folder
 from metacli.engine.ranking import none_helps, rank
@@ -79,7 +79,7 @@ def adapt(
     if holdout is not None and not 0 < holdout < 1:
         raise UsageProblem(f"--holdout wants a share between 0 and 1, found {holdout:g}")
     names = [model] if isinstance(model, str) else list(model)
-    sources = [prepared(open_model(name, place, report), overrides, method) for name in names]
+    sources = open_sources(names, overrides, method, place, report)
     folder = target_folder(
         out, new_folder(RUNS / "adapted" / Path(task).absolute().name), force=force
     )
@@ -93,7 +93,7 @@ def adapt(
     result |= {
         "model": str(folder),
         "from": str(job.source.opened.path),
-        "method": method,
+        "method": job.source.model.method or "native",
         "options": {},
         "sources": [one.as_dict() for one in ranked],
         "device": str(place),
@@ -105,7 +105,7 @@ def adapt(
         report(Notice(f"none helps: the best of the sources is no better than {name}", NONE_HELPS))
     if dry_run:
         return {**result, "model": None, "dry_run": True}
-    made = adapted(job, examples, method, result, answers, folder)
+    made = adapted(job, examples, result, answers, folder)
     result["options"] = dict(made.options)
     bundle.save(made, folder, replace=force)
     if result["score"]["value"] is not None:
@@ -117,6 +117,26 @@ def adapt(
             result=result,
         )
     return result
+
+
+def open_sources(
+    names: Sequence[str],
+    overrides: Sequence[str],
+    method: str,
+    place: torch.device,
+    report: Reporter,
+) -> list[Source]:
+    """Every source with the learner that adapts it."""
+    options, fields = backbone_options(overrides)
+    found = [open_source(name, options, place, report) for name in names]
+    if options and not any(map(is_backbone, found)):
+        raise UsageProblem(
+            f"{next(iter(options))} is for a network of others; {names[0]} is a model of metacli"
+        )
+    return [
+        prepared(one, fields, METHOD if is_backbone(one) and method == "native" else method)
+        for one in found
+    ]
 
 
 def refuse_what_is_not_there(
@@ -140,13 +160,12 @@ def refuse_what_is_not_there(
 def adapted(
     job: Job,
     examples: Read,
-    method: str,
     result: dict[str, Any],
     answers: dict[str, Any],
     folder: Path,
 ) -> Bundle:
     """The model on all of the support."""
-    source = job.source
+    source, method = job.source, result["method"]
     answers = {**answers, "support": [picture_hash(x) for x in examples.task.support.x]}
     model = replace(source.model, classes=examples.task.labels, method=method, answers=answers)
     problem, support = model.problem(), Batch(examples.x, examples.y)

@@ -6,9 +6,10 @@ no forward pass changes: by default frozen ones, whose statistics stay those of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -32,7 +33,8 @@ Arch = Literal[
 """Those whose last linear layer reads the mean over space."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which they were made for
-PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
+PICKLE_NAMES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
+PICKLES = (b"\x80", b"PK\x03\x04")  # how a pickle and torch's zip of pickles begin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,7 @@ class FrozenNorm(nn.Module):
 
 def read(path: str) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises RecipeError."""
-    if path.lower().endswith(PICKLES):
+    if path.lower().endswith(PICKLE_NAMES) or _start(path).startswith(PICKLES):
         raise RecipeError(
             "a pickle can run any code when it is read",
             code="recipe.weights",
@@ -149,14 +151,48 @@ def read(path: str) -> dict[str, Tensor]:
             hint="safetensors.torch.save_file(model.state_dict(), 'weights.safetensors') where you "
             "trust it",
         )
-    if not Path(path).is_file():
-        raise RecipeError("no such file of weights", code="recipe.weights", where=path)
     try:
         return load_file(path)
     except SafetensorError as error:
         raise RecipeError(
             f"not a safetensors file: {error}", code="recipe.weights", where=path
         ) from None
+
+
+def _start(path: str) -> bytes:
+    """The first bytes of a file. Raises RecipeError."""
+    if not Path(path).is_file():
+        raise RecipeError("no such file of weights", code="recipe.weights", where=path)
+    with Path(path).open("rb") as file:
+        return file.read(4)
+
+
+def arch_of(tensors: Mapping[str, Tensor]) -> str | None:
+    """torchvision's name of the network that these weights are of, its classifier aside; None where
+    no network has all their names and shapes."""
+    given = {name: value.shape for name, value in tensors.items()}
+    for arch in get_args(Arch):
+        network = _without_weights(arch)
+        head = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)][-1]
+        wanted = {
+            name: value.shape
+            for name, value in network.state_dict().items()
+            if not name.startswith(f"{head}.") and not name.endswith("num_batches_tracked")
+        }
+        if all(given.get(name) == shape for name, shape in wanted.items()) and (
+            len(wanted) >= len([n for n in given if not n.endswith("num_batches_tracked")]) - 2
+        ):
+            return str(arch)
+    return None
+
+
+def _without_weights(arch: str) -> nn.Module:
+    """The network for its names and shapes."""
+    try:
+        with torch.device("meta"):
+            return _network(arch)
+    except NotImplementedError:  # RegNet computes its widths by tensors
+        return _network(arch)
 
 
 def _network(arch: str) -> nn.Module:
