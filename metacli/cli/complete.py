@@ -8,7 +8,8 @@ from pathlib import Path
 _RUNS = Path("runs")
 DATA_SETS = (  # the registry's names, without its imports
     *("glyphs", "omniglot", "cifar-fs", "fc100", "mnist", "kannada-mnist", "sinusoid"),
-    *("school", "landmine", "sarcos", "computer-buyers", "task-families"),
+    *("school", "landmine", "sarcos", "computer-buyers", "adult", "task-families"),
+    "omniglot-alphabets",
     *("resnet18", "resnet34", "resnet50"),
 )
 
