@@ -7,7 +7,8 @@ table.
     there
 
 A result holds the commands' own JSON `result`s, so whoever reads the command line can read a
-benchmark.
+benchmark. It names the commit that trained and the one that evaluated: a finished run may be
+evaluated again (`--run`).
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ PLANS: dict[str, list[Options]] = {
     ],
     "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
     "sinusoid-10shot-maml": [{"episodes": 2000}],
+    "sinusoid-10shot-meta_sgd": [{"episodes": 2000}],
+    "sinusoid-10shot-maml_plus_plus": [{"episodes": 2000}],
+    "sinusoid-10shot-cavia": [{"episodes": 2000}],
+    "sinusoid-10shot-anil": [{"episodes": 2000}],
     "glyphs-anyway-maml": ANY_WAY,
     "glyphs-anyway-protonet": ANY_WAY,
 }
@@ -81,7 +86,8 @@ def measure(recipe: str, run: str | None) -> None:
     result = {
         "recipe": recipe,
         "commands": [" ".join(words) for words in commands],
-        "commit": commit(),
+        "train_commit": (facts.get("commit") or "")[:7] or None,
+        "evaluate_commit": commit(),
         "machine": machine(),
         "threads": facts["threads"],
         "versions": facts["versions"],
@@ -176,7 +182,9 @@ def steps_of(score: dict[str, Any]) -> str:
     if score["metric"] == "accuracy":
         return ""
     chosen = [step for step in score["per_step"] if step["step"] in (1, 5, 10)]
-    return "; ".join(f"{step['step']} steps {shown(score, step)}" for step in chosen)
+    words = {1: "1 step"}
+    named = [(words.get(s["step"], f"{s['step']} steps"), shown(score, s)) for s in chosen]
+    return "; ".join(f"{steps} {value}" for steps, value in named)
 
 
 def task_of(score: dict[str, Any]) -> str:
