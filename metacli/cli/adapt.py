@@ -117,6 +117,7 @@ def show(result: Result) -> Iterator[str]:
                 "from",
                 f"{text.path(result.get('from'))}, method {_method(result)}",
             ),
+            ("added", _added(result)),
             ("task", _task(task)),
             ("guessed", "; ".join(text.visible(guess) for guess in task.get("guessed") or [])),
             (text.visible(score.get("metric") or "score"), _score(score)),
@@ -154,6 +155,12 @@ def _task(task: Any) -> str:
         counts += f", {task['query']} query"
     classes = f", {len(labels)} classes: {shown}" if labels else ""
     return f"{text.path(task.get('path'))}: {text.visible(task.get('type'))}, {counts}{classes}"
+
+
+def _added(result: Result) -> str:
+    if not result.get("onto"):
+        return ""
+    return f"{result.get('added')} examples to those of {text.path(result['onto'])}"
 
 
 def _score(score: Any) -> str:

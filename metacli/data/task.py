@@ -16,6 +16,7 @@ from pathlib import Path
 from metacli.data.files import Entries, mode_of, scan, shown, unopened
 from metacli.data.image_folders import SUPPORT_NAMES, Survey, list_images
 from metacli.data.images import ImageSpec
+from metacli.data.joined import joined
 from metacli.data.listing import (
     Listing,
     Row,
@@ -79,6 +80,7 @@ def load_task(
     path: Path,
     spec: ImageSpec,
     *,
+    onto: Sequence[Path] = (),
     skip_bad: bool = False,
     allow_duplicates: bool = False,
     report: Report = say_nothing,
@@ -88,6 +90,7 @@ def load_task(
     Args:
         path: a folder that `list_task` calls a task.
         spec: the pictures that the model wants.
+        onto: earlier tasks that these examples are added to; all of them become one.
         skip_bad: leave out files that cannot be read; they are counted in `Task.skipped`.
         allow_duplicates: go on with pictures that are in support and query or under two labels;
             they are counted in `Task.duplicates`.
@@ -99,6 +102,8 @@ def load_task(
     listing = survey_task(path)
     if listing.what != "task":
         raise not_a_task(listing)
+    if onto:
+        listing = joined([*(survey_task(one) for one in onto), listing])
     return load_listing(
         listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates, report=report
     )

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from metacli.engine import bundle, journal
-from metacli.engine.adapt_read import Job, Read, Source, prepared, read, require_classes
+from metacli.engine.adapt_add import adapted_to, before, require_same, weights_hash
+from metacli.engine.adapt_read import Job, Read, open_sources, read, require_classes
 from metacli.engine.adapt_score import measured
-from metacli.engine.backbone_source import METHOD, backbone_options, is_backbone, open_source
 from metacli.engine.bundle import Bundle
 from metacli.engine.calibration import with_means
 from metacli.engine.checks import parse_checks, require_checks, require_known
@@ -63,6 +63,7 @@ def adapt(
             `fine-tune`, `lp-ft`, `l2-sp`.
         holdout: share of the support to score on, instead of k-fold.
         baseline: also train the same network from scratch.
+        add: `model` is adapted already; these examples are added to those that it was adapted to.
         out: the new model's folder; default `runs/adapted/<task>/<UTC time>`.
 
     Returns:
@@ -72,22 +73,28 @@ def adapt(
         DataError: problems in the task, all of them listed, before any work.
         CheckFailed: the score is not what was asked for; the model is written all the same.
     """
-    refuse_what_is_not_there(method, target, input, type, add)
+    refuse_what_is_not_there(method, target, input, type)
     checks = parse_checks(fail_under, fail_over)
     place = require_device(device)
     require_known(checks, ("accuracy",))
     if holdout is not None and not 0 < holdout < 1:
         raise UsageProblem(f"--holdout wants a share between 0 and 1, found {holdout:g}")
     names = [model] if isinstance(model, str) else list(model)
-    sources = open_sources(names, overrides, method, place, report)
-    folder = target_folder(
-        out, new_folder(RUNS / "adapted" / Path(task).absolute().name), force=force
-    )
-    job = Job(Path(task), sources[0], holdout, seed or 0, place, report)
+    earlier = before(names, overrides, place, report) if add else None
+    if earlier is None:
+        sources = open_sources(names, overrides, method, place, report)
+    else:
+        sources, overrides = [earlier.source], earlier.overrides
+    onto = () if earlier is None else earlier.tasks
+    first = (*onto, Path(task))[0].absolute().name
+    folder = target_folder(out, new_folder(RUNS / "adapted" / first), force=force)
+    job = Job(Path(task), sources[0], holdout, seed or 0, place, report, onto, tuple(overrides))
     ranked = rank(sources, job, skip_bad, allow_duplicates) if len(sources) > 1 else []
     if ranked:
         job = replace(job, source=ranked[0].source)
     examples = read(job, skip_bad, allow_duplicates)
+    if earlier is not None:
+        require_same(earlier, examples.task)
     require_classes(job.source, examples.task)
     result, answers = measured(job, examples, baseline)
     result |= {
@@ -98,6 +105,9 @@ def adapt(
         "sources": [one.as_dict() for one in ranked],
         "device": str(place),
     }
+    if earlier is not None:
+        new = len(examples.y) - len(earlier.support)
+        result |= {"onto": str(earlier.model.path), "added": new}
     if ranked:
         result["none_helps"] = none_helps(result)
     if result.get("none_helps"):
@@ -119,28 +129,8 @@ def adapt(
     return result
 
 
-def open_sources(
-    names: Sequence[str],
-    overrides: Sequence[str],
-    method: str,
-    place: torch.device,
-    report: Reporter,
-) -> list[Source]:
-    """Every source with the learner that adapts it."""
-    options, fields = backbone_options(overrides)
-    found = [open_source(name, options, place, report) for name in names]
-    if options and not any(map(is_backbone, found)):
-        raise UsageProblem(
-            f"{next(iter(options))} is for a network of others; {names[0]} is a model of metacli"
-        )
-    return [
-        prepared(one, fields, METHOD if is_backbone(one) and method == "native" else method)
-        for one in found
-    ]
-
-
 def refuse_what_is_not_there(
-    method: str, target: str | None, input: str | None, type: str | None, add: bool
+    method: str, target: str | None, input: str | None, type: str | None
 ) -> None:
     """Options of the contract whose data this version does not read. Raises UsageProblem."""
     if method not in METHODS:
@@ -150,10 +140,6 @@ def refuse_what_is_not_there(
             raise UsageProblem(f"{name} is for tables; this version reads folders of pictures")
     if type not in (None, "classification"):
         raise UsageProblem("folders of classes are classification")
-    if add:
-        raise UsageProblem(
-            "--add is not in this version", hint="adapt again with all examples in one folder"
-        )
 
 
 @torch.no_grad()
@@ -176,7 +162,9 @@ def adapted(
         **source.model.provenance,
         "created": journal.now(),
         "from": relative(source.opened.path, folder),
-        "task": relative(job.task.absolute(), folder),
+        "from_weights": weights_hash(source.opened.model.params),
+        "overrides": list(job.overrides),
+        **adapted_to((*job.onto, job.task), folder),
         "support": result["task"]["support"],
     }
     scores = {"score": result["score"], "transfer": result["transfer"]}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from metacli.data.task import Task, load_task
 from metacli.engine.any_way import any_way_hint
+from metacli.engine.backbone_source import METHOD, backbone_options, is_backbone, open_source
 from metacli.engine.build import make_options, restore_learner
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Progress, Reporter
@@ -44,6 +45,8 @@ class Job:
     seed: int
     device: torch.device
     report: Reporter
+    onto: tuple[Path, ...] = ()
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,26 @@ class Read:
     query: Batch | None
 
 
+def open_sources(
+    names: Sequence[str],
+    overrides: Sequence[str],
+    method: str,
+    place: torch.device,
+    report: Reporter,
+) -> list[Source]:
+    """Every source with the learner that adapts it."""
+    options, fields = backbone_options(overrides)
+    found = [open_source(name, options, place, report) for name in names]
+    if options and not any(map(is_backbone, found)):
+        raise UsageProblem(
+            f"{next(iter(options))} is for a network of others; {names[0]} is a model of metacli"
+        )
+    return [
+        prepared(one, fields, METHOD if is_backbone(one) and method == "native" else method)
+        for one in found
+    ]
+
+
 def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
     """The model with the fields of its learner that the command line changes."""
     model = opened.model
@@ -64,7 +87,7 @@ def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
             "this model is adapted already",
             code="model.adapted",
             where=str(opened.path),
-            hint="adapt the model that it came from: metacli inspect names it",
+            hint="adapt the model that it came from (metacli inspect names it), or add with --add",
         )
     if model.kind == "tasks":  # whose tasks' heads stay behind
         model = task_source(model, LINEAR_PROBE if method == "native" else method)
@@ -123,6 +146,7 @@ def read(job: Job, skip_bad: bool, allow_duplicates: bool) -> Read:
     task = load_task(
         job.task,
         job.source.model.inputs.image(),
+        onto=job.onto,
         skip_bad=skip_bad,
         allow_duplicates=allow_duplicates,
         report=lambda what, done, total: job.report(Progress(what, done, total)),

@@ -293,7 +293,7 @@ def test_a_wrong_setting_is_refused_before_the_work(
 
 @pytest.mark.parametrize(
     "options",
-    [{"method": "distil"}, {"target": "y"}, {"input": "x"}, {"type": "regression"}, {"add": True}],
+    [{"method": "distil"}, {"target": "y"}, {"input": "x"}, {"type": "regression"}],
 )
 def test_what_this_version_does_not_do_is_said(options: dict[str, Any], model: str) -> None:
     task = str(write_classes(Path("task"), {"a": 2, "b": 2}))

@@ -183,9 +183,14 @@ def support_pictures(subject: Subject, report: Reporter) -> Pictures:
     known = set(model.answers.get("support") or ())
     if task is None or not known or model.inputs.kind != "image":
         return {}
-    folder = Path(os.path.normpath(subject.path / str(task)))
+    folder, *onto = (
+        Path(os.path.normpath(subject.path / str(one)))
+        for one in reversed([task, *model.provenance.get("added", ())])
+    )
     try:
-        read = load_task(folder, model.inputs.image(), skip_bad=True, allow_duplicates=True)
+        read = load_task(
+            folder, model.inputs.image(), onto=onto, skip_bad=True, allow_duplicates=True
+        )
     except MetacliError as error:
         report(
             Notice(f"no pictures of the examples: {error.message} - {folder}", "report.no_pictures")
