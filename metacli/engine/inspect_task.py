@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metacli.data.files import shown
 from metacli.data.images import pixel_hash, read_pixels
 from metacli.data.listing import SKIPPABLE, Listing, Row, as_finding
@@ -20,6 +22,8 @@ from metacli.data.task import survey_task
 from metacli.data.user_pool import divide
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.looked import Looked, bounded, command, findings_of
+from metacli.engine.suspects import LEAST, TELLING, describe, suspects
+from metacli.engine.suspects import MOST as MOST_JUDGED
 from metacli.errors import DataError, Finding
 
 WHAT = {"task": "task", "tasks": "set of tasks", "pool": "pool of classes", "inputs": "pictures"}
@@ -38,6 +42,8 @@ class Seen:
     places: defaultdict[str, list[tuple[str, str, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    judged: list[tuple[np.ndarray, str, str]] = field(default_factory=list)
+    label_check: str | None = None
 
 
 def look_at_data(path: Path, name: str, report: Reporter) -> Looked:
@@ -57,6 +63,7 @@ def look_at_data(path: Path, name: str, report: Reporter) -> Looked:
         **shares[listing.what](),
         "sizes": most_common(seen.sizes),
         "colours": dict(seen.colours),
+        "label_check": seen.label_check if listing.what == "task" else None,
         "guessed": list(listing.guessed),
     }
     problems = [*all_findings(listing), *seen.unreadable, *seen.problems]
@@ -89,14 +96,18 @@ def decode(listing: Listing, report: Reporter) -> Seen:
     done = 0
     for part in parts:
         seen.places.clear()
+        seen.judged.clear()
         for side, rows in sides(part):
+            judge = part.what == "task" and side == "support" and len(rows) <= MOST_JUDGED
             for row in rows:
-                look_at_picture(row, side, listing.path, seen)
+                look_at_picture(row, side, listing.path, seen, judge)
                 done += 1
                 report(Progress("reading pictures", done, total))
         if part.what != "inputs":
             clashes, repeats = same_pictures(seen.places)
             seen.problems += clashes + repeats
+        if part.what == "task":
+            judge_labels(seen)
     return seen
 
 
@@ -106,7 +117,32 @@ def sides(part: Listing) -> list[tuple[str, Sequence[Row]]]:
     return [("support", part.support), ("query", part.query or ())]
 
 
-def look_at_picture(row: Row, side: str, base: Path, seen: Seen) -> None:
+def judge_labels(seen: Seen) -> None:
+    """Adds pictures that look like another class to the problems, as remarks."""
+    labels = sorted({label for _, label, _ in seen.judged})
+    y = np.array([labels.index(label) for _, label, _ in seen.judged], int)
+    found, telling = (
+        suspects(np.stack([x for x, _, _ in seen.judged]), y) if len(labels) > 1 else ([], None)
+    )
+    seen.label_check = told(telling)
+    for one in found:
+        name = seen.judged[one.index][2]
+        message = (
+            f"{name} of class {labels[one.label]} looks like class {labels[one.nearer]}, as far as "
+            "edges and colours tell"
+        )
+        hint = "look at it: is it in the right folder?"
+        seen.problems.append(Finding("note", "data.label_suspect", message, name, hint))
+
+
+def told(telling: float | None) -> str:
+    if telling is None:
+        return f"not judged: that takes {LEAST} pictures of every class"
+    share = f"edges and colours alone put {telling:.0%} of the pictures into their class"
+    return share if telling >= TELLING else f"not judged: {share}"
+
+
+def look_at_picture(row: Row, side: str, base: Path, seen: Seen, judge: bool = False) -> None:
     try:
         pixels = read_pixels(row.path)
     except DataError as error:
@@ -117,6 +153,8 @@ def look_at_picture(row: Row, side: str, base: Path, seen: Seen) -> None:
     seen.colours["grey" if pixels.ndim == 2 else "colour"] += 1
     name = shown(os.path.relpath(row.path, base))
     seen.places[pixel_hash(pixels)].append((side, row.label or "", name))
+    if judge:
+        seen.judged.append((describe(pixels), row.label or "", name))
 
 
 def most_common(sizes: Counter[str]) -> dict[str, int]:
