@@ -27,8 +27,8 @@ def data_sets(incomplete: str) -> list[str]:
 
 
 def models(incomplete: str) -> list[str]:
-    """`@last`, and the runs and adapted models under ./runs, newest first."""
-    return _starting(incomplete, ["@last", *map(str, _below_runs())])
+    """`@last`, models and runs that lie here, and those under ./runs, newest first."""
+    return _starting(incomplete, ["@last", *map(str, _here()), *map(str, _below_runs())])
 
 
 def runs(incomplete: str) -> list[str]:
@@ -43,6 +43,18 @@ def devices(incomplete: str) -> list[str]:
     return _starting(incomplete, ["auto", "cpu", "cuda", "cuda:0", "mps"])
 
 
+def _here() -> list[Path]:
+    """What `-o` made in the current folder."""
+    try:
+        return sorted(folder for folder in Path().iterdir() if _is_ours(folder))
+    except OSError:
+        return []
+
+
+def _is_ours(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("run.json", "model.json"))
+
+
 def _below_runs() -> list[Path]:
     try:
         return sorted(_run_folders(), key=lambda folder: folder.name, reverse=True)
@@ -53,7 +65,7 @@ def _below_runs() -> list[Path]:
 def _run_folders() -> Iterator[Path]:
     for found in (_RUNS.glob("*/*"), _RUNS.glob("adapted/*/*")):
         for folder in found:
-            if any((folder / name).is_file() for name in ("run.json", "model.json")):
+            if _is_ours(folder):
                 yield folder
 
 

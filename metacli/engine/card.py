@@ -85,11 +85,23 @@ def _score(value: Any) -> str:
     if isinstance(value, Mapping) and "mean" in value:
         half = value.get("ci95")
         return f"{value['mean']:.4f}" + (f" ± {half:.4f} (95 %)" if half is not None else "")
-    if isinstance(value, Mapping) and "value" in value and value["value"] is not None:
-        return f"{value.get('metric', '')} {value['value']:.4f} ({value.get('how', '')})"
+    if isinstance(value, Mapping) and "value" in value:
+        return _held_out(value)
     if isinstance(value, Mapping) and "verdict" in value:
         return f"{value['verdict'].replace('_', ' ')}{_against(value)}"
     return escape(str(value))
+
+
+def _held_out(score: Mapping[str, Any]) -> str:
+    """What `adapt` measured, with its interval and how it was obtained."""
+    if score["value"] is None:
+        return f"not measured: {escape(str(score.get('why') or 'too few examples'))}"
+    told = f"{score.get('metric', '')} {score['value']:.4f}"
+    if score.get("low") is not None:
+        told += f" (95 % from {score['low']:.4f} to {score['high']:.4f})"
+    if score.get("balanced") is not None:
+        told += f", balanced {score['balanced']:.4f}"
+    return f"{told}; {score.get('how', '')}, {score.get('n')} examples"
 
 
 def _against(transfer: Mapping[str, Any]) -> str:

@@ -4,18 +4,17 @@ examples."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metacli.data.registry import DATASETS
 from metacli.engine import scores as score_file
 from metacli.engine.baseline_scores import score_baselines, summary
-from metacli.engine.build import Source, make_source
+from metacli.engine.build import Source
 from metacli.engine.bundle import Bundle
 from metacli.engine.checks import LOWER_IS_BETTER, parse_checks, require_checks, require_known
+from metacli.engine.episodes_of import replace_source, source_of, with_room
 from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.models import Opened, open_model
 from metacli.engine.place import require_device
@@ -23,8 +22,7 @@ from metacli.engine.protocol import Protocol, protocols
 from metacli.engine.rows import evaluate_rows
 from metacli.engine.scoring import EpisodeScores, score_episodes
 from metacli.engine.task_evaluate import evaluate_tasks
-from metacli.engine.unseen import fit_to, require_kind, require_unseen
-from metacli.errors import CheckFailed, DataError, UsageProblem
+from metacli.errors import CheckFailed, UsageProblem
 
 
 def evaluate(
@@ -97,6 +95,8 @@ def evaluate(
         reading = {"skip_bad": skip_bad, "allow_duplicates": allow_duplicates}
         source = replace_source(opened, data, reading)
         wanted = protocols(source.model, split, way, shot, query, episodes, seed, expect)
+        if shot is not None and query is None and not expect:
+            wanted = with_room(source.model, wanted, report)
         result = over_protocols(source, wanted, out, dry_run, report)
         if expect and not dry_run:
             result = with_expectation(source.model, result)
@@ -105,66 +105,29 @@ def evaluate(
     return result
 
 
-def replace_source(opened: Opened, data: str | None, reading: dict[str, bool]) -> Opened:
-    """The model with its recipe pointed at other data. Raises DataError when there are none, or
-    they are of another kind than the model's."""
-    if data is None:
-        return opened
-    recipe = opened.model.recipe
-    if same_source(data, recipe.data.source) and not any(reading.values()):
-        return opened  # with the scheme that it was trained under
-    if data in DATASETS:
-        require_kind(opened.model, data)
-        source = recipe.data.model_copy(update={"source": data, "options": {}})
-    else:
-        path = Path(data)
-        if not path.exists():
-            raise DataError(
-                "no such data set or folder",
-                code="data.not_found",
-                where=data,
-                hint="metacli fetch --list",
-            )
-        require_kind(opened.model, data)
-        channels, height, _ = opened.model.inputs.shape
-        options = {"size": height, "channels": channels, "way": 2, **reading}
-        source = recipe.data.model_copy(update={"source": str(path.absolute()), "options": options})
-    return replace(
-        opened, model=replace(opened.model, recipe=recipe.model_copy(update={"data": source}))
-    )
-
-
-def same_source(data: str, trained: str) -> bool:
-    """Whether both are one data set, or one folder however it was written."""
-    named = data in DATASETS or trained in DATASETS
-    return data == trained if named else Path(data).resolve() == Path(trained).resolve()
-
-
 def over_protocols(
     opened: Opened, wanted: list[Protocol], out: str | None, dry_run: bool, report: Reporter
 ) -> dict[str, Any]:
     """The result of the last protocol, with a curve where there are several."""
-    results = [one_protocol(opened, protocol, out, dry_run, report) for protocol in wanted]
+    sources = [source_of(opened.model, one) for one in wanted]  # what is wrong is found at once
+    results = [
+        one_protocol(opened, protocol, source, out, dry_run, report)
+        for protocol, source in zip(wanted, sources, strict=True)
+    ]
     curve = [{"shot": r["shot"], "mean": r["mean"], "ci95": r["ci95"]} for r in results]
     return {**results[-1], "curve": curve if len(results) > 1 else []}
 
 
 def one_protocol(
-    opened: Opened, protocol: Protocol, out: str | None, dry_run: bool, report: Reporter
+    opened: Opened,
+    protocol: Protocol,
+    source: Source,
+    out: str | None,
+    dry_run: bool,
+    report: Reporter,
 ) -> dict[str, Any]:
     model = opened.model
     problem = model.problem()
-    source = make_source(
-        model.recipe,
-        protocol.split,
-        way=protocol.way,
-        shot=protocol.shot,
-        query=protocol.query,
-        seed=protocol.seed,
-        balanced=protocol.balanced,
-    )
-    require_unseen(model, source, protocol.split)
-    source = fit_to(model, source)
     digest = source.digest if hasattr(source, "digest") else source.pool.digest
     facts = described(model, problem.statistics, protocol, digest, source)
     if dry_run:

@@ -44,10 +44,14 @@ def test_completion_imports_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyP
     run = tmp_path / "runs" / "glyphs" / "20260101T000000Z"
     run.mkdir(parents=True)
     (run / "run.json").write_text("{}")
+    for name, file in (("mine", "model.json"), ("ours", "notes.txt"), ("my run", "run.json")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("{}")
     code = """
 import sys
 from metacli.cli import complete
-assert complete.models("") == ["@last", "runs/glyphs/20260101T000000Z"]
+assert complete.models("") == ["@last", "mine", "my run", "runs/glyphs/20260101T000000Z"]
+assert complete.models("m") == ["mine", "my run"]
 assert complete.models("runs/g") == complete.runs("") == ["runs/glyphs/20260101T000000Z"]
 assert "torch" not in sys.modules
 """

@@ -330,3 +330,20 @@ def test_unreadable_pictures_stop_before_the_work_or_are_counted(mine: str) -> N
     events: list = []
     assert evaluate(mine, str(data), skip_bad=True, report=events.append)["query"] == 5
     assert any(isinstance(event, Notice) and "00.png" in event.message for event in events)
+
+
+def test_a_curve_is_refused_before_any_of_it_is_measured(run: str) -> None:
+    with pytest.raises(DataError, match="19 shots and 2 queries need 21 pictures"):
+        evaluate(run, way=3, shot="1,19", query=2, episodes=2)
+    assert not (Path(run) / "scores.jsonl").exists()
+
+
+def test_a_curve_takes_the_queries_that_its_most_shots_leave(run: str) -> None:
+    events: list[object] = []
+    result = evaluate(run, way=3, shot="1,19", episodes=2, report=events.append)
+    assert [one["shot"] for one in result["curve"]] == [1, 19]
+    assert result["query"] == 1
+    assert {line["query"] for line in scores(result["scores"])} == {1}
+    (notice,) = [one for one in events if isinstance(one, Notice)]
+    assert notice.message == "1 queries per class, since the smallest class has 20 examples"
+    assert evaluate(run, way=3, shot="1,2", episodes=2)["query"] == 2  # the recipe's
