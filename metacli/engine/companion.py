@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metacli.data.table import MISSING
 from metacli.engine.card import escape
 
 _RUN = {
@@ -53,6 +54,21 @@ def read(words):
     rows = [[float(one) for one in word.split(",")] for word in words]
     return np.array(rows, dtype=np.float32).reshape(len(rows), *SHAPE)
 '''
+_CELLS = '''
+def read(paths):
+    """The rows of a table as float64 cells, [rows, columns]."""
+    with open(paths[0], newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    return np.array([[cell(row[name], values) for name, values in COLUMNS] for row in rows])
+
+
+def cell(text, values):
+    """A number, NaN where it is missing; or the place of a word among its column's values."""
+    text = text.strip()
+    if values is None:
+        return float("nan") if text in MISSING else float(text)
+    return float(values.index(text)) if text in values else -1.0
+'''
 
 _LABELS = """
     words = sys.argv[1:]
@@ -84,6 +100,16 @@ _POINTS = """
         print(word, *(f"{one:.6g}" for one in row), sep="\\t")
 """
 
+_TASKS = """
+    words = sys.argv[1:]
+    outputs = run(read(words))
+    for number in range(len(outputs[0])):
+        for (name, labels), found in zip(TASKS, outputs):
+            row = found[number]
+            said = labels[row.argmax()] if labels else f"{row:.6g}"
+            print(words[number] if len(words) > 1 else number + 1, name, said, sep="\\t")
+"""
+
 
 def names(file: Path) -> tuple[Path, Path]:
     """README and example of an exported file; the whole name, since `mine.pt2` and `mine.onnx` may
@@ -93,44 +119,65 @@ def names(file: Path) -> tuple[Path, Path]:
 
 def usage(result: Mapping[str, Any]) -> str:
     """The words after the example's name."""
-    pictures = is_picture(result)
+    given = given_as(result)
     if len(result["inputs"]) == 3:
-        return "CLASS_FOLDERS PICTURE..." if pictures else '"X:Y X:Y X:Y" X...'
-    return "PICTURE..." if pictures else "NUMBERS..."
+        return "CLASS_FOLDERS PICTURE..." if given == "pictures" else '"X:Y X:Y X:Y" X...'
+    return {"pictures": "PICTURE...", "cells": "TABLE.csv", "numbers": "NUMBERS..."}[given]
 
 
-def is_picture(result: Mapping[str, Any]) -> bool:
-    return len(result["inputs"][0]["shape"]) == 4
+def given_as(result: Mapping[str, Any]) -> str:
+    """What a user has: pictures, cells of a table, or numbers."""
+    first = result["inputs"][0]
+    if "columns" in first:
+        return "cells"
+    return "pictures" if len(first["shape"]) == 4 else "numbers"
 
 
 def example(result: Mapping[str, Any]) -> str:
     """The script that runs the file."""
-    pictures, with_support = is_picture(result), len(result["inputs"]) == 3
-    shape = result["inputs"][0]["shape"][1:]
-    labels = result["outputs"][0].get("labels")
-    kind = result["format"]
-    needs = f"numpy, {_NEEDS[kind]}" + (" and Pillow" if pictures else "")
-    facts = [f"FILE = Path(__file__).with_name({json.dumps(Path(result['file']).name)})"]
-    if pictures:
-        mode = "L" if shape[0] == 1 else "RGB"
-        facts.append(f'MODE, HEIGHT, WIDTH = "{mode}", {shape[1]}, {shape[2]}')
-    else:
-        facts.append(f"SHAPE = {tuple(shape)}")
-    if labels:
-        facts.append(f"LABELS = {json.dumps(labels)}")
+    given, kind = given_as(result), result["format"]
+    needs = f"numpy, {_NEEDS[kind]}" + (" and Pillow" if given == "pictures" else "")
     imports = ["import numpy as np", _IMPORT[kind]]
-    imports += ["from PIL import Image, ImageOps"] if pictures else []
-    main = (_CLASSES if pictures else _POINTS) if with_support else (_LABELS if labels else _VALUES)
+    imports += ["from PIL import Image, ImageOps"] if given == "pictures" else []
+    standard = ["import csv"] if given == "cells" else []
     parts = [
         f'"""Runs the exported model beside this file. It needs {needs}, and not metacli.\n\n'
         f'    python THIS_FILE {usage(result)}\n"""\n',
-        "import sys\nfrom pathlib import Path\n",
+        "\n".join([*standard, "import sys", "from pathlib import Path"]) + "\n",
         "\n".join(imports) + "\n",
-        "\n".join(facts) + "\n",
-        (_PICTURES if pictures else _NUMBERS) + "\n" + _RUN[kind] + "\n",
-        'if __name__ == "__main__":' + main,
+        "\n".join(facts(result, given)) + "\n",
+        {"pictures": _PICTURES, "cells": _CELLS, "numbers": _NUMBERS}[given] + "\n" + _RUN[kind],
+        '\nif __name__ == "__main__":' + main_of(result, given),
     ]
     return "\n".join(parts)
+
+
+def facts(result: Mapping[str, Any], given: str) -> list[str]:
+    """The constants of the script."""
+    first, outputs = result["inputs"][0], result["outputs"]
+    shape = first["shape"][1:]
+    found = [f"FILE = Path(__file__).with_name({json.dumps(Path(result['file']).name)})"]
+    if given == "pictures":
+        mode = "L" if shape[0] == 1 else "RGB"
+        found.append(f'MODE, HEIGHT, WIDTH = "{mode}", {shape[1]}, {shape[2]}')
+    elif given == "cells":
+        columns = [(one["name"], one["values"]) for one in first["columns"]]
+        found += [f"MISSING = {MISSING!r}", f"COLUMNS = {columns!r}"]
+    else:
+        found.append(f"SHAPE = {tuple(shape)}")
+    if "task" in outputs[0]:
+        found.append(f"TASKS = {[(one['task'], one.get('labels')) for one in outputs]!r}")
+    elif "labels" in outputs[0]:
+        found.append(f"LABELS = {outputs[0]['labels']!r}")
+    return found
+
+
+def main_of(result: Mapping[str, Any], given: str) -> str:
+    if len(result["inputs"]) == 3:
+        return _CLASSES if given == "pictures" else _POINTS
+    if "task" in result["outputs"][0]:
+        return _TASKS
+    return _LABELS if "labels" in result["outputs"][0] else _VALUES
 
 
 def readme(result: Mapping[str, Any], name: str) -> str:
@@ -142,7 +189,9 @@ def readme(result: Mapping[str, Any], name: str) -> str:
     for side in ("inputs", "outputs"):
         lines += [_row(side.removesuffix("s"), one) for one in result[side]]
     lines += ["", *_notes(result), "", "## Run it", "", "```"]
-    lines += [f"pip install numpy {_NEEDS[kind]}" + (" pillow" if is_picture(result) else "")]
+    lines += [
+        f"pip install numpy {_NEEDS[kind]}" + (" pillow" if given_as(result) == "pictures" else "")
+    ]
     lines += [f"python {names(file)[1].name} {usage(result)}", "```", ""]
     lines += [
         f"Compared with PyTorch on {parity['n']} inputs ({parity['inputs']}): the largest "
@@ -154,19 +203,28 @@ def readme(result: Mapping[str, Any], name: str) -> str:
 
 def _row(side: str, one: Mapping[str, Any]) -> str:
     shape = ", ".join(map(str, one["shape"]))
+    if "task" in one:
+        one = {**one, "name": f"{one['name']}: {escape(one['task'])}"}
+    if "columns" in one:
+        names_of = ", ".join(escape(column["name"]) for column in one["columns"])
+        one = {**one, "values": f"{names_of}: {one['values']}"}
     values = one.get("values") or ", ".join(escape(label) for label in one.get("labels") or ())
     return f"| {side} | {one['name']} | {one['dtype']} | [{shape}] | {values} |"
 
 
 def _notes(result: Mapping[str, Any]) -> list[str]:
     notes = ["Sizes that are words may be any number."]
-    if is_picture(result):
+    given = given_as(result)
+    if given == "cells":
+        notes.append("Scaling is inside; reading a table and looking words up is in the example.")
+    if given == "pictures":
         notes.append(
             "Scaling of the pixels is inside; decoding a picture and resizing it are not: the "
             "example does both as metacli does."
         )
     if len(result["inputs"]) == 3:
         notes.append(
-            "The file adapts by itself: give it the labelled examples and the queries together."
+            "The file adapts by itself: give it the labelled examples and the queries together. "
+            "Its probabilities are not calibrated."
         )
     return notes

@@ -19,8 +19,10 @@ from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.exporters import FORMATS
 from metacli.engine.extras import require_extra
 from metacli.engine.graph import Graph, adapted_graph
+from metacli.engine.graph_support import support_graph
+from metacli.engine.graph_tasks import tasks_graph
 from metacli.engine.models import Opened, open_model
-from metacli.engine.parity import compare_adapted, compare_support
+from metacli.engine.parity import Compare, compare_adapted, compare_support, compare_tasks
 from metacli.engine.place import STAMP, require_device
 from metacli.engine.storage import write_file
 from metacli.errors import BundleError, CheckFailed, DataError, UsageProblem
@@ -68,11 +70,10 @@ def export(
     opened = open_model(model, torch.device("cpu"), report)
     file = target(opened, format, out, force=force)
     report(Progress("exporting", 0, 3, "steps"))
-    graph = graph_of(opened.model, model, with_support)
+    graph, compare = ways_of(opened.model, model, with_support)
     report(Progress("exporting", 1, 3, "steps"))
     data = kind.make(graph, about(opened.model, graph))
     report(Progress("exporting", 2, 3, "steps"))
-    compare = compare_support if with_support else compare_adapted
     result = {
         "file": str(file),
         "format": format,
@@ -109,14 +110,15 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         raise
 
 
-def graph_of(model: Bundle, name: str, with_support: bool) -> Graph:
-    """Raises DataError for a model that cannot be written this way."""
+def ways_of(model: Bundle, name: str, with_support: bool) -> tuple[Graph, Compare]:
+    """The graph of a model, and how its file is compared. Raises DataError for a model that
+    cannot be written this way."""
+    if model.kind == "tasks" and not model.adapted and not with_support:
+        return tasks_graph(model), compare_tasks
     if with_support:
-        from metacli.engine.graph_support import support_graph
-
-        return support_graph(model)
+        return support_graph(model), compare_support
     require_adapted(model, name)
-    return adapted_graph(model)
+    return adapted_graph(model), compare_adapted
 
 
 def refuse_what_does_not_fit(format: str, tolerance: float, out: str | None) -> None:

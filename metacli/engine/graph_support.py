@@ -57,6 +57,13 @@ def traced_shape(shape: Sequence[int | str]) -> list[int]:
 
 def require_traceable(model: Bundle) -> None:
     """Raises DataError naming the learners that can be written with their support."""
+    if model.recipe.kind == "multitask":
+        raise DataError(
+            "a multi-task model does not adapt by itself: it answers for its own tasks",
+            code="export.not_traceable",
+            where=str(model.provenance.get("recipe", "")),
+            hint="leave out --with-support, or adapt first and export the adapted model",
+        )
     if model.adapted:
         raise DataError(
             "this model is adapted already: its support is part of its weights",

@@ -6,7 +6,7 @@ Shape letters: M examples, N classes, S support examples.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,10 @@ from metacli.engine.build import make_source
 from metacli.engine.bundle import Bundle
 from metacli.engine.graph import Arrays, Run, reference
 from metacli.engine.graph_support import answer
+from metacli.engine.graph_tasks import cells_of, encoding_of, tasks_reference, units
 from metacli.engine.models import Opened
 from metacli.engine.place import cache_root
+from metacli.engine.task_build import make_rows
 from metacli.errors import DataError, EnvironmentProblem
 from metacli.types import Batch
 
@@ -45,6 +47,10 @@ class Compared:
         found = {"checked": True, "max_abs": self.max_abs, "tolerance": tolerance, "n": self.n}
         extra = {} if self.supports is None else {"supports": list(self.supports)}
         return {**found, "inputs": self.inputs, **extra}
+
+
+Compare = Callable[[Opened, Run, int], Compared]
+"""(model, its file, seed of what has to be made up) -> what was compared."""
 
 
 def largest(differences: list[float]) -> float:
@@ -79,6 +85,37 @@ def compare_support(opened: Opened, run: Run, seed: int) -> Compared:
         differences.append(difference(run(*arrays), (support_reference(model, arrays),)))
     sizes = tuple(len(support.x) for support, _ in tasks)
     return Compared(largest(differences), sum(len(q.x) for _, q in tasks), source, sizes)
+
+
+def compare_tasks(opened: Opened, run: Run, seed: int) -> Compared:
+    """File and PyTorch on rows of the data, every task's output in its own unit."""
+    model = opened.model
+    x, source = real_rows(model, seed)
+    inputs = x.reshape(-1, *model.inputs.shape)
+    if model.inputs.kind == "numbers":
+        inputs = cells_of(encoding_of(model), x)
+    scale = units(model)
+    expected = tuple(a / b for a, b in zip(tasks_reference(model, x), scale, strict=True))
+    differences = []
+    for first, last in batches(len(x)):
+        found = run(np.ascontiguousarray(inputs[first:last]))
+        scaled = tuple(a.astype(np.float64) / b for a, b in zip(found, scale, strict=True))
+        differences.append(difference(scaled, tuple(one[first:last] for one in expected)))
+    return Compared(largest(differences), len(x), source)
+
+
+def real_rows(model: Bundle, seed: int) -> tuple[np.ndarray, str]:
+    """Encoded rows [M, D], float32, of as many tasks as there are."""
+    try:
+        batches_of = make_rows(model.recipe).numbers("train")[0]
+    except (DataError, EnvironmentProblem):
+        generator = np.random.default_rng(seed)
+        size = (MOST, int(np.prod(model.inputs.shape)))
+        if model.inputs.kind == "image":
+            return generator.integers(0, 256, size).astype(np.float32), "random pixels"
+        return generator.standard_normal(size).astype(np.float32), "random numbers"
+    each = max(1, MOST // len(batches_of))
+    return np.concatenate([one[:each] for one in batches_of]).astype(np.float32), "rows of the data"
 
 
 def support_arrays(model: Bundle, support: Batch, query: Batch) -> Arrays:
