@@ -219,9 +219,16 @@ def test_a_run_of_many_tasks_shows_each_and_who_is_related(workplace: Path) -> N
     result = evaluate("run")
     names = [task["name"] for task in result["tasks"]]
     matrix = [[1.0 if a == b else 0.25 if a < b else -0.5 for b in names] for a in names]
-    Path("run/relatedness.json").write_text(json.dumps({"tasks": names, "matrix": matrix}))
+    found = {"tasks": names, "matrix": matrix, "measure": "lookahead", "rows": "train"}
+    found["groups"] = [[names[2], names[0]], [names[1], *names[3:]]]
+    Path("run/relatedness.json").write_text(json.dumps(found))
     report("run")
     page = read()
+    ordered = [names[2], names[0], names[1], *names[3:]]
+    heads = page.texts["span"]
+    assert any(heads[i : i + len(names)] == ordered for i in range(len(heads)))
+    assert f"{names[2]}, {names[0]}" in page.texts["td"]
+    assert any("by lookahead, on train rows" in text for text in page.texts["p"])
     assert {"Results", "Task by task", "Which tasks are related"} <= set(page.texts["h2"])
     assert set(names) <= set(page.texts["th"])
     assert page.texts["td"].count("-0.5") == sum(a > b for a in names for b in names)
@@ -290,7 +297,7 @@ def test_a_hostile_task_name_in_relatedness_is_text(workplace: Path) -> None:
     from metacli.engine.reporting.on_tasks import affinity
     from metacli.engine.reporting.page import html_of
 
-    found = {"tasks": list(HOSTILE), "matrix": np.eye(3).tolist(), "method": HOSTILE[0]}
+    found = {"tasks": list(HOSTILE), "matrix": np.eye(3).tolist(), "measure": HOSTILE[0]}
     Path("report.html").write_text(html_of(Page(HOSTILE[1], HOSTILE[0], tuple(affinity(found)))))
     assert set(HOSTILE) <= set(read().texts["th"])
 

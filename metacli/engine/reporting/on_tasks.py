@@ -109,16 +109,34 @@ def difference_plot(rows: list[Line], metric: Any) -> Plot | None:
 
 
 def affinity(found: Line | None) -> list[Section]:
-    """Who helps whom: the matrix that the run measured."""
+    """Who helps whom: the matrix that the run measured, and the groups that it suggests."""
     if not found or not found.get("matrix"):
         return []
-    names = [visible(name) for name in found.get("tasks") or []]
+    names = [str(name) for name in found.get("tasks") or []]
     matrix = np.array([[np.nan if v is None else v for v in row] for row in found["matrix"]], float)
     if matrix.shape != (len(names), len(names)):
         return []
-    what = visible(found.get("measure") or found.get("method") or "relatedness of the tasks")
-    note = Text(f"A row is a task, a column a task that it may learn from: {what}. More is closer.")
-    return section("affinity", "Which tasks are related", note, *drawn_affinity(names, matrix))
+    groups = [[name for name in group if name in names] for group in found.get("groups") or []]
+    together = [name for group in groups for name in group]
+    order = [names.index(name) for name in dict.fromkeys([*together, *names])]
+    measure = visible(found.get("measure") or "a measure that the file does not name")
+    rows = f", on {visible(found['rows'])} rows" if found.get("rows") else ""
+    note = Text(
+        f"A row is a task, a column a task that it may learn from, by {measure}{rows}: 1 is most "
+        "alike, below 0 they pull apart."
+    )
+    shown = [visible(names[i]) for i in order]
+    blocks = drawn_affinity(shown, matrix[np.ix_(order, order)])
+    return section("affinity", "Which tasks are related", note, *blocks, grouped(groups))
+
+
+def grouped(groups: list[list[str]]) -> Table | None:
+    if not groups:
+        return None
+    rows = tuple(
+        (str(number), ", ".join(map(visible, group))) for number, group in enumerate(groups, 1)
+    )
+    return Table("Groups that this suggests", ("group", "tasks"), rows, folded=len(rows) > SHOWN)
 
 
 def drawn_affinity(names: list[str], matrix: np.ndarray) -> list[Block]:
