@@ -40,8 +40,7 @@ def commands(subject: Subject) -> Iterator[str]:
     name = quoted(subject.name)
     if subject.run is not None:
         verb = "multitask" if subject.model.recipe.kind == "multitask" else "meta-train"
-        folder = name if subject.name != "@last" else quoted(str(subject.run))
-        yield f"metacli {verb} {folder}/recipe.yaml"
+        yield f"metacli {verb} {name}/recipe.yaml"
     elif subject.model.adapted:
         words = [beside(subject, "from", "MODEL"), beside(subject, "task", "TASK"), "-o", name]
         method = subject.model.method

@@ -57,9 +57,11 @@ def open_subject(name: str, device: torch.device, report: Reporter) -> Subject:
     place = score_file.place_for(run, opened.path, None)
     found = evaluations(place, opened.path)
     if run is None:
-        return Subject(called(name), opened.path, None, opened.model, evaluations=found)
+        return Subject(
+            called(opened.path, name), opened.path, None, opened.model, evaluations=found
+        )
     return Subject(
-        called(name),
+        called(run, name),
         run,
         run,
         opened.model,
@@ -71,12 +73,12 @@ def open_subject(name: str, device: torch.device, report: Reporter) -> Subject:
     )
 
 
-def called(name: str) -> str:
-    """What to type for it: relative where it lies below the current folder."""
-    if name == "@last":
-        return name
-    path = Path(name).absolute()
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(name)
+def called(path: str | Path, otherwise: str | None = None) -> str:
+    """What to type for a path: relative where it lies below the current folder, else as the user
+    called it."""
+    if (whole := Path(path).absolute()).is_relative_to(Path.cwd()):
+        return os.path.relpath(whole)
+    return str(path) if otherwise in (None, "@last") else str(otherwise)
 
 
 def lines_of(path: Path) -> list[Line]:

@@ -90,6 +90,8 @@ def learning(subject: Subject) -> list[Section]:
     validated = [line for line in history if isinstance(line.get("val"), dict)]
     names = [key for line in validated[:1] for key in line["val"]]
     best = [line["step"] for line in validated if line.get("best")]
+    if len(validated) == 1 and len(trained) <= 1:
+        return section("learning", "Learning", *(one_step(name, validated[0]) for name in names))
     mark = best[-1] if best else None
     blocks: list[Block] = [validation_plot(name, validated, mark) for name in names]
     known = trained[0]["train"] if trained else {}
@@ -102,6 +104,12 @@ def learning(subject: Subject) -> list[Section]:
         "from. It is not the test."
     )
     return section("learning", "Learning curves", note, *blocks)
+
+
+def one_step(name: str, line: Line) -> Text:
+    """What is solved exactly has no curve."""
+    value = score(name, line["val"][name]["mean"], line["val"][name].get("ci95"))
+    return Text(f"Solved in one step. Validation {metric_name(name)}: {value}.")
 
 
 def validation_plot(name: str, lines: Sequence[Line], best: int | None) -> Plot:
