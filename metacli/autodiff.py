@@ -136,3 +136,18 @@ def task_rows(fn: Callable[[Params], Tensor], params: Params) -> Tensor:
         for loss in losses
     ]
     return torch.stack([torch.cat([part.reshape(-1) for part in row]) for row in rows])
+
+
+def copied_rows(fn: Callable[[Params], Tensor], params: Params, tasks: int) -> Tensor:
+    """J [T, P] as `task_rows`, by one backward pass: every task gets a copy of the parameters,
+    [T, ...], so that the gradient of the sum of the losses holds each task's own.
+
+    Args:
+        fn: losses [T] of parameters with a leading task axis.
+    """
+    theta = {
+        key: value.detach().expand(tasks, *value.shape).clone().requires_grad_()
+        for key, value in params.items()
+    }
+    rows = torch.autograd.grad(fn(theta).sum(), list(theta.values()), materialize_grads=True)
+    return torch.cat([part.reshape(tasks, -1) for part in rows], 1)

@@ -129,6 +129,9 @@ ALGORITHMS: dict[str, Entry] = {
     "imtl-g": Entry(
         "multitask", "multitask.surgery.imtl_g", "IMTLG", "equal projections on all gradients"
     ),
+    "nash-mtl": Entry(
+        "multitask", "multitask.surgery.nash", "NashMTL", "what the tasks would agree on"
+    ),
     "aligned-mtl": Entry(
         "multitask",
         "multitask.surgery.aligned",

@@ -7,11 +7,12 @@ import math
 import pytest
 import torch
 
-from metacli.algorithms.multitask.method import MultiTask
+from metacli.algorithms.multitask.method import MultiTask, jacobian
 from metacli.algorithms.multitask.surgery.aligned import AlignedMTL
 from metacli.algorithms.multitask.surgery.cagrad import CAGrad
 from metacli.algorithms.multitask.surgery.imtl_g import IMTLG
 from metacli.algorithms.multitask.surgery.mgda import MGDA
+from metacli.algorithms.multitask.surgery.nash import NashMTL
 from metacli.algorithms.multitask.surgery.pcgrad import PCGrad
 from metacli.algorithms.multitask.surgery.upgrad import UPGrad
 from metacli.algorithms.multitask.weighting.dwa import DWA
@@ -30,7 +31,7 @@ from metacli.trees import flatten, pick
 from metacli.types import Batch
 
 WEIGHTINGS = [Equal(), Log(), Uncertainty(), DWA(), RLW(), GradNorm(), FAMO()]
-SURGERIES = [MGDA(), PCGrad(), CAGrad(), IMTLG(), AlignedMTL(), UPGrad()]
+SURGERIES = [MGDA(), PCGrad(), CAGrad(), IMTLG(), AlignedMTL(), UPGrad(), NashMTL()]
 LOSSES = torch.tensor([1.0, 4.0], dtype=torch.float64)
 name_of = lambda one: type(one).__name__  # noqa: E731
 
@@ -226,6 +227,30 @@ def test_upgrad_by_hand():
     assert UPGrad().combine(g, rng()).tolist() == pytest.approx([0.25, 0.75])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_nash_solves_the_equation_of_the_bargain_and_helps_every_task(seed):
+    g = rows(seed)
+    a = NashMTL().weights(g)
+    torch.testing.assert_close(g @ g.T @ a, 1 / a, atol=1e-6, rtol=1e-6)
+    assert (a > 0).all()
+    d = NashMTL(max_norm=2.0).combine(g, rng())
+    assert d.norm() == pytest.approx(2.0)
+    assert (g @ d).min() > 0
+    other = torch.randn(3000, 6, generator=rng(seed), dtype=torch.float64)
+    other = 2.0 * other / other.norm(dim=1, keepdim=True)
+    gains = (other @ g.T).clamp(min=1e-12).log().sum(1)
+    assert (g @ d).log().sum() >= gains.max()
+
+
+def test_nash_by_hand_and_blind_to_the_scale_of_a_loss():
+    g = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    # a_t = 1 / ||g_t|| where gradients are orthogonal: (1, 1), scaled to length 1.
+    assert NashMTL().combine(g, rng()).tolist() == pytest.approx([0.5**0.5] * 2)
+    random = rows(7)
+    scaled = random * torch.tensor([[1.0], [1e3], [1e-3], [5.0]], dtype=torch.float64)
+    torch.testing.assert_close(NashMTL().combine(scaled, rng()), NashMTL().combine(random, rng()))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_surgeries_agree_with_torchjd(seed):
     torchjd = pytest.importorskip("torchjd.aggregation")
@@ -234,9 +259,34 @@ def test_surgeries_agree_with_torchjd(seed):
         (MGDA(), torchjd.MGDA(epsilon=1e-12, max_iters=2000), 5e-3),
         (IMTLG(), torchjd.IMTLG(), 1e-7),
         (AlignedMTL(), torchjd.AlignedMTL(), 1e-7),
+        (UPGrad(), torchjd.UPGrad(), 1e-3),
     ]
     for ours, theirs, tolerance in pairs:
         torch.testing.assert_close(ours.combine(g, rng()), theirs(g), atol=tolerance, rtol=0)
+    # For two tasks there is one order; for more, each library draws its own.
+    torch.testing.assert_close(PCGrad().combine(g[:2], rng()), torchjd.PCGrad()(g[:2]))
+    # Fairness of degree 1 is the bargain.
+    fair = torchjd.FairGradWeighting(alpha=1.0)(g @ g.T)
+    torch.testing.assert_close(NashMTL().weights(g), fair, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weightings_give_the_direction_of_torchjds(seed):
+    torchjd = pytest.importorskip("torchjd.aggregation")
+    g, losses = rows(seed, tasks=2), LOSSES
+    given = (0.5, 3.0)
+    pairs = [
+        (Equal(), torchjd.Mean()(g)),
+        (Fixed(weights=given), torchjd.Constant(torch.tensor(given).double())(g) / 2),
+    ]
+    for ours, theirs in pairs:
+        weights = torch.tensor(slopes(ours, losses), dtype=torch.float64)
+        torch.testing.assert_close(weights @ g, theirs)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        theirs = torchjd.Random()(g.float())
+    weights = torch.tensor(slopes(RLW(), losses.float(), seed=seed))
+    torch.testing.assert_close(weights @ g.float(), theirs)
 
 
 @pytest.mark.parametrize("surgery", SURGERIES, ids=name_of)
@@ -281,9 +331,7 @@ def test_surgery_changes_the_trunk_and_leaves_the_heads_to_the_objective(surgery
     step = balanced.direction(problem, params, batch, {}, rng()).direction
     for name in ("heads.weight", "heads.bias"):
         torch.testing.assert_close(step[name], plain[name])
-    J = task_rows(
-        lambda theta: problem.losses({**params, **theta}, batch), pick(params, problem.shared)
-    )
+    J = jacobian(problem, params, pick(params, problem.shared), batch)
     torch.testing.assert_close(flatten(pick(step, problem.shared)), surgery.combine(J, rng()))
 
 
@@ -291,5 +339,6 @@ def test_the_rows_of_the_jacobian_are_the_gradients_of_each_task():
     problem, params, batch = problem_and_batch()
     shared = pick(params, problem.shared)
     J = task_rows(lambda theta: problem.losses({**params, **theta}, batch), shared)
+    torch.testing.assert_close(J, jacobian(problem, params, shared, batch))
     plain = MultiTask(weighting=Equal()).direction(problem, params, batch, {}, rng()).direction
     torch.testing.assert_close(J.mean(0), flatten(pick(plain, problem.shared)))

@@ -283,3 +283,32 @@ def test_a_cached_file_that_rotted_is_found_and_fetched_again(fetched, tmp_path)
         load_tasks("school", {}, tmp_path)
     fetch_dataset("school", tmp_path, mirror=MIRROR, offline=True, force=True)
     assert len(load_tasks("school", {}, tmp_path)[0].tasks) == 139
+
+
+def test_the_generator_of_families_is_frozen(tmp_path):
+    """Methods were tuned on these very numbers: other ones need another VERSION."""
+    from metacli.data.task_families import VERSION
+
+    made, _ = load_tasks("task-families", {"flipped": 1}, tmp_path)
+    assert VERSION == 1
+    assert made.contents.startswith("1-")
+    found = [made.y[0][0], made.y[0][1], made.y[13][-1], made.x[5][0, 0]]
+    wanted = [-1.0288600198613147, -1.9965620721428716, -0.894582425748836, 0.24943712942007606]
+    assert found == pytest.approx(wanted, rel=1e-12)
+    assert made.groups == (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, -1, -1)
+
+
+def test_relatives_of_families_are_alike_and_others_are_not(tmp_path):
+    directions, groups = [], None
+    for seed in range(20):
+        made, _ = load_tasks("task-families", {"size": 2000, "snr": 40, "seed": seed}, tmp_path)
+        groups = np.array(made.groups)
+        w = [np.linalg.lstsq(x, y, rcond=None)[0] for x, y in zip(made.x, made.y, strict=True)]
+        directions.append(np.stack([one / np.linalg.norm(one) for one in w]))
+    cosines = np.stack([one @ one.T for one in directions])
+    same = (groups[:, None] == groups) & (groups >= 0)[:, None] & ~np.eye(len(groups), dtype=bool)
+    apart = (groups[:, None] != groups) | (groups < 0)[:, None] & ~np.eye(len(groups), dtype=bool)
+    apart &= ~np.eye(len(groups), dtype=bool)
+    assert cosines[:, same].mean() == pytest.approx(0.91, abs=0.03)
+    assert cosines[:, apart].mean() == pytest.approx(0.0, abs=0.03)
+    assert cosines[:, apart].std() == pytest.approx(0.08, abs=0.02)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.multitask.protocol import Surgery, Weighting
-from metacli.autodiff import gradient, task_rows
+from metacli.autodiff import copied_rows, gradient, task_rows
 from metacli.nn.tasks import TaskProblem
 from metacli.trees import pick, unflatten
 from metacli.types import Batch, Metrics, Params, State, Update
@@ -68,8 +68,7 @@ class MultiTask:
         if not self.weighting.needs_norms:
             return None
         last = [name for name in problem.shared if name.endswith(".weight")][-1:]
-        losses_of = lambda theta: problem.losses({**params, **theta}, batch)  # noqa: E731
-        return task_rows(losses_of, pick(params, last)).norm(dim=1)
+        return jacobian(problem, params, pick(params, last), batch).norm(dim=1)
 
     def operated(
         self,
@@ -80,8 +79,7 @@ class MultiTask:
         batch: Batch,
         rng: torch.Generator,
     ) -> Params:
-        rows = task_rows(lambda theta: problem.losses({**params, **theta}, batch), shared)
-        return unflatten(surgery.combine(rows, rng), shared)
+        return unflatten(surgery.combine(jacobian(problem, params, shared, batch), rng), shared)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +101,14 @@ class Solved:
         losses = problem.losses({**params, **solution}, batch)
         metrics = {**loss_metrics(losses), "inner_folds_loss": scores.min()}
         return Update({}, state, metrics, replace=solution)
+
+
+def jacobian(problem: TaskProblem, params: Params, shared: Params, batch: Batch) -> Tensor:
+    """∇ L_t at these parameters for each task, [T, P]."""
+    losses_of = lambda theta: problem.losses({**params, **theta}, batch)  # noqa: E731
+    if problem.sharing.copies:
+        return copied_rows(losses_of, shared, problem.num_tasks)
+    return task_rows(losses_of, shared)
 
 
 def loss_metrics(losses: Tensor) -> Metrics:

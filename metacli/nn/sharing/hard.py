@@ -18,6 +18,7 @@ class Hard:
     """Nothing to set: the backbone says what the trunk is."""
 
     needs_trunk = True
+    copies = True
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         params = trunk_init(sizes, rng)

@@ -49,6 +49,7 @@ class MeanRidge:
     folds: Annotated[int, Ge(2)] = 5
 
     needs_trunk = False
+    copies = False
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         zeros = torch.zeros(tasks, sizes[0], dtype=torch.float64)

@@ -18,7 +18,17 @@ from metacli.types import Params
 
 
 class Sharing(Protocol):
-    """A frozen dataclass of options whose methods are the network of all tasks."""
+    """A frozen dataclass of options whose methods are the network of all tasks.
+
+    `needs_trunk`: shares hidden layers, so there must be some. `copies`: `forward` also takes
+    shared parameters with a leading task axis, one copy for each task.
+    """
+
+    @property
+    def needs_trunk(self) -> bool: ...
+
+    @property
+    def copies(self) -> bool: ...
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         """Fresh weights. sizes: D and the units of each hidden layer."""

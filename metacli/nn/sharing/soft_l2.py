@@ -31,6 +31,7 @@ class SoftL2:
 
     needs_trunk = False
     apart = True  # each task has a network of its own
+    copies = False
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         one = trunk_init(sizes, rng)
