@@ -136,6 +136,8 @@ def check_data(sharing: Any, backbone: Any, table: TaskTable, loaded: Loaded) ->
         found.append(
             loaded.finding("sharing.name", message, code="recipe.mismatch", hint="soft-l2")
         )
+    if hasattr(sharing, "wrong") and (wrong := sharing.wrong(len(table.tasks))):
+        found.append(loaded.finding("sharing.coupling", wrong, code="recipe.value"))
     if inputs.kind not in backbone.takes:
         message = f"backbone {name} does not take {inputs.kind}"
         found.append(loaded.finding("backbone.name", message, code="recipe.mismatch", hint="mlp"))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from metacli.nn.sharing.cross_stitch import CrossStitch
 from metacli.nn.sharing.hard import Hard
 from metacli.nn.sharing.mean_ridge import MeanRidge
+from metacli.nn.sharing.mmoe import MMoE
 from metacli.nn.sharing.soft_l2 import Apart, SoftL2
 from metacli.nn.tasks import Encoder, TaskProblem
+from metacli.nn.sharing.soft_pairwise import SoftPairwise
 from metacli.types import Batch
 
 T, M, D = 3, 12, 4
@@ -100,7 +103,9 @@ def test_the_inner_folds_choose_the_penalty_that_a_loop_over_them_chooses():
 
 
 @pytest.mark.parametrize(
-    "scheme", [Hard(), SoftL2(strength=0.5), Apart()], ids=lambda s: type(s).__name__
+    "scheme",
+    [Hard(), SoftL2(strength=0.5), Apart(), SoftPairwise(), CrossStitch(), MMoE(experts=2)],
+    ids=lambda s: type(s).__name__,
 )
 def test_rows_shared_by_all_tasks_give_what_a_copy_for_each_gives(scheme):
     problem = TaskProblem(scheme, (D, 5), (False,) * T)
@@ -223,3 +228,93 @@ def test_pictures_apart_are_read_by_networks_that_never_meet():
     assert grad[1].abs().sum() == 0
     shared = pictures(Hard()).init(0)["trunk.encoder.0.weight"]
     torch.testing.assert_close(params["trunk.encoder.0.weight"][1].detach(), shared)
+def test_cross_stitch_is_a_network_for_each_task_whose_activations_are_mixed():
+    """Against a loop over tasks and layers, in float64."""
+    scheme = CrossStitch(own=0.7)
+    params = scheme.init((D, 5, 6), T, torch.Generator().manual_seed(0))
+    params = {name: value.double() for name, value in params.items()}
+    rows = batch().x
+    for t in range(T):
+        h = [rows[t]] * T
+        for number in range(2):
+            part = {k: params[f"trunk.{number}.{k}"] for k in ("weight", "bias", "stitch")}
+            h = [torch.relu(h[s] @ part["weight"][s] + part["bias"][s]) for s in range(T)]
+            h = [sum(part["stitch"][a, b] * h[b] for b in range(T)) for a in range(T)]
+        wanted = h[t] @ params["heads.weight"][t] + params["heads.bias"][t]
+        torch.testing.assert_close(scheme.forward(params, rows)[t], wanted)
+
+
+def test_cross_stitch_that_keeps_to_itself_is_the_tasks_apart():
+    scheme = CrossStitch(own=1.0)
+    params = scheme.init((D, 5), T, torch.Generator().manual_seed(0))
+    alone = {name: value for name, value in params.items() if not name.endswith("stitch")}
+    x = batch(dtype=torch.float32).x
+    torch.testing.assert_close(scheme.forward(params, x), Apart().forward(alone, x))
+
+
+def test_mixture_of_experts_weighs_the_trunks_by_each_tasks_gate():
+    scheme = MMoE(experts=2)
+    params = scheme.init((D, 5), T, torch.Generator().manual_seed(0))
+    x = batch(dtype=torch.float32).x
+    for t in range(T):
+        gate = torch.softmax(x[t] @ params["gates.weight"][t] + params["gates.bias"][t], -1)
+        mixed = sum(
+            gate[:, e : e + 1]
+            * torch.relu(x[t] @ params["trunk.0.weight"][e] + params["trunk.0.bias"][e])
+            for e in range(2)
+        )
+        wanted = mixed @ params["heads.weight"][t] + params["heads.bias"][t]
+        torch.testing.assert_close(scheme.forward(params, x)[t], wanted)
+
+
+def test_a_single_expert_is_hard_sharing():
+    scheme = MMoE(experts=1)
+    params = scheme.init((D, 5), T, torch.Generator().manual_seed(0))
+    hard = {k: v[0] if k.startswith("trunk.") else v for k, v in params.items()}
+    x = batch(dtype=torch.float32).x
+    torch.testing.assert_close(scheme.forward(params, x), Hard().forward(hard, x))
+
+
+def test_even_coupling_is_the_pull_to_the_mean():
+    even = tuple((1 / T,) * T for _ in range(T))
+    params = SoftL2().init((D, 5), T, torch.Generator().manual_seed(0))
+    params = {name: value + torch.randn_like(value) for name, value in params.items()}
+    paired = SoftPairwise(strength=0.5, coupling=even).penalty(params)
+    torch.testing.assert_close(paired, SoftL2(strength=0.5).penalty(params))
+
+
+def test_tasks_that_are_not_coupled_do_not_pull():
+    c = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    params = {
+        "heads.weight": torch.tensor([[1.0], [3.0], [9.0]], requires_grad=True),
+        "heads.bias": torch.zeros(3, requires_grad=True),
+    }
+    value = SoftPairwise(strength=3.0, coupling=c).penalty(params)
+    assert value.item() == pytest.approx(3.0 / 3 * 4.0)
+    value.backward()
+    assert params["heads.weight"].grad.tolist() == [[-4.0], [4.0], [0.0]]
+
+
+def test_the_learned_coupling_is_the_best_covariance_of_trace_one():
+    """Its value is tr(Θᵀ Ω⁻¹ Θ) at Ω = (ΘΘᵀ)^½ / tr, and no other Ω gives less."""
+    rng = torch.Generator().manual_seed(0)
+    theta = torch.randn(T, 6, generator=rng, dtype=torch.float64)
+    params = {"heads.weight": theta[:, :5], "heads.bias": theta[:, 5]}
+    scheme = SoftPairwise(strength=float(T))
+    omega = scheme.covariance(params)
+    assert omega.trace() == pytest.approx(1.0)
+    at = lambda o: float((theta.T @ torch.linalg.solve(o, theta)).trace())  # noqa: E731
+    assert at(omega) == pytest.approx(float(scheme.penalty(params)), rel=1e-4)
+    for _ in range(50):
+        half = torch.randn(T, T, generator=rng, dtype=torch.float64)
+        other = half @ half.T
+        assert at(other / other.trace()) >= at(omega) - 1e-9
+
+
+def test_relatives_of_opposite_sign_cost_no_more_than_relatives_of_one_sign():
+    w = torch.randn(1, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    bias = torch.zeros(2, dtype=torch.float64)
+    same, flipped = torch.cat([w, w]), torch.cat([w, -w])
+    learned = SoftPairwise()
+    costs = [learned.penalty({"heads.weight": one, "heads.bias": bias}) for one in (same, flipped)]
+    torch.testing.assert_close(costs[0], costs[1])

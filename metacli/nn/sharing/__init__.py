@@ -17,6 +17,9 @@ def _of(module: str, cls: str) -> Callable[[], type]:
 SHARING: dict[str, Callable[[], type]] = {
     "hard": _of("hard", "Hard"),
     "soft-l2": _of("soft_l2", "SoftL2"),
+    "soft-pairwise": _of("soft_pairwise", "SoftPairwise"),
+    "cross-stitch": _of("cross_stitch", "CrossStitch"),
+    "mmoe": _of("mmoe", "MMoE"),
     "none": _of("soft_l2", "Apart"),
     "mean-ridge": _of("mean_ridge", "MeanRidge"),
 }
