@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -16,19 +16,16 @@ from metacli.data.registry import load_tasks
 from metacli.data.table_sets import plain_columns
 from metacli.data.task_parts import divide
 from metacli.data.tasks import TaskRows, TaskTable
-from metacli.engine.build import (
-    Built,
-    make_named,
-    make_options,
-    statistics_of,
-    unknown_name,
-)
+from metacli.engine.build import Built, make_named, make_options, unknown_name
 from metacli.engine.checks import LOWER_IS_BETTER
 from metacli.engine.inputs import InputSpec
 from metacli.engine.place import cache_root
+from metacli.engine.task_checks import check_data, check_fit, input_of_tasks
 from metacli.errors import Finding
 from metacli.nn.backbones import BACKBONES, make_backbone
+from metacli.nn.chosen import ChosenProblem
 from metacli.nn.sharing import SHARING, make_sharing
+from metacli.nn.sharing.grouped import grouped
 from metacli.nn.tasks import Encoder, TaskProblem
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Named, Recipe
@@ -88,77 +85,6 @@ def make_balancing(block: Named, key: str, loaded: Loaded, findings: list[Findin
     return make_options(ALGORITHMS[block.name].load(), block.options, key, loaded, findings)
 
 
-def check_fit(
-    recipe: Recipe, sharing: Any, backbone: Any, weighting: Any, loaded: Loaded
-) -> list[Finding]:
-    """What each block allows by itself but not together."""
-    found: list[Finding] = []
-    shares_layers = sharing.needs_trunk and layered(backbone)
-
-    def mismatch(key: str, message: str, hint: str | None = None) -> None:
-        found.append(loaded.finding(key, message, code="recipe.mismatch", hint=hint))
-
-    assert recipe.sharing is not None
-    assert recipe.weighting is not None
-    name, solved = recipe.sharing.name, hasattr(sharing, "solve")
-    if sharing.needs_trunk and not shares_layers:
-        hint = "backbone={name: mlp, hidden: [64]}, or sharing.name=mean-ridge"
-        mismatch(
-            "sharing.name", f"{name} sharing shares the backbone's layers: there are none", hint
-        )
-    if solved and layered(backbone):
-        mismatch("backbone.name", f"{name} is for a linear backbone", "backbone.name=linear")
-    if solved and recipe.weighting.name != "equal":
-        mismatch("weighting.name", f"{name} is solved exactly: every row counts the same")
-    if recipe.surgery is not None and not shares_layers:
-        mismatch("surgery.name", f"{name} sharing has no shared parameters to balance")
-    if recipe.surgery is not None and recipe.weighting.name != "equal":
-        mismatch("surgery.name", "a surgery balances the tasks itself", "weighting.name=equal")
-    if getattr(weighting, "needs_norms", False) and not shares_layers:
-        mismatch("weighting.name", f"{recipe.weighting.name} needs a shared layer")
-    for key in ("guard", "groups"):
-        if getattr(recipe, key):
-            mismatch(key, f"{key} is not in this version")
-    return found
-
-
-def layered(backbone: Any) -> bool:
-    """Whether it has layers that tasks can share."""
-    return bool(getattr(backbone, "hidden", True))
-
-
-def check_data(sharing: Any, backbone: Any, table: TaskTable, loaded: Loaded) -> list[Finding]:
-    """What the data do not allow."""
-    found: list[Finding] = []
-    name, inputs = loaded.recipe.backbone.name, input_of_tasks(table)
-    if hasattr(sharing, "solve") and "classification" in table.kinds:
-        message = f"mean-ridge is for regression, {table.name} has classifications"
-        found.append(
-            loaded.finding("sharing.name", message, code="recipe.mismatch", hint="soft-l2")
-        )
-    if hasattr(sharing, "wrong") and (wrong := sharing.wrong(len(table.tasks))):
-        found.append(loaded.finding("sharing.coupling", wrong, code="recipe.value"))
-    if inputs.kind not in backbone.takes:
-        message = f"backbone {name} does not take {inputs.kind}"
-        found.append(loaded.finding("backbone.name", message, code="recipe.mismatch", hint="mlp"))
-    elif statistics_of(backbone) != "none":
-        message = "statistics of a batch would mix the tasks"
-        found.append(
-            loaded.finding(
-                "backbone.norm", message, code="recipe.mismatch", hint="backbone.norm=group"
-            )
-        )
-    return found
-
-
-def input_of_tasks(table: TaskTable) -> InputSpec:
-    """One example: pixels where it has a picture's shape, columns of numbers otherwise."""
-    if not table.shape:
-        return InputSpec("numbers", (table.num_columns,))
-    assert table.levels is not None
-    return InputSpec("image", table.shape, invert=table.levels[1] < 0)
-
-
 def make_rows(recipe: Recipe) -> TaskRows:
     """The data, divided. Raises DataError."""
     table, options = load_tasks(recipe.data.source, recipe.data.options, cache_root())
@@ -180,11 +106,21 @@ def describe_tasks(table: TaskTable) -> dict[str, Any]:
 def make_task_problem(
     recipe: Recipe, inputs: InputSpec, described: Mapping[str, Any]
 ) -> TaskProblem:
-    """The stateless network of a resolved recipe."""
+    """The stateless network of a resolved recipe; of a guarded model both of its networks."""
+    if described.get("guard"):
+        plain = {key: value for key, value in described.items() if key != "guard"}
+        together = make_task_problem(recipe, inputs, plain)
+        alone = make_task_problem(single_recipe(recipe), inputs, plain)
+        shares = tuple(one == "together" for one in described["guard"])
+        chosen: Any = ChosenProblem(together, alone, shares)
+        return chosen  # answers as one, and is not trained
     assert recipe.sharing is not None
     sizes, encoder = trunk_of(recipe, inputs)
+    sharing = make_sharing(recipe.sharing.name, recipe.sharing.options)
+    if isinstance(recipe.groups, tuple):
+        sharing = grouped(sharing, numbered(recipe.groups, described["tasks"]))
     return TaskProblem(
-        make_sharing(recipe.sharing.name, recipe.sharing.options),
+        sharing,
         sizes,
         tuple(kind == "classification" for kind in described["kinds"]),
         described["metric"],
@@ -202,6 +138,27 @@ def trunk_of(recipe: Recipe, inputs: InputSpec) -> tuple[tuple[int, ...], Encode
         return (prod(inputs.shape), *backbone.hidden), None
     module, features = backbone.build(inputs.shape)
     return (features,), Encoder(module, inputs.shape)
+
+
+def numbered(
+    groups: tuple[tuple[str, ...], ...], tasks: Sequence[str]
+) -> tuple[tuple[int, ...], ...]:
+    """Groups of names as task numbers; a task in none of them is alone."""
+    number = {name: at for at, name in enumerate(tasks)}
+    given = [tuple(number[name] for name in group) for group in groups if group]
+    inside = {task for group in given for task in group}
+    return (*given, *((task,) for task in range(len(tasks)) if task not in inside))
+
+
+def single_recipe(recipe: Recipe) -> Recipe:
+    """The recipe of the same network for each task by itself."""
+    assert recipe.sharing is not None
+    plain = recipe.plain()
+    alone: dict[str, Any] = {"name": "none"}
+    if recipe.sharing.name == "mean-ridge":
+        alone = {**plain["sharing"], "share": False}
+    plain |= {"sharing": alone, "weighting": {"name": "equal"}, "surgery": None}
+    return Recipe.model_validate(plain | {"groups": None, "guard": False})
 
 
 def resolve(

@@ -23,6 +23,7 @@ from metacli.engine.task_build import (
     build_tasks,
     describe_tasks,
     make_task_problem,
+    single_recipe,
 )
 from metacli.engine.task_params import (
     final_params,
@@ -33,7 +34,7 @@ from metacli.engine.task_params import (
     with_statistics,
 )
 from metacli.engine.task_scores import score
-from metacli.engine.task_single import SINGLE, alone_method, single_recipe, train_best
+from metacli.engine.task_single import SINGLE, alone_method, train_best
 from metacli.engine.task_tables import (
     COMPARISON,
     estimate_of,

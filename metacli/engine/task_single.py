@@ -20,17 +20,6 @@ from metacli.types import Params
 SINGLE = "single-task"
 
 
-def single_recipe(recipe: Recipe) -> Recipe:
-    """The recipe of the same network for each task by itself."""
-    assert recipe.sharing is not None
-    plain = recipe.plain()
-    alone: dict[str, Any] = {"name": "none"}
-    if recipe.sharing.name == "mean-ridge":
-        alone = {**plain["sharing"], "share": False}
-    plain |= {"sharing": alone, "weighting": {"name": "equal"}, "surgery": None}
-    return Recipe.model_validate(plain)
-
-
 def alone_method(problem: TaskProblem) -> Any:
     """How networks that never meet are trained: each gets the gradient that it would get by
     itself."""

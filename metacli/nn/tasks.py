@@ -59,12 +59,20 @@ class TaskProblem:
     @cached_property
     def trainable(self) -> frozenset[str]:
         """Names of what the optimiser sees."""
-        return frozenset(self.init(0)) - frozenset((*STATISTICS, "ridge.penalties"))
+        fixed = (*STATISTICS, "penalties")
+        return frozenset(name for name in self.init(0) if not name.endswith(fixed))
 
     @cached_property
     def shared(self) -> tuple[str, ...]:
         """Names of the parameters that all tasks share, first layer first."""
         return self.sharing.shared(tuple(self.init(0)))
+
+    @cached_property
+    def blocks(self) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+        """Tasks that share parameters, and the names of these."""
+        if hasattr(self.sharing, "blocks"):
+            return list(self.sharing.blocks(tuple(self.init(0))))
+        return [(tuple(range(self.num_tasks)), self.shared)]
 
     @cached_property
     def is_binary(self) -> Tensor:
@@ -90,7 +98,7 @@ class TaskProblem:
             params |= wide_heads(params, self.outputs, rng, alike=self.apart)
         if self.encoder is not None:
             params |= self.encoder.init(seed, self.num_tasks, each=self.apart)
-        dtype = params["heads.bias"].dtype
+        dtype = next(iter(params.values())).dtype
         columns, tasks = self.columns or self.sizes[0], self.num_tasks
         return {
             **params,
@@ -171,14 +179,21 @@ def wide_heads(params: Params, outputs: int, rng: torch.Generator, *, alike: boo
     Args:
         alike: all tasks begin with the same head.
     """
-    tasks, features = params["heads.weight"].shape
-    drawn = 1 if alike else tasks
-    found = {
-        "heads.weight": torch.rand(drawn, outputs, features, generator=rng),
-        "heads.bias": torch.rand(drawn, outputs, generator=rng),
-    }
-    bound = features**-0.5
-    return {k: ((2 * v - 1) * bound).expand(tasks, *v.shape[1:]).clone() for k, v in found.items()}
+    found: Params = {}
+    for name, weight in params.items():
+        prefix, ending, _ = name.partition("heads.weight")
+        if not ending:
+            continue
+        tasks, features = weight.shape
+        drawn = 1 if alike else tasks
+        drawings = {
+            "heads.weight": torch.rand(drawn, outputs, features, generator=rng),
+            "heads.bias": torch.rand(drawn, outputs, generator=rng),
+        }
+        for key, value in drawings.items():
+            wide = (2 * value - 1) * features**-0.5
+            found[prefix + key] = wide.expand(tasks, *value.shape[1:]).clone()
+    return found
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 VERSION = 1
 META_KEYS = ("episodes", "algorithm")
-MULTITASK_KEYS = ("sharing", "weighting", "surgery", "guard", "groups")
+MULTITASK_KEYS = ("sharing", "weighting", "surgery", "guard", "groups", "relatedness")
 REQUIRED_BY_KIND = {"meta": META_KEYS, "multitask": ("sharing", "weighting")}
 FOREIGN_TO_KIND = {"meta": MULTITASK_KEYS, "multitask": META_KEYS}
 
@@ -213,6 +213,7 @@ class Recipe(Block):
     surgery: Named | None = None
     guard: bool = False
     groups: Groups = None
+    relatedness: Literal["gradient-cosine", "lookahead", "fisher"] = "gradient-cosine"
     train: Train
     evaluate: Evaluate = Field(default_factory=Evaluate)
     baselines: Names = ()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from metacli.nn.chosen import ChosenProblem
 from metacli.nn.sharing.cross_stitch import CrossStitch
+from metacli.nn.sharing.grouped import grouped, inside, rows_of
 from metacli.nn.sharing.hard import Hard
 from metacli.nn.sharing.mean_ridge import MeanRidge
 from metacli.nn.sharing.mmoe import MMoE
 from metacli.nn.sharing.soft_l2 import Apart, SoftL2
-from metacli.nn.tasks import Encoder, TaskProblem
 from metacli.nn.sharing.soft_pairwise import SoftPairwise
+from metacli.nn.tasks import Encoder, TaskProblem
 from metacli.types import Batch
 
 T, M, D = 3, 12, 4
@@ -25,6 +27,11 @@ def batch(seed: int = 0, dtype: torch.dtype = torch.float64) -> Batch:
     mask = torch.ones(T, M, dtype=torch.bool)
     mask[0, 8:] = False
     return Batch(x * mask[..., None], y * mask, mask)
+
+
+def at(*penalties: float) -> dict[str, torch.Tensor]:
+    """Parameters as far as a refit reads them."""
+    return {"ridge.penalties": torch.tensor(penalties, dtype=torch.float64)}
 
 
 def ridge_objective(w0, v, rows, slope, intercept, mean):
@@ -42,7 +49,7 @@ def ridge_objective(w0, v, rows, slope, intercept, mean):
 def test_mean_ridge_is_the_minimum_of_its_objective():
     rows, penalties = batch(), (2.0, 0.5, 0.7)
     scheme = MeanRidge(slope=(2.0,), intercept=(0.5,), mean=(0.7,))
-    params = scheme.refit(rows, torch.tensor(penalties))
+    params = scheme.refit(rows, at(*penalties))
     w = torch.cat([params["heads.weight"], params["heads.bias"][:, None]], 1)
     w0 = torch.zeros(D + 1, dtype=torch.float64, requires_grad=True)
     v = torch.zeros(T, D + 1, dtype=torch.float64, requires_grad=True)
@@ -63,7 +70,7 @@ def test_mean_ridge_is_the_minimum_of_its_objective():
 def test_mean_ridge_without_sharing_is_ridge_for_each_task():
     rows = batch()
     scheme = MeanRidge(share=False)
-    params = scheme.refit(rows, torch.tensor([3.0, 1e-9, 1.0]))
+    params = scheme.refit(rows, at(3.0, 1e-9, 1.0))
     x, y = rows.x[1], rows.y[1]
     centred = x - x.mean(0)
     w = torch.linalg.solve(
@@ -74,10 +81,10 @@ def test_mean_ridge_without_sharing_is_ridge_for_each_task():
 
 def test_a_large_penalty_makes_all_tasks_alike_and_a_small_one_leaves_them_apart():
     rows = batch()
-    alike = MeanRidge().refit(rows, torch.tensor([1e9, 1e9, 1.0]))["heads.weight"]
-    apart = MeanRidge().refit(rows, torch.tensor([1e-6, 1e-6, 1.0]))["heads.weight"]
+    alike = MeanRidge().refit(rows, at(1e9, 1e9, 1.0))["heads.weight"]
+    apart = MeanRidge().refit(rows, at(1e-6, 1e-6, 1.0))["heads.weight"]
     assert (alike - alike.mean(0)).abs().max() < 1e-6
-    alone = MeanRidge(share=False).refit(rows, torch.tensor([1e-6, 1e-6, 1.0]))["heads.weight"]
+    alone = MeanRidge(share=False).refit(rows, at(1e-6, 1e-6, 1.0))["heads.weight"]
     torch.testing.assert_close(apart, alone, atol=1e-4, rtol=0)
 
 
@@ -92,7 +99,7 @@ def test_the_inner_folds_choose_the_penalty_that_a_loop_over_them_chooses():
         for k in range(3):
             inside = rows.mask & (fold != k)
             part = Batch(rows.x * inside[..., None], rows.y * inside, inside)
-            fitted = scheme.refit(part, torch.tensor(choice, dtype=torch.float64))
+            fitted = scheme.refit(part, at(*choice))
             error = (scheme.forward(fitted, rows.x) - rows.y).square()
             total += float(error[rows.mask & (fold == k)].sum())
         errors.append(total / int(rows.mask.sum()))
@@ -167,7 +174,9 @@ def mixed_problem(scheme) -> TaskProblem:
 
 
 @pytest.mark.parametrize(
-    "scheme", [Hard(), SoftL2(strength=0.5), Apart()], ids=lambda s: type(s).__name__
+    "scheme",
+    [Hard(), SoftL2(strength=0.5), Apart(), CrossStitch(), MMoE(), grouped(Hard(), ((0, 2), (1,)))],
+    ids=lambda s: type(s).__name__,
 )
 def test_tasks_of_several_classes_have_the_loss_of_each_head_by_itself(scheme):
     problem = mixed_problem(scheme)
@@ -228,6 +237,8 @@ def test_pictures_apart_are_read_by_networks_that_never_meet():
     assert grad[1].abs().sum() == 0
     shared = pictures(Hard()).init(0)["trunk.encoder.0.weight"]
     torch.testing.assert_close(params["trunk.encoder.0.weight"][1].detach(), shared)
+
+
 def test_cross_stitch_is_a_network_for_each_task_whose_activations_are_mixed():
     """Against a loop over tasks and layers, in float64."""
     scheme = CrossStitch(own=0.7)
@@ -318,3 +329,47 @@ def test_relatives_of_opposite_sign_cost_no_more_than_relatives_of_one_sign():
     learned = SoftPairwise()
     costs = [learned.penalty({"heads.weight": one, "heads.bias": bias}) for one in (same, flipped)]
     torch.testing.assert_close(costs[0], costs[1])
+
+
+def test_groups_are_networks_of_their_own():
+    """What a group predicts is what the scheme predicts for its tasks alone."""
+    scheme = grouped(Hard(), ((0, 2), (1,)))
+    problem = TaskProblem(scheme, (D, 5), (False,) * T)
+    params = problem.init(0)
+    rows = batch(dtype=torch.float32)
+    out = problem.forward(params, problem.inputs(params, rows.x))
+    for number, group in enumerate(((0, 2), (1,))):
+        alone = TaskProblem(Hard(), (D, 5), (False,) * len(group))
+        own = {**alone.init(0), **inside(params, f"group.{number}.")}
+        torch.testing.assert_close(out[list(group)], alone.predict(own, rows.x[list(group)]))
+    assert problem.shared == ()
+    names = [names for _, names in problem.blocks]
+    assert names == [
+        ("group.0.trunk.0.weight", "group.0.trunk.0.bias"),
+        ("group.1.trunk.0.weight", "group.1.trunk.0.bias"),
+    ]
+    begun = inside(params, "group.1.")
+    lonely = Apart().init((D, 5), 1, torch.Generator().manual_seed(0))
+    assert all(torch.equal(begun[k].flatten(), lonely[k].flatten()) for k in begun)
+
+
+def test_groups_of_a_solved_scheme_are_solved_by_themselves():
+    rows = batch()
+    scheme = grouped(MeanRidge(), ((0, 1), (2,)))
+    fixed = {f"group.{n}.ridge.penalties": at(2.0, 0.5, 0.7)["ridge.penalties"] for n in (0, 1)}
+    found = scheme.refit(rows, fixed)
+    for number, group in enumerate(((0, 1), (2,))):
+        own = MeanRidge().refit(rows_of(rows, group), at(2.0, 0.5, 0.7))
+        torch.testing.assert_close(found[f"group.{number}.heads.weight"], own["heads.weight"])
+
+
+def test_a_guarded_model_answers_with_the_network_that_was_chosen():
+    make = lambda scheme: TaskProblem(scheme, (D, 5), (False,) * T)  # noqa: E731
+    together, alone = make(Hard()), make(Apart())
+    chosen = ChosenProblem(together, alone, (True, False, True))
+    params = chosen.init(0)
+    x = batch(dtype=torch.float32).x
+    first, second = (problem.predict(problem.init(0), x) for problem in (together, alone))
+    wanted = torch.stack([first[0], second[1], first[2]])
+    torch.testing.assert_close(chosen.predict(params, x), wanted)
+    assert (chosen.num_tasks, chosen.kind) == (T, "regression")

@@ -59,8 +59,9 @@ class MultiTask:
 
         step, losses = gradient(objective, moved)
         if self.surgery is not None:
-            shared = pick(params, problem.shared)
-            step |= self.operated(self.surgery, problem, params, shared, batch, rng)
+            for tasks, names in problem.blocks:
+                shared = pick(params, names)
+                step |= self.operated(self.surgery, problem, params, shared, tasks, batch, rng)
         return Update(step, remembered[0], loss_metrics(losses))
 
     def norms(self, problem: TaskProblem, params: Params, batch: Batch) -> Tensor | None:
@@ -76,10 +77,12 @@ class MultiTask:
         problem: TaskProblem,
         params: Params,
         shared: Params,
+        tasks: tuple[int, ...],
         batch: Batch,
         rng: torch.Generator,
     ) -> Params:
-        return unflatten(surgery.combine(jacobian(problem, params, shared, batch), rng), shared)
+        rows = jacobian(problem, params, shared, batch)[list(tasks)]
+        return unflatten(surgery.combine(rows, rng), shared)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ class Solved:
 def jacobian(problem: TaskProblem, params: Params, shared: Params, batch: Batch) -> Tensor:
     """∇ L_t at these parameters for each task, [T, P]."""
     losses_of = lambda theta: problem.losses({**params, **theta}, batch)  # noqa: E731
-    if problem.sharing.copies:
+    if problem.sharing.copies and problem.encoder is None:
         return copied_rows(losses_of, shared, problem.num_tasks)
     return task_rows(losses_of, shared)
 

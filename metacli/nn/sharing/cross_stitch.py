@@ -54,7 +54,8 @@ class CrossStitch:
         out = heads(params, h)
         if not own_rows:
             return out
-        return out.view(tasks, tasks, rows).diagonal().T  # the task's own network on its own rows
+        each = out.view(tasks, tasks, rows, *out.shape[2:])  # [T networks, T tasks, M, ...]
+        return each.diagonal().movedim(-1, 0)  # the task's own network on its own rows
 
     def penalty(self, params: Params) -> Tensor:
         return params["heads.bias"].new_zeros(())

@@ -94,10 +94,10 @@ class MeanRidge:
         best = choices[int(scores.argmin())]
         return self.as_params(self.fit(gram, cross, *best), best), scores
 
-    def refit(self, batch: Batch, penalties: Tensor) -> Params:
+    def refit(self, batch: Batch, params: Params) -> Params:
         """Weights for other rows at penalties that were chosen before."""
         x, y = with_intercept(batch), weighted(batch.y.double(), batch.mask)
-        slope, intercept, mean = penalties.tolist()
+        slope, intercept, mean = params["ridge.penalties"].tolist()
         best = (slope, intercept, mean)
         return self.as_params(self.fit(*moments(x, y), *best), best)
 
