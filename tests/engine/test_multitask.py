@@ -198,7 +198,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(recipe):
         (["backbone.name=linear", "backbone.hidden=null"], "unknown key"),
         (["sharing.name=mean-ridge"], "linear backbone"),
         (["weighting.temperature=2"], "unknown key"),
-        (["guard=true"], "not in this version"),
+        (["guard=true", "sharing.name=none"], "what tasks share"),
+        (["groups=[[group1-1, group1-9]]"], "group1-9"),
     ],
 )
 def test_what_does_not_fit_together_is_said_before_anything_is_written(recipe, changes, said):
