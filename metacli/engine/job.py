@@ -71,6 +71,9 @@ class Job:
 
         check_baselines(self)
 
+    def prepare(self, report: Reporter) -> None:
+        """What has to be found out under the run's lock before training begins."""
+
     def fresh(self) -> Params:
         """θ before the first step."""
         return self.built.problem.init(self.recipe.seed)

@@ -147,6 +147,11 @@ def relatedness(name: str, rows: TaskRows, seed: int) -> dict[str, Any]:
     }
 
 
+def measurable(built: Any) -> bool:
+    """Trunks of random features need columns, and heads of one output."""
+    return built.problem.encoder is None and built.problem.outputs == 1
+
+
 def write(run: Path, found: dict[str, Any]) -> None:
     write_json(run / FILE, found)
 

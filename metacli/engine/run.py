@@ -75,10 +75,10 @@ def require_own(run: Path) -> None:
 
 def clear_run(run: Path) -> None:
     """Remove what an earlier run wrote, and nothing else."""
-    for name in ("state", "model", "baselines"):
+    for name in ("state", "model", "baselines", "plots"):
         shutil.rmtree(run / name, ignore_errors=True)
     files = ("run.json", "metrics.jsonl", "metrics.json", "log.txt", "scores.jsonl", "recipe.yaml")
-    for name in files:
+    for name in (*files, "tasks.json", "relatedness.json"):
         (run / name).unlink(missing_ok=True)
 
 
@@ -94,6 +94,7 @@ def run_job(job: Job) -> dict[str, Any]:
         if not job.resumed:
             # Once more, now that nobody else can write: another run may have been here meanwhile.
             clear_run(target(str(job.run), job.run, force=job.force))
+        job.prepare(report=job.report)
         start_or_restore(job)
         try:
             return trained(job, received)

@@ -12,6 +12,7 @@ import torch
 
 from metacli.data.tasks import TaskRows
 from metacli.engine import bundle
+from metacli.engine import relatedness as related
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.intervals import Estimate
 from metacli.engine.job import Job, provenance
@@ -25,16 +26,17 @@ from metacli.engine.task_build import (
     make_task_problem,
     single_recipe,
 )
+from metacli.engine.task_guard import Arm, Decision, decide
 from metacli.engine.task_params import (
     final_params,
-    on,
     predictions,
     residual_spread,
     validated,
     with_statistics,
 )
-from metacli.engine.task_scores import score
-from metacli.engine.task_single import SINGLE, alone_method, train_best
+from metacli.engine.task_plots import draw_plots
+from metacli.engine.task_scores import score, task_score
+from metacli.engine.task_single import SINGLE, alone_method, batches, train_best
 from metacli.engine.task_tables import (
     COMPARISON,
     estimate_of,
@@ -45,7 +47,7 @@ from metacli.engine.task_tables import (
 from metacli.errors import BundleError
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Recipe
-from metacli.types import Batch, Params
+from metacli.types import Params
 
 
 @dataclass
@@ -55,44 +57,67 @@ class TaskJob(Job):
     verb: ClassVar[str] = "multitask"
     built: TaskBuilt
     comparison: dict[str, Any] = field(default_factory=dict)
+    related: dict[str, Any] | None = None
 
     @property
     def rows(self) -> TaskRows:
         return self.built.rows
 
-    @cached_property
-    def training_rows(self) -> Batch:
-        return self.rows.batch("train", dtype=self.built.problem.init(0)["input.mean"].dtype)
-
     def check(self) -> None:
         """Its baselines are always the same."""
+
+    def prepare(self, report: Reporter) -> None:
+        """Which tasks belong together; `groups: auto` becomes the groups that are suggested."""
+        found = related.read(self.run) if self.resumed else None
+        if found is None and related.measurable(self.built):
+            report(Progress("relatedness", 0, None))
+            found = related.relatedness(self.recipe.relatedness, self.rows, self.recipe.seed)
+            related.write(self.run, found)
+        self.related = found
+        if self.recipe.groups == "auto" and found is not None:
+            groups = tuple(tuple(group) for group in found["groups"])
+            recipe = self.recipe.model_copy(update={"groups": groups})
+            self.built = replace(self.built, recipe=recipe)
 
     def fresh(self) -> Params:
         return with_statistics(self.built.problem, self.rows, self.recipe.seed, "train")
 
-    def batch_at(self, step: int) -> Batch:
-        return on(self.rows.draw(self.training_rows, step), self.device)
+    @cached_property
+    def batches(self) -> Callable[[int], Any]:
+        dtype = self.built.problem.init(0)["input.mean"].dtype
+        return batches(self.built.learner, self.rows, dtype, self.device)
+
+    def batch_at(self, step: int) -> Any:
+        return self.batches(step)
 
     def estimate(self, snapshot: Snapshot, tick: Callable[[int], None]) -> Estimate:
+        """The validation; its scores by task go into the learning curves."""
+        y = self.rows.numbers("val")[1]
         found = predictions(self.built.problem, snapshot.params, self.rows, "val")
-        made = score(self.built.table.metric, self.rows.numbers("val")[1], found)
+        metric = self.built.table.metric
+        each = [task_score(metric, *one).value for one in zip(y, found, strict=True)]
+        line = {"step": snapshot.step, "values": each}
+        self.history = {**self.history, "curves": [*self.history.get("curves", []), line]}
+        made = score(metric, y, found)
         return Estimate(made.value, made.half_width(), made.rows)
 
     def train_baselines(
         self, steps: int, received: Callable[[], int | None], report: Reporter
     ) -> None:
-        """The same network for each task by itself, with the same budget; and the simple models
-        of `task_baselines`. What they reach on validation is kept in `tasks.json`."""
+        """The same network for each task by itself, with the same budget; the simple models of
+        `task_baselines`; and the guard. What they reach on validation is kept in `tasks.json`."""
         best = self.best
         if best is None:
             return
         single = self.single_task(steps, received, report)
         if single is None:
             return
-        y = self.rows.numbers("val")[1]
-        metric = self.built.table.metric
-        problem = self.built.problem
-        together = predictions(problem, best.snapshot.params, self.rows, "val")
+        y, metric, names = (
+            self.rows.numbers("val")[1],
+            self.built.table.metric,
+            self.built.table.tasks,
+        )
+        together = predictions(self.built.problem, best.snapshot.params, self.rows, "val")
         apart = predictions(single.problem(), single.params, self.rows, "val")
         found = {SINGLE: estimate_of(metric, y, apart)}
         tick = lambda name: report(Progress(f"baseline {name}", 0, None))  # noqa: E731
@@ -100,9 +125,42 @@ class TaskJob(Job):
             found[name] = estimate_of(metric, y, predicted)
             if received() is not None:
                 return
-        tasks = table_of(metric, self.built.table.tasks, y, together, apart)
-        self.comparison = {"tasks": tasks, "baselines": found, **mean_delta(tasks)}
+        decisions = self.guarded(steps, received, report) if self.recipe.guard else None
+        if self.recipe.guard and decisions is None:
+            return
+        facts: dict[str, Any] = {}
+        if decisions is not None:
+            found["unguarded"] = estimate_of(metric, y, together)
+            together = [
+                a if one.shares else b for one, a, b in zip(decisions, together, apart, strict=True)
+            ]
+            self.ship_guarded([one.as_dict()["answer"] for one in decisions])
+            facts = {"metrics": {f"val_{metric}": estimate_of(metric, y, together)}}
+        tasks = table_of(metric, names, y, together, apart)
+        for row, decision in zip(tasks, decisions or [], strict=False):
+            row["guard"] = decision.as_dict()
+        self.comparison = {"tasks": tasks, "baselines": found, **mean_delta(tasks), **facts}
         write_json(self.run / COMPARISON, self.comparison)
+        draw_plots(self.run, self.comparison, self.history.get("curves", []), self.related)
+
+    def guarded(
+        self, steps: int, received: Callable[[], int | None], report: Reporter
+    ) -> list[Decision] | None:
+        """Which tasks share; None when a signal came."""
+        recipe = single_recipe(self.recipe)
+        problem = make_task_problem(recipe, self.built.inputs, describe_tasks(self.built.table))
+        together = Arm("together", self.built.problem, self.built.learner, self.recipe)
+        alone = Arm("alone", problem, alone_method(problem), recipe)
+        return decide(together, alone, self.rows, steps, self.device, received, report)
+
+    def ship_guarded(self, answers: list[str]) -> None:
+        """The model that answers for each task with the network that was chosen for it."""
+        together = bundle.load(self.run / "model")
+        alone = bundle.load(self.run / "baselines" / SINGLE)
+        made = replace(together, answers={**together.answers, "guard": answers})
+        problem: Any = made.problem()
+        joined = problem.joined(together.params, alone.params)
+        bundle.save(replace(made, params=joined), self.run / "model", replace=True)
 
     def single_task(
         self, steps: int, received: Callable[[], int | None], report: Reporter
@@ -169,11 +227,14 @@ class TaskJob(Job):
 
     def extras(self) -> dict[str, Any]:
         found = self.comparison or read_comparison(self.run)
+        shown = ("tasks", "measure", "matrix", "groups")
+        related = {key: self.related[key] for key in shown} if self.related else None
         return {
             "tasks": found.get("tasks", []),
             "mean_delta": found.get("mean_delta"),
             "baselines": found.get("baselines", {}),
-            "relatedness": None,
+            "relatedness": related,
+            **({"metrics": found["metrics"]} if "metrics" in found else {}),
         }
 
 

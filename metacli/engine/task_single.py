@@ -15,7 +15,7 @@ from metacli.engine.task_params import on, predictions, with_statistics
 from metacli.engine.task_scores import score
 from metacli.nn.tasks import TaskProblem
 from metacli.schema.recipe import Recipe
-from metacli.types import Params
+from metacli.types import Episode, Params
 
 SINGLE = "single-task"
 
@@ -30,6 +30,18 @@ def alone_method(problem: TaskProblem) -> Any:
         return Solved()
     tasks = problem.num_tasks
     return MultiTask(weighting=Fixed(weights=(float(tasks),) * tasks))
+
+
+def batches(
+    method: Any, rows: TaskRows, dtype: torch.dtype, device: torch.device
+) -> Callable[[int], Any]:
+    """What each step learns from: a batch of training rows, beside the validation rows where the
+    method follows their loss."""
+    whole = rows.batch("train", dtype=dtype)
+    if not getattr(method, "needs_validation", False):
+        return lambda step: on(rows.draw(whole, step), device)
+    val = on(rows.batch("val", dtype=dtype), device)
+    return lambda step: Episode(on(rows.draw(whole, step), device), val)
 
 
 def train_best(
@@ -51,7 +63,7 @@ def train_best(
     """
     params = with_statistics(problem, rows, recipe.seed, "train")
     own, state = method.init(problem, params)
-    whole = rows.batch("train", dtype=params["input.mean"].dtype)
+    batch_at = batches(method, rows, params["input.mean"].dtype, device)
     best: list[tuple[float, Params, int]] = []
     y, metric = rows.numbers("val")[1], rows.table.metric
     sign = -1.0 if problem.kind == "regression" else 1.0
@@ -69,7 +81,7 @@ def train_best(
     train(
         method,
         problem,  # type: ignore[arg-type]  # a method and its problem belong together
-        lambda step: on(rows.draw(whole, step), device),
+        batch_at,
         recipe.train.model_copy(update={"steps": steps}),
         Snapshot(0, {k: v.to(device) for k, v in {**params, **own}.items()}, state, {}),
         learned=problem.trainable | frozenset(own),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from metacli.engine.intervals import Estimate
-from metacli.engine.task_scores import Rows, own_metric, score, task_score
+from metacli.engine.task_scores import Rows, compare, own_metric, score, task_score
 
 COMPARISON = "tasks.json"
 
@@ -25,15 +25,16 @@ def table_of(
     """One row for each task: its score, that of its single-task model, and the difference."""
     found = []
     for name, *one in zip(names, y, together, apart, strict=True):
-        value = task_score(metric, one[0], one[1]).value
-        single = task_score(metric, one[0], one[2]).value
+        first, second = task_score(metric, one[0], one[1]), task_score(metric, one[0], one[2])
+        difference = compare(first, second)
         found.append(
             {
                 "name": name,
                 "metric": own_metric(metric, one[1]),
-                "value": value,
-                "single_task": single,
-                "delta": value - single,
+                "value": first.value,
+                "single_task": second.value,
+                "delta": difference.delta,
+                "delta_ci95": [difference.low, difference.high],
             }
         )
     return found

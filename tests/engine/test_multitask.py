@@ -325,3 +325,92 @@ def test_the_commands_that_the_readme_shows_work(cache, tmp_path, monkeypatch, c
     out = capsys.readouterr().out
     assert "mean difference over 14 tasks" in out
     assert "next: metacli evaluate" in out
+
+
+@pytest.mark.usefixtures("few_baselines")
+def test_a_run_says_which_tasks_belong_together_and_draws_it(recipe):
+    result = multitask(recipe, out="run")
+    found = json.loads(Path("run/relatedness.json").read_text())
+    assert found["tasks"] == result["relatedness"]["tasks"] == [t["name"] for t in result["tasks"]]
+    matrix = np.array(found["matrix"])
+    assert matrix.shape == (4, 4)
+    assert matrix.diagonal().tolist() == [1.0] * 4
+    assert sorted(name for group in found["groups"] for name in group) == sorted(found["tasks"])
+    names = {path.name for path in Path("run/plots").iterdir()}
+    assert names == {"curves.svg", "deltas.svg", "relatedness.svg"}
+    for name in names:
+        assert Path("run/plots", name).read_bytes().lstrip().startswith(b"<?xml")
+
+
+@pytest.mark.usefixtures("few_baselines")
+def test_groups_auto_trains_the_suggested_groups_and_a_repeat_has_the_same(recipe):
+    multitask(recipe, ["groups=auto", "data.size=160", "train.steps=10"], out="run")
+    found = json.loads(Path("run/relatedness.json").read_text())["groups"]
+    assert found == [["group1-1", "group1-2", "group1-3"], ["alone-1"]]
+    model = bundle.load(Path("run/model"))
+    assert [list(group) for group in model.recipe.groups] == found
+    assert any(name.startswith("group.1.trunk.") for name in model.params)
+    multitask("run/recipe.yaml", out="again")
+    again = bundle.load(Path("again/model"))
+    assert all(torch.equal(model.params[name], again.params[name]) for name in model.params)
+
+
+@pytest.mark.usefixtures("few_baselines")
+def test_a_guarded_model_answers_as_each_task_was_decided(recipe, monkeypatch):
+    from metacli.engine import task_job
+    from metacli.engine.task_guard import Decision
+
+    chosen = [True, False, True, False]
+    monkeypatch.setattr(
+        task_job, "decide", lambda *_: [Decision(shares, 0.1, 0.05) for shares in chosen]
+    )
+    result = multitask(recipe, ["guard=true"], out="run")
+    multitask(recipe, out="plain")
+    rows = make_rows(bundle.load(Path("run/model")).recipe)
+    found = {}
+    for name in ("run/model", "plain/model", "run/baselines/single-task"):
+        model = bundle.load(Path(name))
+        found[name] = predictions(model.problem(), model.params, rows, "test")
+    for task, shares in enumerate(chosen):
+        source = "plain/model" if shares else "run/baselines/single-task"
+        assert found["run/model"][task] == pytest.approx(found[source][task])
+    assert [
+        t["guard"]["answer"] for t in json.loads(Path("run/tasks.json").read_text())["tasks"]
+    ] == [
+        "together",
+        "alone",
+        "together",
+        "alone",
+    ]
+    assert result["metrics"]["val_nmse"]["mean"] != result["baselines"]["unguarded"]["mean"]
+    assert evaluate("run")["tasks"][1]["delta"] == 0.0
+
+
+def test_the_guard_shares_only_what_is_better_by_one_standard_error():
+    from metacli.engine.task_guard import judge
+
+    rng = np.random.default_rng(0)
+    y = [rng.normal(size=40) for _ in range(5)]
+    near = [one + 0.1 * rng.normal(size=40) for one in y]
+    far = [one + 1.0 * rng.normal(size=40) for one in y]
+    assert judge("nmse", y, near, far).shares
+    assert not judge("nmse", y, far, near).shares
+    tie = judge("nmse", y, near, near)
+    assert (tie.shares, tie.gain) == (False, 0.0)
+    one_fold = judge("nmse", y, [near[0], *far[1:]], far)  # luck in one fold is not enough
+    assert one_fold.gain > 0
+    assert not one_fold.shares
+
+
+def test_inner_folds_leave_every_training_row_out_once(recipe):
+    from metacli.engine.task_guard import FOLDS, inner_folds, without_fold
+
+    rows = make_rows(load(recipe).recipe)
+    numbers = inner_folds(rows)
+    held = [without_fold(rows, numbers, fold).parts for fold in range(FOLDS)]
+    for task, own in enumerate(rows.parts["train"]):
+        every = np.concatenate([parts["test"][task] for parts in held])
+        assert sorted(every) == sorted(own)
+        for parts in held:
+            assert not set(parts["train"][task]) & set(parts["test"][task])
+            assert list(parts["val"][task]) == list(rows.parts["val"][task])

@@ -1,0 +1,142 @@
+"""The guard against negative transfer: each task shares only where that is better for it.
+
+On inner folds of the training rows the run's own training and the single-task one are repeated; a
+task shares where its mean gain over the folds is more than one standard error (L. Breiman et al.'s
+rule, with the simpler model alone). The error is the larger one of that over folds, which knows how
+much training varies, and that over rows. Validation rows pick the step, as they do in the run; test
+rows are not read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from metacli.data.draws import shuffled
+from metacli.data.tasks import TaskRows
+from metacli.engine.checks import LOWER_IS_BETTER
+from metacli.engine.events import Reporter
+from metacli.engine.task_params import predictions
+from metacli.engine.task_scores import compare, own_metric, task_score
+from metacli.engine.task_single import train_best
+from metacli.nn.tasks import TaskProblem
+from metacli.schema.recipe import Recipe
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of training: the run's own, or each task by itself."""
+
+    name: str
+    problem: TaskProblem
+    method: Any
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a task shares, and why: its mean gain by sharing (positive is better), in units of
+    its metric, and the standard error of that."""
+
+    shares: bool
+    gain: float
+    error: float
+
+    def as_dict(self) -> dict[str, Any]:
+        answer = "together" if self.shares else "alone"
+        return {"answer": answer, "gain": self.gain, "standard_error": self.error}
+
+
+def decide(
+    together: Arm,
+    alone: Arm,
+    rows: TaskRows,
+    steps: int,
+    device: torch.device,
+    received: Callable[[], int | None],
+    report: Reporter,
+) -> list[Decision] | None:
+    """One decision for each task; None when a signal came."""
+    numbers = inner_folds(rows)
+    found: dict[str, list[list[np.ndarray]]] = {together.name: [], alone.name: []}
+    targets = []
+    for fold in range(FOLDS):
+        inner = without_fold(rows, numbers, fold)
+        targets.append(inner.numbers("test")[1])
+        for arm in (together, alone):
+            label = f"guard: fold {fold + 1} of {FOLDS}, {arm.name}"
+            made = train_best(
+                *(arm.method, arm.problem, inner, arm.recipe, steps, device, received, report),
+                label,
+            )
+            if made is None:
+                return None
+            found[arm.name].append(predictions(arm.problem, made[0], inner, "test"))
+    metric, tasks = rows.table.metric, range(len(rows.table.tasks))
+    return [
+        judge(
+            metric,
+            [one[task] for one in targets],
+            [one[task] for one in found[together.name]],
+            [one[task] for one in found[alone.name]],
+        )
+        for task in tasks
+    ]
+
+
+def judge(
+    metric: str, y: list[np.ndarray], together: list[np.ndarray], alone: list[np.ndarray]
+) -> Decision:
+    """The decision for one task from its held-out rows in every fold."""
+    sign = -1.0 if own_metric(metric, together[0]) in LOWER_IS_BETTER else 1.0
+    gains, variances = [], []
+    for target, a, b in zip(y, together, alone, strict=True):
+        if len(target) < 2:
+            continue
+        first, second = (task_score(metric, target, one) for one in (a, b))
+        difference = compare(first, second)
+        if math.isfinite(difference.delta) and math.isfinite(difference.high):
+            gains.append(sign * difference.delta)
+            parts = (x - z for x, z in zip(first.parts, second.parts, strict=True))
+            variances.append(sum(float(one.var(ddof=1)) / len(one) for one in parts))
+    if len(gains) < 2:
+        return Decision(False, math.nan, math.nan)
+    values = np.array(gains)
+    over_folds = float(values.std(ddof=1)) / math.sqrt(len(values))
+    over_rows = math.sqrt(sum(variances)) / len(values)
+    error = max(over_folds, over_rows)
+    gain = float(values.mean())
+    return Decision(gain > error, gain, error)
+
+
+def inner_folds(rows: TaskRows) -> list[np.ndarray]:
+    """The fold of each training row of each task: stretches of a trajectory, otherwise at random,
+    classes apart."""
+    found = []
+    for task, (kind, own) in enumerate(zip(rows.table.kinds, rows.parts["train"], strict=True)):
+        fold = np.empty(len(own), np.int64)
+        if rows.table.split == "blocks":
+            fold[:] = np.arange(len(own)) * FOLDS // max(1, len(own))
+        else:
+            shared = rows.table.rows == "shared"
+            order = np.array(shuffled(len(own), "guard", 0 if shared else task), np.int64)
+            if kind == "classification" and not shared:
+                order = order[np.argsort(rows.table.y[task][own[order]], kind="stable")]
+            fold[order] = np.arange(len(own)) % FOLDS
+        found.append(fold)
+    return found
+
+
+def without_fold(rows: TaskRows, numbers: list[np.ndarray], fold: int) -> TaskRows:
+    """The same rows, with one fold of the training rows in the place of the test rows."""
+    train = rows.parts["train"]
+    inner = tuple(own[number != fold] for own, number in zip(train, numbers, strict=True))
+    held = tuple(own[number == fold] for own, number in zip(train, numbers, strict=True))
+    return replace(rows, parts={"train": inner, "val": rows.parts["val"], "test": held})
