@@ -160,6 +160,9 @@ class TaskJob(Job):
         made = replace(together, answers={**together.answers, "guard": answers})
         problem: Any = made.problem()
         joined = problem.joined(together.params, alone.params)
+        if not hasattr(self.built.problem.sharing, "refit"):  # shipped as it was validated
+            spread = residual_spread(problem, joined, self.rows)
+            made = replace(made, answers={**made.answers, "spread": spread})
         bundle.save(replace(made, params=joined), self.run / "model", replace=True)
 
     def single_task(
