@@ -18,7 +18,6 @@ from metacli.engine import bundle
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import EvaluationDone, StepDone
-from metacli.engine.export import export
 from metacli.engine.meta_train import meta_train
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
@@ -227,7 +226,6 @@ def test_verbs_for_few_shot_models_say_that_this_is_none(recipe, tmp_path):
     calls = [
         lambda: adapt("run", "task"),
         lambda: predict("run", ["task"]),
-        lambda: export("run"),
         lambda: evaluate("run", way=5),
     ]
     for call in calls:
