@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "autodiff": {"errors", "types", "trees"},
     "nn": {"errors", "types", "trees", "autodiff"},
     "algorithms": {"errors", "types", "trees", "autodiff", "nn"},
-    "data": {"errors", "types"},
+    "data": {"errors", "types", "schema"},  # the one reader of YAML
     "schema": {"errors"},
     "engine": {
         "errors",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,9 +50,17 @@ class Choice:
     task: str | None = None
     unit: str | None = None
 
-    @property
-    def given(self) -> bool:
-        return self != Choice()
+    def completed(self, model: Any) -> Choice:
+        """With what a model wants where nothing is said: its columns, its type, its target."""
+        return replace(
+            self,
+            target=self.target or model.target,
+            inputs=self.inputs or model.inputs,
+            type=self.type or model.type,
+        )
+
+
+NOTHING_SAID = Choice()
 
 
 @dataclass(frozen=True)

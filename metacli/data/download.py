@@ -98,7 +98,7 @@ def fetch_dataset(
 
 def stored_contents(found: DataSet, folder: Path) -> str | None:
     """Digest of what the cache holds; None when there is nothing. Raises DataError: damaged."""
-    if (found.kind == "tasks" and not found.shares) or found.kind == "weights":
+    if (found.kind in ("tasks", "text") and not found.shares) or found.kind == "weights":
         return task_files.stored_contents(folder, found.name)
     stored = read_stored(folder, found.name)
     return None if stored is None else stored.contents

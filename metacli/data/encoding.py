@@ -120,7 +120,7 @@ class Encoding:
         return np.concatenate(parts, 1).astype(np.float32)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"columns": [one.as_dict() for one in self.columns]}
+        return {"name": "table", "columns": [one.as_dict() for one in self.columns]}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Encoding:

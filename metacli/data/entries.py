@@ -47,8 +47,8 @@ class DataSet:
     """What is known of a data set before anything is read.
 
     Args:
-        kind: `images` has pools of classes, `waves` draws regressions, `tasks` are tables of many
-            related tasks, `weights` are those of a backbone.
+        kind: `images` and `text` have pools of classes, `waves` draws regressions, `tasks` are
+            tables of many related tasks, `weights` are those of a backbone.
         loader: `module:function` of (split, options, cache, report) that gives a Pool; for waves
             the class of the source; for tasks of (options, cache, report) that gives a
             TaskTable.
@@ -62,7 +62,7 @@ class DataSet:
     """
 
     name: str
-    kind: Literal["images", "waves", "tasks", "weights"]
+    kind: Literal["images", "text", "waves", "tasks", "weights"]
     loader: str
     builder: str
     options: type

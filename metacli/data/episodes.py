@@ -227,7 +227,9 @@ def _batch(
         for n, of_class in enumerate(of_episode):
             numbers[b, n, : len(of_class)] = of_class
     present = numbers >= 0
-    store = np.asarray(pool.store)  # a plain view: a memory map's own indexing is slower
+    store = pool.store
+    if isinstance(store, np.ndarray):
+        store = np.asarray(store)  # a plain view: a memory map's own indexing is slower
     pictures = store[np.where(present, numbers, 0)]  # [B, N, K, C, H, W], a copy
     turns = np.array([m.turns for m in drawn])  # [B, N]
     for quarter in (1, 2, 3):

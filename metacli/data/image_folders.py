@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
+from metacli.data.columns import Choice
 from metacli.data.files import Entries, scan, shown
 from metacli.data.listing import (
     Listing,
@@ -20,20 +21,22 @@ from metacli.data.listing import (
     refused,
     split_problems,
 )
-from metacli.errors import DataError, Finding
+from metacli.data.table_tasks import one_type
+from metacli.errors import DataError, Finding, UsageProblem
 
-Survey = Callable[[Path], Listing]
+Survey = Callable[[Path, Choice], Listing]
 
 SUPPORT_NAMES = ("support", "train")
 QUERY_NAMES = ("query", "test", "val", "valid", "validation")
 POOL_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
-def list_images(path: Path, entries: Entries | None, survey: Survey) -> Listing:
+def list_images(path: Path, entries: Entries | None, survey: Survey, choice: Choice) -> Listing:
     """Lists a picture (`entries` is None) or a folder of pictures or folders.
 
     Raises:
         DataError: nothing usable in it.
+        UsageProblem: columns were named.
     """
     if entries is None:
         return Listing(path, "inputs", "images", support=(Row(path, None),))
@@ -48,7 +51,8 @@ def list_images(path: Path, entries: Entries | None, survey: Survey) -> Listing:
         return _list_pools(path, entries, halves) or _list_split(path, entries, halves)
     counts = Counter(holds.values())
     if counts["folders"] + counts["table"] > counts["class"]:
-        return _list_set(path, entries, survey)
+        return _list_set(path, entries, survey, choice)
+    require_no_columns(choice)
     classes = list_class_folders(path, entries)
     found = (*classes.findings, *split_problems(path, classes, None))
     guessed = ("label = folder name",)
@@ -131,13 +135,13 @@ def _unread(path: Path, entries: Entries, used: set[str]) -> list[Finding]:
     return found
 
 
-def _list_set(path: Path, entries: Entries, survey: Survey) -> Listing:
+def _list_set(path: Path, entries: Entries, survey: Survey, choice: Choice) -> Listing:
     """A folder of tasks; a folder in it that is no task is a problem, found with all the others."""
     children: list[Listing] = []
     findings = [*refused(path, entries), *beside(path, entries)]
     for name in entries.folders:
         try:
-            child = survey(path / name)
+            child = survey(path / name, choice)
         except DataError as error:
             findings.append(as_finding(error))
             continue
@@ -148,6 +152,9 @@ def _list_set(path: Path, entries: Entries, survey: Survey) -> Listing:
             findings.append(as_finding(not_a_task(child)))
     if not children:
         raise nothing_usable(path, "has no task in its folders", findings)
+    if any(child.content is not None for child in children):
+        findings = [one for one in findings if one not in {f for c in children for f in c.findings}]
+        return one_type(path, children, findings, survey, choice)
     return Listing(
         path,
         "tasks",
@@ -156,3 +163,11 @@ def _list_set(path: Path, entries: Entries, survey: Survey) -> Listing:
         findings=tuple(findings),
         children=tuple(children),
     )
+
+
+def require_no_columns(choice: Choice) -> None:
+    """Raises UsageProblem: folders of pictures have no columns to name."""
+    if choice.target is not None or choice.inputs is not None or choice.task is not None:
+        raise UsageProblem("--target and --input name columns of a table; these are pictures")
+    if choice.type == "regression":
+        raise UsageProblem("folders of classes are classification")

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from metacli.data.files import Entries, link_refused, scan, shown, special_refused
 from metacli.data.images import IMAGE_SUFFIXES
@@ -34,10 +35,11 @@ def kind_of(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One example that was found: its file and its class (None: not known)."""
+    """One example that was found: its file, its class (None: not known), and in a table its row."""
 
     path: Path
     label: str | None
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Listing:
         labels: class names, sorted.
         guessed: what was decided by looking, in words.
         findings: every problem and remark; errors only where `survey_task` was asked.
+        content: the `TableTask` of a task whose rows are in tables.
     """
 
     path: Path
@@ -62,6 +65,7 @@ class Listing:
     findings: tuple[Finding, ...] = ()
     children: tuple[Listing, ...] = ()
     pools: dict[str, Listing] = field(default_factory=dict)
+    content: Any = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,7 @@ _GROUPS = {
     "data.link": "symbolic links",
     "data.special_file": "pipes, sockets or devices",
     "data.same_picture": "pictures in support and query, or under two labels",
+    "data.same_text": "texts in support and query, or under two labels",
     "data.same_name": "class names that are the same",
 }
 
@@ -229,7 +234,8 @@ def nothing_usable(path: Path, why: str, findings: Iterable[Finding] = ()) -> Da
         f"{shown(path)} {why}",
         code="data.nothing_usable",
         where=shown(path),
-        hint="a task is a folder with one folder of pictures per class",
+        hint="a task is a folder with one folder of pictures per class, or a table with a column "
+        "label",
         findings=findings,
     )
 
@@ -238,7 +244,7 @@ def not_a_task(listing: Listing) -> DataError:
     words = {
         "tasks": (f"a set of {len(listing.children)} tasks", "name one of its folders"),
         "pool": ("pools of classes, to train or evaluate on", "name a folder of class folders"),
-        "inputs": ("pictures without classes", "make one folder per class"),
+        "inputs": (f"{listing.kind} without classes", "make one folder per class"),
     }
     name = shown(listing.path)
     what, hint = words[listing.what]

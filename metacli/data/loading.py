@@ -32,7 +32,8 @@ def say_nothing(what: str, done: int, total: int | None) -> None:
 
 @dataclass(frozen=True)
 class Examples:
-    """Decoded: x uint8 [M, C, H, W], names relative to the task, y int64 [M] into the labels."""
+    """Decoded: x uint8 [M, C, H, W], or float32 [M, F] of texts and tables; names relative to the
+    task; y int64 [M] into the labels, or float64 [M] in the user's units."""
 
     x: np.ndarray
     names: tuple[str, ...]
@@ -47,6 +48,7 @@ class Task:
         skipped: files left out because they could not be read.
         duplicates: different pictures that are in support and query or under two labels.
         findings: warnings and notes; no errors.
+        unit: of a number to predict. target: its column. input: the column of texts.
     """
 
     path: Path
@@ -59,6 +61,9 @@ class Task:
     findings: tuple[Finding, ...]
     skipped: int
     duplicates: int
+    unit: str | None = None
+    target: str | None = None
+    input: str | None = None
 
 
 # pixel hash -> where the picture was met: (support or query, label, name)
@@ -152,6 +157,11 @@ def _empty(count: int, spec: ImageSpec) -> np.ndarray:
 
 def same_pictures(seen: _Seen) -> tuple[list[Finding], list[Finding]]:
     """Pictures in both sides or under two labels (errors), and twice in one class (warnings)."""
+    return same_examples(seen, "picture")
+
+
+def same_examples(seen: _Seen, what: str) -> tuple[list[Finding], list[Finding]]:
+    """As `same_pictures`, for whatever an example is called."""
     clashes: list[Finding] = []
     repeats: list[Finding] = []
     for places in seen.values():
@@ -162,15 +172,15 @@ def same_pictures(seen: _Seen) -> tuple[list[Finding], list[Finding]]:
         names = ", ".join(name for _, _, name in places[:4])
         names += f" and {len(places) - 4} more" if len(places) > 4 else ""
         if len(labels) > 1:
-            message = f"the same picture under the labels {', '.join(labels)}: {names}"
+            message = f"the same {what} under the labels {', '.join(labels)}: {names}"
         elif len(sides) > 1:
-            message = f"the same picture in support and query: {names}"
+            message = f"the same {what} in support and query: {names}"
         else:
-            message = f"the same picture more than once in class {labels[0]}: {names}"
-            repeats.append(Finding("warning", "data.repeated_picture", message, places[0][2]))
+            message = f"the same {what} more than once in class {labels[0]}: {names}"
+            repeats.append(Finding("warning", f"data.repeated_{what}", message, places[0][2]))
             continue
         hint = "remove one of them, or pass --allow-duplicates"
-        clashes.append(Finding("error", "data.same_picture", message, places[0][2], hint))
+        clashes.append(Finding("error", f"data.same_{what}", message, places[0][2], hint))
     return clashes, repeats
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ class Pool:
         scheme: how the classes were divided, None where there is one way only.
         classes: class names.
         rows: rows[c] are the int64 row numbers of class c in `store`.
-        store: [M, C, H, W] uint8, memory-mapped where large.
+        store: [M, C, H, W] uint8, memory-mapped where large; or `CodedRows`, texts and tables that
+            become numbers [M, F] when they are asked for.
         turns: [classes] quarter turns, counter-clockwise, applied to every picture of the class;
             None: none.
         random_turns: each class of each episode draws its own number of quarter turns, 0..3.
@@ -40,16 +42,21 @@ class Pool:
     scheme: str | None
     classes: tuple[str, ...]
     rows: tuple[np.ndarray, ...]
-    store: np.ndarray
+    store: Any
     turns: np.ndarray | None
     random_turns: bool
     digest: str
     families: tuple[np.ndarray, ...] | None = None
 
     @property
-    def picture_shape(self) -> tuple[int, int, int]:
-        _, channels, height, width = self.store.shape
-        return channels, height, width
+    def picture_shape(self) -> tuple[int, ...]:
+        """Of one example: [C, H, W], or [F]."""
+        return tuple(self.store.shape[1:])
+
+    @property
+    def encoder(self) -> Any:
+        """What makes numbers of its rows; None for pictures."""
+        return getattr(self.store, "encoder", None)
 
 
 def check_split(split: str, name: str) -> None:
@@ -69,7 +76,7 @@ def make_pool(
     scheme: str | None,
     classes: Sequence[str],
     rows: Sequence[np.ndarray],
-    store: np.ndarray,
+    store: Any,
     contents: str,
     rotations: bool = False,
     random_turns: bool = False,

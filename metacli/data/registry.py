@@ -23,6 +23,7 @@ from metacli.data.sinusoid import SinusoidOptions
 from metacli.data.store import Report, silent
 from metacli.data.task_entries import TASK_SETS
 from metacli.data.tasks import TaskTable
+from metacli.data.text_sets import TEXT_SETS
 from metacli.data.weights import WEIGHTS
 from metacli.errors import DataError
 
@@ -206,6 +207,7 @@ DATASETS: dict[str, DataSet] = {
             splits="every split draws its own waves",
             summary="sine waves of random amplitude and phase; nothing to download",
         ),
+        *TEXT_SETS,
         *TASK_SETS,
         DataSet(
             name="omniglot-alphabets",
@@ -297,8 +299,8 @@ def load_pool(
 
         return user_pool(Path(source), split, options, cache, report)
     found = find(source)
-    if found.kind != "images":
-        message = f"{source} has {found.kind}, not classes of pictures"
+    if found.kind not in ("images", "text"):
+        message = f"{source} has {found.kind}, not classes of pictures or texts"
         raise DataError(message, code="data.no_classes", hint="metacli recipes lists what uses it")
     made: Pool = resolve(found.loader)(split, make_options(found, options), cache, report)
     return made

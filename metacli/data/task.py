@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from metacli.data.columns import NOTHING_SAID, Choice
 from metacli.data.files import Entries, mode_of, scan, shown, unopened
 from metacli.data.image_folders import SUPPORT_NAMES, Survey, list_images
 from metacli.data.images import ImageSpec
@@ -28,12 +29,17 @@ from metacli.data.listing import (
     refused,
 )
 from metacli.data.loading import Examples, Report, Task, load_listing, say_nothing
+from metacli.data.row_loading import RowSpec, load_rows, require_same_kind
+from metacli.data.table_tasks import list_tables
+from metacli.data.task_file import NAME as TASK_FILE
+from metacli.data.task_file import list_task_file
 from metacli.errors import DataError
 
 __all__ = [
     "Examples",
     "Listing",
     "Row",
+    "RowSpec",
     "Task",
     "list_inputs",
     "list_task",
@@ -42,45 +48,56 @@ __all__ = [
 ]
 
 
-def list_task(path: Path, *, skip_bad: bool = False) -> Listing:
+def list_task(path: Path, *, skip_bad: bool = False, choice: Choice = NOTHING_SAID) -> Listing:
     """What `path` holds: a task, a set of tasks, pools of classes or loose inputs. Decodes nothing.
 
     Args:
         path: a folder or a file.
         skip_bad: links, pipes and devices become warnings.
+        choice: what is said of the columns of tables.
 
     Raises:
         DataError: nothing usable, or the path is missing; all problems are in its findings.
     """
-    listing = survey_task(path)
+    listing = survey_task(path, choice)
     findings = downgrade(listing.findings) if skip_bad else listing.findings
     raise_problems(path, findings)
     return replace(listing, findings=findings)
 
 
-def survey_task(path: Path) -> Listing:
+def survey_task(path: Path, choice: Choice = NOTHING_SAID) -> Listing:
     """As `list_task`, but problems stay in the findings, for whoever wants to show them all.
 
     Raises:
         DataError: the path is missing, or holds nothing that this version reads.
     """
     kind, entries = _recognise(path)
+    return _survey_kind(kind, path, entries, choice)
+
+
+def survey_entries(path: Path, entries: Entries, choice: Choice) -> Listing:
+    """As `survey_task` of a folder of which these entries count."""
+    return _survey_kind(_recognise_folder(path, entries), path, entries, choice)
+
+
+def _survey_kind(kind: str, path: Path, entries: Entries | None, choice: Choice) -> Listing:
     lister = LISTERS.get(kind)
     if lister is None:
         raise DataError(
-            f"{shown(path)} is a {_KIND_WORDS[kind]}; this version reads folders of pictures",
+            f"{shown(path)} is plain text; examples are read from tables and folders of pictures",
             code="data.kind_not_supported",
             where=shown(path),
-            hint="one folder per class, with the pictures of that class in it",
+            hint="a CSV with the columns text and label",
         )
-    return lister(path, entries, survey_task)
+    return lister(path, entries, survey_task, choice)
 
 
 def load_task(
     path: Path,
-    spec: ImageSpec,
+    spec: ImageSpec | RowSpec,
     *,
     onto: Sequence[Path] = (),
+    choice: Choice = NOTHING_SAID,
     skip_bad: bool = False,
     allow_duplicates: bool = False,
     report: Report = say_nothing,
@@ -89,8 +106,9 @@ def load_task(
 
     Args:
         path: a folder that `list_task` calls a task.
-        spec: the pictures that the model wants.
+        spec: the pictures, texts or rows that the model wants.
         onto: earlier tasks that these examples are added to; all of them become one.
+        choice: what is said of the columns of tables.
         skip_bad: leave out files that cannot be read; they are counted in `Task.skipped`.
         allow_duplicates: go on with pictures that are in support and query or under two labels;
             they are counted in `Task.duplicates`.
@@ -99,9 +117,12 @@ def load_task(
     Raises:
         DataError: not a task, or problems; the first 20 are in its findings.
     """
-    listing = survey_task(path)
+    listing = survey_task(path, choice.completed(spec) if isinstance(spec, RowSpec) else choice)
     if listing.what != "task":
         raise not_a_task(listing)
+    require_same_kind(listing, spec)
+    if isinstance(spec, RowSpec):
+        return load_rows(listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
     if onto:
         listing = joined([*(survey_task(one) for one in onto), listing])
     return load_listing(
@@ -161,7 +182,7 @@ def _recognise(path: Path) -> tuple[str, Entries | None]:
 
 
 def _recognise_folder(path: Path, entries: Entries) -> str:
-    if "task.yaml" in entries.files:
+    if TASK_FILE in entries.files:
         return "task file"
     tables = [name for name in entries.files if kind_of(name) == "table"]
     if any(name.startswith(tuple(f"{word}." for word in SUPPORT_NAMES)) for name in tables):
@@ -177,10 +198,12 @@ def _recognise_folder(path: Path, entries: Entries) -> str:
     raise nothing_usable(path, "has no class folders and no pictures", problems)
 
 
-_KIND_WORDS = {"table": "table", "text": "text", "task file": "task with a task.yaml"}
-
-Lister = Callable[[Path, Entries | None, Survey], Listing]
+Lister = Callable[[Path, Entries | None, Survey, Choice], Listing]
 
 # One more entry here reads one more kind of content. A lister gets the path, its entries (None: a
-# file), and what lists the folders inside.
-LISTERS: dict[str, Lister] = {"images": list_images}
+# file), what lists the folders inside, and what is said of columns.
+LISTERS: dict[str, Lister] = {
+    "images": list_images,
+    "table": list_tables,
+    "task file": list_task_file,
+}

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metacli.data.files import read_regular, shown
+from metacli.data.files import read_regular, scan, shown
 from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
-from metacli.data.listing import Listing, Row, as_finding, raise_problems
+from metacli.data.listing import Listing, Row, as_finding, kind_of, raise_problems
 from metacli.data.pool import SPLITS, Pool, check_split, make_pool
+from metacli.data.row_pool import choice_of, row_pool
 from metacli.data.store import Report, Stored, locked, read_stored, replacing, silent, write_index
 from metacli.data.task import list_task
 from metacli.errors import DataError, Finding
@@ -45,6 +46,16 @@ class FolderOptions:
     allow_duplicates: bool = False
 
 
+PICTURES_ONLY = ("size", "channels")
+
+
+def holds_rows(path: Path) -> bool:
+    """Whether a path is a table, or a folder with one: a look at names alone."""
+    if kind_of(path.name) == "table":
+        return True
+    return path.is_dir() and any(kind_of(name) == "table" for name in scan(path).files)
+
+
 class _Example(NamedTuple):
     split: str  # empty where the pool is to be divided
     row: Row
@@ -62,6 +73,11 @@ def pool(
     from metacli.data.registry import check_options
 
     check_split(split, shown(path))
+    if holds_rows(path):
+        listing = list_task(path, choice=choice_of(options))
+        if listing.kind != "images":
+            plain = {key: one for key, one in options.items() if key not in PICTURES_ONLY}
+            return row_pool(listing, split, plain)
     chosen: FolderOptions = check_options("a folder of pictures", FolderOptions, options)
     listing = list_task(path, skip_bad=chosen.skip_bad)
     examples = _examples(listing)

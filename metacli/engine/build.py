@@ -26,7 +26,9 @@ from metacli.data.pool import Pool
 from metacli.data.registry import DATASETS, load_pool
 from metacli.data.registry import make_options as make_options_of_data
 from metacli.data.sinusoid import Sinusoids
-from metacli.engine.inputs import InputSpec, input_of_pool
+from metacli.data.task_episodes import NumberTasks, TaskEpisodes
+from metacli.data.user_tasks import is_set_of_numbers, load_number_tasks
+from metacli.engine.inputs import InputSpec, input_of_pool, input_of_tasks
 from metacli.engine.place import cache_root
 from metacli.errors import Finding, RecipeError
 from metacli.nn.backbones import BACKBONES, make_backbone
@@ -35,7 +37,7 @@ from metacli.nn.problem import Problem, Statistics, make_module
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Named, Recipe, Train
 
-Source = ClassEpisodes | Sinusoids
+Source = ClassEpisodes | Sinusoids | TaskEpisodes
 Range = int | tuple[int, int]
 
 
@@ -155,7 +157,22 @@ def describe_data(recipe: Recipe) -> tuple[InputSpec, str]:
     if entry is not None and entry.kind == "waves":
         shape = make_options_of_data(entry, recipe.data.options).input_shape
         return InputSpec("numbers", shape), "regression"
+    if has_tasks(recipe):
+        return input_of_tasks(number_tasks_of(recipe, "train")), "regression"
     return input_of_pool(load(recipe, "train"), recipe), "classification"
+
+
+def has_tasks(recipe: Recipe) -> bool:
+    """Whether episodes are of tasks with numbers to predict, not of classes."""
+    entry = DATASETS.get(recipe.data.source)
+    if entry is not None:
+        return entry.kind == "tasks"
+    return is_set_of_numbers(recipe.data.source, recipe.data.options)
+
+
+def number_tasks_of(recipe: Recipe, split: str) -> NumberTasks:
+    """The tasks of one split."""
+    return load_number_tasks(recipe.data.source, split, recipe.data.options, cache_root())
 
 
 def load(recipe: Recipe, split: str, report: Any = None) -> Pool:
@@ -190,6 +207,10 @@ def make_source(
         )
         options = make_options_of_data(entry, recipe.data.options)
         return Sinusoids(shot, query, key, meta_batch=size, split=split, told=options.told)
+    if has_tasks(recipe):
+        tasks = number_tasks_of(recipe, split)
+        named = ("train", recipe.seed) if seed is None else (seed, tasks.digest, shot, query)
+        return TaskEpisodes(tasks=tasks, shot=shot, query=query, seed=named, meta_batch=size)
     pool = load(recipe, split)
     key = ("train", recipe.seed) if seed is None else (seed, pool.digest, split, way, shot, query)
     return ClassEpisodes(
@@ -356,7 +377,7 @@ def make_problem(recipe: Recipe, learner: Any, inputs: InputSpec, way: int) -> P
     if inputs.kind == "image":
         entrance = PixelInput(inputs.shape[0], invert=inputs.invert)
     kind: Literal["classification", "regression"]
-    kind = "classification" if inputs.kind == "image" else "regression"
+    kind = "regression" if inputs.regresses else "classification"
     return Problem(
         module=make_module(entrance, module),
         features=features,
@@ -364,6 +385,7 @@ def make_problem(recipe: Recipe, learner: Any, inputs: InputSpec, way: int) -> P
         head=learner.head_size(way),
         statistics=statistics_of(backbone),
         chunk=recipe.train.chunk or 1,
+        unit=inputs.unscaled.scale,
     )
 
 

@@ -8,11 +8,12 @@ from metacli.data.episodes import ClassEpisodes
 from metacli.data.pool import fitted
 from metacli.data.registry import DATASETS, load_pool
 from metacli.data.sinusoid import Sinusoids
+from metacli.data.task_episodes import TaskEpisodes
 from metacli.engine.bundle import Bundle
 from metacli.engine.place import cache_root
 from metacli.errors import DataError
 
-Source = ClassEpisodes | Sinusoids
+Source = ClassEpisodes | Sinusoids | TaskEpisodes
 
 
 def require_kind(model: Bundle, data: str) -> None:

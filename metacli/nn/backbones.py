@@ -31,6 +31,7 @@ BACKBONES: dict[str, Callable[[], type]] = {
     "wrn28_10": _of("wrn28_10", "WRN"),
     "torchvision": _of("torchvision_backbones", "Torchvision"),
     "mlp": _of("mlp", "MLP"),
+    "text": _of("text", "Text"),
     "linear": _of("linear", "Linear"),
 }
 

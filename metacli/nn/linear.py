@@ -13,7 +13,7 @@ from torch import nn
 class Linear:
     """Nothing to set."""
 
-    takes = ("image", "numbers")
+    takes = ("image", "numbers", "text")
     hidden: ClassVar[tuple[int, ...]] = ()
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[nn.Module, int]:

@@ -22,7 +22,7 @@ class MLP:
 
     hidden: tuple[Annotated[int, Ge(1)], ...] = (40, 40)
 
-    takes = ("image", "numbers")
+    takes = ("image", "numbers", "text")
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[nn.Module, int]:
         """The module for inputs of this shape and its number of features D."""

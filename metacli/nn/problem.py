@@ -35,6 +35,7 @@ class Problem:
         precision: of the backbone's products while a learner trains; weights, features and losses
         stay what they are.
         way: classes of the task, where labels are not to be looked at for it; None: they are.
+        unit: of a regression's targets in the units of the user; the metric is told in those.
     """
 
     module: nn.Module
@@ -45,6 +46,7 @@ class Problem:
     chunk: int = 1
     precision: Precision = "float32"
     way: int | None = None
+    unit: float = 1.0
 
     def with_way(self, way: int) -> Problem:
         """The same problem for tasks of so many classes. The modules are shared, not copied: while
@@ -128,7 +130,9 @@ class Problem:
 
     def metric(self, prediction: Tensor, y: Tensor) -> Tensor:
         """Per example, [M]: 1 where the class is right, or the squared error."""
-        return squared_error(prediction, y) if self.kind == "regression" else hits(prediction, y)
+        if self.kind == "classification":
+            return hits(prediction, y)
+        return self.unit**2 * squared_error(prediction, y)
 
     def batch_statistics(self, params: Params, x: Tensor) -> Params:
         """What every layer that keeps statistics would store of this batch, under the names of its

@@ -1,0 +1,171 @@
+"""Texts to numbers: hashed n-grams of words and characters, or a frozen sentence encoder.
+
+Hashed n-grams are scikit-learn's `HashingVectorizer` (signed MurmurHash3): nothing has to be
+fitted and a text that was never seen is read as well; `idf` is its `TfidfTransformer`'s weight over
+the training texts and part of the model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from metacli.errors import DataError, EnvironmentProblem
+
+DIGITS = 4  # of an idf, as it is stored
+
+
+@dataclass(frozen=True)
+class HashedText:
+    """Half of the features are n-grams of words, half of characters within words; each half has
+    length 1 / √2.
+
+    Args:
+        features: F, an even number.
+        words: from n to n. characters: likewise.
+        idf: [F] weights of the features; empty: all 1.
+    """
+
+    features: int = 8192
+    words: tuple[int, int] = (1, 2)
+    characters: tuple[int, int] = (3, 5)
+    idf: tuple[float, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return self.features
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """A sparse float32 matrix [M, F]. A text without a letter or digit is all zeros."""
+        from scipy.sparse import diags, hstack
+        from sklearn.preprocessing import normalize
+
+        halves = self._counts(texts)
+        if self.idf:
+            weights = np.array(self.idf)
+            cut = self.features // 2
+            halves = [halves[0] @ diags(weights[:cut]), halves[1] @ diags(weights[cut:])]
+        scaled = [normalize(half) for half in halves]
+        return (hstack(scaled, format="csr") / np.sqrt(2)).astype(np.float32)
+
+    def fit(self, texts: Sequence[str]) -> HashedText:
+        """With the smoothed inverse document frequency of these texts:
+        log((1 + M) / (1 + df)) + 1, the most being 1."""
+        counts = np.concatenate(
+            [np.asarray((one != 0).sum(0)).ravel() for one in self._counts(texts)]
+        )
+        idf = np.log((1 + len(texts)) / (1 + counts)) + 1
+        return replace(self, idf=tuple(np.round(idf / idf.max(), DIGITS).tolist()))
+
+    def _counts(self, texts: Sequence[str]) -> list[Any]:
+        from sklearn.feature_extraction.text import HashingVectorizer
+
+        common = {"n_features": self.features // 2, "norm": None, "dtype": np.float64}
+        return [
+            HashingVectorizer(ngram_range=self.words, **common).transform(texts),
+            HashingVectorizer(analyzer="char_wb", ngram_range=self.characters, **common).transform(
+                texts
+            ),
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": "hashed",
+            "features": self.features,
+            "words": list(self.words),
+            "characters": list(self.characters),
+            "idf": list(self.idf),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> HashedText:
+        return cls(
+            value["features"],
+            tuple(value["words"]),
+            tuple(value["characters"]),
+            tuple(value["idf"]),
+        )
+
+
+@dataclass(frozen=True)
+class SentenceText:
+    """Embeddings of a frozen sentence-transformers model, by name or by a local folder.
+
+    It is never downloaded here: a name is looked up among what that library has on this machine.
+    """
+
+    model: str
+    size: int = 0
+
+    @property
+    def width(self) -> int:
+        return self.size
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [M, D], of length 1."""
+        found = load_sentence_model(self.model).encode(
+            list(texts), convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(found, np.float32)
+
+    def fit(self, texts: Sequence[str]) -> SentenceText:
+        """With its size; nothing else depends on the texts."""
+        return replace(self, size=int(self.encode(texts[:1]).shape[1]))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": "sentence", "model": self.model, "size": self.size}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> SentenceText:
+        return cls(value["model"], value["size"])
+
+
+_LOADED: dict[str, Any] = {}
+
+
+def load_sentence_model(name: str) -> Any:
+    """Raises EnvironmentProblem: the extra is missing, or the model is not on this machine."""
+    if name in _LOADED:
+        return _LOADED[name]
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        raise EnvironmentProblem(
+            f"encoder sentence:{name} needs the extra [text], which is not installed",
+            code="environment.extra",
+            hint="pip install 'metacli[text]'",
+        ) from None
+    try:
+        model = SentenceTransformer(name, local_files_only=True, device="cpu")
+    except (OSError, ValueError, RuntimeError) as error:
+        where = "a folder" if os.sep in name else "among the models on this machine"
+        raise EnvironmentProblem(
+            f"no sentence-transformers model {name} ({where}): {str(error).splitlines()[0][:100]}",
+            code="environment.text_model",
+            where=name,
+            hint="save it with that library and name its folder: sentence:path/to/model",
+        ) from None
+    _LOADED[name] = model
+    return model
+
+
+TextEncoder = HashedText | SentenceText
+
+
+def text_encoder(name: str, features: int = 8192) -> TextEncoder:
+    """`hashed`, or `sentence:<name or folder>`. Raises DataError for another word."""
+    if name == "hashed":
+        if features < 64 or features % 2:
+            raise DataError(f"features is {features}; wanted an even number of 64 or more")
+        return HashedText(features)
+    kind, _, model = name.partition(":")
+    if kind != "sentence" or not model:
+        raise DataError(
+            f"encoder is {name!r}; wanted hashed, or sentence:NAME_OR_FOLDER",
+            code="data.encoder",
+        )
+    return SentenceText(model)
