@@ -42,6 +42,8 @@ class Choice:
         inputs: columns to predict from.
         task: a column that names the task of each row.
         unit: of a target that is a number, for the answers.
+        usual_target: and `usual_input`: what they were called before; used where nothing is said
+            and the table has them.
     """
 
     target: str | None = None
@@ -49,14 +51,17 @@ class Choice:
     type: TaskType | None = None
     task: str | None = None
     unit: str | None = None
+    usual_target: str | None = None
+    usual_input: str | None = None
 
     def completed(self, model: Any) -> Choice:
-        """With what a model wants where nothing is said: its columns, its type, its target."""
+        """With what a model wants: its type always, its columns where nothing is said."""
         return replace(
             self,
-            target=self.target or model.target,
             inputs=self.inputs or model.inputs,
-            type=self.type or model.type,
+            type=model.type,
+            usual_target=model.target,
+            usual_input=model.input,
         )
 
 
@@ -102,7 +107,8 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
     kinds: dict[str, Kind] = {one: kind_of_column(table, one, folder) for one in wanted}
     pictures = [one for one, kind in kinds.items() if kind == "images"]
     words = [one for one in wanted if kinds[one] in ("categorical", "identifier", "text")]
-    named_text = "text" if not choice.inputs and "text" in words else None
+    names = [one for one in (choice.usual_input, "text") if one in words]
+    named_text = names[0] if not choice.inputs and names else None
     asked_text = wanted[0] if choice.inputs and len(wanted) == 1 and words else None
     whole: Literal["table", "text", "images"] = "table"
     chosen = pictures[:1]
@@ -126,6 +132,8 @@ def find_target(table: Table, choice: Choice, needed: bool) -> tuple[str | None,
     """The column to predict. Raises DataError listing the columns."""
     if choice.target is not None:
         return table.require(choice.target), []
+    if choice.usual_target in table.columns:
+        return choice.usual_target, []
     found = [one for one in table.columns if one in TARGETS]
     if len(found) == 1:
         return found[0], [f"target = column {found[0]}"]

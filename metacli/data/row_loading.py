@@ -28,7 +28,7 @@ class RowSpec:
         kind: of the listing: text or table.
         type: what the model answers with.
         inputs: its columns; None for texts, whose column may have any name.
-        target: what its target is called; None where that does not matter.
+        target: what its target is called; None where that is not known. input: its texts.
     """
 
     encoder: Any
@@ -36,6 +36,7 @@ class RowSpec:
     type: TaskType
     inputs: tuple[str, ...] | None = None
     target: str | None = None
+    input: str | None = None
 
 
 def require_same_kind(listing: Listing, spec: ImageSpec | RowSpec) -> None:

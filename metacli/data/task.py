@@ -33,7 +33,7 @@ from metacli.data.row_loading import RowSpec, load_rows, require_same_kind
 from metacli.data.table_tasks import list_tables
 from metacli.data.task_file import NAME as TASK_FILE
 from metacli.data.task_file import list_task_file
-from metacli.errors import DataError
+from metacli.errors import DataError, UsageProblem
 
 __all__ = [
     "Examples",
@@ -122,6 +122,10 @@ def load_task(
         raise not_a_task(listing)
     require_same_kind(listing, spec)
     if isinstance(spec, RowSpec):
+        if onto:
+            raise UsageProblem(
+                "--add is for pictures", hint="adapt again with all rows in one table"
+            )
         return load_rows(listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
     if onto:
         listing = joined([*(survey_task(one) for one in onto), listing])

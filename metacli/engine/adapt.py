@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
+from metacli.data.columns import Choice
 from metacli.engine import bundle, journal
 from metacli.engine.adapt_add import adapted_to, before, require_same, weights_hash
-from metacli.engine.adapt_read import Job, Read, open_sources, read, require_classes
+from metacli.engine.adapt_read import Job, Read, Source, open_sources, read, require_classes
 from metacli.engine.adapt_score import measured
 from metacli.engine.bundle import Bundle
 from metacli.engine.calibration import with_means
@@ -62,6 +63,8 @@ def adapt(
         method: `native` (the learner's own) or a way of transfer: `prototype`, `linear-probe`,
             `fine-tune`, `lp-ft`, `l2-sp`.
         holdout: share of the support to score on, instead of k-fold.
+        target: the column to predict. input: columns to predict from, with commas between them.
+        type: only to be sure; a model answers with what it was trained for.
         baseline: also train the same network from scratch.
         add: `model` is adapted already; these examples are added to those that it was adapted to.
         out: the new model's folder; default `runs/adapted/<task>/<UTC time>`.
@@ -73,10 +76,9 @@ def adapt(
         DataError: problems in the task, all of them listed, before any work.
         CheckFailed: the score is not what was asked for; the model is written all the same.
     """
-    refuse_what_is_not_there(method, target, input, type)
+    refuse_unknown(method)
     checks = parse_checks(fail_under, fail_over)
     place = require_device(device)
-    require_known(checks, ("accuracy",))
     if holdout is not None and not 0 < holdout < 1:
         raise UsageProblem(f"--holdout wants a share between 0 and 1, found {holdout:g}")
     names = [model] if isinstance(model, str) else list(model)
@@ -85,10 +87,19 @@ def adapt(
         sources = open_sources(names, overrides, method, place, report)
     else:
         sources, overrides = [earlier.source], earlier.overrides
+    metric = "mae" if sources[0].model.kind == "regression" else "accuracy"
+    require_known(checks, (metric,))
+    require_type(type, baseline, sources)
     onto = () if earlier is None else earlier.tasks
     first = (*onto, Path(task))[0].absolute().name
     folder = target_folder(out, new_folder(RUNS / "adapted" / first), force=force)
-    job = Job(Path(task), sources[0], holdout, seed or 0, place, report, onto, tuple(overrides))
+    choice = Choice(target=target, inputs=None if input is None else tuple(input.split(",")))
+    job = Job(
+        *(Path(task), sources[0], holdout, seed or 0, place, report),
+        onto=onto,
+        overrides=tuple(overrides),
+        choice=choice,
+    )
     ranked = rank(sources, job, skip_bad, allow_duplicates) if len(sources) > 1 else []
     if ranked:
         job = replace(job, source=ranked[0].source)
@@ -119,7 +130,7 @@ def adapt(
     result["options"] = dict(made.options)
     bundle.save(made, folder, replace=force)
     if result["score"]["value"] is not None:
-        require_checks(checks, {"accuracy": result["score"]["value"]}, result)
+        require_checks(checks, {metric: result["score"]["value"]}, result)
     elif checks:
         raise UsageProblem(
             f"no score to check: {result['score']['why']}",
@@ -129,17 +140,22 @@ def adapt(
     return result
 
 
-def refuse_what_is_not_there(
-    method: str, target: str | None, input: str | None, type: str | None
-) -> None:
-    """Options of the contract whose data this version does not read. Raises UsageProblem."""
+def require_type(type: str | None, baseline: bool, sources: Sequence[Source]) -> None:
+    """Raises UsageProblem for what a model of this kind has not: its own kind wins."""
+    kinds = {one.model.kind for one in sources}
+    if baseline and "regression" in kinds:
+        raise UsageProblem(
+            "--baseline trains a classifier from scratch, and this model predicts numbers",
+            hint="ridge regression on the same columns is compared without it",
+        )
+    if type is not None and kinds != {type}:
+        raise UsageProblem(f"--type {type}, and this model is for {' and '.join(sorted(kinds))}")
+
+
+def refuse_unknown(method: str) -> None:
+    """Raises UsageProblem for a method that is not there."""
     if method not in METHODS:
         raise UsageProblem(f"unknown method {method!r}", hint=f"there are {', '.join(METHODS)}")
-    for name, value in {"--target": target, "--input": input}.items():
-        if value is not None:
-            raise UsageProblem(f"{name} is for tables; this version reads folders of pictures")
-    if type not in (None, "classification"):
-        raise UsageProblem("folders of classes are classification")
 
 
 @torch.no_grad()
@@ -153,7 +169,12 @@ def adapted(
     """The model on all of the support."""
     source, method = job.source, result["method"]
     answers = {**answers, "support": [picture_hash(x) for x in examples.task.support.x]}
-    model = replace(source.model, classes=examples.task.labels, method=method, answers=answers)
+    task = examples.task
+    answers |= {"target": task.target, "input": task.input} if task.target else {}
+    if task.unit:
+        answers["unit"] = task.unit
+    labels = task.labels if source.model.kind == "classification" else None
+    model = replace(source.model, classes=labels, method=method, answers=answers)
     problem, support = model.problem(), Batch(examples.x, examples.y)
     learner = settled(source.learner, problem, model.params, model.state, support)
     phi = learner.adapt(problem, model.params, model.state, support)

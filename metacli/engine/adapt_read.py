@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.data.columns import NOTHING_SAID, Choice
 from metacli.data.task import Task, load_task
 from metacli.engine.any_way import any_way_hint
 from metacli.engine.backbone_source import METHOD, backbone_options, is_backbone, open_source
@@ -47,11 +48,12 @@ class Job:
     report: Reporter
     onto: tuple[Path, ...] = ()
     overrides: tuple[str, ...] = ()
+    choice: Choice = NOTHING_SAID
 
 
 @dataclass(frozen=True)
 class Read:
-    """The task's pictures as tensors."""
+    """The task's examples as tensors; y of a regression [M, 1] as the network sees it."""
 
     task: Task
     x: Tensor
@@ -91,12 +93,17 @@ def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
         )
     if model.kind == "tasks":  # whose tasks' heads stay behind
         model = task_source(model, LINEAR_PROBE if method == "native" else method)
-    if model.kind != "classification":
+    if model.inputs.regresses and model.inputs.target is None:
         raise DataError(
-            f"a {model.kind} model of {model.recipe.data.source} cannot take folders of pictures",
+            f"a {model.kind} model of {model.recipe.data.source} takes no files of a user",
             code="model.kind",
             where=str(opened.path),
-            hint="metacli recipes lists models for pictures",
+            hint="metacli recipes lists models for pictures, texts and tables",
+        )
+    if model.kind == "regression" and method != "native":
+        raise UsageProblem(
+            f"--method {method} is for classes, and this model predicts numbers",
+            hint="its own adaptation is --method native",
         )
     if method != "native" and model.method is None:
         start = starting_point(model.params, restore_learner(model.recipe))
@@ -145,8 +152,9 @@ def read(job: Job, skip_bad: bool, allow_duplicates: bool) -> Read:
     """Decode the task for the source's input. Raises DataError with every problem."""
     task = load_task(
         job.task,
-        job.source.model.inputs.image(),
+        job.source.model.inputs.wanted({}),
         onto=job.onto,
+        choice=job.choice,
         skip_bad=skip_bad,
         allow_duplicates=allow_duplicates,
         report=lambda what, done, total: job.report(Progress(what, done, total)),
@@ -158,8 +166,16 @@ def read(job: Job, skip_bad: bool, allow_duplicates: bool) -> Read:
     assert task.support.y is not None
     query = None
     if task.query is not None and task.query.y is not None:
-        query = Batch(tensor(task.query.x, job), tensor(task.query.y, job))
-    return Read(task, tensor(task.support.x, job), tensor(task.support.y, job), query)
+        query = Batch(tensor(task.query.x, job), targets(task.query.y, job))
+    return Read(task, tensor(task.support.x, job), targets(task.support.y, job), query)
+
+
+def targets(y: np.ndarray, job: Job) -> Tensor:
+    """Labels [M]; or numbers [M, 1] as the network sees them."""
+    if job.source.model.kind == "classification":
+        return tensor(y, job)
+    scaled = job.source.model.inputs.unscaled.encode(y)
+    return tensor(scaled.astype(np.float32)[:, None], job)
 
 
 def tensor(values: np.ndarray, job: Job) -> Tensor:
@@ -180,7 +196,7 @@ def warn_about_paper(job: Job, task: Task) -> None:
 
 def require_classes(source: Source, task: Task) -> None:
     """Raises DataError when a fixed head meets another number of classes."""
-    fixed = not source.learner.any_way
+    fixed = not source.learner.any_way and source.model.kind == "classification"
     if fixed and len(task.labels) != source.model.way:
         raise DataError(
             f"{source.model.recipe.algorithm.name} has a head of {source.model.way} classes, "
@@ -203,4 +219,6 @@ def described(examples: Read) -> dict[str, Any]:
         "guessed": list(task.guessed),
         "skipped": task.skipped,
         "duplicates": task.duplicates,
+        "target": task.target,
+        "unit": task.unit,
     }

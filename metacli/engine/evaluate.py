@@ -21,6 +21,7 @@ from metacli.engine.place import require_device
 from metacli.engine.protocol import Protocol, protocols
 from metacli.engine.rows import evaluate_rows
 from metacli.engine.scoring import EpisodeScores, score_episodes
+from metacli.engine.simple_scores import simple_scores
 from metacli.engine.task_evaluate import evaluate_tasks
 from metacli.errors import CheckFailed, UsageProblem
 
@@ -143,6 +144,7 @@ def one_protocol(
         tick=lambda done: report(Progress("evaluating", done, protocol.episodes, "episodes")),
     )
     baselines = score_baselines(opened, problem, source, protocol, report)
+    baselines |= simple_scores(model, source, found.inductive, report)
     path = score_file.place_for(opened.run, opened.path, out)
     said = {**facts, **summary(found), "baselines": baselines}
     save(path, opened, protocol, digest, problem.metric_name, found, said)

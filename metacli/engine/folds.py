@@ -3,6 +3,7 @@ model reaches."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from metacli.nn.logistic import fit_logistic
 from metacli.types import Batch
 
 MAX_FOLDS = 5
+COVERAGE = 0.9  # of the interval around a number
+PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression
 Predict = Callable[[Batch, Tensor], Tensor]
 """(support, x of the held-out) -> probabilities [M, N]."""
 
@@ -31,15 +34,35 @@ class Split:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Predictions on examples that were not adapted on, in the order of the splits."""
+    """Predictions on examples that were not adapted on, in the order of the splits.
 
-    probabilities: np.ndarray  # [M, N]
-    y: np.ndarray  # [M]
-    sizes: tuple[int, ...]  # held-out rows of each split
+    Args:
+        probabilities: [M, N]; of a regression the answers, [M, 1].
+        y: labels [M]; of a regression the numbers, as the network sees them.
+        sizes: held-out rows of each split.
+        unit: of the numbers in the units of the user; None for classes.
+    """
+
+    probabilities: np.ndarray
+    y: np.ndarray
+    sizes: tuple[int, ...]
+    unit: float | None = None
 
     @property
     def hits(self) -> np.ndarray:
+        """1 where the class is right."""
         return (self.probabilities.argmax(1) == self.y).astype(float)
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """y minus the answer of a regression, in the units of the user."""
+        assert self.unit is not None
+        return self.unit * (self.y - self.probabilities[:, 0])
+
+    @property
+    def quality(self) -> np.ndarray:
+        """Of each example, larger is better: a hit, or minus the absolute error."""
+        return self.hits if self.unit is None else -np.abs(self.residuals)
 
 
 def stratified_folds(y: np.ndarray, seed: int, most: int = MAX_FOLDS) -> list[Split]:
@@ -71,22 +94,26 @@ def holdout(y: np.ndarray, share: float, seed: int) -> list[Split]:
     return [Split(np.setdiff1d(np.arange(len(y)), query), query)] if len(query) else []
 
 
-def held_out(predict: Predict, x: Tensor, y: Tensor, splits: Sequence[Split]) -> HeldOut:
+def held_out(
+    predict: Predict, x: Tensor, y: Tensor, splits: Sequence[Split], unit: float | None = None
+) -> HeldOut:
     """Adapt anew for every split and predict what it holds out."""
     found, labels = [], []
     for split in splits:
         support = Batch(x[split.support], y[split.support])
         found.append(predict(support, x[split.query]).cpu().numpy())
-        labels.append(y[split.query].cpu().numpy())
-    return HeldOut(np.concatenate(found), np.concatenate(labels), tuple(len(one) for one in labels))
+        labels.append(y[split.query].cpu().numpy().reshape(-1))
+    sizes = tuple(len(one) for one in labels)
+    return HeldOut(np.concatenate(found), np.concatenate(labels), sizes, unit)
 
 
 def logistic_on_raw(classes: int) -> Predict:
-    """Logistic regression on the raw inputs, scaled to 0..1."""
+    """Logistic regression on the raw inputs; pixels are scaled to 0..1."""
 
     def predict(support: Batch, x: Tensor) -> Tensor:
-        weight, bias = fit_logistic(support.x.flatten(1).double() / 255, support.y, classes)
-        return torch.softmax(x.flatten(1).double() / 255 @ weight.T + bias, 1)
+        most = 255 if x.dtype == torch.uint8 else 1
+        weight, bias = fit_logistic(support.x.flatten(1).double() / most, support.y, classes)
+        return torch.softmax(x.flatten(1).double() / most @ weight.T + bias, 1)
 
     return predict
 
@@ -145,15 +172,58 @@ def confusion(found: HeldOut, classes: int) -> list[list[int]]:
 
 def compare(ours: HeldOut, other: HeldOut, name: str, how: str) -> dict[str, Any]:
     """The paired difference to a baseline on the same held-out examples, and what it says."""
-    difference = ours.hits - other.hits
+    difference = ours.quality - other.quality
     if how.startswith("kfold"):
         folds = np.array([part.mean() for part in np.split(difference, np.cumsum(ours.sizes)[:-1])])
         delta, low, high = nadeau_bengio(folds, 1 / (len(folds) - 1))
     else:
         delta, low, high = paired(difference)
     return {
-        "baseline": {"name": name, "value": float(other.hits.mean())},
+        "baseline": {"name": name, "value": float(abs(other.quality.mean()))},
         "delta": delta,
         "delta_ci95": [low, high],
         "verdict": verdict(low, high, len(difference)),
     }
+
+
+def score_of_numbers(found: HeldOut, how: str, unit: str | None) -> dict[str, Any]:
+    """Mean absolute error in the user's units with its interval, the root of the mean square, and
+    the share of the variance that is explained."""
+    errors = np.abs(found.residuals)
+    mean, low, high = paired(errors)
+    assert found.unit is not None
+    variance = float((found.unit * found.y).var())
+    square = float((errors**2).mean())
+    return {
+        "metric": "mae",
+        "value": mean,
+        "low": max(low, 0.0) if math.isfinite(low) else None,
+        "high": high if math.isfinite(high) else None,
+        "n": len(errors),
+        "rmse": math.sqrt(square),
+        "r2": 1 - square / variance if variance > 0 else None,
+        "unit": unit,
+        "how": how,
+        "chance": None,
+    }
+
+
+def residual_bound(found: HeldOut) -> dict[str, Any]:
+    """How far 90 % of the held-out answers were off at most, one more counted as beyond (split
+    conformal prediction)."""
+    errors = np.sort(np.abs(found.residuals))
+    place = math.ceil((len(errors) + 1) * COVERAGE) - 1
+    return {"residual": float(errors[min(place, len(errors) - 1)]), "coverage": COVERAGE}
+
+
+def mean_of_support(support: Batch, x: Tensor) -> Tensor:
+    """The mean of the support's numbers for every row, [M, 1]."""
+    return support.y.mean(0, keepdim=True).expand(len(x), -1)
+
+
+def ridge_on_raw(support: Batch, x: Tensor) -> Tensor:
+    """Ridge regression on the same columns, its penalty picked by leaving one row out; [M, 1]."""
+    from sklearn.linear_model import RidgeCV
+
+    fitted = RidgeCV(alphas=PENALTIES).fit(support.x.cpu().numpy(), support.y[:, 0].cpu().numpy())
+    return torch.from_numpy(fitted.predict(x.cpu().numpy()))[:, None]

@@ -12,6 +12,7 @@ from metacli.data.encoding import Target
 from metacli.data.images import ImageSpec
 from metacli.data.pool import Pool
 from metacli.data.registry import DATASETS
+from metacli.data.row_loading import RowSpec
 from metacli.data.task_episodes import NumberTasks
 from metacli.schema.recipe import Recipe
 
@@ -38,6 +39,24 @@ class InputSpec:
     def image(self) -> ImageSpec:
         channels, height, width = self.shape
         return ImageSpec(channels, height, width)
+
+    def wanted(self, answers: Mapping[str, Any]) -> ImageSpec | RowSpec:
+        """What is to be read of a user's files.
+
+        Args:
+            answers: of a model, which say what columns were called when it was adapted.
+        """
+        if self.reader is None:
+            return self.image()
+        encoder = self.encoder
+        return RowSpec(
+            encoder,
+            "text" if self.kind == "text" else "table",
+            "regression" if self.regresses else "classification",
+            None if self.kind == "text" else encoder.names,
+            answers.get("target") or (self.target or {}).get("name"),
+            answers.get("input"),
+        )
 
     @property
     def encoder(self) -> Any:

@@ -15,7 +15,7 @@ from metacli.data.task import load_task
 from metacli.engine import scores as score_file
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Progress, Reporter
-from metacli.engine.folds import HeldOut, confusion, score_of
+from metacli.engine.folds import HeldOut, confusion, score_of, score_of_numbers
 from metacli.engine.models import Opened
 from metacli.errors import DataError
 
@@ -24,10 +24,15 @@ ROWS = 64  # at a time
 
 @torch.no_grad()
 def probabilities(model: Bundle, x: Tensor) -> Tensor:
-    """[M, N] for inputs [M, C, H, W]; row by row, whatever stands beside a row."""
+    """[M, N] for inputs [M, ...]; row by row, whatever stands beside a row."""
+    return torch.softmax(outputs(model, x) / model.temperature, 1)
+
+
+@torch.no_grad()
+def outputs(model: Bundle, x: Tensor) -> Tensor:
+    """Logits [M, N], or the numbers of a regression as the network gives them, [M, 1]."""
     problem, learner = model.problem(), model.learner()
-    parts = [learner.predict(problem, model.params, part) for part in x.split(ROWS)]
-    return torch.softmax(torch.cat(parts) / model.temperature, 1)
+    return torch.cat([learner.predict(problem, model.params, part) for part in x.split(ROWS)])
 
 
 def evaluate_rows(
@@ -39,13 +44,12 @@ def evaluate_rows(
     dry_run: bool,
     report: Reporter,
 ) -> dict[str, Any]:
-    """Accuracy on labelled pictures: the query of a folder that has one, otherwise all its class
-    folders."""
+    """Accuracy on labelled pictures, texts or rows, or the absolute error of numbers: on the query
+    of a task that has one, otherwise on all of it."""
     model = opened.model
-    assert model.classes is not None
     task = load_task(
         Path(data),
-        model.inputs.image(),
+        model.inputs.wanted(model.answers),
         skip_bad=skip_bad,
         allow_duplicates=allow_duplicates,
         report=lambda what, done, total: report(Progress(what, done, total)),
@@ -61,20 +65,35 @@ def evaluate_rows(
         )
     rows = task.support if task.query is None else task.query
     require_new(model, rows, data, allow_duplicates, report)
-    y = labels_of(rows, task.labels, model.classes, data)
+    regression = model.kind == "regression"
+    if regression:
+        assert rows.y is not None
+        classes: tuple[str, ...] = ()
+        y = model.inputs.unscaled.encode(rows.y)
+    else:
+        assert model.classes is not None
+        classes = model.classes
+        y = labels_of(rows, task.labels, classes, data)
     digest = digest_of(rows)
-    facts = {"split": None, "data_digest": digest, "query": len(y), "way": len(model.classes)}
+    facts = {"split": None, "data_digest": digest, "query": len(y), "way": len(classes) or None}
+    metric = "mae" if regression else "accuracy"
     if dry_run:
-        return {"metric": "accuracy", "mean": None, "ci95": None, **facts, "dry_run": True}
-    found = HeldOut(probabilities(model, on_device_of(model, rows.x)).cpu().numpy(), y, (len(y),))
-    score = score_of(found, "query", len(model.classes))
+        return {"metric": metric, "mean": None, "ci95": None, **facts, "dry_run": True}
+    x = on_device_of(model, rows.x)
+    answer = outputs(model, x) if regression else probabilities(model, x)
+    unit = model.inputs.unscaled.scale if regression else None
+    found = HeldOut(answer.cpu().numpy(), y, (len(y),), unit)
+    if regression:
+        score = score_of_numbers(found, "query", task.unit or model.answers.get("unit"))
+    else:
+        score = score_of(found, "query", len(classes))
     path = score_file.place_for(opened.run, opened.path, out)
     units = score_file.units_hash(data_digest=digest, rows=list(rows.names))
     line = {
         "model": str(opened.path),
         **facts,
         "unit": "example",
-        "metric": "accuracy",
+        "metric": metric,
         "units": units,
     }
     half = (score["high"] - score["low"]) / 2
@@ -87,21 +106,24 @@ def evaluate_rows(
         "high": score["high"],
         "inductive": estimate,
         "transductive": None,
-        "balanced_accuracy": score["balanced"],
-        "macro_f1": score["macro_f1"],
-        "log_loss": mean_log_loss(found),
+        "balanced_accuracy": score.get("balanced"),
+        "macro_f1": score.get("macro_f1"),
+        "log_loss": None if regression else mean_log_loss(found),
+        "rmse": score.get("rmse"),
+        "r2": score.get("r2"),
+        "unit": score.get("unit"),
         "episodes": None,
         "episodes_seed": None,
         "scheme": None,
         "shot": None,
         "statistics": model.problem().statistics,
-        "chance": 1 / len(model.classes),
+        "chance": 1 / len(classes) if classes else None,
         "baselines": {},
         "per_step": [],
         "curve": [],
         "tasks": [],
-        "confusion": confusion(found, len(model.classes)),
-        "labels": list(model.classes),
+        "confusion": confusion(found, len(classes)) if classes else None,
+        "labels": list(classes),
         "expect": None,
         **facts,
     }
@@ -123,13 +145,13 @@ def require_new(
     if not again:
         return
     shown = ", ".join(again[:5]) + (", ..." if len(again) > 5 else "")
-    message = f"{len(again)} of {len(rows.names)} pictures are ones the model was adapted on"
+    message = f"{len(again)} of {len(rows.names)} examples are ones the model was adapted on"
     if not allow_duplicates:
         raise DataError(
             f"{message}: {shown}",
             code="data.adapted_on",
             where=data,
-            hint="give it other pictures; --allow-duplicates goes on all the same",
+            hint="give it others; --allow-duplicates goes on all the same",
         )
     report(Notice(f"{message}: the accuracy is too good to be true", "data.adapted_on"))
 
