@@ -190,6 +190,8 @@ def _by_class(score: Any) -> str:
 
 def _calibrated(result: Result) -> str:
     found = result.get("calibration")
+    if mapping(result.get("task")).get("type") == "regression":
+        return ""
     if "calibration" not in result or mapping(result.get("score")).get("value") is None:
         return ""
     if not found:

@@ -175,12 +175,30 @@ def _expected(metric: Any, expect: Any) -> str:
     return f"{ends[0]} to {ends[1]}: {'passed' if expect.get('passed') else 'not met'}"
 
 
+def _paired(result: Result) -> bool:
+    """Whether a baseline is compared with the model episode by episode."""
+    found = mapping(result.get("baselines")).values()
+    return any(isinstance(one, dict) and one.get("delta") is not None for one in found)
+
+
+def _better(metric: Any, baseline: Any) -> str:
+    """By how much the model is better than a baseline, with its interval."""
+    if not isinstance(baseline, dict) or baseline.get("delta") is None:
+        return ""
+    low, high = (signed(metric, end) for end in baseline["delta_ci95"])
+    return f"{signed(metric, baseline['delta'])} ({low} to {high})"
+
+
 def _tables(metric: Any, result: Result) -> Iterator[str]:
     blocks = [
         (
-            ["baseline", "score"],
+            ["baseline", "score", *(["better by"] if _paired(result) else [])],
             [
-                [text.visible(k), _mean(metric, v)]
+                [
+                    text.visible(k),
+                    _mean(metric, v),
+                    *([_better(metric, v)] if _paired(result) else []),
+                ]
                 for k, v in mapping(result.get("baselines")).items()
             ],
         ),

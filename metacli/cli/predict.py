@@ -21,7 +21,7 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT...",
-        help="Files or folders; - reads paths from stdin, one a line.",
+        help="Files, folders or tables; - reads CSV or texts from stdin, or paths of pictures.",
         show_default=False,
     ),
 ]
@@ -50,6 +50,7 @@ def predict(
     \b
       metacli predict my_model picture.png
       metacli predict my_model new_pictures/ --top 3 -o labels.csv
+      metacli predict my_model table.csv
       metacli predict runs/adult rows.csv
     """
     target, limit = frame.text_target(), words.probability(reject)
@@ -58,7 +59,8 @@ def predict(
         from metacli.engine.predict import predict as verb
 
         return verb(
-            *(model, read_paths(inputs)),
+            *(model, inputs),
+            stdin=read_stdin(inputs),
             top=top,
             reject=limit,
             device=frame.device,
@@ -85,15 +87,11 @@ def predict(
     deliver(result)
 
 
-def read_paths(inputs: Sequence[str]) -> list[str]:
-    """The inputs with `-` replaced by the paths on stdin, one a line."""
-    paths: list[str] = []
-    for word in inputs:
-        if word == "-" and sys.stdin is not None:
-            paths += [line for line in sys.stdin.read().splitlines() if line]
-        else:
-            paths.append(word)
-    return paths
+def read_stdin(inputs: Sequence[str]) -> bytes | None:
+    """What `-` stands for; None where it is not among the inputs."""
+    if "-" not in inputs or sys.stdin is None:
+        return None
+    return sys.stdin.buffer.read()
 
 
 def labels(rows: Sequence[dict[str, Any]]) -> str:

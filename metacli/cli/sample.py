@@ -71,7 +71,8 @@ def sample(
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    shape = f"{result.get('way')}-way {result.get('shot')}-shot, {result.get('query')} queries"
+    way = f"{result['way']}-way " if result.get("way") else ""
+    shape = f"{way}{result.get('shot')}-shot, {result.get('query')} queries"
     yield from text.fields(
         [
             ("path", text.path(result.get("path"))),

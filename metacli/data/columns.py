@@ -196,10 +196,11 @@ def usable(
         )
     findings = []
     left_out = []
+    same = [one for one, kind in kinds.items() if kind == "constant"]
+    if same and not asked:
+        message = f"columns of a single value, which tell nothing: {_some(same)}"
+        findings.append(Finding("warning", "table.constant", message, table.name))
     for one, kind in kinds.items():
-        if kind == "constant":
-            message = f"column {shown(one)} has one value, which tells nothing"
-            findings.append(Finding("warning", "table.constant", message, table.name))
         if kind == "identifier" and not asked:
             left_out.append(one)
             message = (

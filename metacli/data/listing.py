@@ -203,6 +203,8 @@ _GROUPS = {
     "data.special_file": "pipes, sockets or devices",
     "data.same_picture": "pictures in support and query, or under two labels",
     "data.same_text": "texts in support and query, or under two labels",
+    "table.no_target": "tables without a target",
+    "table.columns_differ": "tasks with other columns",
     "data.same_name": "class names that are the same",
 }
 

@@ -20,6 +20,7 @@ from metacli.data.listing import (
     kind_of,
     not_a_task,
     nothing_usable,
+    raise_problems,
     refused,
     split_problems,
 )
@@ -194,7 +195,8 @@ def list_set(path: Path, entries: Entries, survey: Survey, choice: Choice) -> Li
         else:
             findings.append(as_finding(not_a_task(child)))
     if not children:
-        raise nothing_usable(path, "has no table that is a task", findings)
+        raise_problems(path, findings)
+        raise nothing_usable(path, "has no table that is a task")
     return one_type(path, children, findings, survey, choice)
 
 

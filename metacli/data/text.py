@@ -40,7 +40,7 @@ class HashedText:
         return self.features
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """A sparse float32 matrix [M, F]. A text without a letter or digit is all zeros."""
+        """A sparse float32 matrix [M, F]. A text without a character is all zeros."""
         from scipy.sparse import diags, hstack
         from sklearn.preprocessing import normalize
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from metacli.data.columns import Choice
 from metacli.data.files import shown
 from metacli.data.listing import Listing
@@ -18,6 +16,7 @@ from metacli.data.table_tasks import TableTask
 from metacli.data.task import list_task
 from metacli.data.task_episodes import NumberTasks, number_tasks
 from metacli.data.tasks import TaskTable
+from metacli.data.user_pool import holds_rows
 from metacli.errors import DataError
 
 TARGET = "y"  # of data sets whose files name no column
@@ -25,10 +24,19 @@ TARGET = "y"  # of data sets whose files name no column
 
 def is_set_of_numbers(source: str, options: Mapping[str, Any]) -> bool:
     """Whether a path holds tasks whose targets are numbers. Raises as `list_task`."""
+    if not holds_tables(Path(source)):
+        return False
     listing = list_task(Path(source), choice=choice_of(options))
     return listing.what == "tasks" and all(
         one.content is not None and one.content.type == "regression" for one in listing.children
     )
+
+
+def holds_tables(path: Path) -> bool:
+    """Whether a table, or a folder with tables in it or in its folders: a look at names alone."""
+    if holds_rows(path):
+        return True
+    return path.is_dir() and any(holds_rows(one) for one in path.iterdir() if one.is_dir())
 
 
 def load_number_tasks(
@@ -88,6 +96,11 @@ def user_number_tasks(path: Path, split: str, choice: Choice) -> NumberTasks:
     )
 
 
+def user_tables(path: Path) -> dict[str, Table]:
+    """All rows of each task."""
+    return {one.path.name: whole(one) for one in list_task(path).children}
+
+
 def whole(task: Listing) -> Table:
     """All rows of a task."""
     content: TableTask = task.content
@@ -98,8 +111,3 @@ def whole(task: Listing) -> Table:
 
     frame = pl.concat([support.frame, query.frame.select(support.frame.columns)])
     return Table(support.name, frame, support.first)
-
-
-def as_numbers(values: np.ndarray) -> list[str]:
-    """Numbers as they are written into a CSV: whole ones without a point."""
-    return [f"{value:.10g}" for value in values]

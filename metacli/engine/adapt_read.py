@@ -209,6 +209,7 @@ def require_classes(source: Source, task: Task) -> None:
 
 def described(examples: Read) -> dict[str, Any]:
     task = examples.task
+    of_rows = {"target": task.target, "unit": task.unit} if task.target else {}
     return {
         "path": str(task.path.absolute()),
         "kind": task.kind,
@@ -219,6 +220,5 @@ def described(examples: Read) -> dict[str, Any]:
         "guessed": list(task.guessed),
         "skipped": task.skipped,
         "duplicates": task.duplicates,
-        "target": task.target,
-        "unit": task.unit,
+        **of_rows,
     }

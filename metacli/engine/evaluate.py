@@ -70,7 +70,8 @@ def evaluate(
     if opened.model.kind == "tasks":
         require_known(checks, (opened.model.answers["metric"],))
     else:
-        require_known(checks, ("mse",) if opened.model.kind == "regression" else ("accuracy",))
+        error = "mae" if opened.model.adapted else "mse"
+        require_known(checks, (error if opened.model.kind == "regression" else "accuracy",))
     if out is not None:
         score_file.require_place(Path(out), force=force, dry_run=dry_run)
     if opened.model.kind == "tasks":

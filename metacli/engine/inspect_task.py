@@ -21,6 +21,7 @@ from metacli.data.loading import same_pictures as same_pictures
 from metacli.data.task import survey_task
 from metacli.data.user_pool import divide
 from metacli.engine.events import Progress, Reporter
+from metacli.engine.inspect_rows import is_rows, look_at_rows
 from metacli.engine.looked import Looked, bounded, command, findings_of
 from metacli.engine.suspects import LEAST, TELLING, describe, suspects
 from metacli.engine.suspects import MOST as MOST_JUDGED
@@ -52,6 +53,8 @@ def look_at_data(path: Path, name: str, report: Reporter) -> Looked:
         listing = survey_task(path)
     except DataError as error:
         return Looked("unknown", path.absolute(), findings_of(error))
+    if is_rows(listing):
+        return look_at_rows(listing, name)
     seen = decode(listing, report)
     shares = {
         "pool": lambda: pool_details(listing),

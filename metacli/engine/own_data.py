@@ -8,15 +8,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from metacli.data.listing import kind_of
 from metacli.data.registry import DATASETS, load_pool
+from metacli.data.row_pool import choice_of
+from metacli.data.task import list_task
+from metacli.data.user_tasks import holds_tables, is_set_of_numbers, load_number_tasks
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.place import cache_root
 from metacli.errors import DataError
 from metacli.schema.load import Loaded, load, shipped
-from metacli.schema.recipe import Data
+from metacli.schema.recipe import Data, Named
 
 BASE = "glyphs-anyway-protonet"  # any number of classes and examples
+TEXTS = "clinc150-10w5s-r2d2"  # for any number of classes too
+NUMBERS = "school-10shot-maml"
 NAME = "folder-anyway-protonet"
+TABLE_NAME = "table-anyway-protonet"
+TEXTS_NAME = "texts-anyway-r2d2"
+NUMBERS_NAME = "tables-maml"
+HEADERS = {
+    NAME: "ProtoNet for any number of classes",
+    TABLE_NAME: "ProtoNet for any number of classes of a table's rows",
+    TEXTS_NAME: "Ridge regression on texts for any number of classes",
+    NUMBERS_NAME: "MAML for numbers to predict",
+}
 STEPS = 2000
 MOST_WAYS, MOST_SHOTS, MOST_QUERIES = 20, 10, 5
 
@@ -53,8 +68,10 @@ def choose(
 
 
 def is_data(path: str) -> bool:
-    """A folder that is neither a recipe nor a run, nor called like a shipped recipe."""
+    """A folder or table that is neither a recipe nor a run, nor called like a shipped recipe."""
     folder = Path(path)
+    if kind_of(folder.name) == "table" and folder.is_file():
+        return True
     return path not in dict(shipped()) and folder.is_dir() and not (folder / "recipe.yaml").exists()
 
 
@@ -69,21 +86,53 @@ def with_data(loaded: Loaded, data: str) -> Loaded:
 
 
 def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
-    """A ProtoNet for any number of classes, with episodes as large as the folder allows."""
+    """A learner for what the data hold, with episodes as large as they allow: a ProtoNet for any
+    number of classes, ridge regression of texts, MAML for numbers to predict."""
     asked = with_data(load(BASE, words), data).recipe.data
-    shape = episode_shape(asked.source, asked.options)
-    defaults = [f"train.steps={STEPS}", *shape]
-    loaded = with_data(load(BASE, [*defaults, *words]), data)
-    episodes = loaded.recipe.episodes
+    base, name, shape = chosen(asked.source, asked.options)
+    loaded = with_data(load(base, [*shape, *words]), data)
+    if name == TABLE_NAME:
+        backbone = Named.model_validate({"name": "mlp", "hidden": [64, 64]})
+        loaded = replace(loaded, recipe=loaded.recipe.model_copy(update={"backbone": backbone}))
+    episodes, steps = loaded.recipe.episodes, loaded.recipe.train.steps
+    classes = f"{spoken(episodes.way)} classes of " if name != NUMBERS_NAME else ""
     report(
         Notice(
-            f"{data} is data: training {NAME}, {loaded.recipe.train.steps} steps of tasks with "
-            f"{spoken(episodes.way)} classes of {spoken(episodes.shot)} examples",
+            f"{data} is data: training {name}, {steps} steps of tasks with {classes}"
+            f"{spoken(episodes.shot)} examples",
             "recipe.chosen",
         )
     )
-    header = f"ProtoNet for any number of classes, fitted to {asked.source}"
-    return replace(loaded, name=NAME, header=header)
+    return replace(loaded, name=name, header=f"{HEADERS[name]}, fitted to {asked.source}")
+
+
+def chosen(source: str, options: dict[str, Any]) -> tuple[str, str, list[str]]:
+    """The recipe to begin with, the name of what it becomes, and its settings for these data."""
+    path = Path(source)
+    own = source not in DATASETS
+    if DATASETS[source].kind == "tasks" if not own else number_tasks(path, options):
+        sizes = [10, 12]
+        if own:
+            tasks = load_number_tasks(source, "train", options, cache_root())
+            val = load_number_tasks(source, "val", options, cache_root())
+            rows = min(len(y) for y in (*tasks.y, *val.y))
+            sizes = [min(10, max(1, rows // 2)), min(12, max(1, rows - rows // 2))]
+        shot, query = sizes
+        return NUMBERS, NUMBERS_NAME, [f"episodes.shot={shot}", f"episodes.query={query}"]
+    steps = [f"train.steps={STEPS}", *episode_shape(source, options)]
+    kind = DATASETS[source].kind if not own else kind_of_rows(path, options)
+    if kind == "text":
+        return TEXTS, TEXTS_NAME, [*episode_shape(source, options), "evaluate.way=null"]
+    return BASE, TABLE_NAME if kind == "table" else NAME, steps
+
+
+def number_tasks(path: Path, options: dict[str, Any]) -> bool:
+    return holds_tables(path) and is_set_of_numbers(str(path), options)
+
+
+def kind_of_rows(path: Path, options: dict[str, Any]) -> str:
+    """text or table; images for whatever else."""
+    return list_task(path, choice=choice_of(options)).kind if holds_tables(path) else "images"
 
 
 def episode_shape(source: str, options: dict[str, Any]) -> list[str]:
@@ -95,18 +144,18 @@ def episode_shape(source: str, options: dict[str, Any]) -> list[str]:
         load_pool(source, split, plain, cache_root(), lambda *_: None) for split in ("train", "val")
     ]
     classes = min(len(pool.classes) for pool in pools)
-    pictures = min(len(rows) for pool in pools for rows in pool.rows)
-    if classes < 2 or pictures < 2:
+    examples = min(len(rows) for pool in pools for rows in pool.rows)
+    if classes < 2 or examples < 2:
         raise DataError(
-            f"training needs 2 classes with 2 pictures in each part, the smallest part has "
-            f"{classes} classes, the smallest class {pictures}",
+            f"training needs 2 classes with 2 examples in each part, the smallest part has "
+            f"{classes} classes, the smallest class {examples}",
             code="data.too_few",
             where=source,
-            hint="add pictures, or adapt a model that is trained already: metacli adapt",
+            hint="add examples, or adapt a model that is trained already: metacli adapt",
         )
     way = min(MOST_WAYS, classes)
-    query = min(MOST_QUERIES, max(1, pictures // 3))
-    shot = min(MOST_SHOTS, pictures - query)
+    query = min(MOST_QUERIES, max(1, examples // 3))
+    shot = min(MOST_SHOTS, examples - query)
     return [
         f"episodes.way={span(min(3, way), way)}",
         f"episodes.shot={span(1, shot)}",

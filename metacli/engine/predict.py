@@ -3,6 +3,7 @@ given."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,8 @@ from metacli.engine.calibration import ENOUGH_TO_REJECT, too_far
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.models import open_model
 from metacli.engine.place import require_device
-from metacli.engine.rows import ROWS, probabilities
+from metacli.engine.row_predict import STDIN, answered, plain
+from metacli.engine.rows import ROWS, outputs, probabilities
 from metacli.engine.task_predict import NONE_OF_THESE, predict_tasks
 from metacli.errors import DataError, UsageProblem
 
@@ -32,20 +34,23 @@ def predict(
     *,
     top: int = 1,
     reject: str | float | None = None,
+    stdin: bytes | None = None,
     device: str = "auto",
     seed: int | None = None,
     report: Reporter = ignore,
 ) -> dict[str, Any]:
-    """Label files, or every file of folders; rows of tables for a model of many tasks.
+    """Label files, or every file of folders; every row of tables for models of texts and tables.
 
     Args:
         inputs: paths; a single one may be given by itself.
         top: how many labels the command line shows of each row; `probabilities` holds them all.
         reject: a probability below which the answer is "none of these"; or `auto`: it is that for
             what is farther from every class than known examples are.
+        stdin: what the input `-` means: CSV or lines of text; for pictures their paths, one a line.
 
     Returns:
-        `rows`, each with input, prediction and probabilities, or an error.
+        `rows`, each with input, prediction and probabilities, or an error; of numbers the interval
+        `low` to `high` that held 90 % of the held-out examples.
 
     Raises:
         DataError: some inputs could not be read; `result` holds every row, the good ones answered.
@@ -56,32 +61,20 @@ def predict(
         floor = threshold(opened.model, reject)
         assert not isinstance(floor, str)  # no model of many tasks has a limit of its own
         return predict_tasks(opened.model, paths, floor, report)
-    if opened.model.kind != "classification":
-        raise DataError(
-            f"a {opened.model.kind} model of {opened.model.recipe.data.source} cannot label files",
-            code="model.kind",
-            where=model,
-            hint=f"metacli evaluate {model}",
-        )
-    if opened.model.classes is None:
-        raise DataError(
-            "this model has not been adapted to any classes yet",
-            code="model.not_adapted",
-            where=model,
-            hint=f"metacli adapt {model} FOLDER_OF_CLASSES/ -o mine",
-        )
+    require_adapted(opened.model, model)
     limit = threshold(opened.model, reject)
-    rows: list[dict[str, Any]] = []
-    for part in batches(list_inputs(paths), ROWS):
-        rows += answer(opened.model, part, limit)
-        report(Progress("predicting", len(rows), None, "rows"))
+    rows = [row for part in parts_of(opened.model, paths, stdin, limit, report) for row in part]
     if not rows:
         raise DataError("nothing to predict", code="data.empty", where=", ".join(map(str, paths)))
+    answers = opened.model.answers
     result = {
         "rows": rows,
-        "labels": list(opened.model.classes),
-        "reject": opened.model.answers["reject"] if limit == AUTO else limit,
-        "calibration": opened.model.answers.get("calibration"),
+        "labels": list(opened.model.classes or ()),
+        "reject": answers["reject"] if limit == AUTO else limit,
+        "calibration": answers.get("calibration"),
+        "target": answers.get("target"),
+        "unit": answers.get("unit"),
+        "coverage": answers.get("coverage"),
     }
     bad = [row for row in rows if row["error"] is not None]
     if bad:
@@ -93,6 +86,63 @@ def predict(
             result=result,
         )
     return result
+
+
+def require_adapted(model: Bundle, name: str) -> None:
+    """Raises DataError: it takes no files, or knows no classes or task yet."""
+    if model.inputs.regresses and model.inputs.target is None:
+        raise DataError(
+            f"a {model.kind} model of {model.recipe.data.source} cannot label files",
+            code="model.kind",
+            where=name,
+            hint=f"metacli evaluate {name}",
+        )
+    if not model.adapted:
+        what = {"image": "FOLDER_OF_CLASSES/", "text": "TEXTS.csv", "numbers": "TABLE.csv"}
+        to = "to a task" if model.kind == "regression" else "to any classes"
+        raise DataError(
+            f"this model has not been adapted {to} yet",
+            code="model.not_adapted",
+            where=name,
+            hint=f"metacli adapt {name} {what[model.inputs.kind]} -o mine",
+        )
+
+
+def parts_of(
+    model: Bundle, paths: Sequence[Path], stdin: bytes | None, limit: Limit, report: Reporter
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of answers, some at a time."""
+    done = 0
+    if model.inputs.reader is None:
+        named = [one for path in paths for one in pictures_of(path, stdin)]
+        parts: Iterator[list[dict[str, Any]]] = (
+            answer(model, part, limit) for part in batches(list_inputs(named), ROWS)
+        )
+    else:
+        if model.kind == "regression":
+            say = lambda x: numbers(model, x)  # noqa: E731
+        else:
+            say = lambda x: labels(model, x, limit)  # noqa: E731
+        found = ({**BLANK, **row} for row in answered(model, tables_of(paths), stdin, say))
+        parts = iter(lambda: list(islice(found, ROWS)), [])
+    for part in parts:
+        done += len(part)
+        report(Progress("predicting", done, None, "rows"))
+        yield part
+
+
+def pictures_of(path: Path, stdin: bytes | None) -> list[Path]:
+    """A path, or those on stdin, one a line."""
+    if str(path) != STDIN or stdin is None:
+        return [path]
+    return [Path(os.fsdecode(line)) for line in stdin.splitlines() if line]
+
+
+def tables_of(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are, folders as the files in them."""
+    return [
+        one for path in paths for one in ([path] if str(path) == STDIN else list_inputs([path]))
+    ]
 
 
 def threshold(model: Bundle, reject: str | float | None) -> Limit:
@@ -122,8 +172,18 @@ def batches(paths: Iterator[Path], size: int) -> Iterator[list[Path]]:
         yield part
 
 
+BLANK = {
+    "input": None,
+    "prediction": None,
+    "probabilities": None,
+    "low": None,
+    "high": None,
+    "error": None,
+}
+
+
 def answer(model: Bundle, paths: list[Path], limit: Limit) -> list[dict[str, Any]]:
-    """Rows for some files; what cannot be read is a row with its error."""
+    """Rows for some pictures; what cannot be read is a row with its error."""
     pictures: list[np.ndarray | DataError] = []
     for path in paths:
         try:
@@ -131,13 +191,43 @@ def answer(model: Bundle, paths: list[Path], limit: Limit) -> list[dict[str, Any
         except DataError as error:
             pictures.append(error)
     good = [one for one in pictures if isinstance(one, np.ndarray)]
-    found: Iterator[tuple[list[float], bool]] = iter(())
+    found: Iterator[dict[str, Any]] = iter(())
     if good:
         device = next(iter(model.params.values())).device
-        x = torch.from_numpy(np.stack(good)).to(device)
-        chances = probabilities(model, x)
-        found = zip(chances.tolist(), rejected(model, x, chances, limit), strict=True)
-    return [row(model, path, one, found) for path, one in zip(paths, pictures, strict=True)]
+        found = iter(labels(model, torch.from_numpy(np.stack(good)).to(device), limit))
+    return [
+        {**BLANK, "input": str(path), "error": plain(one)}
+        if isinstance(one, DataError)
+        else {**BLANK, "input": str(path), **next(found)}
+        for path, one in zip(paths, pictures, strict=True)
+    ]
+
+
+def labels(model: Bundle, x: torch.Tensor, limit: Limit) -> list[dict[str, Any]]:
+    """Label and probabilities of each row."""
+    assert model.classes is not None
+    chances = probabilities(model, x)
+    said = []
+    for values, none in zip(chances.tolist(), rejected(model, x, chances, limit), strict=True):
+        named = dict(zip(model.classes, values, strict=True))
+        best = max(named, key=lambda label: named[label])
+        said.append({"prediction": NONE_OF_THESE if none else best, "probabilities": named})
+    return said
+
+
+def numbers(model: Bundle, x: torch.Tensor) -> list[dict[str, Any]]:
+    """A number in the user's units, and from where to where: as far as held-out answers were
+    off."""
+    found = model.inputs.unscaled.decode(outputs(model, x)[:, 0].cpu().double().numpy())
+    off = model.answers.get("residual")
+    return [
+        {
+            "prediction": float(value),
+            "low": None if off is None else float(value - off),
+            "high": None if off is None else float(value + off),
+        }
+        for value in found
+    ]
 
 
 def rejected(model: Bundle, x: torch.Tensor, chances: torch.Tensor, limit: Limit) -> list[bool]:
@@ -146,26 +236,3 @@ def rejected(model: Bundle, x: torch.Tensor, chances: torch.Tensor, limit: Limit
         return [False] * len(x)
     without = too_far(model, x) if limit == AUTO else chances.max(1).values < limit
     return list(map(bool, without))
-
-
-def row(
-    model: Bundle,
-    path: Path,
-    picture: np.ndarray | DataError,
-    found: Iterator[tuple[list[float], bool]],
-) -> dict[str, Any]:
-    blank = {
-        "input": str(path),
-        "prediction": None,
-        "probabilities": None,
-        "low": None,
-        "high": None,
-        "error": None,
-    }
-    if isinstance(picture, DataError):
-        return {**blank, "error": {"code": picture.code, "message": picture.message}}
-    assert model.classes is not None
-    answer, none = next(found)
-    chances = dict(zip(model.classes, answer, strict=True))
-    best = max(chances, key=lambda label: chances[label])
-    return {**blank, "prediction": NONE_OF_THESE if none else best, "probabilities": chances}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from metacli.data.files import read_regular, shown
 from metacli.data.listing import kind_of
 from metacli.data.table import Table, parse_table, read_table
 from metacli.engine.bundle import Bundle
-from metacli.engine.rows import outputs
 from metacli.errors import DataError
 
 STDIN = "-"
@@ -21,8 +20,14 @@ ROWS = 256  # at a time
 LINES = "text"  # the column that lines of plain text become
 
 
-def answered(model: Bundle, paths: list[Path], stdin: bytes | None) -> Iterator[dict[str, Any]]:
-    """`input`, and `answer` [N] or an `error`, for every row of these tables in their order."""
+Answer = Callable[[torch.Tensor], list[dict[str, Any]]]
+"""x [M, F] -> what is said of each row."""
+
+
+def answered(
+    model: Bundle, paths: Sequence[Path], stdin: bytes | None, answer: Answer
+) -> Iterator[dict[str, Any]]:
+    """What is said of every row of these tables, in their order, with its `input` and `error`."""
     for path in paths:
         try:
             table = stdin_table(model, stdin) if str(path) == STDIN else table_of(model, path)
@@ -30,7 +35,7 @@ def answered(model: Bundle, paths: list[Path], stdin: bytes | None) -> Iterator[
             yield {"input": str(path), "error": plain(error)}
             continue
         for first in range(0, len(table), ROWS):
-            yield from some(model, table, np.arange(first, min(first + ROWS, len(table))))
+            yield from some(model, table, np.arange(first, min(first + ROWS, len(table))), answer)
 
 
 def table_of(model: Bundle, path: Path) -> Table:
@@ -69,25 +74,27 @@ def lines(content: bytes, name: str) -> Table:
     return Table(name, pl.DataFrame({LINES: stripped}), first=1)
 
 
-def some(model: Bundle, table: Table, numbers: np.ndarray) -> Iterator[dict[str, Any]]:
+def some(
+    model: Bundle, table: Table, numbers: np.ndarray, answer: Answer
+) -> Iterator[dict[str, Any]]:
     """The answers of some rows; where one cannot be read, each is tried by itself."""
     names = [table.row(int(number)) for number in numbers]
     try:
-        found = answers(model, table, numbers)
+        found = answer(tensor_of(model, table, numbers))
     except DataError as error:
         if len(numbers) == 1 or error.code in ("table.columns", "table.no_column"):
             for name in names:
                 yield {"input": name, "error": plain(error)}
             return
         for number in numbers:
-            yield from some(model, table, number[None])
+            yield from some(model, table, number[None], answer)
         return
-    for name, answer in zip(names, found, strict=True):
-        yield {"input": name, "answer": answer, "error": None}
+    for name, said in zip(names, found, strict=True):
+        yield {"input": name, **said, "error": None}
 
 
-def answers(model: Bundle, table: Table, numbers: np.ndarray) -> list[list[float]]:
-    """Probabilities [M, N], or numbers [M, 1] in the units of the user."""
+def tensor_of(model: Bundle, table: Table, numbers: np.ndarray) -> torch.Tensor:
+    """Some rows as the network takes them, [M, F]. Raises DataError for a bad cell."""
     part = Table(table.name, table.frame[numbers], table.first + int(numbers[0]))
     if model.inputs.kind == "text":
         x = model.inputs.encoder.encode(part.texts(text_column(model, part)))
@@ -95,14 +102,7 @@ def answers(model: Bundle, table: Table, numbers: np.ndarray) -> list[list[float
     else:
         x = model.inputs.encoder.encode(part)
     device = next(iter(model.params.values())).device
-    found = outputs(model, torch.from_numpy(np.asarray(x, np.float32)).to(device))
-    if model.kind == "regression":
-        decoded: list[list[float]] = model.inputs.unscaled.decode(
-            found.cpu().double().numpy()
-        ).tolist()
-        return decoded
-    chances: list[list[float]] = torch.softmax(found, 1).tolist()
-    return chances
+    return torch.from_numpy(np.asarray(x, np.float32)).to(device)
 
 
 def text_column(model: Bundle, table: Table) -> str:

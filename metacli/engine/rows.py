@@ -99,7 +99,7 @@ def evaluate_rows(
     half = (score["high"] - score["low"]) / 2
     estimate = {"mean": score["value"], "ci95": half, "n": len(y)}
     said = {
-        "metric": "accuracy",
+        "metric": metric,
         "mean": score["value"],
         "ci95": half,
         "low": score["low"],

@@ -22,9 +22,11 @@ from metacli.data.images import read_pixels
 from metacli.data.pool import Pool
 from metacli.data.registry import DATASETS, load_pool
 from metacli.data.task import list_task
+from metacli.data.user_tasks import is_set_of_numbers
 from metacli.engine.disk import make_folder, remove, sync_folder, write_new, writing
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.place import cache_root
+from metacli.engine.sample_rows import Drawn, draw_numbers, draw_rows
 from metacli.engine.storage import json_bytes
 from metacli.errors import BundleError, DataError
 
@@ -46,7 +48,8 @@ def sample(
     force: bool = False,
     report: Reporter = ignore,
 ) -> dict[str, Any]:
-    """Write `out/support/<class>/NN.png` and `out/query/<class>/NN.png`, all of it or nothing.
+    """Write `out/support/<class>/NN.png` and `out/query/<class>/NN.png`, all of it or nothing; of
+    texts and tables `support.csv` and `query.csv`.
 
     The pictures keep the size that they have in the data set; those of a user's own folder the size
     that they have there. Of a data set it is the first episode that `evaluate` draws with the same
@@ -66,7 +69,12 @@ def sample(
     """
     target = Path(out).absolute()
     check_target(target, out, force)
+    if has_number_tasks(data):
+        return write_rows(target, data, draw_numbers(data, shot, query, split, seed), split, seed)
     pool = pool_of(data, split, way, report)
+    if pool.encoder is not None:
+        drawn_rows = draw_rows(pool, way, shot, query, split, seed)
+        return write_rows(target, data, drawn_rows, split, seed)
     key = (seed, pool.digest, split, way, shot, query)
     drawn = ClassEpisodes(pool=pool, way=way, shot=shot, query=query, seed=key).members(0)
     names = folder_names([pool.classes[one] for one in drawn.classes])
@@ -79,6 +87,29 @@ def sample(
         "shot": shot,
         "query": query,
         "classes": sorted(names),
+        "split": split,
+        "seed": seed,
+    }
+
+
+def has_number_tasks(data: str) -> bool:
+    """Whether it is a set of tasks with numbers to predict."""
+    if data in DATASETS:
+        return DATASETS[data].kind == "tasks"
+    return is_set_of_numbers(data, {})
+
+
+def write_rows(target: Path, data: str, drawn: Drawn, split: str, seed: int) -> dict[str, Any]:
+    """The files of a task of rows, and what `sample` says of it."""
+    about = {"data": data_name(data), "split": split, "seed": seed, "digest": drawn.digest}
+    write(target, [File(name, content) for name, content in drawn.files.items()], about)
+    each = drawn.way or 1
+    return {
+        "path": str(target),
+        "way": drawn.way,
+        "shot": drawn.shot // each,
+        "query": drawn.query // each,
+        "classes": list(drawn.names),
         "split": split,
         "seed": seed,
     }
@@ -122,9 +153,9 @@ def foreign_file(target: Path) -> str | None:
 
 def pool_of(data: str, split: str, way: int, report: Reporter) -> Pool:
     """The classes to draw from. Raises DataError."""
-    if data in DATASETS and DATASETS[data].kind != "images":
+    if data in DATASETS and DATASETS[data].kind not in ("images", "text"):
         raise DataError(
-            f"{data} has no pictures, so it cannot be written as files",
+            f"{data} has no pictures or texts, so it cannot be written as files",
             code="data.no_pictures",
             where=data,
             hint="metacli fetch --list names the data sets",

@@ -107,13 +107,14 @@ def test_the_first_twenty_findings_are_shown_and_the_rest_counted(
     assert len(json.loads(out)["error"]["findings"]) == 25
 
 
-def test_a_dash_reads_paths_from_stdin(
+def test_a_dash_hands_stdin_to_the_engine(
     stub: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = stub()
-    monkeypatch.setattr("sys.stdin", io.StringIO("b.png\nmy file.png\n\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"b.png\nmy file.png\n\n")))
     assert main(["predict", "m", "a.png", "-"]) == 0
-    assert calls[0][0] == ("m", ["a.png", "b.png", "my file.png"])
+    assert calls[0][0] == ("m", ["a.png", "-"])
+    assert calls[0][1]["stdin"] == b"b.png\nmy file.png\n\n"
 
 
 def test_o_writes_the_rows_and_prints_the_path(

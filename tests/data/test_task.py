@@ -139,22 +139,24 @@ def test_query_without_support_is_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("files", "found"),
     [
-        ({"task.yaml": b"", **PETS}, "a task with a task.yaml"),
-        ({"rows.csv": b"a,b"}, "a table"),
-        ({"support.csv": b"a", "query.csv": b"a"}, "a table"),
-        ({"rows.parquet": b"a", "images/1.png": 1}, "a table"),
+        ({"task.yaml": b"support: cats\n", **PETS}, "cats is not there"),
+        ({"rows.csv": b"a,b\n1,2\n"}, "no column is the target"),
+        ({"support.csv": b"a\n", "query.csv": b"a\n"}, "has no rows"),
+        ({"rows.parquet": b"a", "images/1.png": 1}, "is not a Parquet file"),
     ],
 )
-def test_what_is_not_read_yet_is_named(tmp_path: Path, files: dict[str, int | bytes], found: str):
-    with pytest.raises(DataError, match=f"is {found}; this version reads folders of pictures"):
+def test_a_table_that_is_no_task_says_why(
+    tmp_path: Path, files: dict[str, int | bytes], found: str
+):
+    with pytest.raises(DataError, match=found):
         list_task(make(tmp_path, files))
 
 
 def test_a_table_file_and_a_text_file_are_named(tmp_path: Path):
     make(tmp_path, {"rows.TSV": b"a", "note.txt": b"a", "thing.bin": b"a"})
     for name, words in (
-        ("rows.TSV", "is a table"),
-        ("note.txt", "is a text"),
+        ("rows.TSV", "rows.TSV has no rows"),
+        ("note.txt", "is plain text"),
         ("thing.bin", "is neither"),
     ):
         with pytest.raises(DataError, match=words):

@@ -141,7 +141,7 @@ def test_what_is_of_no_use_is_a_problem_and_not_an_exception() -> None:
     Path("table.csv").write_text("a,b\n1,2\n")
     result = inspect("table.csv")
     assert (result["what"], result["valid"]) == ("unknown", False)
-    assert codes(result) == ["data.kind_not_supported"]
+    assert codes(result) == ["table.no_target"]
     Path("m.onnx").write_bytes(b"x")
     assert inspect("m.onnx")["what"] == "exported file"
 

@@ -13,7 +13,7 @@ from tiny_models import CLASSES, adapted_model, saved, tiny_model, tiny_regressi
 
 from metacli.engine.adapt import adapt
 from metacli.engine.events import Progress
-from metacli.engine.predict import NONE_OF_THESE, predict
+from metacli.engine.predict import NONE_OF_THESE, pictures_of, predict
 from metacli.errors import DataError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -155,3 +155,8 @@ def test_progress_counts_the_rows(mine: str, pictures: list[str]) -> None:
     events: list = []
     predict(mine, pictures, report=events.append)
     assert [event.done for event in events if isinstance(event, Progress)] == [64, 80]
+
+
+def test_a_dash_means_paths_of_pictures_on_stdin() -> None:
+    assert pictures_of(Path("-"), b"a.png\nmy file.png\n\n") == [Path("a.png"), Path("my file.png")]
+    assert pictures_of(Path("a.png"), None) == [Path("a.png")]

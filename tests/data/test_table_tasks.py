@@ -1,0 +1,169 @@
+"""What tables mean: tasks, sets of tasks and task files, with every problem named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metacli.data.columns import Choice
+from metacli.data.encoding import fit_encoding
+from metacli.data.images import ImageSpec
+from metacli.data.task import RowSpec, list_task, load_task, survey_task
+from metacli.data.text import HashedText
+from metacli.errors import DataError, UsageProblem
+
+TEXTS = RowSpec(HashedText(128), "text", "classification")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def rows(path: Path, seed: int, count: int = 8) -> Path:
+    cells = "".join(f"{i},{seed + i}.5,{i * seed}.25\n" for i in range(count))
+    return write(path, "a,b,y\n" + cells)
+
+
+def test_one_table_is_a_task_and_says_what_it_guessed(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "text,label\nhello,hi\nbye,ciao\n")
+    for where in (path, tmp_path):
+        task = list_task(where)
+        assert (task.what, task.kind, task.labels) == ("task", "text", ("ciao", "hi"))
+        assert "text = column text" in task.guessed
+
+
+def test_support_and_query_tables_are_read_as_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "support.csv", "text,label\nplay jazz,music\nwake me,alarm\n")
+    write(tmp_path / "test.jsonl", '{"text": "play rock", "label": "music"}\n')
+    task = load_task(tmp_path, TEXTS)
+    assert task.support.y is not None
+    assert task.query is not None
+    assert task.support.y.tolist() == [1, 0]
+    np.testing.assert_allclose(
+        task.support.x, HashedText(128).encode(["play jazz", "wake me"]).toarray()
+    )
+    assert task.query.names == ("test.jsonl:1",)
+    assert (task.target, task.input) == ("label", "text")
+
+
+def test_a_label_of_the_query_that_the_support_lacks_is_a_problem(tmp_path: Path) -> None:
+    write(tmp_path / "support.csv", "text,label\na b,x\nc d,y\n")
+    write(tmp_path / "query.csv", "text,label\ne f,z\n")
+    with pytest.raises(DataError, match="class z of the query is not in the support"):
+        load_task(tmp_path, TEXTS)
+
+
+def test_one_class_is_a_problem_in_words_of_tables(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        list_task(write(tmp_path / "t.csv", "text,label\na,x\nb,x\n"))
+    assert caught.value.hint == "the target column needs two different labels"
+
+
+def test_the_same_text_under_two_labels_or_in_both_sides_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "support.csv", "text,label\nhello,x\nhello,y\nbye,y\n")
+    write(tmp_path / "query.csv", "text,label\nbye,y\n")
+    with pytest.raises(DataError) as caught:
+        load_task(tmp_path, TEXTS)
+    assert [one.code for one in caught.value.findings] == ["data.same_text"] * 2
+    assert load_task(tmp_path, TEXTS, allow_duplicates=True).duplicates == 2
+
+
+def test_rows_of_a_table_that_are_alike_are_only_said(tmp_path: Path) -> None:
+    write(tmp_path / "support.csv", "a,label\n1,x\n2,y\n")
+    write(tmp_path / "query.csv", "a,label\n1,x\n")
+    table = list_task(tmp_path).content.support
+    spec = RowSpec(fit_encoding([table], {"a": "numeric"}), "table", "classification", ("a",))
+    task = load_task(tmp_path, spec)
+    assert "table.same_rows" in {one.code for one in task.findings}
+
+
+def test_texts_for_a_model_of_pictures_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "t.csv", "text,label\na,x\nb,y\n")
+    with pytest.raises(DataError, match="holds texts, the model takes pictures"):
+        load_task(tmp_path, ImageSpec(1, 8, 8))
+
+
+def test_a_column_of_picture_paths_is_a_task_of_pictures(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Image.new("L", (4, 4), 255 if name == "a" else 0).save(tmp_path / f"{name}.png")
+    write(tmp_path / "t.csv", "file,label\na.png,light\nb.png,dark\n")
+    task = load_task(tmp_path / "t.csv", ImageSpec(1, 4, 4))
+    assert (task.kind, task.labels) == ("images", ("dark", "light"))
+    assert task.support.x[0].max() == 255
+
+
+def test_tables_in_a_folder_are_a_set_with_one_decision_about_the_type(tmp_path: Path) -> None:
+    rows(tmp_path / "north.csv", 1)
+    write(tmp_path / "south.csv", "a,b,y\n1,2,3\n2,3,4\n")  # whole numbers by chance
+    found = list_task(tmp_path)
+    assert (found.what, len(found.children)) == ("tasks", 2)
+    assert {one.content.type for one in found.children} == {"regression"}
+
+
+def test_tasks_of_other_columns_are_named(tmp_path: Path) -> None:
+    rows(tmp_path / "north.csv", 1)
+    write(tmp_path / "south.csv", "a,c,y\n1,2,3.5\n2,3,4.5\n")
+    found = [one for one in survey_task(tmp_path).findings if one.code == "table.columns_differ"]
+    assert len(found) == 1
+    assert "lacks b" in found[0].message
+    assert "has c besides" in found[0].message
+
+
+def test_folders_of_support_and_query_tables_are_a_set(tmp_path: Path) -> None:
+    for name in ("north", "south"):
+        rows(tmp_path / name / "support.csv", 2)
+        rows(tmp_path / name / "query.csv", 3)
+    found = list_task(tmp_path)
+    assert (found.what, [one.path.name for one in found.children]) == ("tasks", ["north", "south"])
+
+
+def test_a_task_file_says_what_would_be_guessed(tmp_path: Path) -> None:
+    write(tmp_path / "spring.csv", "size,rooms,id,price\n1,2,3,100\n2,3,4,150\n")
+    write(tmp_path / "autumn.csv", "size,rooms,id,price\n1,3,5,120\n")
+    said = "support: spring.csv\nquery: autumn.csv\ntarget: price\ninput: [size, rooms]\n"
+    write(tmp_path / "task.yaml", said + "type: regression\nunit: EUR\n")
+    content = list_task(tmp_path).content
+    assert (content.target, content.roles.inputs) == ("price", ("size", "rooms"))
+    assert (content.type, content.unit, len(content.query)) == ("regression", "EUR", 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("traget: price\n", "task.unknown_key"),
+        ("type: clustering\n", "task.value"),
+        ("target: 3\n", "task.value"),
+        ("support: ../other.csv\n", "task.outside"),
+        ("support: gone.csv\n", "data.missing"),
+        ("a: &x 1\n", "task.syntax"),
+    ],
+)
+def test_a_task_file_with_a_mistake_is_named(tmp_path: Path, said: str, code: str) -> None:
+    rows(tmp_path / "t.csv", 1)
+    write(tmp_path / "task.yaml", said)
+    with pytest.raises(DataError) as caught:
+        list_task(tmp_path)
+    assert caught.value.code == code
+    assert "task.yaml" in str(caught.value.where)
+
+
+def test_a_column_of_tasks_divides_one_table(tmp_path: Path) -> None:
+    cells = "".join(f"{'ns'[i % 2]},{i},{i}.5\n" for i in range(8))
+    path = write(tmp_path / "t.csv", "city,a,y\n" + cells)
+    found = list_task(path, choice=Choice(task="city"))
+    assert [one.path.name for one in found.children] == ["n", "s"]
+    assert [len(one.content.support) for one in found.children] == [4, 4]
+    assert found.children[0].content.roles.inputs == ("a",)
+
+
+def test_columns_of_pictures_cannot_be_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (4, 4)).save(tmp_path / name / "x.png")
+    with pytest.raises(UsageProblem, match="columns of a table"):
+        list_task(tmp_path, choice=Choice(target="label"))
