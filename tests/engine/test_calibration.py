@@ -42,8 +42,8 @@ def test_the_temperature_undoes_a_scale(scale: float) -> None:
 def test_the_temperature_is_the_minimum_that_scipy_finds(seed: int) -> None:
     logits, y = drawn(25, 2.0, seed)
     n, classes = logits.shape
-    targets = np.full((n, classes), 1 / (n + classes))
-    targets[np.arange(n), y] += n / (n + classes)
+    targets = np.full((n, classes), 1 / (2 * (n + 1) * (classes - 1)))
+    targets[np.arange(n), y] = (2 * n + 1) / (2 * n + 2)
     assert targets.sum(1) == pytest.approx(np.ones(n))
 
     def loss(t: float) -> float:
@@ -58,7 +58,7 @@ def test_a_few_right_answers_give_no_certainty() -> None:
     logits = 30 * np.eye(5)[np.arange(20) % 5]
     made = calibration.temperature(logits, np.arange(20) % 5)
     top = calibration.softmax(logits, made).max(1)
-    assert top == pytest.approx(np.full(20, 21 / 25), abs=1e-3)
+    assert top == pytest.approx(np.full(20, 41 / 42), abs=1e-3)
 
 
 def test_what_there_are_too_few_examples_for_is_left_out() -> None:
