@@ -27,6 +27,11 @@ RESULTS = HERE / "results"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- results: made by benchmarks/run.py -->", "<!-- end of results -->"
 
+HEAD = (
+    "| recipe | task | inductive | transductive | baselines | minutes |",
+    "| --- | --- | --- | --- | --- | --- |",
+)
+
 Options = dict[str, Any]
 ANY_WAY: list[Options] = [
     {"way": n, "shot": "1-10", "query": 10, "episodes": 200} for n in (3, 7, 20, 50)
@@ -149,10 +154,7 @@ def machine() -> str:
 
 def table() -> str:
     """Markdown rows from every results file, in the order of PLANS."""
-    lines = [
-        "| recipe | task | inductive | transductive | baselines | minutes |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = [*HEAD]
     for recipe in PLANS:
         path = RESULTS / f"{recipe}.json"
         if path.exists():
@@ -161,13 +163,14 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def row(result: dict[str, Any], score: dict[str, Any]) -> str:
+def row(result: dict[str, Any], score: dict[str, Any], root: str = "") -> str:
+    """One evaluation; `root` leads from the file that the row is in to the project's folder."""
     together = score["transductive"]
     baselines = ", ".join(
         f"{name} {shown(score, value)}" for name, value in score["baselines"].items()
     )
     cells = [
-        f"[{result['recipe']}](benchmarks/results/{result['recipe']}.json)",
+        f"[{result['recipe']}]({root}benchmarks/results/{result['recipe']}.json)",
         task_of(score),
         steps_of(score) or f"**{shown(score, score['inductive'])}**",
         shown(score, together) if together else "the same" if score["metric"] == "accuracy" else "",

@@ -1,8 +1,13 @@
-"""Aligned-MTL: gradients replaced by the nearest ones with condition number 1.
+"""Aligned-MTL: D. Senushkin, N. Patakin, A. Kuznetsov, A. Konushin, "Independent Component
+Alignment for Multi-Task Learning", CVPR 2023, algorithm 1.
 
-D. Senushkin et al., "Independent component alignment for multi-task learning", CVPR 2023, algorithm
-1: JJᵀ = V Λ Vᵀ, B = sqrt(λ_min) V Λ^(-1/2) Vᵀ over the non-zero eigenvalues, and the direction
-is Jᵀ B w with w = 1/T.
+Idea: replace the gradients by the nearest ones that are orthogonal and equally long.
+
+    JJᵀ = V Λ Vᵀ,      B = √λ_min V Λ^(−1/2) Vᵀ,      direction = Jᵀ B w,  w_t = 1/T
+
+over the non-zero eigenvalues.
+
+Where we differ: equal w only.
 """
 
 from __future__ import annotations

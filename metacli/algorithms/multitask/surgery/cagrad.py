@@ -1,9 +1,14 @@
-"""CAGrad: the direction near the mean gradient whose worst task improves most.
+"""CAGrad: B. Liu, X. Liu, X. Jin, P. Stone, Q. Liu, "Conflict-Averse Gradient Descent for
+Multi-task Learning", NeurIPS 2021, algorithm 1.
 
-B. Liu et al., "Conflict-averse gradient descent for multi-task learning", NeurIPS 2021, alg. 1:
-max over d of min_t g_t·d with ||d - g_0|| <= c ||g_0||, g_0 the mean. Its dual is over the simplex:
-min g_w·g_0 + c ||g_0|| ||g_w||, and d = g_0 + c ||g_0|| g_w / ||g_w||. c = 0 is g_0. The dual is
-convex and small; solved by sequential quadratic programming.
+Idea: of the directions near the mean gradient g_0, the one whose worst task improves most.
+
+    max over d of min_t g_t·d  with ‖d − g_0‖ ≤ c ‖g_0‖
+    dual: min over the simplex of g_w·g_0 + c ‖g_0‖ ‖g_w‖,      d = g_0 + c ‖g_0‖ g_w / ‖g_w‖
+
+c = 0 is the mean gradient.
+
+Where we differ: the dual, convex and small, is solved by sequential quadratic programming.
 """
 
 from __future__ import annotations

@@ -1,7 +1,12 @@
-"""IMTL-G: the direction with equal projections on all tasks' gradients.
+"""IMTL-G: L. Liu, Y. Li, Z. Kuang, J.-H. Xue, Y. Chen, W. Yang, Q. Liao, W. Zhang, "Towards
+Impartial Multi-task Learning", ICLR 2021, equation 4.
 
-L. Liu et al., "Towards impartial multi-task learning", ICLR 2021, eq. 4: weights w, Σw = 1, with
-(Jᵀw)·u_t the same for all unit gradients u_t. Solved as in TorchJD: w ∝ (JJᵀ)⁺ n, n_t = ||g_t||.
+Idea: the direction has equal projections on all tasks' gradients.
+
+    w with Σ_t w_t = 1 and (Jᵀw)·u_t the same for all unit gradients u_t
+
+Where we differ: solved as in TorchJD, w ∝ (JJᵀ)⁺ n with n_t = ‖g_t‖; without the paper's IMTL-L,
+which scales the losses.
 """
 
 from __future__ import annotations

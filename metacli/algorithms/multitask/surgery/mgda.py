@@ -1,9 +1,14 @@
-"""MGDA: the shortest vector in the convex hull of the gradients.
+"""MGDA: J.-A. Désidéri, "Multiple-gradient descent algorithm (MGDA) for multiobjective
+optimization", C. R. Acad. Sci. 2012; O. Sener, V. Koltun, "Multi-Task Learning as Multi-Objective
+Optimization", NeurIPS 2018.
 
-J.-A. Désidéri, "Multiple-gradient descent algorithm", C. R. Acad. Sci. 2012; O. Sener, V. Koltun,
-NeurIPS 2018. w = argmin over the simplex of ||Jᵀw||²; the direction Jᵀw increases no task's loss to
-first order. Solved exactly: the non-negative least squares min ||Jᵀu||² + (1 - Σu)² has the same
-solution up to scale.
+Idea: the shortest vector in the convex hull of the gradients increases no task's loss to first
+order.
+
+    w = argmin over the simplex of ‖Jᵀw‖²,      direction = Jᵀw
+
+Where we differ: solved exactly, by the non-negative least squares min ‖Jᵀu‖² + (1 − Σu)², whose
+solution is the same up to scale; in the papers by Frank and Wolfe's algorithm.
 """
 
 from __future__ import annotations

@@ -1,12 +1,18 @@
-"""Nash-MTL: the direction on which the tasks would agree as in Nash's bargaining problem.
+"""Nash-MTL: A. Navon, A. Shamsian, I. Achituve, H. Maron, K. Kawaguchi, G. Chechik, E. Fetaya,
+"Multi-Task Learning as a Bargaining Game", ICML 2022, algorithm 1.
 
-A. Navon et al., "Multi-task learning as a bargaining game", ICML 2022, algorithm 1: d maximises
-Σ_t log(g_t·d) in a ball, so d = Jᵀa with JJᵀ a = 1/a, a > 0. Multiplying a task's loss by a
-constant changes nothing. Differences: the authors approximate a with a sequence of convex programs
-of cvxpy; JJᵀ a - 1/a is the gradient of the convex ½ aᵀJJᵀa - Σ log a_t, which damped Newton steps
-minimise to machine precision, so that no solver is needed. ||Jᵀa|| is sqrt(T) whatever the
-gradients are: it is scaled to `max_norm` as in their code. Where opposing gradients let no
-direction help all tasks, a grows until `FLOOR` of each gradient's own square stops it.
+Idea: the direction on which the tasks would agree as in Nash's bargaining problem.
+
+    max over d in a ball of Σ_t log(g_t·d):      d = Jᵀa  with  JJᵀ a = 1/a,  a > 0
+
+Multiplying a task's loss by a constant changes nothing.
+
+Where we differ: the authors approximate a with a sequence of convex programs of cvxpy; JJᵀ a - 1/a
+is the gradient of the convex ½ aᵀJJᵀa - Σ log a_t, which damped Newton steps minimise to machine
+precision, so that no solver is needed. Where opposing gradients let no direction help all tasks, a
+grows until `FLOOR` of each gradient's own square stops it.
+
+‖Jᵀa‖ is √T whatever the gradients are: it is scaled to `max_norm` as in the authors' code.
 """
 
 from __future__ import annotations

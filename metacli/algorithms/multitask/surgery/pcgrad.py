@@ -1,8 +1,14 @@
-"""PCGrad: project conflicting gradients.
+"""PCGrad: T. Yu, S. Kumar, A. Gupta, S. Levine, K. Hausman, C. Finn, "Gradient Surgery for
+Multi-Task Learning", NeurIPS 2020, algorithm 1.
 
-T. Yu et al., "Gradient surgery for multi-task learning", NeurIPS 2020, algorithm 1: for each task
-i, for the others j != i in random order, where g_i·g_j < 0: g_i <- g_i - (g_i·g_j / ||g_j||²) g_j,
-with g_j the original gradient; the sum over i is the direction.
+Idea: where two gradients conflict, project one onto the normal plane of the other.
+
+    for j ≠ i in random order, where g_i·g_j < 0:  g_i ← g_i − (g_i·g_j / ‖g_j‖²) g_j
+    direction = Σ_i g_i
+
+g_j is the original gradient.
+
+Where we differ: nothing. (LibMTL projects a gradient on itself, too.)
 """
 
 from __future__ import annotations

@@ -1,8 +1,13 @@
-"""UPGrad: each gradient projected so that it conflicts with none, then the mean.
+"""UPGrad: P. Quinton, V. Rey, "Jacobian Descent for Multi-Objective Optimization", 2024,
+section 4.1.
 
-P. Quinton, V. Rey, "Jacobian descent for multi-objective optimization", 2024, section 4.1: the
-projection of g_t onto the dual cone of the rows is Jᵀ w, w = argmin over w >= e_t of ||Jᵀ w||²,
-that is e_t + u with u >= 0: a non-negative least squares for each task.
+Idea: project each gradient so that it conflicts with none, then take the mean.
+
+    direction = (1/T) Σ_t Jᵀ w_t,      w_t = argmin over w ≥ e_t of ‖Jᵀw‖²
+
+w_t = e_t + u with u ≥ 0 is a non-negative least squares for each task.
+
+Where we differ: nothing.
 """
 
 from __future__ import annotations

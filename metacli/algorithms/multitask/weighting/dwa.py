@@ -1,9 +1,12 @@
-"""Dynamic weight average: weight by how slowly a loss falls.
+"""DWA, dynamic weight average: S. Liu, E. Johns, A. Davison, "End-to-End Multi-Task Learning with
+Attention", CVPR 2019, equation 7.
 
-S. Liu, E. Johns, A. Davison, "End-to-end multi-task learning with attention", CVPR 2019, equation
-7: r_t = L_t(k-1) / L_t(k-2), w = T softmax(r / temperature), and (1/T) Σ w_t L_t. L_t(k) is the
-mean over the k-th window of `window` steps (an epoch in the paper); weights are 1 for the first
-two.
+Idea: weigh by how slowly a loss falls.
+
+    r_t = L_t(k−1) / L_t(k−2),      w = T softmax(r / temperature),      L = (1/T) Σ_t w_t L_t
+
+Where we differ: L_t(k) is the mean over the k-th window of `window` steps, in the paper over an
+epoch. Weights are 1 for the first two windows.
 """
 
 from __future__ import annotations

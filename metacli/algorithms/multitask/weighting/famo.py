@@ -1,11 +1,14 @@
-"""FAMO: fast adaptive multitask optimisation.
+"""FAMO: B. Liu, Y. Feng, P. Stone, Q. Liu, "FAMO: Fast Adaptive
+Multitask Optimization", NeurIPS 2023, algorithm 1.
 
-B. Liu et al., "FAMO", NeurIPS 2023, algorithm 1. With z = softmax(ξ), the network descends
-c Σ_t z_t log L_t, c = 1 / Σ_t (z_t / L_t); then ξ descends by the Jacobian of the softmax times
-log L_t(k) - log L_t(k+1), so that tasks which improved least get more weight, with decay γ.
-Difference: the losses after a step are those of the next step's batch (the same ones when a batch
-is all rows), so that no third pass over the network is needed; a plain gradient step on ξ in the
-place of Adam.
+Idea: tasks that improved least get more weight, without a gradient for each task.
+
+    z = softmax(ξ),      L = c Σ_t z_t log L_t,  c = 1 / Σ_t (z_t / L_t)
+    ξ ← ξ − β (Jᵀ δ + γ ξ),  δ_t = log L_t(k) − log L_t(k+1),  J the Jacobian of the softmax
+
+Where we differ: the losses after a step are those of the next step's batch (the same ones when a
+batch is all rows), so that no third pass over the network is needed; a plain gradient step on ξ in
+the place of Adam.
 """
 
 from __future__ import annotations

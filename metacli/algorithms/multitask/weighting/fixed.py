@@ -1,4 +1,12 @@
-"""Weights given by hand: (1/T) Σ_t w_t L_t, with w_t as they are given."""
+"""Fixed weights: given by hand, the oldest way; no paper.
+
+Idea: who trains knows which task matters more.
+
+    L = (1/T) Σ_t w_t L_t
+
+Where we differ: nothing. w = `weights`, one for each task in the order of the data, as they are
+given: they are not scaled to any sum.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,16 @@
-"""GradNorm: weights such that tasks train at similar rates.
+"""GradNorm: Z. Chen, V. Badrinarayanan, C.-Y. Lee, A. Rabinovich, "GradNorm: Gradient Normalization
+for Adaptive Loss Balancing in Deep Multitask Networks", ICML 2018, algorithm 1.
 
-Z. Chen et al., "GradNorm: gradient normalization for adaptive loss balancing", ICML 2018, algorithm
-1. With n_t = ||∇_W L_t|| at the last shared layer, G_t = w_t n_t, and r_t = (L_t / L_t(0)) relative
-to its mean: a gradient step of Σ_t |G_t - mean(G) r_t^α| on w, the target being a constant, then w
-is scaled to sum to T. The step's gradient is written out: sign(G_t - target_t) n_t. Difference: a
-plain gradient step on w, relative to mean(n) so that the rate needs no tuning, and w >= 0.01.
+Idea: weights such that all tasks train at similar rates.
+
+    G_t = w_t ‖∇_W L_t‖,      r_t = (L_t / L_t(0)) relative to its mean
+    w ← w − η ∇_w Σ_t |G_t − mean(G) r_t^α|,      the target mean(G) r_t^α a constant
+
+W is the last shared layer; then w is scaled to sum to T. The gradient is written out: sign(G_t −
+target_t) ‖∇_W L_t‖.
+
+Where we differ: a plain gradient step on w, relative to the mean norm so that η needs no tuning,
+and w ≥ 0.01.
 """
 
 from __future__ import annotations

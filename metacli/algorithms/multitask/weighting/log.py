@@ -1,7 +1,13 @@
-"""Logarithms of the losses: mean_t log L_t.
+"""Logarithms of the losses: B. Lin, W. Jiang, F. Ye, Y. Zhang, P. Chen, Y.-C. Chen, S. Liu, J. T.
+Kwok, "Dual-Balancing for Multi-Task Learning", 2023, section 3.1.
 
-B. Lin et al., "Dual-balancing for multi-task learning", 2023, section 3.1. The gradient is the mean
-of ∇L_t / L_t: multiplying a task's loss by a constant changes nothing.
+Idea: a task whose loss is measured in larger numbers should not get more of the gradient.
+
+    L = (1/T) Σ_t log L_t,      ∇L = (1/T) Σ_t ∇L_t / L_t
+
+Multiplying a task's loss by a constant changes nothing.
+
+Where we differ: only this half of the paper; its other half scales the gradients to one length.
 """
 
 from __future__ import annotations

@@ -1,7 +1,13 @@
-"""Random loss weighting: w = T softmax(z), z ~ N(0, I) anew in every step; (1/T) Σ w_t L_t.
+"""RLW, random loss weighting: B. Lin, F. Ye, Y. Zhang, I. W. Tsang, "Reasonable Effectiveness of
+Random Weighting: A Litmus Test for Multi-Task Learning", TMLR 2022, section 3.
 
-B. Lin et al., "Reasonable effectiveness of random weighting", TMLR 2022, section 3. The expected
-direction is that of equal weights.
+Idea: weights drawn anew in every step do as well as many that are computed with care.
+
+    w = T softmax(z),  z ~ N(0, I),      L = (1/T) Σ_t w_t L_t
+
+The expected direction is that of equal weights.
+
+Where we differ: nothing.
 """
 
 from __future__ import annotations

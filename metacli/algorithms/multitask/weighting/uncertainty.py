@@ -1,12 +1,15 @@
-"""Homoscedastic uncertainty: the weight of a task is its learned precision.
+"""Uncertainty weighting: A. Kendall, Y. Gal, R. Cipolla, "Multi-Task Learning Using Uncertainty to
+Weigh Losses for Scene Geometry and Semantics", CVPR 2018, equation 7.
 
-A. Kendall, Y. Gal, R. Cipolla, "Multi-task learning using uncertainty to weigh losses", CVPR 2018,
-equation 7, with s_t = log σ_t² for stability as in their section 3.2:
+Idea: the weight of a task is the precision of its noise, which is learned with the network.
 
-    mean_t ½ exp(-s_t) L_t + ½ s_t
+    L = (1/T) Σ_t ½ exp(−s_t) L_t + ½ s_t
 
-At the minimum over s_t, exp(s_t) = L_t. Difference: the paper writes exp(-s_t) L_t without ½ for a
-classification; that is a constant factor of its loss.
+with s_t = log σ_t² for stability, as in the paper's section 3.2. At the minimum over s_t, exp(s_t)
+= L_t.
+
+Where we differ: the paper writes exp(−s_t) L_t without ½ for a classification, a constant factor of
+its loss.
 """
 
 from __future__ import annotations
