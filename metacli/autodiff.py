@@ -3,7 +3,9 @@ meta-batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -58,14 +60,37 @@ def over_tasks(fn: Callable[[Episode], Any], episodes: Episode, chunk: int) -> l
 
     Returns a list with one result per chunk; with chunk > 1 each result has a leading task axis.
     """
+    return [run_chunk(fn, part, chunk) for part in divided(episodes, chunk)]
+
+
+def divided(episodes: Episode, chunk: int) -> list[Episode]:
+    """A meta-batch as meta-batches of `chunk` tasks; the last may be smaller."""
     total = num_tasks(episodes)
+    return [slice_tasks(episodes, at, min(at + chunk, total)) for at in range(0, total, chunk)]
+
+
+def run_chunk(fn: Callable[[Episode], Any], part: Episode, chunk: int) -> Any:
+    """fn of the tasks of one chunk, which is a single task without its axis where `chunk` is 1."""
     if chunk == 1:
-        return [fn(one_task(episodes, index)) for index in range(total)]
-    in_dims = (map_axes(episodes),)
-    batched = torch.vmap(fn, in_dims=in_dims, randomness="different")
-    return [
-        batched(slice_tasks(episodes, at, min(at + chunk, total))) for at in range(0, total, chunk)
-    ]
+        return fn(one_task(part, 0))
+    return torch.vmap(fn, in_dims=(map_axes(part),), randomness="different")(part)
+
+
+def in_order(fn: Callable[[Episode], Any], parts: list[Episode]) -> Iterator[Any]:
+    """fn of every part, in order. As many parts at a time as torch has threads, each on one thread
+    alone: a task is too small to be divided well, and so its bits do not depend on the number of
+    threads.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or len(parts) == 1 or parts[0].query.x.device.type != "cpu":
+        return map(fn, parts)
+    return _workers(threads).map(fn, parts)
+
+
+@cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    # How many threads an operation may use is a setting of the thread that calls it.
+    return ThreadPoolExecutor(threads, "tasks", initializer=partial(torch.set_num_threads, 1))
 
 
 def map_axes(episodes: Episode) -> Episode:
@@ -82,22 +107,21 @@ def mean_gradient(
     """
     total = num_tasks(episodes)
     theta = {key: value.detach().requires_grad_() for key, value in params.items()}
-    sums: list[Tensor] = []
-    metric_sums: Metrics = {}
-    for at in range(0, total, chunk):
-        [(loss, metrics)] = over_tasks(
-            lambda episode: fn(theta, unpadded(episode) if chunk == 1 else episode),
-            slice_tasks(episodes, at, min(at + chunk, total)),
-            chunk,
-        )
+
+    def part_of(part: Episode) -> tuple[tuple[Tensor, ...], Metrics]:
+        one = lambda task: fn(theta, unpadded(task) if chunk == 1 else task)  # noqa: E731
+        loss, metrics = run_chunk(one, part, chunk)
         grads = torch.autograd.grad(
             loss.sum() / total, list(theta.values()), materialize_grads=True
         )
+        return grads, {name: value.detach().sum() / total for name, value in metrics.items()}
+
+    sums: list[Tensor] = []
+    metric_sums: Metrics = {}
+    for grads, metrics in in_order(part_of, divided(episodes, chunk)):
         sums = [a + b for a, b in zip(sums, grads, strict=True)] if sums else list(grads)
         for name, value in metrics.items():
-            metric_sums[name] = (
-                metric_sums.get(name, torch.zeros(())) + value.detach().sum() / total
-            )
+            metric_sums[name] = metric_sums.get(name, torch.zeros(())) + value
     return dict(zip(theta, sums, strict=True)), metric_sums
 
 
@@ -109,7 +133,8 @@ def mean_direction(
     total = num_tasks(episodes)
     direction: Params = {}
     metric_sums: Metrics = {}
-    for steps, metrics in over_tasks(fn, episodes, chunk):
+    parts = divided(episodes, chunk)
+    for steps, metrics in in_order(lambda part: run_chunk(fn, part, chunk), parts):
         for source, sums in ((steps, direction), (metrics, metric_sums)):
             for name, value in source.items():
                 part = value.detach() if chunk == 1 else value.detach().sum(0)

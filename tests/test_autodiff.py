@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 import toys
 
 from metacli import autodiff
+from metacli.algorithms.meta.maml import MAML
+from metacli.algorithms.meta.reptile import Reptile
 from metacli.types import Batch, Episode, Metrics, Params
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -110,3 +114,30 @@ def test_episode_helpers_keep_uint8_pictures() -> None:
     episodes = toys.pictures(2)
     assert autodiff.one_task(episodes, 1).support.x.dtype == torch.uint8
     assert torch.equal(autodiff.one_task(episodes, 1).support.x, episodes.support.x[1])
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+@pytest.mark.parametrize("algorithm", [MAML(inner_lr=0.1, inner_steps=2), Reptile(inner_steps=2)])
+def test_two_threads_over_tasks_give_the_bits_of_one(algorithm: MAML | Reptile, chunk: int) -> None:
+    problem = dataclasses.replace(toys.conv_problem(3, norm="batch"), chunk=chunk)
+    params, episodes = toys.shaken(problem, dtype=torch.float32), toys.pictures(5)
+
+    def found(threads: int) -> Params:
+        torch.set_num_threads(threads)
+        update = algorithm.direction(problem, params, episodes, {}, toys.rng(0))
+        return {**update.direction, **update.metrics}
+
+    one, two = found(1), found(2)
+    assert torch.get_num_threads() == 2
+    for name, value in one.items():
+        assert torch.equal(two[name], value), name
+    assert all(torch.equal(two[name], value) for name, value in found(2).items())
+
+
+def test_what_a_task_raises_on_a_thread_is_raised() -> None:
+    def loss(theta: Params, episode: Episode) -> tuple[torch.Tensor, Metrics]:
+        raise ValueError(f"task {int(episode.query.y[0])}")
+
+    torch.set_num_threads(2)
+    with pytest.raises(ValueError, match="task"):
+        autodiff.mean_gradient(loss, {"w": numbers(1.0)}, lines(3), 1)

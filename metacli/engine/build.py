@@ -359,7 +359,7 @@ def resolve_execution(recipe: Recipe, inputs: InputSpec) -> tuple[str, int]:
     per_task = high(recipe.episodes.way) * (high(recipe.episodes.shot) + recipe.episodes.query)
     inner_loop = hasattr(ALGORITHMS[recipe.algorithm.name].load(), "path")
     if inner_loop and per_task <= 30 and train.meta_batch > 1:
-        return "vmap", min(16 if per_task <= 15 else 4, train.meta_batch)
+        return "vmap", min(8 if per_task <= 15 else 4, train.meta_batch)
     return "loop", 1
 
 

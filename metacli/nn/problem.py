@@ -4,6 +4,7 @@ to networks."""
 from __future__ import annotations
 
 import copy
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -86,7 +87,7 @@ class Problem:
 
     def embed(self, params: Params, x: Tensor, *, together: bool = False) -> Tensor:
         """Features [M, D]. `together`: normalise by the statistics of this very batch."""
-        module = self.training_module if together else self.module
+        module = self._module_here(together)
         own = {name: value for name, value in params.items() if name in self._module_names}
         if not together:
             return torch.func.functional_call(module, own, (x,))
@@ -96,6 +97,23 @@ class Problem:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
             features: Tensor = torch.func.functional_call(module, own, (x,))
         return features.float() if half else features
+
+    def _module_here(self, together: bool) -> nn.Module:
+        """The module for this thread: `functional_call` puts the parameters into a module for as
+        long as it runs, so no two threads may use the same one."""
+        module = self.training_module if together else self.module
+        if threading.current_thread() is threading.main_thread():
+            return module
+        key = (threading.get_ident(), together)
+        if key not in self._copies:
+            # Its own tensors are never used, and none can be copied inside `torch.func.grad`.
+            tensors = chain(module.parameters(), module.buffers())
+            self._copies[key] = copy.deepcopy(module, {id(value): value for value in tensors})
+        return self._copies[key]
+
+    @cached_property
+    def _copies(self) -> dict[tuple[int, bool], nn.Module]:
+        return {}
 
     @cached_property
     def _module_names(self) -> frozenset[str]:

@@ -55,7 +55,7 @@ def test_way_inputs_and_kind_come_from_recipe_and_data() -> None:
     ("overrides", "execution", "chunk"),
     [
         (("algorithm.name=maml",), "vmap", 2),
-        (("algorithm.name=maml", "train.meta_batch=32"), "vmap", 16),
+        (("algorithm.name=maml", "train.meta_batch=32"), "vmap", 8),
         (("algorithm.name=maml", "train.meta_batch=8", "episodes.query=8"), "vmap", 4),
         (("algorithm.name=maml", "episodes.query=15"), "loop", 1),
         (("algorithm.name=maml", "train.meta_batch=1"), "loop", 1),
