@@ -1,8 +1,10 @@
-"""School over ten divisions of its pupils: `python benchmarks/tasks.py`, with the data fetched.
+"""Sets of many tasks over several divisions of their rows: `python benchmarks/tasks.py school ...`,
+with the data fetched; without names it makes README's table anew.
 
-Writes `results/tasks/school.json`: the explained variance on test pupils of the shipped recipe, of
-its single-task model and of the simple models, for each division, and the corrected resampled t
-interval (Nadeau and Bengio) of each difference. Penalties are chosen inside the training rows.
+Writes `results/tasks/<data>.json`: scores on test rows of the shipped recipe, of its single-task
+model and of the simple models, for each division, and the corrected resampled t interval (Nadeau
+and Bengio) of each difference. What has to be chosen is chosen inside the rows that are no test
+rows. Where the test rows are fixed, divisions differ in the validation rows and the seed.
 """
 
 from __future__ import annotations
@@ -10,92 +12,188 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from metacli.data.task_parts import TEST_SHARE
-from metacli.engine import bundle
+from metacli.engine import bundle, task_job
+from metacli.engine.checks import LOWER_IS_BETTER
 from metacli.engine.intervals import nadeau_bengio
 from metacli.engine.multitask import multitask
 from metacli.engine.task_baselines import outside_predictions
 from metacli.engine.task_build import make_rows
 from metacli.engine.task_params import predictions
-from metacli.engine.task_scores import mean_r2, score, within
+from metacli.engine.task_scores import Rows, mean_r2, own_metric, score, task_score, within
 from metacli.engine.task_single import SINGLE
 
 ROOT = Path(__file__).resolve().parent
-SPLITS = 10
-SMALL = 30  # training pupils below which a school is small
+RESULTS = ROOT / "results" / "tasks"
+README = ROOT.parent / "README.md"
+BEGIN, END = "<!-- tasks: made by benchmarks/tasks.py -->", "<!-- end of tasks -->"
+SMALL = 30  # training rows below which a task is small
+LISTED = 40  # tasks that a results file lists one by one
 
 
-def division(seed: int, folder: Path) -> dict[str, dict[str, float]]:
-    """Scores of every model on the test pupils of one division."""
-    run = folder / str(seed)
-    multitask("school-soft", [f"data.split_seed={seed}"], out=str(run))
-    model = bundle.load(run / "model")
-    single = bundle.load(run / "baselines" / SINGLE)
-    rows = make_rows(model.recipe)
-    y = rows.numbers("test")[1]
-    small = [len(one) < SMALL for one in rows.numbers("train", "val")[1]]
-    found = {
-        "school-soft": predictions(model.problem(), model.params, rows, "test"),
-        SINGLE: predictions(single.problem(), single.params, rows, "test"),
-    }
-    found |= dict(outside_predictions(rows, ("train", "val"), "test", lambda name: None))
-    return {name: scores(y, predicted, small) for name, predicted in found.items()}
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: a recipe, over how many divisions.
+
+    Args:
+        share: test rows for each other row.
+        others: more recipes of the same data, beside it.
+    """
+
+    recipe: str
+    divisions: int = 10
+    share: float = TEST_SHARE / (1 - TEST_SHARE)
+    others: tuple[str, ...] = ()
 
 
-def scores(y: list, predicted: list, small: list[bool]) -> dict[str, float]:
-    few = [(a, b) for a, b, keep in zip(y, predicted, small, strict=True) if keep]
-    ours, theirs = [a for a, _ in few], [b for _, b in few]
-    return {
-        "explained_variance": score("explained_variance", y, predicted).value,
-        "within_schools": within(y, predicted),
-        "mean_school_r2": mean_r2(y, predicted),
-        "small_schools": score("explained_variance", ours, theirs).value,
-    }
+PLANS = {
+    "school": Plan("school-soft"),
+    "landmine": Plan("landmine-soft", others=("landmine-hard",)),
+    "sarcos": Plan("sarcos-hard", 5),
+    "computer-buyers": Plan("computer-buyers-soft", share=4 / 16),
+    "adult": Plan("adult-hard", 5, 16_281 / 32_561),
+    "omniglot-alphabets": Plan("omniglot-alphabets-hard", 5),
+}
 
 
-def summary(found: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, object]]:
-    """Means, and the recipe's lead over each other model with its interval."""
-    share = TEST_SHARE / (1 - TEST_SHARE)
-    rows: dict[str, dict[str, object]] = {}
-    for name in found[0]:
-        rows[name] = {}
-        for metric in found[0][name]:
-            values = np.array([one[name][metric] for one in found])
-            ours = np.array([one["school-soft"][metric] for one in found])
-            delta, low, high = nadeau_bengio(ours - values, share)
-            rows[name][metric] = {"mean": values.mean(), "lead": delta, "lead_ci95": [low, high]}
-    return rows
+def main(names: list[str]) -> None:
+    for name in names:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        document = measured(PLANS[name])
+        (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        for model, row in document["summary"].items():
+            sys.stdout.write(f"{model} {json.dumps(row)}\n")
+    write_table()
 
 
-def main() -> None:
+def measured(plan: Plan) -> dict[str, Any]:
+    """What a results file holds."""
     started = time.monotonic()
     head = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=True)
+    # On validation they are the run's own business; here they are fitted once, for the test rows.
+    task_job.outside_predictions = lambda *_: iter(())
     with tempfile.TemporaryDirectory() as folder:
-        found = [division(seed, Path(folder)) for seed in range(SPLITS)]
-    document = {
-        "recipe": "school-soft",
-        "splits": SPLITS,
+        found = [division(plan, seed, Path(folder)) for seed in range(plan.divisions)]
+    return {
+        "recipe": plan.recipe,
+        "metric": found[0]["metric"],
+        "splits": plan.divisions,
         "commit": commit.stdout.strip(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "hours": (time.monotonic() - started) / 3600,
-        "summary": summary(found),
-        "divisions": found,
+        "summary": summary(plan, [one["models"] for one in found]),
+        "divisions": [one["models"] for one in found],
     }
-    target = ROOT / "results" / "tasks" / "school.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(document, indent=1) + "\n")
-    for name, row in document["summary"].items():
-        print(name, json.dumps(row))
+
+
+def division(plan: Plan, seed: int, folder: Path) -> dict[str, Any]:
+    """Scores of every model on the test rows of one division."""
+    found: dict[str, list[np.ndarray]] = {}
+    for recipe in (plan.recipe, *plan.others):
+        run = folder / f"{recipe}-{seed}"
+        multitask(recipe, [f"data.split_seed={seed}", f"seed={seed}"], out=str(run))
+        model = bundle.load(run / "model")
+        rows = make_rows(model.recipe)
+        found[recipe] = predictions(model.problem(), model.params, rows, "test")
+        alone = SINGLE if recipe == plan.recipe else f"{SINGLE} of {recipe}"
+        single = bundle.load(run / "baselines" / SINGLE)
+        found[alone] = predictions(single.problem(), single.params, rows, "test")
+    found |= dict(outside_predictions(rows, ("train", "val"), "test", lambda name: None))
+    y, metric, names = rows.numbers("test")[1], rows.table.metric, rows.table.tasks
+    small = [len(one) < SMALL for one in rows.numbers("train", "val")[1]]
+    sys.stderr.write(f"{plan.recipe}: division {seed}\n")
+    return {
+        "metric": metric,
+        "models": {name: scores(metric, names, y, one, small) for name, one in found.items()},
+    }
+
+
+def scores(
+    metric: str, names: tuple[str, ...], y: Rows, predicted: Rows, small: list[bool]
+) -> dict[str, float]:
+    """The metric, other readings of it, and every task where there are few."""
+    found = {metric: score(metric, y, predicted).value}
+    if metric == "explained_variance":
+        few = [(a, b) for a, b, keep in zip(y, predicted, small, strict=True) if keep]
+        found |= {"within_tasks": within(y, predicted), "mean_task_r2": mean_r2(y, predicted)}
+        if few:
+            ours, theirs = [a for a, _ in few], [b for _, b in few]
+            found["small_tasks"] = score(metric, ours, theirs).value
+    if len(names) > LISTED:
+        return found
+    for name, a, b in zip(names, y, predicted, strict=True):
+        found[f"{own_metric(metric, b)}/{name}"] = task_score(metric, a, b).value
+    return found
+
+
+def summary(plan: Plan, found: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Means, and the recipe's lead over each other model with its interval."""
+    rows: dict[str, Any] = {}
+    for name in found[0]:
+        rows[name] = {}
+        for metric in found[0][name]:
+            values = np.array([one[name][metric] for one in found])
+            ours = np.array([one[plan.recipe][metric] for one in found])
+            _, low, high = nadeau_bengio(values, plan.share)
+            delta, *ends = nadeau_bengio(ours - values, plan.share)
+            mean = values.mean()
+            rows[name][metric] = {
+                "mean": mean,
+                "ci95": (high - low) / 2,
+                "lead": delta,
+                "lead_ci95": ends,
+            }
+    return rows
+
+
+def table() -> str:
+    """README's table: a row for each recipe, with its lead over what a user would do instead."""
+    lines = [
+        "| recipe | on test rows | together | each alone, same network | best simple model |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for path in sorted(RESULTS.glob("*.json")):
+        document = json.loads(path.read_text())
+        metric, own = document["metric"], document["recipe"]
+        rows = {name: row[metric] for name, row in document["summary"].items()}
+        sign = -1 if metric in LOWER_IS_BETTER else 1
+        others = [name for name in rows if name != own and not name.startswith(SINGLE)]
+        simple = [name for name in others if "-hard" not in name and "-soft" not in name]
+        best = max(simple, key=lambda name: sign * rows[name]["mean"])
+        link = f"[{own}](benchmarks/results/tasks/{path.name})"
+        alone = f"{number(rows[SINGLE]['mean'])} ({lead(rows[SINGLE])})"
+        other = f"{best} {number(rows[best]['mean'])} ({lead(rows[best])})"
+        what = f"{metric}, {document['splits']} divisions"
+        lines.append(f"| {link} | {what} | **{number(rows[own]['mean'])}** | {alone} | {other} |")
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def lead(row: dict[str, Any]) -> str:
+    low, high = row["lead_ci95"]
+    return f"{row['lead']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def write_table() -> None:
+    before, _, rest = README.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
