@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metacli.data.entries import DataSet, plain_archive
+from metacli.data.fdu_mtl import ReviewOptions
 from metacli.data.task_families import FamilyOptions
 from metacli.data.task_sets import TaskOptions
 
@@ -117,6 +118,28 @@ TASK_SETS: tuple[DataSet, ...] = (
         licence="CC BY 4.0",
         splits="UCI's adult.test is test, 20 % of the other rows validation, drawn by split_seed",
         summary="income, marital status and hours of work of 48,842 people; a task per question",
+    ),
+    DataSet(
+        name="fdu-mtl",
+        kind="tasks",
+        loader="metacli.data.fdu_mtl:fdu_mtl",
+        builder="metacli.data.task_files:keep",
+        options=ReviewOptions,
+        archives=(
+            plain_archive(
+                "fdu_mtl.zip",
+                (),
+                7_718_258,
+                "95eddfb391e6fe8d359460c37bf0c8b1",
+                "dc8060948a4ee48c2836e3af57ef192e033cda6f2f238b5a64c13b47aada1963",
+                "the labelled files of github.com/ccsasuke/man, data/fdu-mtl/, in one zip; it has "
+                "no public address",
+            ),
+        ),
+        citation="P. Liu, X. Qiu, X. Huang, ACL 2017",
+        licence="none stated for the reviews",
+        splits="the test files are test, 20 % of the other lines validation, drawn by split_seed",
+        summary="28,779 reviews of 16 kinds of things, good or bad; a task per kind",
     ),
     DataSet(
         name="task-families",

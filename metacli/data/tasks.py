@@ -37,6 +37,8 @@ class TaskTable:
             classification is between 0 and 1.
         shape: of one example, where D numbers are the pixels [C, H, W] of a picture.
         columns: a name for each of the D numbers. read: how rows of cells become x (`Columns`).
+        texts: of each task's rows, where they are texts. packed: F, where the numbers of a row are
+            the places and weights of its n-grams among F features (`text_tables`).
         levels: (mean, scale) by which all columns are standardised instead of by training rows.
         scale: how targets are standardised: all tasks together, or each for itself.
         rows: `own`, or `shared`: every task has a target for the same rows.
@@ -63,10 +65,17 @@ class TaskTable:
     shape: tuple[int, ...] = ()
     levels: tuple[float, float] | None = None
     read: Any = None
+    texts: tuple[tuple[str, ...], ...] = ()
+    packed: int = 0
 
     @property
     def num_columns(self) -> int:
         return self.x[0].shape[1]
+
+    @property
+    def width(self) -> int:
+        """Numbers that the network sees of a row."""
+        return self.packed or self.num_columns
 
     @property
     def labels(self) -> tuple[tuple[str, ...], ...]:
@@ -124,6 +133,15 @@ class TaskRows:
             x.append(self.table.x[task][known])
             y.append(targets[known])
         return x, y
+
+    def words(self, *splits: str) -> list[list[str]]:
+        """The texts of each task, in the order of `numbers`."""
+        found = []
+        for task, targets in enumerate(self.table.y):
+            rows = self.chosen(task, splits)
+            known = rows[~np.isnan(targets[rows])]
+            found.append([self.table.texts[task][row] for row in known.tolist()])
+        return found
 
     def chosen(self, task: int, splits: Sequence[str]) -> np.ndarray:
         return np.concatenate([self.parts[name][task] for name in splits])
@@ -195,7 +213,7 @@ class TaskRows:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and scale of every column, [D] each."""
         if self.table.levels is not None:
-            mean, scale = (np.full(self.table.num_columns, value) for value in self.table.levels)
+            mean, scale = (np.full(self.table.width, value) for value in self.table.levels)
             return mean, scale
         shared = self.table.rows == "shared"
         every = self.table.x[0][self.chosen(0, splits)] if shared else np.concatenate(list(x))

@@ -26,7 +26,8 @@ class HashedText:
 
     Args:
         features: F, an even number.
-        words: from n to n. characters: likewise.
+        words: from n to n. characters: likewise; (0, 0) leaves them out, and all features are
+            words'.
         idf: [F] weights of the features; empty: all 1.
     """
 
@@ -41,36 +42,42 @@ class HashedText:
 
     def encode(self, texts: Sequence[str]) -> Any:
         """A sparse float32 matrix [M, F]. A text without a character is all zeros."""
+        return self.weigh(self.counts(texts))
+
+    def weigh(self, halves: Sequence[Any]) -> Any:
+        """The same from `counts`."""
         from scipy.sparse import diags, hstack
         from sklearn.preprocessing import normalize
 
-        halves = self._counts(texts)
         if self.idf:
-            weights = np.array(self.idf)
-            cut = self.features // 2
-            halves = [halves[0] @ diags(weights[:cut]), halves[1] @ diags(weights[cut:])]
+            weights = np.split(np.array(self.idf), len(halves))
+            halves = [half @ diags(own) for half, own in zip(halves, weights, strict=True)]
         scaled = [normalize(half) for half in halves]
-        return (hstack(scaled, format="csr") / np.sqrt(2)).astype(np.float32)
+        return (hstack(scaled, format="csr") / np.sqrt(len(halves))).astype(np.float32)
 
     def fit(self, texts: Sequence[str]) -> HashedText:
         """With the smoothed inverse document frequency of these texts:
         log((1 + M) / (1 + df)) + 1, the most being 1."""
-        counts = np.concatenate(
-            [np.asarray((one != 0).sum(0)).ravel() for one in self._counts(texts)]
-        )
-        idf = np.log((1 + len(texts)) / (1 + counts)) + 1
+        return self.fit_counts(self.counts(texts))
+
+    def fit_counts(self, halves: Sequence[Any]) -> HashedText:
+        """The same from `counts`."""
+        found = np.concatenate([np.asarray((one != 0).sum(0)).ravel() for one in halves])
+        idf = np.log((1 + halves[0].shape[0]) / (1 + found)) + 1
         return replace(self, idf=tuple(np.round(idf / idf.max(), DIGITS).tolist()))
 
-    def _counts(self, texts: Sequence[str]) -> list[Any]:
+    def counts(self, texts: Sequence[str]) -> list[Any]:
+        """How often each feature is in each text: sparse [M, F / 2] of words and of characters."""
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        common = {"n_features": self.features // 2, "norm": None, "dtype": np.float64}
-        return [
-            HashingVectorizer(ngram_range=self.words, **common).transform(texts),
-            HashingVectorizer(analyzer="char_wb", ngram_range=self.characters, **common).transform(
-                texts
-            ),
-        ]
+        alone = self.characters == (0, 0)
+        size = self.features if alone else self.features // 2
+        common = {"n_features": size, "norm": None, "dtype": np.float64}
+        words = HashingVectorizer(ngram_range=self.words, **common).transform(texts)
+        if alone:
+            return [words]
+        letters = HashingVectorizer(analyzer="char_wb", ngram_range=self.characters, **common)
+        return [words, letters.transform(texts)]
 
     def as_dict(self) -> dict[str, Any]:
         return {

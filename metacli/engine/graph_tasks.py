@@ -86,7 +86,7 @@ def encoding_of(model: Bundle) -> Encoding:
 
 def tasks_graph(model: Bundle) -> Graph:
     """A trained multi-task model; the file has one output for each of its tasks."""
-    if model.inputs.kind == "image":
+    if model.inputs.kind != "numbers":
         entrance = described_input(model.inputs, "batch")
         example = torch.zeros(_TRACED, *model.inputs.shape)
     else:

@@ -19,6 +19,7 @@ ALPHAS = tuple(float(value) for value in np.logspace(-1, 4, 16))
 CS = tuple(float(value) for value in np.logspace(-3, 2, 6))
 MANY = 5000  # rows from which on the strength hardly matters, and a fit takes its time
 CS_OF_MANY = (0.01, 0.1, 1.0)
+TEXT_CS = (3.0, 10.0)  # of TF-IDF weights, whose rows have length 1
 FOLDS = 3
 
 Matrix = Any
@@ -35,8 +36,14 @@ def linear(outputs: int, x: Matrix, y: np.ndarray, inputs: Matrix) -> np.ndarray
     return logistic(outputs, x, y, inputs)
 
 
-def logistic(outputs: int, x: Matrix, y: np.ndarray, inputs: Matrix) -> np.ndarray:
-    """Logistic regression whose strength has the best log-likelihood on 3 stratified folds."""
+def logistic(
+    outputs: int, x: Matrix, y: np.ndarray, inputs: Matrix, strengths: Sequence[float] = ()
+) -> np.ndarray:
+    """Logistic regression whose strength has the best log-likelihood on 3 stratified folds.
+
+    Args:
+        strengths: to choose from; () takes those for columns of standard deviation 1.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -54,7 +61,7 @@ def logistic(outputs: int, x: Matrix, y: np.ndarray, inputs: Matrix) -> np.ndarr
             right = p[np.arange(len(y)), column]
             return float(np.log(right.clip(1e-12)).mean())  # a probability may round to 0
 
-        best = max(CS if len(y) < MANY else CS_OF_MANY, key=held_out)
+        best = max(strengths or (CS if len(y) < MANY else CS_OF_MANY), key=held_out)
     return spread(make(best).fit(x, y).predict_proba(inputs), labels, outputs)
 
 
@@ -83,6 +90,19 @@ def with_task(x: Sequence[Matrix]) -> Matrix:
     """Every column twice, [M, D (1 + T)]: for all tasks, and for the row's own."""
     rows = [sparse.csr_matrix(one) for one in x]
     return sparse.hstack([sparse.vstack(rows), sparse.block_diag(rows)], format="csr")
+
+
+def stacked(rows: Sequence[Matrix]) -> Matrix:
+    """Sparse rows of all tasks, one behind the other."""
+    return sparse.vstack(list(rows), format="csr")
+
+
+def vocabulary(texts: Sequence[str]) -> Any:
+    """TF-IDF weights of the words and pairs of words that are in two texts or more."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    fewest = 2 if len(texts) >= MANY else 1
+    return TfidfVectorizer(ngram_range=(1, 2), min_df=fewest, sublinear_tf=True).fit(texts)
 
 
 def augmented_ridge(

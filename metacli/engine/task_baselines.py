@@ -16,7 +16,16 @@ import numpy as np
 
 from metacli.data.tasks import Standard, TaskRows, TaskTable
 from metacli.engine.mixed_models import fit_mixed
-from metacli.engine.simple_models import augmented_ridge, boosted, linear, logistic, with_task
+from metacli.engine.simple_models import (
+    TEXT_CS,
+    augmented_ridge,
+    boosted,
+    linear,
+    logistic,
+    stacked,
+    vocabulary,
+    with_task,
+)
 from metacli.engine.task_scores import MIXED, Rows
 
 Predictions = list[np.ndarray]
@@ -31,7 +40,11 @@ def outside_predictions(
         train: the splits to learn from.
         tick: told the name before each is fitted.
     """
-    table, standard = rows.table, rows.standard(*train)
+    table = rows.table
+    if table.texts:
+        yield from text_predictions(rows, train, split, tick)
+        return
+    standard = rows.standard(*train)
     x, y = rows.numbers(*train)
     x = [(one - standard.x_mean) / standard.x_scale for one in x]
     inputs = [(one - standard.x_mean) / standard.x_scale for one in rows.numbers(split)[0]]
@@ -42,6 +55,26 @@ def outside_predictions(
         tick(name)
         found = fit(table, x, targets, inputs)
         yield name, in_units(found, standard)
+
+
+def text_predictions(
+    rows: TaskRows, train: tuple[str, ...], split: str, tick: Callable[[str], None]
+) -> Iterator[tuple[str, Predictions]]:
+    """Logistic regression of TF-IDF weights of words and pairs of words, for each task and for all
+    rows; the vocabulary is that of all tasks' training rows."""
+    learned, asked = rows.words(*train), rows.words(split)
+    y = rows.numbers(*train)[1]
+    found = vocabulary([text for texts in learned for text in texts])
+    x, inputs = ([found.transform(texts) for texts in each] for each in (learned, asked))
+    tick("per-task")
+    each = enumerate(zip(x, y, inputs, strict=True))
+    yield "per-task", [logistic(outputs_of(rows.table, t), *one, TEXT_CS) for t, one in each]
+    if len(set(rows.table.labels)) > 1:
+        return
+    tick("pooled")
+    outputs = outputs_of(rows.table, 0)
+    made = logistic(outputs, stacked(x), joined(y), stacked(inputs), TEXT_CS)
+    yield "pooled", np.split(made, np.cumsum([len(one) for one in asked])[:-1])
 
 
 def in_units(found: Predictions, standard: Standard) -> Predictions:

@@ -99,6 +99,8 @@ def check_groups(groups: Any, table: TaskTable, loaded: Loaded) -> list[Finding]
 
 def input_of_tasks(table: TaskTable) -> InputSpec:
     """One example: pixels where it has a picture's shape, columns of numbers otherwise."""
+    if table.packed:
+        return InputSpec("text", (table.packed,), reader=table.read.encoder.as_dict())
     if not table.shape:
         return InputSpec("numbers", (table.num_columns,))
     assert table.levels is not None

@@ -14,7 +14,7 @@ from metacli.engine.task_scores import MIXED
 from metacli.nn.tasks import TaskProblem
 from metacli.types import Batch, Params
 
-PICTURES = 64  # of each task in one pass
+PICTURES = 64  # or texts, of each task in one pass
 COVERED = 0.95
 FEW = 40  # errors of a task below which their quantile is too rough
 
@@ -59,7 +59,8 @@ def predictions(problem: Any, params: Params, rows: TaskRows, split: str) -> lis
     """For each task's rows of a split, without padding, as `task_scores` wants them."""
     batch = rows.batch(split, dtype=params["input.mean"].dtype)
     x = batch.x.to(params["input.mean"].device)
-    at_once = PICTURES if problem.encoder is not None else x.shape[-2]
+    wide = problem.encoder is not None or rows.table.packed
+    at_once = PICTURES if wide else x.shape[-2]
     parts = [problem.predict(params, part) for part in x.split(at_once, dim=-2)]
     found = torch.cat(parts, 1).cpu().double().numpy()  # [T, M] or [T, M, K]
     if batch.mask is not None:

@@ -3,7 +3,7 @@ otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from metacli.data.images import read_image
 from metacli.data.listing import kind_of
 from metacli.data.table import Table, read_table
 from metacli.data.task import list_inputs
+from metacli.data.text import HashedText
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.task_params import answer
@@ -63,23 +64,30 @@ Part = tuple[list[str], list[str | DataError | None], np.ndarray]
 def of_tables(model: Bundle, paths: Sequence[Path]) -> Iterator[Part]:
     """Rows of tables, as they were encoded in training."""
     columns: Mapping[str, Any] = model.answers["read"]
-    encoding = Encoding.from_dict(columns)
+    encode = encoder_of(model, columns)
     for path in list_inputs(paths):
         if kind_of(path.name) != "table":
             raise DataError(
-                f"{shown(path.name)} is no table; this model takes rows of "
-                f"{len(encoding.names)} columns",
+                f"{shown(path.name)} is no table, and this model takes the rows of one",
                 code="predict.kind",
                 where=shown(path),
                 hint="a .csv, .tsv, .jsonl or .parquet with the columns of the training data",
             )
         table = read_table(path)
-        x = encoding.encode(table)
+        x = encode(table)
         tasks = tasks_of(model, table, columns.get("task"))
         for start in range(0, len(table), ROWS):
             part = slice(start, start + ROWS)
             numbers = range(start, min(start + ROWS, len(table)))
             yield [table.row(number) for number in numbers], tasks[part], x[part]
+
+
+def encoder_of(model: Bundle, columns: Mapping[str, Any]) -> Callable[[Table], np.ndarray]:
+    """What makes x [M, D] of a table: of its column of texts, or of its cells."""
+    if model.inputs.kind != "text":
+        return Encoding.from_dict(columns).encode
+    hashed = HashedText.from_dict(columns)
+    return lambda table: hashed.encode(table.texts(columns["column"])).toarray()
 
 
 def tasks_of(model: Bundle, table: Table, column: str | None) -> list[str | DataError | None]:

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from metacli.data.encoding import Target
 from metacli.engine.bundle import Bundle
 from metacli.engine.task_build import make_task_problem, trunk_of
 from metacli.errors import BundleError
@@ -55,7 +56,13 @@ def task_source(model: Bundle, method: str) -> Bundle:
     }
     kind = "classification" if all(problem.binary) else "regression"
     params = {**statistics, **theta, **mean_head(model.params)}
-    made = replace(model, kind=kind, method=method, params=params)
+    inputs = model.inputs
+    if inputs.kind == "numbers":
+        inputs = replace(inputs, reader={**model.answers["read"], "name": "table"})
+    if kind == "regression":
+        centre, spread = (float(model.params[f"target.{one}"].mean()) for one in ("mean", "scale"))
+        inputs = replace(inputs, target=Target("y", centre, spread).as_dict())
+    made = replace(model, kind=kind, method=method, params=params, inputs=inputs)
     wanted, have = source_problem(made).module.state_dict(), set(params)
     if not set(wanted) <= have:
         raise no_network(model)

@@ -109,7 +109,10 @@ class TaskProblem:
         }
 
     def inputs(self, params: Params, x: Tensor) -> Tensor:
-        """x as the network sees it."""
+        """x as the network sees it. Texts may come packed, as places and weights."""
+        size = params["input.mean"].shape[0]
+        if x.shape[-1] != size:
+            x = unpacked(x, size)
         return (x.to(params["input.mean"].dtype) - params["input.mean"]) / params["input.scale"]
 
     @property
@@ -171,6 +174,13 @@ class TaskProblem:
 
     def penalty(self, params: Params) -> Tensor:
         return self.sharing.penalty(params)
+
+
+def unpacked(x: Tensor, features: int) -> Tensor:
+    """[..., 2 L], places and then weights, to [..., F]."""
+    places, weights = x.chunk(2, -1)
+    blank = weights.new_zeros(*x.shape[:-1], features)
+    return blank.scatter_add(-1, places.long(), weights)
 
 
 def wide_heads(params: Params, outputs: int, rng: torch.Generator, *, alike: bool) -> Params:
