@@ -1,0 +1,143 @@
+"""Intents that were never seen: five folds of CLINC150 under both protocols and of HWU64, beside
+TF-IDF and logistic regression on the same supports; and requests that mean none of the intents.
+
+    python benchmarks/intents.py            # every plan, into benchmarks/results/intents.json
+    python benchmarks/intents.py hwu64      # one of them, into the same file
+
+A difference is averaged over the episodes of a fold; its interval is Student's t over the five
+folds, which hold different test classes, so it speaks of other intents too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from metacli.data.intents import out_of_scope
+from metacli.engine.adapt_read import Source
+from metacli.engine.adapt_score import answers_of
+from metacli.engine.build import make_source
+from metacli.engine.evaluate import evaluate
+from metacli.engine.intervals import paired
+from metacli.engine.meta_train import meta_train
+from metacli.engine.models import open_model
+from metacli.engine.place import cache_root, require_device
+from metacli.engine.simple_scores import TFIDF
+
+FILE = Path(__file__).resolve().parent / "results" / "intents.json"
+FOLDS = (1, 2, 3, 4, 5)
+EPISODES = 40  # of each fold and setting
+TASKS = 5  # of each fold, for what means none of the intents
+Setting = tuple[int, int]
+PLANS: dict[str, tuple[str, list[str], list[Setting]]] = {
+    "clinc150, unseen intents": (
+        *("clinc150-10w5s-r2d2", ["data.scheme=intents"]),
+        [(10, 5), (10, 10), (50, 5), (50, 10)],
+    ),
+    "hwu64, unseen intents": ("hwu64-10w5s-r2d2", [], [(10, 5), (10, 10)]),
+    "clinc150, unseen domains": (
+        *("clinc150-10w5s-r2d2", ["data.scheme=domains"]),
+        [(10, 5), (10, 10)],
+    ),
+}
+
+
+def main() -> None:
+    wanted = [name for name in PLANS if not sys.argv[1:] or sys.argv[1] in name]
+    for name in wanted:
+        recipe, words, settings = PLANS[name]
+        with tempfile.TemporaryDirectory() as scratch:
+            folds = [
+                one_fold(recipe, [*words, f"data.fold={fold}"], settings, Path(scratch) / str(fold))
+                for fold in FOLDS
+            ]
+        whole = json.loads(FILE.read_text()) if FILE.exists() else {}
+        whole[name] = {
+            "recipe": recipe,
+            "overrides": words,
+            "folds": len(FOLDS),
+            "episodes_of_each_fold": EPISODES,
+            "threads": torch.get_num_threads(),
+            "settings": [over_folds(setting, folds) for setting in settings],
+            "out_of_scope": auroc_over_folds(folds),
+        }
+        FILE.write_text(json.dumps(whole, indent=1) + "\n")
+
+
+def one_fold(recipe: str, words: list[str], settings: list[Setting], out: Path) -> dict[str, Any]:
+    """A model of one fold, and what it reaches."""
+    run = str(meta_train(recipe, words, out=str(out))["run"])
+    found: dict[str, Any] = {}
+    for way, shot in settings:
+        result = evaluate(run, way=way, shot=shot, query=10, episodes=EPISODES)
+        simple = result["baselines"][TFIDF]
+        found[f"{way}w{shot}s"] = (result["mean"], simple["mean"])
+        say(f"{words} {way}-way {shot}-shot {result['mean']:.4f}, tf-idf {simple['mean']:.4f}")
+    if recipe.startswith("clinc150"):
+        found["oos"] = unknown(run)
+        say(f"{words} out of scope: {found['oos']}")
+    return found
+
+
+@torch.no_grad()
+def unknown(run: str) -> dict[str, float]:
+    """AUROC of telling the 1,000 out-of-scope requests from queries of 10 intents, 10 examples
+    each: by the distance to the nearest class mean, and by the largest probability."""
+    opened = open_model(run, require_device("cpu"), lambda _: None)
+    model = opened.model
+    texts = out_of_scope(cache_root())["test"]
+    strange = torch.from_numpy(model.inputs.encoder.encode(texts).toarray())
+    episodes = make_source(model.recipe, "test", way=10, shot=10, query=10, seed=0)
+    answer = answers_of(Source(opened, model.learner(), model), 10)
+    far, unsure = [], []
+    for index in range(TASKS):
+        support, query = episodes.episode(index)
+        logits, nearest = answer(support, torch.cat([query.x, strange]))
+        foreign = np.r_[np.zeros(len(query.x)), np.ones(len(strange))]
+        far.append(roc_auc_score(foreign, nearest.numpy()))
+        unsure.append(roc_auc_score(foreign, -torch.softmax(logits, 1).max(1).values.numpy()))
+    return {"distance": float(np.mean(far)), "max_softmax": float(np.mean(unsure))}
+
+
+def over_folds(setting: Setting, folds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means, and the difference with its interval over folds."""
+    pairs = np.array([fold["{}w{}s".format(*setting)] for fold in folds])
+    delta, low, high = paired(pairs[:, 0] - pairs[:, 1])
+    return {
+        "way": setting[0],
+        "shot": setting[1],
+        "accuracy": float(pairs[:, 0].mean()),
+        "tfidf_logistic": float(pairs[:, 1].mean()),
+        "delta": delta,
+        "delta_ci95": [low, high],
+        "by_fold": pairs.tolist(),
+    }
+
+
+def auroc_over_folds(folds: list[dict[str, Any]]) -> dict[str, Any] | None:
+    if "oos" not in folds[0]:
+        return None
+    both = np.array([[fold["oos"]["distance"], fold["oos"]["max_softmax"]] for fold in folds])
+    delta, low, high = paired(both[:, 0] - both[:, 1])
+    return {
+        "auroc_distance": float(both[:, 0].mean()),
+        "auroc_max_softmax": float(both[:, 1].mean()),
+        "delta": delta,
+        "delta_ci95": [low, high],
+    }
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()
