@@ -86,6 +86,82 @@ def test_the_tour_in_python_works(tmp_path, monkeypatch, cache):
     assert (tmp_path / "mine.pt2").is_file()
 
 
+WALK = {"inspect", "meta-train", "adapt", "predict", "evaluate", "export"}
+
+
+def rows_of(language: str) -> list[list[str]]:
+    lines = [shlex.split(line, comments=True) for line in block(language).splitlines()]
+    assert all(words[0] == "metacli" for words in lines)
+    return [words[1:] for words in lines]
+
+
+def run_all(commands: list[list[str]], fast: list[str]) -> None:
+    for words in commands:
+        extra = fast if words[0] == "meta-train" else []
+        if words[:2] == ["evaluate", "@last"]:
+            extra = ["--episodes", "4"]
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert main([*words, *extra]) == 0, words
+        assert out.getvalue().strip(), words
+
+
+def test_the_walk_through_of_texts_works(tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    topics = [
+        "bread",
+        "rain",
+        "train",
+        "jazz",
+        "garden",
+        "money",
+        "winter",
+        "doctor",
+        "paint",
+        "river",
+    ]
+    asked = ("tell me about", "what of", "I like", "more", "where is the", "about my")
+    for name, of, some in (
+        ("requests.csv", topics, asked),
+        ("my_requests.csv", ["cheese", "football"], asked),
+        ("labelled_requests.csv", ["cheese", "football"], ("so much",)),
+    ):
+        rows = [f"{words} {one} {one}s,{one}" for one in of for words in some]
+        Path(name).write_text("\n".join(["text,label", *rows]) + "\n")
+    Path("new_requests.csv").write_text("text\nany cheese\n")
+    commands = rows_of("texts")
+    assert {words[0] for words in commands} >= {
+        "inspect",
+        "meta-train",
+        "adapt",
+        "predict",
+        "export",
+    }
+    small = ["data.features=128", "data.way=2", "episodes.way=2", "episodes.shot=2"]
+    small += ["episodes.query=2", "evaluate.query=2"]
+    run_all(commands, ["train.steps=2", "evaluate.every=2", "evaluate.episodes=2", *small])
+    assert (tmp_path / "mine.pt2").is_file()
+
+
+def test_the_walk_through_of_tables_works(tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    Path("towns").mkdir()
+    files = [f"towns/{n}.csv" for n in range(7)] + ["new_town.csv", "sold.csv", "houses.csv"]
+    for number, name in enumerate(files):
+        sizes = [20 + (7 * i * (number + 3)) % 60 for i in range(14)]
+        rows = [f"{n},{'flat' if n % 3 else 'house'},{2.5 * n + number}" for n in sizes]
+        Path(name).write_text("\n".join(["size,kind,y", *rows]) + "\n")
+    commands = rows_of("tables")
+    assert {words[0] for words in commands} >= {
+        "inspect",
+        "meta-train",
+        "adapt",
+        "predict",
+        "export",
+    }
+    run_all(commands, ["train.steps=2", "evaluate.every=2", "evaluate.episodes=2"])
+    assert (tmp_path / "town.pt2").is_file()
+
+
 def test_the_exit_codes_are_those_of_the_program():
     shown = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", README, re.MULTILINE))
     assert {int(code): text for code, text in shown.items()} == {
