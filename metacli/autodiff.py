@@ -176,3 +176,14 @@ def copied_rows(fn: Callable[[Params], Tensor], params: Params, tasks: int) -> T
     }
     rows = torch.autograd.grad(fn(theta).sum(), list(theta.values()), materialize_grads=True)
     return torch.cat([part.reshape(tasks, -1) for part in rows], 1)
+
+
+def task_gradients(fn: Callable[[Params], Tensor], params: Params) -> Params:
+    """The gradient of each of the T losses: every parameter with a leading [T]."""
+    theta = {key: value.detach().requires_grad_() for key, value in params.items()}
+    rows = [
+        torch.autograd.grad(loss, list(theta.values()), retain_graph=True, materialize_grads=True)
+        for loss in fn(theta)
+    ]
+    parts = zip(*rows, strict=True)
+    return {key: torch.stack(each) for key, each in zip(theta, parts, strict=True)}

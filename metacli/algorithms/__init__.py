@@ -111,6 +111,12 @@ ALGORITHMS: dict[str, Entry] = {
         "FAMO",
         "raise the weight of the task that improved least",
     ),
+    "meta": Entry(
+        "multitask",
+        "multitask.weighting.meta",
+        "Meta",
+        "weights, or a matrix of them, that follow the loss on validation rows",
+    ),
     "mgda": Entry(
         "multitask",
         "multitask.surgery.mgda",

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask, Solved
 from metacli.data.registry import load_tasks
 from metacli.data.table_sets import plain_columns
@@ -68,7 +69,9 @@ def build_tasks(loaded: Loaded) -> TaskBuilt:
     if findings:
         raise loaded.error(findings)
     solved = hasattr(sharing, "solve")
-    method = Solved() if solved else MultiTask(weighting=weighting, surgery=surgery)
+    method: Any = MultiTask(weighting=weighting, surgery=surgery)
+    if solved or getattr(weighting, "needs_validation", False):
+        method = Solved() if solved else MetaWeighted(weighting=weighting)
     inputs = input_of_tasks(rows.table)
     kind = "regression" if rows.table.metric in LOWER_IS_BETTER else "classification"
     resolved = resolve(recipe, sharing, backbone, weighting, surgery, solved)
@@ -155,7 +158,7 @@ def single_recipe(recipe: Recipe) -> Recipe:
     assert recipe.sharing is not None
     plain = recipe.plain()
     alone: dict[str, Any] = {"name": "none"}
-    if recipe.sharing.name == "mean-ridge":
+    if "share" in plain["sharing"]:
         alone = {**plain["sharing"], "share": False}
     plain |= {"sharing": alone, "weighting": {"name": "equal"}, "surgery": None}
     return Recipe.model_validate(plain | {"groups": None, "guard": False})

@@ -26,7 +26,7 @@ def check_fit(
     assert recipe.weighting is not None
     name, solved = recipe.sharing.name, hasattr(sharing, "solve")
     if sharing.needs_trunk and not shares_layers:
-        hint = "backbone={name: mlp, hidden: [64]}, or sharing.name=mean-ridge"
+        hint = "backbone={name: mlp, hidden: [64]}, or sharing.name=coupled"
         mismatch(
             "sharing.name", f"{name} sharing shares the backbone's layers: there are none", hint
         )
@@ -34,6 +34,13 @@ def check_fit(
         mismatch("backbone.name", f"{name} is for a linear backbone", "backbone.name=linear")
     if solved and recipe.weighting.name != "equal":
         mismatch("weighting.name", f"{name} is solved exactly: every row counts the same")
+    if getattr(weighting, "needs_validation", False) and not shares_layers:
+        mismatch("weighting.name", "meta weighs what tasks share", "sharing.name=hard")
+    if name == "auxiliary" and not getattr(weighting, "needs_validation", False):
+        message = "auxiliary sharing is for weights that are learned: even ones are hard sharing"
+        mismatch("sharing.name", message, "weighting.name=meta")
+    if name == "auxiliary" and not hasattr(backbone, "hidden"):
+        mismatch("sharing.name", f"auxiliary is for tables, {recipe.backbone.name} for pictures")
     if recipe.surgery is not None and not shares_layers:
         mismatch("surgery.name", f"{name} sharing has no shared parameters to balance")
     if recipe.surgery is not None and recipe.weighting.name != "equal":
@@ -59,11 +66,16 @@ def check_data(sharing: Any, backbone: Any, table: TaskTable, loaded: Loaded) ->
     """What the data do not allow."""
     found: list[Finding] = []
     name, inputs = loaded.recipe.backbone.name, input_of_tasks(table)
-    if hasattr(sharing, "solve") and "classification" in table.kinds:
-        message = f"mean-ridge is for regression, {table.name} has classifications"
+    scheme = loaded.recipe.sharing.name if loaded.recipe.sharing is not None else ""
+    foreign = set(table.kinds) - set(getattr(sharing, "kinds", table.kinds))
+    if foreign:
+        message = f"{scheme} is for regression, {table.name} has classifications"
         found.append(
-            loaded.finding("sharing.name", message, code="recipe.mismatch", hint="soft-l2")
+            loaded.finding("sharing.name", message, code="recipe.mismatch", hint="coupled")
         )
+    if scheme in ("coupled", "auxiliary") and max(map(len, table.labels)) > 2:
+        message = f"{scheme} is for classes in pairs, {table.name} has more"
+        found.append(loaded.finding("sharing.name", message, code="recipe.mismatch", hint="hard"))
     if hasattr(sharing, "wrong") and (wrong := sharing.wrong(len(table.tasks))):
         found.append(loaded.finding("sharing.coupling", wrong, code="recipe.value"))
     if hasattr(sharing, "wrong") and (wrong := sharing.wrong(len(table.tasks))):

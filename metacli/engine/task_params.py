@@ -40,7 +40,7 @@ def final_params(problem: TaskProblem, params: Params, rows: TaskRows) -> Params
         return params
     fresh = with_statistics(problem, rows, 0, "train", "val")
     batch = problem.standardised(fresh, rows.batch("train", "val", dtype=torch.float64))
-    return {**fresh, **problem.sharing.refit(batch, params)}
+    return {**fresh, **problem.sharing.refit(batch, params, problem.is_binary)}
 
 
 def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
@@ -50,7 +50,7 @@ def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
         return made
     fresh = with_statistics(problem, rows, 0, "train")
     batch = problem.standardised(fresh, rows.batch("train", dtype=torch.float64))
-    again = problem.sharing.refit(batch, made.params)
+    again = problem.sharing.refit(batch, made.params, problem.is_binary)
     return replace(made, params={**fresh, **again})
 
 

@@ -59,7 +59,7 @@ class TaskProblem:
     @cached_property
     def trainable(self) -> frozenset[str]:
         """Names of what the optimiser sees."""
-        fixed = (*STATISTICS, "penalties")
+        fixed = (*STATISTICS, "penalties", "covariance")
         return frozenset(name for name in self.init(0) if not name.endswith(fixed))
 
     @cached_property

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from metacli.nn.chosen import ChosenProblem
+from metacli.nn.sharing.coupled import Coupled, covariance
 from metacli.nn.sharing.cross_stitch import CrossStitch
 from metacli.nn.sharing.grouped import grouped, inside, rows_of
 from metacli.nn.sharing.hard import Hard
@@ -373,3 +374,70 @@ def test_a_guarded_model_answers_with_the_network_that_was_chosen():
     wanted = torch.stack([first[0], second[1], first[2]])
     torch.testing.assert_close(chosen.predict(params, x), wanted)
     assert (chosen.num_tasks, chosen.kind) == (T, "regression")
+
+
+def coupled_rows() -> tuple[Batch, torch.Tensor]:
+    rows = batch()
+    y = rows.y.clone()
+    y[1] = (y[1] > y[1].mean()).double()
+    return Batch(rows.x, y, rows.mask), torch.tensor([False, True, False])
+
+
+def coupled_objective(w, omega, rows, binary, strength):
+    """The docstring of coupled, one task at a time."""
+    total = 0.5 * strength / T * (w[:, :-1].T @ torch.linalg.solve(omega, w[:, :-1])).trace()
+    total = total + 0.5 * 0.1 * w[:, -1].square().sum()
+    for t in range(T):
+        kept = rows.mask[t]
+        out = rows.x[t, kept] @ w[t, :-1] + w[t, -1]
+        y = rows.y[t, kept]
+        if binary[t]:
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(out, y, reduction="sum")
+        else:
+            loss = 0.5 * (out - y).square().sum()
+        total = total + loss
+    return total
+
+
+def test_coupled_regressions_are_at_the_minimum_over_weights_and_covariance():
+    rows, binary = coupled_rows()
+    w, omega = Coupled(rounds=200).fit(rows, 3.0, binary)
+    assert omega.trace() == pytest.approx(1.0)
+    leaf = w.clone().requires_grad_()
+    coupled_objective(leaf, omega, rows, binary, 3.0).backward()
+    assert leaf.grad.abs().max() < 1e-3
+    value = coupled_objective(w, omega, rows, binary, 3.0)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(30):
+        half = torch.randn(T, T, generator=rng, dtype=torch.float64)
+        other = omega + 0.3 * half @ half.T / T
+        other_w = w + 0.05 * torch.randn(w.shape, generator=rng, dtype=torch.float64)
+        assert coupled_objective(other_w, other / other.trace(), rows, binary, 3.0) > value - 1e-3
+
+
+def test_coupled_without_sharing_is_a_model_for_each_task():
+    rows, binary = coupled_rows()
+    w, _ = Coupled(share=False).fit(rows, 3.0, binary)
+    one = Batch(rows.x[1:2], rows.y[1:2], rows.mask[1:2])
+    alone, _ = Coupled(share=False).fit(one, 3.0, binary[1:2])
+    torch.testing.assert_close(w[1:2], alone, atol=1e-8, rtol=1e-6)
+    x = torch.cat([rows.x[2], torch.ones(M, 1, dtype=torch.float64)], 1)
+    penalty = torch.diag(torch.tensor([3.0] * D + [0.1], dtype=torch.float64))
+    ridge = torch.linalg.solve(x.T @ x + penalty, x.T @ rows.y[2])
+    torch.testing.assert_close(w[2], ridge, atol=1e-8, rtol=1e-6)
+
+
+def test_the_learned_covariance_of_opposite_tasks_is_negative():
+    w = torch.tensor([[1.0, 2.0], [-1.0, -2.0], [2.0, -1.0]], dtype=torch.float64)
+    omega = covariance(w)
+    assert omega[0, 1] < -0.1
+    assert omega[0, 2].abs() < 1e-3
+
+
+def test_the_strength_is_the_one_that_held_out_rows_choose():
+    rows, binary = coupled_rows()
+    scheme = Coupled(strength=(0.5, 50.0), rounds=3)
+    params, scores = scheme.solve(rows, torch.Generator().manual_seed(0), binary)
+    assert params["coupled.penalties"].item() == scheme.strength[int(scores.argmin())]
+    again = scheme.refit(rows, params, binary)
+    torch.testing.assert_close(again["heads.weight"], params["heads.weight"])

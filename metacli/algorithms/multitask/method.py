@@ -100,7 +100,9 @@ class Solved:
         state: State,
         rng: torch.Generator,
     ) -> Update:
-        solution, scores = problem.sharing.solve(problem.standardised(params, batch), rng)
+        solution, scores = problem.sharing.solve(
+            problem.standardised(params, batch), rng, problem.is_binary
+        )
         losses = problem.losses({**params, **solution}, batch)
         metrics = {**loss_metrics(losses), "inner_folds_loss": scores.min()}
         return Update({}, state, metrics, replace=solution)

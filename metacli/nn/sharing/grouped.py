@@ -80,20 +80,22 @@ class Grouped:
 class GroupedSolved(Grouped):
     """The same for a scheme with an exact solution."""
 
-    def solve(self, batch: Batch, rng: torch.Generator) -> tuple[Params, Tensor]:
+    def solve(
+        self, batch: Batch, rng: torch.Generator, binary: Tensor | None = None
+    ) -> tuple[Params, Tensor]:
         found: Params = {}
         scores = []
         for number, group in enumerate(self.groups):
-            own, errors = self.scheme.solve(rows_of(batch, group), rng)
+            own, errors = self.scheme.solve(rows_of(batch, group), rng, of(binary, group))
             found.update({f"group.{number}.{name}": value for name, value in own.items()})
             scores.append(errors.min() * len(group))
         mean = torch.stack(scores).sum() / sum(len(group) for group in self.groups)
         return found, mean[None]
 
-    def refit(self, batch: Batch, params: Params) -> Params:
+    def refit(self, batch: Batch, params: Params, binary: Tensor | None = None) -> Params:
         found: Params = {}
         for number, (group, own) in enumerate(self._parts(params)):
-            again = self.scheme.refit(rows_of(batch, group), own)
+            again = self.scheme.refit(rows_of(batch, group), own, of(binary, group))
             found.update({f"group.{number}.{name}": value for name, value in again.items()})
         return found
 
@@ -109,6 +111,10 @@ def inside(params: Params, prefix: str) -> Params:
         for name, value in params.items()
         if name.startswith(prefix)
     }
+
+
+def of(binary: Tensor | None, tasks: Sequence[int]) -> Tensor | None:
+    return None if binary is None else binary[list(tasks)]
 
 
 def rows_of(batch: Batch, tasks: Sequence[int]) -> Batch:

@@ -50,6 +50,7 @@ class MeanRidge:
 
     needs_trunk = False
     copies = False
+    kinds = ("regression",)
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         zeros = torch.zeros(tasks, sizes[0], dtype=torch.float64)
@@ -73,7 +74,9 @@ class MeanRidge:
         penalise."""
         return product(self.slope, self.intercept, self.mean if self.share else (1.0,))
 
-    def solve(self, batch: Batch, rng: torch.Generator) -> tuple[Params, Tensor]:
+    def solve(
+        self, batch: Batch, rng: torch.Generator, binary: Tensor | None = None
+    ) -> tuple[Params, Tensor]:
         """Weights for standardised rows [T, M, D] and targets [T, M], and the mean squared error
         on inner folds of every choice, [C]."""
         x, y = with_intercept(batch), weighted(batch.y.double(), batch.mask)
@@ -94,7 +97,7 @@ class MeanRidge:
         best = choices[int(scores.argmin())]
         return self.as_params(self.fit(gram, cross, *best), best), scores
 
-    def refit(self, batch: Batch, params: Params) -> Params:
+    def refit(self, batch: Batch, params: Params, binary: Tensor | None = None) -> Params:
         """Weights for other rows at penalties that were chosen before."""
         x, y = with_intercept(batch), weighted(batch.y.double(), batch.mask)
         slope, intercept, mean = params["ridge.penalties"].tolist()

@@ -1,0 +1,123 @@
+"""Weights that follow the loss on validation rows: exact slopes, and what they do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from metacli.algorithms.multitask.meta import WEIGHTS, MetaWeighted, matrix_losses
+from metacli.algorithms.multitask.weighting.meta import Meta
+from metacli.nn.sharing.auxiliary import Auxiliary
+from metacli.nn.sharing.hard import Hard
+from metacli.nn.tasks import TaskProblem
+from metacli.types import Batch, Episode
+
+T, M, D = 3, 10, 4
+METHOD = MetaWeighted(weighting=Meta(inner_lr=0.2, lr=0.5))
+
+
+def setting(scheme, seed: int = 0):
+    """A problem of a regression, a classification and another regression, in float64."""
+    problem = TaskProblem(scheme, (D, 5), (False, True, False), classes=(0, 2, 0))
+    rng = torch.Generator().manual_seed(seed)
+
+    def rows() -> Batch:
+        x = torch.randn(T, M, D, generator=rng, dtype=torch.float64)
+        y = x.sum(-1) + torch.randn(T, M, generator=rng, dtype=torch.float64)
+        y[1] = (y[1] > 0).double()
+        mask = torch.ones(T, M, dtype=torch.bool)
+        mask[0, 7:] = False
+        return Batch(x, y, mask)
+
+    params = {name: value.double() for name, value in problem.init(seed).items()}
+    own, _ = METHOD.init(problem, params)
+    uneven = own[WEIGHTS] * torch.linspace(0.5, 1.5, T, dtype=torch.float64)
+    return problem, {**params, WEIGHTS: uneven}, Episode(rows(), rows())
+
+
+@pytest.mark.parametrize("scheme", [Hard(), Auxiliary()], ids=lambda one: type(one).__name__)
+def test_the_slope_of_the_validation_loss_is_that_of_finite_differences(scheme):
+    problem, params, episode = setting(scheme)
+    networks = isinstance(scheme, Auxiliary)
+
+    def validation(weights: torch.Tensor) -> torch.Tensor:
+        """Of every network, or the mean of all tasks, after one inner step with these weights."""
+        theta = {n: v.clone().requires_grad_() for n, v in params.items() if n in problem.trainable}
+        now = {**params, **theta}
+        if networks:
+            inner = (weights * matrix_losses(problem, now, episode.support)).sum()
+        else:
+            inner = (weights * problem.losses(now, episode.support)).sum()
+        grads = torch.autograd.grad(inner, list(theta.values()))
+        moved = {n: v - 0.2 * g for (n, v), g in zip(theta.items(), grads, strict=True)}
+        each = problem.losses({**params, **moved}, episode.query)
+        return each.detach() if networks else each.mean().detach()
+
+    _, slopes, _ = METHOD.slopes(problem, params, episode)
+    for task in range(T):
+        step = torch.zeros_like(params[WEIGHTS])
+        step[..., task] = 1e-6
+        up, down = validation(params[WEIGHTS] + step), validation(params[WEIGHTS] - step)
+        torch.testing.assert_close(slopes[..., task], (up - down) / 2e-6, atol=1e-8, rtol=1e-6)
+
+
+def test_even_weights_give_hard_sharing_the_direction_of_equal_weights():
+    from metacli.algorithms.multitask.method import MultiTask
+    from metacli.algorithms.multitask.weighting.equal import Equal
+
+    problem, params, episode = setting(Hard())
+    params[WEIGHTS] = torch.full((T,), 1 / T, dtype=torch.float64)
+    rng = torch.Generator()
+    ours = METHOD.direction(problem, params, episode, {}, rng).direction
+    plain = {name: value for name, value in params.items() if name != WEIGHTS}
+    equal = MultiTask(weighting=Equal())
+    theirs = equal.direction(problem, plain, episode.support, {}, rng).direction
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value)
+
+
+def test_networks_with_auxiliaries_answer_for_their_own_task():
+    problem, params, episode = setting(Auxiliary())
+    every = problem.sharing.all_outputs(params, episode.support.x)
+    own = problem.sharing.forward(params, episode.support.x)
+    torch.testing.assert_close(every.diagonal().T, own)
+    torch.testing.assert_close(
+        matrix_losses(problem, params, episode.support).diagonal(),
+        problem.losses(params, episode.support),
+    )
+
+
+def test_a_weight_moves_against_its_slope_and_stays_on_the_simplex():
+    weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    slopes = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64)
+    moved = Meta(lr=0.3).moved(weights, slopes)
+    # A step of 0.3 / 3 each way: (0.6, 0.3, 0.1).
+    assert moved.tolist() == pytest.approx([0.6, 0.3, 0.1])
+    assert Meta(lr=3.0).moved(weights, slopes).tolist() == pytest.approx(
+        [1.5 / 1.8, 0.3 / 1.8, 0.0]
+    )
+
+
+def test_a_task_of_noise_loses_its_weight_and_a_copy_keeps_it():
+    """Task 2 is task 1 with other rows, task 3 is noise: the network of task 1 learns from 2."""
+    rng = torch.Generator().manual_seed(0)
+    problem = TaskProblem(Auxiliary(), (D, 8), (False,) * T)
+
+    def rows(count: int) -> Batch:
+        x = torch.randn(T, count, D, generator=rng)
+        y = x[..., 0] - x[..., 1]
+        y[2] = torch.randn(count, generator=rng)
+        return Batch(x, y)
+
+    episode = Episode(rows(12), rows(200))
+    params = problem.init(0)
+    method = MetaWeighted(weighting=Meta(lr=0.3))
+    own, state = method.init(problem, params)
+    params = {**params, **own}
+    for step in range(40):
+        update = method.direction(problem, params, episode, state, torch.Generator())
+        moved = {n: params[n] - 0.1 * T * d for n, d in update.direction.items()}
+        params = {**params, **moved, **update.replace}
+        assert torch.allclose(params[WEIGHTS].sum(1), torch.ones(T)), step
+    assert params[WEIGHTS][0, 2] < 0.05
+    assert params[WEIGHTS][0, 1] > 0.2
