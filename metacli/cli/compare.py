@@ -30,6 +30,7 @@ def compare(frame: Frame, paths: Paths) -> None:
     \b
       metacli compare runs/glyphs-5w1s-protonet/20260101T000000Z @last
       metacli compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o table.txt
+      metacli compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o plot.svg
     """
 
     def work(report: Reporter) -> Result:
@@ -37,7 +38,17 @@ def compare(frame: Frame, paths: Paths) -> None:
 
         return verb(paths, report=report)
 
-    frame.answer_into_file(work, show, lambda result: " ".join(verdicts(result)))
+    frame.answer_into_file(work, show, lambda result: " ".join(verdicts(result)), draw)
+
+
+def draw(result: Result, target: Path) -> bool:
+    """A picture where the file is named like one."""
+    from metacli.engine import compare_plot
+
+    if target.suffix.lower() not in compare_plot.PICTURES:
+        return False
+    compare_plot.draw(result, target)
+    return True
 
 
 def verdicts(result: Result) -> list[str]:

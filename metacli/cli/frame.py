@@ -100,16 +100,27 @@ class Frame:
             except RunFailed as second:  # the first error decides the exit code
                 write_stderr("".join(f"{line}\n" for line in errors.error_lines(second)))
 
-    def answer_into_file(self, work: Work, show: Show, value: Callable[[Result], object]) -> None:
-        """`answer` for the commands whose result is text: `-o` is the file that it goes to."""
+    def answer_into_file(
+        self,
+        work: Work,
+        show: Show,
+        value: Callable[[Result], object],
+        draw: Callable[[Result, Path], bool] = lambda result, target: False,
+    ) -> None:
+        """`answer` for the commands whose result is text: `-o` is the file that it goes to.
+
+        Args:
+            draw: writes the file itself where its name asks for a picture, and says whether it did.
+        """
         target = self.text_target()
         result = self._run_and_show_what_failed(work, show, value)
         human = self._human(result, show, value)
         if target is None or self.dry_run:
             self.print_result(result, lambda: human)
             return
-        document = errors.success(self.command, result, self.seconds, self.warnings)
-        write_text(target, document if self.json else human)
+        if not draw(result, target):
+            document = errors.success(self.command, result, self.seconds, self.warnings)
+            write_text(target, document if self.json else human)
         self.print_result(result, lambda: f"{target}\n")
 
     def text_target(self) -> Path | None:
