@@ -26,12 +26,12 @@ LIMIT_MB = 400
 
 COMMANDS: dict[str, list[str]] = {
     "inspect": ["inspect", "pictures"],
-    "meta-train, decoding": ["meta-train", "pictures", "train.steps=1", "evaluate.episodes=1"],
+    "meta-train, decoding": ["meta-train", "pictures", "train.steps=1", "evaluate.episodes=2"],
     "meta-train, from the cache": [
         "meta-train",
         "pictures",
         "train.steps=1",
-        "evaluate.episodes=1",
+        "evaluate.episodes=2",
     ],
 }
 

@@ -19,7 +19,6 @@ from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.exporters import FORMATS
 from metacli.engine.extras import require_extra
 from metacli.engine.graph import Graph, adapted_graph
-from metacli.engine.graph_rows import compare_rows, rows_graph, takes_cells
 from metacli.engine.graph_support import support_graph
 from metacli.engine.graph_tasks import tasks_graph
 from metacli.engine.models import Opened, open_model
@@ -119,8 +118,6 @@ def ways_of(model: Bundle, name: str, with_support: bool) -> tuple[Graph, Compar
     if with_support:
         return support_graph(model), compare_support
     require_adapted(model, name)
-    if takes_cells(model):
-        return rows_graph(model), compare_rows
     return adapted_graph(model), compare_adapted
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from metacli.engine.bundle import Bundle
-from metacli.engine.inputs import InputSpec
+from metacli.engine.entrance import entrance_of
 from metacli.nn.problem import Problem
 from metacli.types import Params
 
@@ -53,14 +53,15 @@ class Graph:
 
 
 class Deployed(nn.Module):
-    """Pixels 0..255 [B, C, H, W] to probabilities [B, N], or numbers to values.
+    """What a user has of an example to probabilities [B, N], or to values in the user's unit.
 
     All weights are parameters or buffers of this module: exporters take nothing else along.
     """
 
-    def __init__(self, model: Bundle) -> None:
+    def __init__(self, model: Bundle, entrance: nn.Module) -> None:
         super().__init__()
         problem = model.problem()
+        self.entrance, self.target = entrance, model.inputs.unscaled
         self.classifies = model.kind == "classification"
         self.temperature = model.temperature
         self.learner = model.learner()
@@ -77,8 +78,10 @@ class Deployed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         params = {name: getattr(self, buffer) for name, buffer in self.names.items()}
-        prediction = self.learner.predict(self.problem, params, x)
-        return torch.softmax(prediction / self.temperature, 1) if self.classifies else prediction
+        prediction = self.learner.predict(self.problem, params, self.entrance(x))
+        if self.classifies:
+            return torch.softmax(prediction / self.temperature, 1)
+        return prediction * self.target.scale + self.target.mean
 
 
 class _Owned(Problem):
@@ -92,37 +95,39 @@ class _Owned(Problem):
 
 def adapted_graph(model: Bundle) -> Graph:
     """An adapted model: its support is in its weights."""
-    entrance = described_input(model.inputs, "batch")
-    example = torch.zeros(_TRACED, *model.inputs.shape)
-    return Graph(Deployed(model), (entrance,), (described_output(model, "batch"),), (example,))
-
-
-def described_input(spec: InputSpec, rows: str, name: str | None = None) -> dict[str, Any]:
-    """An input of examples, as it is written into the file."""
-    found = {"name": name or "numbers", "dtype": "float32", "shape": [rows, *spec.shape]}
-    if spec.kind != "image":
-        return found
-    channels, height, width = spec.shape
-    colour = "grey" if channels == 1 else "RGB"
-    values = f"0 to 255, {colour}, as in the file, resized to {height}x{width}"
-    return {**found, "name": name or "pixels", "values": values}
+    entrance = entrance_of(model.inputs)
+    return Graph(
+        Deployed(model, entrance.module),
+        (entrance.described("batch"),),
+        (described_output(model, "batch"),),
+        (entrance.zeros(_TRACED),),
+    )
 
 
 def described_output(model: Bundle, rows: str) -> dict[str, Any]:
     """The output of an adapted model."""
     if model.classes is None:
-        return {"name": "values", "dtype": "float32", "shape": [rows, model.way]}
+        found = {"name": "values", "dtype": "float32", "shape": [rows, model.way]}
+        return {**found, **unit_of(model)}
     found = {"name": "probabilities", "dtype": "float32", "shape": [rows, len(model.classes)]}
     return {**found, "labels": list(model.classes)}
 
 
+def unit_of(model: Bundle) -> dict[str, str]:
+    """What the values of a regression are, as far as it is known."""
+    answers = model.answers
+    words = (answers.get("target"), answers.get("unit") or model.inputs.unscaled.unit)
+    said = " in ".join(word for word in words if word)
+    return {"values": said} if said else {}
+
+
 @torch.no_grad()
 def reference(model: Bundle, x: np.ndarray) -> np.ndarray:
-    """What `predict` computes, for inputs as the data layer gives them: uint8 or float32."""
+    """What `predict` computes, for examples as the data layer reads them: uint8 or float32."""
     from metacli.engine.rows import probabilities
 
     rows = torch.from_numpy(np.ascontiguousarray(x))
     if model.kind == "classification":
         return probabilities(model, rows).numpy()
     found: Tensor = model.learner().predict(model.problem(), model.params, rows)
-    return found.numpy()
+    return model.inputs.unscaled.decode(found.double().numpy())

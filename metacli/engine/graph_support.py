@@ -14,7 +14,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.engine.bundle import Bundle
-from metacli.engine.graph import Graph, described_input
+from metacli.engine.entrance import entrance_of
+from metacli.engine.graph import Graph, unit_of
 from metacli.errors import DataError
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Params
@@ -33,21 +34,22 @@ def support_graph(model: Bundle) -> Graph:
         DataError: its adaptation is not a fixed sequence of tensor operations.
     """
     require_traceable(model)
-    spec = model.inputs
+    entrance = entrance_of(model.inputs)
     classifies = model.kind == "classification"
     way: int | str = "way" if classifies and model.learner().any_way else model.way
     targets = {"name": "support_y", "dtype": "float32", "shape": ["support", way]}
     if classifies:
         targets["values"] = "1 in the column of the example's class, 0 elsewhere"
     inputs = (
-        described_input(spec, "support", "support_x"),
+        entrance.described("support", "support_x"),
         targets,
-        described_input(spec, "queries", "query_x"),
+        entrance.described("queries", "query_x"),
     )
-    answer = "probabilities" if classifies else "values"
-    output = {"name": answer, "dtype": "float32", "shape": ["queries", way]}
-    example = tuple(torch.zeros(traced_shape(one["shape"])) for one in inputs)
-    example[1][:, 0] = 1.0
+    says = "probabilities" if classifies else "values"
+    output = {"name": says, "dtype": "float32", "shape": ["queries", way], **unit_of(model)}
+    shown = torch.zeros(traced_shape(targets["shape"]))
+    shown[:, 0] = 1.0
+    example = (entrance.zeros(TRACED["support"]), shown, entrance.zeros(TRACED["queries"]))
     return Graph(Unrolled(model, example), inputs, (output,), example)
 
 
@@ -111,11 +113,13 @@ class Unrolled(nn.Module):
 def unrolled(model: Bundle, example: tuple[Tensor, ...]) -> fx.GraphModule:
     """`answer` with every gradient as operations of its own: exporters know no derivatives."""
     problem = model.problem()
+    inside = entrance_of(model.inputs).module
     assert problem.training_module is not None  # made now: nothing can be copied while tracing
 
     def flat(*tensors: Tensor) -> Tensor:
         weights = dict(zip(model.params, tensors[:-3], strict=True))
-        return answer(model, problem, weights, *tensors[-3:])
+        support_x, support_y, query_x = tensors[-3:]
+        return answer(model, problem, weights, inside(support_x), support_y, inside(query_x))
 
     with torch.no_grad():
         made = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
@@ -136,12 +140,14 @@ def answer(
     support_y: Tensor,  # [S, N], one-hot; [S, outputs] for a regression
     query_x: Tensor,  # [B, C, H, W]
 ) -> Tensor:
-    """Adapt to the support, then predict the queries: probabilities [B, N] or values."""
-    learner = model.learner()
+    """Adapt to the support, then predict the queries: probabilities [B, N] or values. Examples are
+    as the network takes them, values in the user's unit."""
+    learner, target = model.learner(), model.inputs.unscaled
     if model.kind == "regression":
-        phi = learner.adapt(problem, params, model.state, Batch(support_x, support_y))
+        scaled = (support_y - target.mean) / target.scale
+        phi = learner.adapt(problem, params, model.state, Batch(support_x, scaled))
         values: Tensor = learner.predict(problem, phi, query_x)
-        return values
+        return values * target.scale + target.mean
     # Labels alone would not say how many classes there are without looking at them.
     told = problem.with_way(support_y.shape[1])
     support = Batch(support_x, support_y.argmax(1))

@@ -12,63 +12,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metacli.data.encoding import Categorical, Encoding, Numeric
+from metacli.data.encoding import Encoding
 from metacli.engine.bundle import Bundle
-from metacli.engine.graph import Arrays, Graph, described_input
+from metacli.engine.entrance import Entrance, entrance_of, of_cells
+from metacli.engine.graph import Arrays, Graph
 
 _TRACED = 2
-
-
-class Cells(nn.Module):
-    """Cells [B, C], float64, to the numbers [B, D] that `Encoding` makes of them.
-
-    A number is itself, NaN where the cell is missing; a word is its place among the values of its
-    column, anything else where it is missing or unknown.
-    """
-
-    def __init__(self, encoding: Encoding) -> None:
-        super().__init__()
-        self.columns = encoding.columns
-
-    def forward(self, cells: Tensor) -> Tensor:
-        parts = [
-            _numeric(one, cells[:, at]) if isinstance(one, Numeric) else _word(one, cells[:, at])
-            for at, one in enumerate(self.columns)
-        ]
-        return torch.cat(parts, 1).to(torch.float32)
-
-
-def _numeric(column: Numeric, cell: Tensor) -> Tensor:  # [B] -> [B, 1 or 2]
-    gone = torch.isnan(cell)
-    scaled = torch.where(gone, 0.0, (cell - column.mean) / column.scale)
-    both = (scaled, gone.to(cell.dtype)) if column.missing else (scaled,)
-    return torch.stack(both, 1)
-
-
-def _word(column: Categorical, cell: Tensor) -> Tensor:  # [B] -> [B, values + 1]
-    unknown = len(column.values)
-    known = (cell >= 0) & (cell < unknown)  # a NaN is neither
-    place = torch.where(known, cell, float(unknown))
-    return (place[:, None] == torch.arange(unknown + 1, dtype=cell.dtype)).to(cell.dtype)
 
 
 class Tasks(nn.Module):
     """The network of all tasks, its weights inside, its answers apart."""
 
-    def __init__(self, model: Bundle) -> None:
+    def __init__(self, model: Bundle, entrance: Entrance) -> None:
         super().__init__()
         self.problem: Any = model.problem()
         self.labels = model.answers["labels"]
         self.names = {name: name.replace(".", "__") for name in model.params}
         for name, value in model.params.items():
             self.register_buffer(self.names[name], value.detach().clone())
-        self.cells = Cells(encoding_of(model)) if model.inputs.kind == "numbers" else None
+        self.entrance = entrance.module
         self.eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         params = {name: getattr(self, buffer) for name, buffer in self.names.items()}
-        rows = self.cells(x) if self.cells is not None else x.flatten(1)
-        found = self.problem.predict(params, rows)  # [T, B] or [T, B, K]
+        found = self.problem.predict(params, self.entrance(x).flatten(1))  # [T, B] or [T, B, K]
         return tuple(self.answer(task, one) for task, one in enumerate(found.unbind(0)))
 
     def answer(self, task: int, found: Tensor) -> Tensor:
@@ -80,36 +47,19 @@ class Tasks(nn.Module):
         return found[:, : len(self.labels[task])]
 
 
-def encoding_of(model: Bundle) -> Encoding:
-    return Encoding.from_dict(model.answers["read"])
+def entrance_of_tasks(model: Bundle) -> Entrance:
+    """Columns are those that training read."""
+    if model.inputs.kind != "numbers":
+        return entrance_of(model.inputs)
+    return of_cells(Encoding.from_dict(model.answers["read"]))
 
 
 def tasks_graph(model: Bundle) -> Graph:
     """A trained multi-task model; the file has one output for each of its tasks."""
-    if model.inputs.kind != "numbers":
-        entrance = described_input(model.inputs, "batch")
-        example = torch.zeros(_TRACED, *model.inputs.shape)
-    else:
-        entrance = described_cells(encoding_of(model), "batch")
-        example = torch.zeros(_TRACED, *entrance["shape"][1:], dtype=torch.float64)
+    entrance = entrance_of_tasks(model)
     outputs = tuple(described_task(model, task) for task in range(len(model.answers["tasks"])))
-    return Graph(Tasks(model), (entrance,), outputs, (example,))
-
-
-def described_cells(encoding: Encoding, rows: str) -> dict[str, Any]:
-    """The input of a table's rows."""
-    columns = [
-        {"name": one.name, "values": list(one.values) if isinstance(one, Categorical) else None}
-        for one in encoding.columns
-    ]
-    return {
-        "name": "cells",
-        "dtype": "float64",
-        "shape": [rows, len(columns)],
-        "values": "numbers as they are, NaN where missing; a word as its place among its column's "
-        "values, -1 where it is missing or unknown; scaling is inside",
-        "columns": columns,
-    }
+    example = entrance.zeros(_TRACED)
+    return Graph(Tasks(model, entrance), (entrance.described("batch"),), outputs, (example,))
 
 
 def described_task(model: Bundle, task: int) -> dict[str, Any]:
@@ -119,20 +69,6 @@ def described_task(model: Bundle, task: int) -> dict[str, Any]:
         return {**found, "shape": ["batch"]}
     labels = list(model.answers["labels"][task])
     return {**found, "shape": ["batch", len(labels)], "labels": labels}
-
-
-def cells_of(encoding: Encoding, x: np.ndarray) -> np.ndarray:
-    """Cells [M, C] that are encoded as x [M, D]."""
-    cells, at = [], 0
-    for one in encoding.columns:
-        part = x[:, at : at + one.width].astype(np.float64)
-        at += one.width
-        if isinstance(one, Categorical):
-            cells.append(part.argmax(1).astype(np.float64))
-            continue
-        value = part[:, 0] * one.scale + one.mean
-        cells.append(np.where(part[:, 1] > 0, np.nan, value) if one.missing else value)
-    return np.stack(cells, 1)
 
 
 @torch.no_grad()

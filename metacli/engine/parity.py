@@ -15,13 +15,14 @@ import torch
 
 from metacli.data.images import read_image
 from metacli.data.registry import DATASETS
-from metacli.data.task import Row, survey_task
+from metacli.data.task import Row, load_task, survey_task
 from metacli.engine.build import load as load_pool
 from metacli.engine.build import make_source
 from metacli.engine.bundle import Bundle
+from metacli.engine.entrance import entrance_of
 from metacli.engine.graph import Arrays, Run, reference
 from metacli.engine.graph_support import answer
-from metacli.engine.graph_tasks import cells_of, encoding_of, tasks_reference, units
+from metacli.engine.graph_tasks import entrance_of_tasks, tasks_reference, units
 from metacli.engine.models import Opened
 from metacli.engine.place import cache_root
 from metacli.engine.task_build import make_rows
@@ -66,13 +67,12 @@ def difference(found: Arrays, expected: Arrays) -> float:
 def compare_adapted(opened: Opened, run: Run, seed: int) -> Compared:
     """File and PyTorch over several batch sizes of inputs."""
     x, source = real_inputs(opened, seed)
-    expected = reference(opened.model, x)
-    differences = [
-        difference(
-            run(np.ascontiguousarray(x[first:last], dtype=np.float32)), (expected[first:last],)
-        )
-        for first, last in batches(len(x))
-    ]
+    inputs, scale = entrance_of(opened.model.inputs).filled(x), spread(opened.model)
+    expected = reference(opened.model, x) / scale
+    differences = []
+    for first, last in batches(len(x)):
+        (found,) = run(inputs[first:last])
+        differences.append(difference((found / scale,), (expected[first:last],)))
     return Compared(largest(differences), len(x), source)
 
 
@@ -81,8 +81,9 @@ def compare_support(opened: Opened, run: Run, seed: int) -> Compared:
     tasks, source = real_tasks(opened, seed)
     model, differences = opened.model, []
     for support, query in tasks:
-        arrays = support_arrays(model, support, query)
-        differences.append(difference(run(*arrays), (support_reference(model, arrays),)))
+        expected = support_reference(model, support, query)
+        (found,) = run(*support_arrays(model, support, query))
+        differences.append(difference((found / spread(model),), (expected / spread(model),)))
     sizes = tuple(len(support.x) for support, _ in tasks)
     return Compared(largest(differences), sum(len(q.x) for _, q in tasks), source, sizes)
 
@@ -91,14 +92,14 @@ def compare_tasks(opened: Opened, run: Run, seed: int) -> Compared:
     """File and PyTorch on rows of the data, every task's output in its own unit."""
     model = opened.model
     x, source = real_rows(model, seed)
-    inputs = x.reshape(-1, *model.inputs.shape)
-    if model.inputs.kind == "numbers":
-        inputs = cells_of(encoding_of(model), x)
+    pictures = model.inputs.kind == "image"
+    shaped = x.reshape(-1, *model.inputs.shape) if pictures else x
+    inputs = entrance_of_tasks(model).filled(shaped)
     scale = units(model)
     expected = tuple(a / b for a, b in zip(tasks_reference(model, x), scale, strict=True))
     differences = []
     for first, last in batches(len(x)):
-        found = run(np.ascontiguousarray(inputs[first:last]))
+        found = run(inputs[first:last])
         scaled = tuple(a.astype(np.float64) / b for a, b in zip(found, scale, strict=True))
         differences.append(difference(scaled, tuple(one[first:last] for one in expected)))
     return Compared(largest(differences), len(x), source)
@@ -118,19 +119,33 @@ def real_rows(model: Bundle, seed: int) -> tuple[np.ndarray, str]:
     return np.concatenate([one[:each] for one in batches_of]).astype(np.float32), "rows of the data"
 
 
+def spread(model: Bundle) -> float:
+    """What a difference is measured in: probability, or the standard deviation of the target."""
+    return 1.0 if model.kind == "classification" else model.inputs.unscaled.scale
+
+
+def told(model: Bundle, support: Batch) -> np.ndarray:
+    """`support_y`: one column for each class, or values in the user's unit."""
+    y = support.y.numpy()
+    if model.kind == "regression":
+        return model.inputs.unscaled.decode(y.astype(np.float64)).astype(np.float32)
+    fixed = None if model.learner().any_way else model.way
+    return np.eye(fixed or int(y.max()) + 1, dtype=np.float32)[y]
+
+
 def support_arrays(model: Bundle, support: Batch, query: Batch) -> Arrays:
     """The three inputs of a graph with its support inside."""
-    y = support.y.numpy()
-    if model.kind == "classification":
-        fixed = None if model.learner().any_way else model.way
-        y = np.eye(fixed or int(y.max()) + 1)[y]
-    return tuple(np.ascontiguousarray(one, np.float32) for one in (support.x, y, query.x))
+    entrance = entrance_of(model.inputs)
+    support_x, query_x = (entrance.filled(one.x.numpy()) for one in (support, query))
+    return support_x, told(model, support), query_x
 
 
 @torch.no_grad()
-def support_reference(model: Bundle, arrays: Arrays) -> np.ndarray:
+def support_reference(model: Bundle, support: Batch, query: Batch) -> np.ndarray:
     """What `adapt` and `predict` compute."""
-    return answer(model, model.problem(), model.params, *map(torch.from_numpy, arrays)).numpy()
+    y = torch.from_numpy(told(model, support))
+    x, asked = (one.x.to(torch.float32) for one in (support, query))
+    return answer(model, model.problem(), model.params, x, y, asked).numpy()
 
 
 def batches(total: int) -> list[tuple[int, int]]:
@@ -147,6 +162,11 @@ def real_inputs(opened: Opened, seed: int) -> tuple[np.ndarray, str]:
             return x, "the task's pictures"
         if (x := of_pool(opened)) is not None:
             return x, "pictures of the training data"
+    elif opened.model.inputs.reader is not None:
+        if (x := rows_of_task(opened)) is not None:
+            return x, "the task's rows"
+        tasks, source = real_tasks(opened, seed)
+        return np.concatenate([query.x.numpy() for _, query in tasks]), source
     return random_inputs(opened.model, MOST, np.random.default_rng(seed))
 
 
@@ -171,6 +191,19 @@ def of_task(opened: Opened) -> np.ndarray | None:
     rows = [*listing.support, *(listing.query or ())]
     pictures = list(readable(opened.model, rows[:: max(1, math.ceil(len(rows) / MOST))]))
     return np.stack(pictures) if pictures else None
+
+
+def rows_of_task(opened: Opened) -> np.ndarray | None:
+    """Texts or rows of the task that the model was adapted to, as numbers."""
+    model, place = opened.model, opened.model.provenance.get("task")
+    if place is None:
+        return None
+    try:
+        wanted = model.inputs.wanted(model.answers)
+        task = load_task(opened.path / place, wanted, skip_bad=True, allow_duplicates=True)
+    except DataError:
+        return None
+    return task.support.x[:: max(1, math.ceil(len(task.support.x) / MOST))]
 
 
 def readable(model: Bundle, rows: list[Row]) -> Iterator[np.ndarray]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ from metacli.data.table import read_table
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Event, Notice
-from metacli.engine.export import export
 from metacli.engine.inspect import inspect
 from metacli.engine.meta_train import meta_train
 from metacli.engine.models import open_model
@@ -283,18 +280,3 @@ def test_inspect_of_a_set_of_tables_finds_other_columns(tmp_path: Path) -> None:
     assert [one["code"] for one in found["problems"] if one["level"] == "error"] == [
         "table.columns_differ"
     ]
-
-
-def test_an_exported_table_model_takes_cells_and_gives_the_users_numbers(
-    number_model: str, tmp_path: Path
-) -> None:
-    write_town(tmp_path / "mine.csv", 11, rows=12)
-    adapt(number_model, str(tmp_path / "mine.csv"), out=str(tmp_path / "mine"))
-    file = tmp_path / "mine.pt2"
-    made = export(str(tmp_path / "mine"), format="pt2", out=str(file))
-    assert [one["name"] for one in made["inputs"][0]["columns"]] == ["size", "kind"]
-    said = predict(str(tmp_path / "mine"), str(tmp_path / "mine.csv"))["rows"]
-    command = [sys.executable, "-I", f"{file}.example.py", str(tmp_path / "mine.csv")]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = [float(line.split()[1]) for line in shown.splitlines()]
-    assert found == pytest.approx([row["prediction"] for row in said], rel=1e-4)

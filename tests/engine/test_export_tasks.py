@@ -13,8 +13,8 @@ from test_task_use import BASE
 
 from metacli.data.encoding import Categorical, Encoding, Numeric
 from metacli.data.table import parse_table
+from metacli.engine.entrance import Cells, cells_of
 from metacli.engine.export import export
-from metacli.engine.graph_tasks import Cells, cells_of
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.errors import DataError

@@ -1,0 +1,146 @@
+"""The pieces that an `example.py` beside an exported file is put together from. They run without
+metacli, so they are text here."""
+
+from __future__ import annotations
+
+RUN = {
+    "onnx": '''
+def run(*inputs):
+    """Arrays in the order of the inputs to arrays in the order of the outputs."""
+    session = onnxruntime.InferenceSession(str(FILE), providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_inputs()]
+    return session.run(None, dict(zip(names, inputs)))
+''',
+    "pt2": '''
+def run(*inputs):
+    """Arrays in the order of the inputs to arrays in the order of the outputs."""
+    program = torch.export.load(FILE).module()
+    with torch.no_grad():
+        found = program(*(torch.from_numpy(one) for one in inputs))
+    return [one.numpy() for one in ([found] if isinstance(found, torch.Tensor) else found)]
+''',
+}
+IMPORT = {"onnx": "import onnxruntime", "pt2": "import torch"}
+NEEDS = {"onnx": "onnxruntime", "pt2": "torch"}
+
+_PICTURES = '''
+def read(paths):
+    """Pictures as float32 pixels 0 to 255, [number, channels, height, width]."""
+    return np.stack([picture(path) for path in paths])
+
+
+def picture(path):
+    image = ImageOps.exif_transpose(Image.open(path))
+    if image.has_transparency_data:  # transparency is laid on white
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert(MODE)
+    if image.size != (WIDTH, HEIGHT):
+        image = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image, dtype=np.float32).reshape(HEIGHT, WIDTH, -1)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+'''
+_NUMBERS = '''
+def read(words):
+    """Each word is one example: its numbers with commas between them."""
+    rows = [[float(one) for one in word.split(",")] for word in words]
+    return np.array(rows, dtype=np.float32).reshape(len(rows), *SHAPE)
+'''
+_CELLS = '''
+def read(paths):
+    """The rows of a table as float64 cells, [rows, columns]."""
+    with open(paths[0], newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    return np.array([[cell(row[name], values) for name, values in COLUMNS] for row in rows])
+
+
+def cell(text, values):
+    """A number, NaN where it is missing; or the place of a word among its column's values."""
+    text = text.strip()
+    if values is None:
+        return float("nan") if text in MISSING else float(text)
+    return float(values.index(text)) if text in values else -1.0
+'''
+_TEXTS = '''
+def read(texts):
+    """Signed counts of hashed n-grams of words and of characters, [texts, features]."""
+    common = {"n_features": FEATURES, "norm": None}
+    words = HashingVectorizer(ngram_range=WORDS, **common)
+    letters = HashingVectorizer(analyzer="char_wb", ngram_range=CHARACTERS, **common)
+    both = [one.transform(texts).toarray() for one in (words, letters)]
+    return np.concatenate(both, 1).astype(np.float32)
+'''
+READ = {"pictures": _PICTURES, "cells": _CELLS, "numbers": _NUMBERS, "texts": _TEXTS}
+NAMED = {
+    "cells": '''
+def named(words, found):
+    """Rows by their number."""
+    return range(1, len(found) + 1)
+'''
+}
+AS_GIVEN = '''
+def named(words, found):
+    """Examples as they were given."""
+    return words
+'''
+
+LABELS = """
+    words = sys.argv[1:]
+    (found,) = run(read(words))
+    for name, row in zip(named(words, found), found):
+        print(f"{name}\\t{LABELS[row.argmax()]}\\t{row.max():.4f}")
+"""
+VALUES = """
+    words = sys.argv[1:]
+    (found,) = run(read(words))
+    for name, row in zip(named(words, found), found):
+        print(name, *(f"{one:.6g}" for one in row), sep="\\t")
+"""
+TASKS = """
+    words = sys.argv[1:]
+    outputs = run(read(words))
+    for number, name in enumerate(named(words, outputs[0])):
+        for (task, labels), found in zip(TASKS, outputs):
+            row = found[number]
+            said = labels[row.argmax()] if labels else f"{row:.6g}"
+            print(name, task, said, sep="\\t")
+"""
+# How the support is given: what is known and the answers, before the queries in `words`.
+SUPPORT = {
+    "pictures": """
+    folder, words = Path(sys.argv[1]), sys.argv[2:]
+    folders = sorted(one for one in folder.iterdir() if one.is_dir())
+    pairs = [(path, one.name) for one in folders for path in sorted(one.iterdir())]
+    known, answers = read([path for path, _ in pairs]), [answer for _, answer in pairs]
+""",
+    "cells": """
+    table, target, *words = sys.argv[1:]
+    with open(table, newline="", encoding="utf-8-sig") as file:
+        answers = [row[target].strip() for row in csv.DictReader(file)]
+    known = read([table])
+""",
+    "texts": """
+    table, *words = sys.argv[1:]  # with columns text and label
+    with open(table, newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    known, answers = read([row["text"] for row in rows]), [row["label"] for row in rows]
+""",
+    "numbers": """
+    points, words = sys.argv[1].split(), sys.argv[2:]  # such as "0.5:1.2 0.7:1.9" and 0.6
+    x, answers = zip(*(point.split(":") for point in points))
+    known = read(x)
+""",
+}
+ADAPT_LABELS = """
+    labels = sorted(set(answers))
+    support_y = np.eye(WAY or len(labels), dtype=np.float32)[[labels.index(a) for a in answers]]
+    (found,) = run(known, support_y, read(words))
+    for name, row in zip(named(words, found), found):
+        print(f"{name}\\t{labels[row.argmax()]}\\t{row.max():.4f}")
+"""
+ADAPT_VALUES = """
+    support_y = np.array([[float(one) for one in a.split(",")] for a in answers], np.float32)
+    (found,) = run(known, support_y, read(words))
+    for name, row in zip(named(words, found), found):
+        print(name, *(f"{one:.6g}" for one in row), sep="\\t")
+"""
