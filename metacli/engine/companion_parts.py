@@ -66,9 +66,11 @@ def read(texts):
     """Signed counts of hashed n-grams of words and of characters, [texts, features]."""
     common = {"n_features": FEATURES, "norm": None}
     words = HashingVectorizer(ngram_range=WORDS, **common)
-    letters = HashingVectorizer(analyzer="char_wb", ngram_range=CHARACTERS, **common)
-    both = [one.transform(texts).toarray() for one in (words, letters)]
-    return np.concatenate(both, 1).astype(np.float32)
+    parts = [words.transform(texts).toarray()]
+    if CHARACTERS != (0, 0):
+        letters = HashingVectorizer(analyzer="char_wb", ngram_range=CHARACTERS, **common)
+        parts.append(letters.transform(texts).toarray())
+    return np.concatenate(parts, 1).astype(np.float32)
 '''
 READ = {"pictures": _PICTURES, "cells": _CELLS, "numbers": _NUMBERS, "texts": _TEXTS}
 NAMED = {

@@ -91,17 +91,19 @@ def of_cells(encoding: Encoding) -> Entrance:
 
 def of_words(encoder: HashedText) -> Entrance:
     """Texts from their features on: hashing words is not for a graph."""
-    half = encoder.features // 2
+    alone = encoder.characters == (0, 0)
+    size = encoder.features if alone else encoder.features // 2
+    which = f"{size} of words" if alone else f"{size} of words, {size} of characters within words"
     return Entrance(
         Words(encoder),
         "counts",
         (encoder.features,),
-        f"signed counts of hashed n-grams: {half} of words, {half} of characters within words, as "
-        "scikit-learn's HashingVectorizer gives them; weighing and scaling are inside",
+        f"signed counts of hashed n-grams, {which}, as scikit-learn's HashingVectorizer gives; "
+        "weighing and scaling are inside",
         lambda x: x / weights_of(encoder),
         facts={
             "text": {
-                "features": half,
+                "features": size,
                 "words": list(encoder.words),
                 "characters": list(encoder.characters),
             }
@@ -157,19 +159,20 @@ def cells_of(encoding: Encoding, x: np.ndarray) -> np.ndarray:
 
 
 class Words(nn.Module):
-    """Signed counts [B, F] to the features of `HashedText`: weighed, and each half of length
-    1 / √2 (of length 0 where it has no n-gram)."""
+    """Signed counts [B, F] to the features of `HashedText`: weighed, and each part, of words and of
+    characters, of one length (0 where it has no n-gram)."""
 
     weights: Tensor
 
     def __init__(self, encoder: HashedText) -> None:
         super().__init__()
+        self.parts = 1 if encoder.characters == (0, 0) else 2
         self.register_buffer("weights", torch.from_numpy(weights_of(encoder)))
 
     def forward(self, counts: Tensor) -> Tensor:
-        halves = (counts * self.weights).chunk(2, 1)
-        scaled = [half / half.norm(dim=1, keepdim=True).clamp(min=1e-12) for half in halves]
-        return torch.cat(scaled, 1) / 2**0.5
+        parts = (counts * self.weights).chunk(self.parts, 1)
+        scaled = [part / part.norm(dim=1, keepdim=True).clamp(min=1e-12) for part in parts]
+        return torch.cat(scaled, 1) / self.parts**0.5
 
 
 def weights_of(encoder: HashedText) -> np.ndarray:

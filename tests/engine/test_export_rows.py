@@ -24,10 +24,11 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-def test_words_are_weighed_in_the_graph_as_in_the_reader() -> None:
+@pytest.mark.parametrize("characters", [(3, 5), (0, 0)])
+def test_words_are_weighed_in_the_graph_as_in_the_reader(characters: tuple[int, int]) -> None:
     texts = ["bread and butter", "the rain of a winter night", ""]
-    encoder = HashedText(64).fit(texts)
-    counts = np.concatenate([one.toarray() for one in encoder._counts(texts)], 1)
+    encoder = HashedText(64, characters=characters).fit(texts)
+    counts = np.concatenate([one.toarray() for one in encoder.counts(texts)], 1)
     expected = encoder.encode(texts).toarray()
     found = Words(encoder)(torch.from_numpy(counts.astype(np.float32))).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-6)
