@@ -222,3 +222,33 @@ def test_the_exported_files_run_without_metacli_as_shown(tmp_path, monkeypatch, 
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("picture.png\t")
     assert sum(line.startswith("python") for line in lines) == 2
+
+
+def test_the_walk_through_of_transfer_works(tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    section = README.partition("## Carry what was learned")[2].partition("\n## ")[0]
+    shown = re.search(r"```\n(.*?)```", section, re.DOTALL)
+    assert shown
+    lines = [shlex.split(line, comments=True)[1:] for line in shown[1].splitlines()]
+    assert [words[0] for words in lines].count("adapt") == 2
+    for words in lines:
+        short = ["train.steps=2", "train.meta_batch=1", "episodes.way=3"]
+        extra = {"meta-train": [*FAST, *short], "adapt": []}.get(words[0], [])
+        extra += ["lr=1e-3", "steps=2"] if "lp-ft" in words else []
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert main([*words, *extra]) == 0, words
+        assert out.getvalue().strip(), words
+    assert (tmp_path / "tuned.onnx").is_file()
+    for name in ("tuned", "best"):
+        assert (tmp_path / name / "model.json").is_file()
+
+
+def test_the_table_of_transfer_is_made_from_its_results_files():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import transfer_table as benchmarks
+    finally:
+        sys.path.pop(0)
+    shown = README.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
+    assert list(benchmarks.RESULTS.glob("*.json")), "no results"
+    assert shown == benchmarks.table()
