@@ -2,8 +2,8 @@
 fetched.
 
 The source is `mean-ridge` sharing fitted to 130 schools (its penalties are chosen on folds of their
-pupils); a new school starts at the mean of its networks, a linear function and its intercept. Five
-draws of the 9 schools are 45 target tasks. Settings that are not given are picked inside the 10
+pupils); a new school starts at the mean of its networks, a linear function and its intercept. Three
+draws of the 9 schools are 27 target tasks. Settings that are not given are picked inside the 10
 pupils, as `adapt` does it. Writes `results/transfer/school.json`: squared error on the other pupils
 in units of the variance of the 130 schools' scores, and the paired difference to scratch.
 """
@@ -29,7 +29,7 @@ from metacli.nn.problem import Problem, make_module
 from metacli.nn.sharing.mean_ridge import MeanRidge
 from metacli.types import Batch, Params
 
-NEW, PUPILS, DRAWS = 9, 10, 5
+NEW, PUPILS, DRAWS = 9, 10, 3
 WAYS = ("fine-tune", "l2-sp")
 UNADAPTED = "source as it is"
 

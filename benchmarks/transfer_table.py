@@ -23,6 +23,9 @@ def table() -> str:
         if "shots" in result:
             lines += [*accuracies(path, result), ""]
     for path, result in found:
+        if "errors" in result:
+            lines += [*of_schools(path, result), ""]
+    for path, result in found:
         if "measures" in result:
             lines += [*correlations(path, result), ""]
     return "\n".join(lines).strip()
@@ -42,6 +45,22 @@ def accuracies(path: Path, result: dict[str, Any]) -> Iterator[str]:
     for name in some["ways"]:
         cells = [cell(result["shots"][shot]["ways"][name], name) for shot in shots]
         yield f"| {name} | {' | '.join(cells)} |"
+
+
+def of_schools(path: Path, result: dict[str, Any]) -> Iterator[str]:
+    count = next(iter(result["errors"].values()))["n"]
+    yield (
+        f"{result['what']}. Source: {result['source']['name']} of {result['source']['schools']} "
+        f"schools; {result['metric']}, lower is better, over {count} new schools "
+        f"([results](benchmarks/results/transfer/{path.name})):"
+    )
+    yield ""
+    yield "| way | squared error | difference to scratch |"
+    yield "| --- | --- | --- |"
+    for name, one in result["errors"].items():
+        low, high = one["delta_ci95"]
+        against = "" if name == SCRATCH else f"{low:+.2f} to {high:+.2f}"
+        yield f"| {name} | {one['mean']:.2f} ± {one['ci95']:.2f} | {against} |"
 
 
 def cell(one: dict[str, Any], name: str) -> str:

@@ -82,18 +82,20 @@ def adapt(
     if holdout is not None and not 0 < holdout < 1:
         raise UsageProblem(f"--holdout wants a share between 0 and 1, found {holdout:g}")
     names = [model] if isinstance(model, str) else list(model)
+    choice = Choice(target=target, inputs=None if input is None else tuple(input.split(",")))
     earlier = before(names, overrides, place, report) if add else None
     if earlier is None:
-        sources = open_sources(names, overrides, method, place, report)
+        wanted: Any = type  # checked by `require_type`
+        rows = replace(choice, type=wanted)
+        sources = open_sources(names, overrides, method, place, report, Path(task), rows)
     else:
         sources, overrides = [earlier.source], earlier.overrides
     metric = "mae" if sources[0].model.kind == "regression" else "accuracy"
     require_known(checks, (metric,))
-    require_type(type, baseline, sources)
+    require_type(type, sources)
     onto = () if earlier is None else earlier.tasks
     first = (*onto, Path(task))[0].absolute().name
     folder = target_folder(out, new_folder(RUNS / "adapted" / first), force=force)
-    choice = Choice(target=target, inputs=None if input is None else tuple(input.split(",")))
     job = Job(
         *(Path(task), sources[0], holdout, seed or 0, place, report),
         onto=onto,
@@ -140,14 +142,9 @@ def adapt(
     return result
 
 
-def require_type(type: str | None, baseline: bool, sources: Sequence[Source]) -> None:
+def require_type(type: str | None, sources: Sequence[Source]) -> None:
     """Raises UsageProblem for what a model of this kind has not: its own kind wins."""
     kinds = {one.model.kind for one in sources}
-    if baseline and "regression" in kinds:
-        raise UsageProblem(
-            "--baseline trains a classifier from scratch, and this model predicts numbers",
-            hint="ridge regression on the same columns is compared without it",
-        )
     if type is not None and kinds != {type}:
         raise UsageProblem(f"--type {type}, and this model is for {' and '.join(sorted(kinds))}")
 

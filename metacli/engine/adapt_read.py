@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.algorithms import ALGORITHMS
 from metacli.data.columns import NOTHING_SAID, Choice
 from metacli.data.task import Task, load_task
 from metacli.engine.any_way import any_way_hint
@@ -19,6 +20,7 @@ from metacli.engine.backbone_source import METHOD, backbone_options, is_backbone
 from metacli.engine.build import make_options, restore_learner
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Progress, Reporter
+from metacli.engine.feature_source import FEATURES, feature_source
 from metacli.engine.models import Opened
 from metacli.engine.task_source import task_source
 from metacli.engine.transfer import starting_point
@@ -67,18 +69,30 @@ def open_sources(
     method: str,
     place: torch.device,
     report: Reporter,
+    task: Path | None = None,
+    choice: Choice = NOTHING_SAID,
 ) -> list[Source]:
-    """Every source with the learner that adapts it."""
+    """Every source with the learner that adapts it. `features` are those of the task's table."""
     options, fields = backbone_options(overrides)
-    found = [open_source(name, options, place, report) for name in names]
+    found = [
+        feature_source(task, choice)
+        if name == FEATURES and task is not None and not Path(name).exists()
+        else open_source(name, options, place, report)
+        for name in names
+    ]
     if options and not any(map(is_backbone, found)):
         raise UsageProblem(
             f"{next(iter(options))} is for a network of others; {names[0]} is a model of metacli"
         )
     return [
-        prepared(one, fields, METHOD if is_backbone(one) and method == "native" else method)
+        prepared(one, fields, METHOD if needs_method(one) and method == "native" else method)
         for one in found
     ]
+
+
+def needs_method(opened: Opened) -> bool:
+    """Whether it has no way of its own to adapt."""
+    return is_backbone(opened) or opened.path == Path(FEATURES)
 
 
 def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
@@ -100,10 +114,13 @@ def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
             where=str(opened.path),
             hint="metacli recipes lists models for pictures, texts and tables",
         )
-    if model.kind == "regression" and method != "native":
+    kinds = ("classification", "regression")
+    if method != "native":
+        kinds = getattr(ALGORITHMS[method].load(), "kinds", kinds)
+    if model.kind not in kinds:
         raise UsageProblem(
-            f"--method {method} is for classes, and this model predicts numbers",
-            hint="its own adaptation is --method native",
+            f"--method {method} is for {' and '.join(kinds)}, and this model predicts numbers",
+            hint="linear-probe, fine-tune, lp-ft and l2-sp take numbers, too",
         )
     if method != "native" and model.method is None:
         start = starting_point(model.params, restore_learner(model.recipe))

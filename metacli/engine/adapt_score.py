@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.data.task import Task
 from metacli.engine.adapt_read import Job, Read, Source, described
 from metacli.engine.calibration import (
@@ -39,10 +40,10 @@ from metacli.engine.folds import (
 from metacli.engine.folds import (
     holdout as hold_share,
 )
-from metacli.engine.transfer import settled
-from metacli.nn.logistic import fit_scratch
+from metacli.engine.transfer import from_scratch, settled
 from metacli.types import Batch
 
+SCRATCH = FineTune(lr=1e-3, steps=200, head_rate=1.0)
 FEWEST = 10  # held-out examples from which a threshold or an interval is told
 LOGISTIC = "logistic regression on raw pixels"
 SIMPLE = {"image": LOGISTIC, "text": "logistic regression on the same n-grams"}
@@ -75,27 +76,33 @@ def answers_of(source: Source, classes: int) -> Answer:
 
 
 def numbers_by(source: Source) -> Predict:
-    """The source's own adaptation to numbers, [M, 1] as the network gives them."""
+    """The source's own adaptation, or a way of transfer, to numbers, [M, 1] as the network gives
+    them."""
     model, problem = source.model, source.model.problem()
 
     @torch.no_grad()
     def predict(support: Batch, x: Tensor) -> Tensor:
-        phi = source.learner.adapt(problem, model.params, model.state, support)
-        return torch.cat([source.learner.predict(problem, phi, part) for part in x.split(64)])
+        learner = settled(source.learner, problem, model.params, model.state, support)
+        phi = learner.adapt(problem, model.params, model.state, support)
+        return torch.cat([learner.predict(problem, phi, part) for part in x.split(64)])
 
     return predict
 
 
-def scratch(source: Source, classes: int, seed: int) -> Predict:
-    """The same network, trained on the support alone."""
-    problem = source.model.problem()
+def scratch(source: Source, seed: int) -> Predict:
+    """The same network, trained on the support alone from random weights."""
+    model = replace(source.model, method="fine-tune", options={})
+    problem = model.problem()
+    if problem.statistics == "running":  # random weights have none yet
+        problem = replace(problem, statistics="support")
+    start = from_scratch(problem, model.params, seed)
+    classifies = model.kind == "classification"
 
+    @torch.no_grad()
     def predict(support: Batch, x: Tensor) -> Tensor:
-        network = fit_scratch(
-            problem.module, problem.features, support.x, support.y, classes, seed=seed
-        )
-        with torch.no_grad():
-            return torch.softmax(network(x), 1)
+        phi = SCRATCH.adapt(problem, start, {}, support)
+        found = torch.cat([SCRATCH.predict(problem, phi, part) for part in x.split(64)])
+        return torch.softmax(found, 1) if classifies else found
 
     return predict
 
@@ -146,7 +153,7 @@ def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], 
     named = simple_models(job.source, classes)
     others = {name: run(one) for name, one in named.items()}
     if baseline:
-        others["the same network from scratch"] = run(scratch(job.source, classes, job.seed))
+        others["the same network from scratch"] = run(scratch(job.source, job.seed))
     compared = {name: compare(folds, other, name, how) for name, other in others.items()}
     names = list(others)
     best = names[0]

@@ -15,7 +15,7 @@ from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
 from metacli.algorithms.transfer.protocol import network_of
 from metacli.engine.adapt_read import Job, Read, Source, read, require_classes
-from metacli.engine.adapt_score import native, splits_of
+from metacli.engine.adapt_score import native, splits_of, unit_of
 from metacli.engine.build import restore_learner, trains_on_classes
 from metacli.engine.events import Notice, ignore
 from metacli.engine.folds import held_out
@@ -28,7 +28,8 @@ class Ranked:
     """A source and what the support says of it; higher is better.
 
     Args:
-        score: on held-out examples of the support; None where none can be held out.
+        score: on held-out examples of the support, accuracy or minus the mean absolute error; None
+            where none can be held out.
         logme: evidence of a linear model of its features.
         leep: and `nce`, how well its own classes tell the target's; None where it has none.
     """
@@ -71,7 +72,9 @@ def ranked(job: Job, skip_bad: bool, allow_duplicates: bool) -> Ranked:
     score = None
     if splits:
         predict = native(source, len(examples.task.labels))
-        score = float(held_out(predict, examples.x, examples.y, splits).hits.mean())
+        unit = unit_of(source)
+        found = held_out(predict, examples.x, examples.y, splits, unit)
+        score = float(found.quality.mean())
     theirs = own_classes(source, examples)
     return Ranked(
         source,

@@ -3,6 +3,7 @@ the support."""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -68,6 +69,20 @@ def validation_folds(problem: Problem, support: Batch, seed: int) -> list[Any]:
 
 def is_complete(learner: Any) -> bool:
     return all(getattr(learner, field.name) is not None for field in fields(learner))
+
+
+def from_scratch(problem: Problem, params: Params, seed: int) -> Params:
+    """Random weights for the same network, whatever it began from; the statistics of its inputs
+    stay as they are. The global random state is left as it was."""
+    module = copy.deepcopy(problem.module)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in module.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+    network = network_of(problem, params)
+    fresh = {name: value.detach() for name, value in module.state_dict().items()}
+    return {n: v if n.startswith("input.") else fresh[n].to(v) for n, v in network.items()}
 
 
 @torch.no_grad()

@@ -10,10 +10,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-from metacli.nn.problem import class_mean
-from metacli.types import Batch
 
 
 def fit_logistic(x: Tensor, y: Tensor, classes: int, c: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -59,35 +55,3 @@ def minimise(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: floa
     options = {"maxiter": 10_000, "maxfun": 20_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-9}
     found = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options)
     return np.asarray(found.x).reshape(classes, -1)
-
-
-def fit_scratch(
-    module: torch.nn.Module,
-    features: int,
-    x: Tensor,
-    y: Tensor,
-    classes: int,
-    *,
-    seed: int,
-    steps: int = 200,
-) -> torch.nn.Module:
-    """The same network trained on the support alone from random weights: Adam at 1e-3, all
-    examples in every step."""
-    import copy
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        backbone = copy.deepcopy(module).train()
-        for layer in backbone.modules():
-            if callable(reset := getattr(layer, "reset_parameters", None)):
-                reset()
-        network = torch.nn.Sequential(backbone, torch.nn.Linear(features, classes))
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    with torch.enable_grad():
-        for _ in range(steps):
-            optimizer.zero_grad()
-            class_mean(
-                F.cross_entropy(network(x), y, reduction="none"), Batch(x, y), classes
-            ).backward()
-            optimizer.step()
-    return network

@@ -162,3 +162,23 @@ def test_a_model_of_the_first_version_with_prototypes_is_still_read(model: str) 
     old = bundle.load(Path("old")).learner()
     assert (old.distance, old.scale) == ("cosine", 3.0)
     assert replace(old, scale=10.0) == bundle.load(Path("mine")).learner()
+
+
+@pytest.mark.parametrize("norm", ["group", "running"])
+def test_a_network_from_scratch_is_random_and_learns_its_support(norm: str) -> None:
+    problem = toys.conv_problem(None, width=8, norm=norm)
+    params = toys.shaken(problem)
+    torch.manual_seed(5)
+    wanted = torch.rand(2)
+    torch.manual_seed(5)
+    first = transfer.from_scratch(problem, params, seed=0)
+    assert torch.equal(torch.rand(2), wanted)
+    toys.assert_bits(transfer.from_scratch(problem, params, seed=0), first)
+    assert {n: (v.shape, v.dtype) for n, v in first.items()} == {
+        n: (v.shape, v.dtype) for n, v in params.items()
+    }
+    assert all(not torch.equal(first[n], params[n]) for n in problem.trainable)
+    support = toys.task(toys.pictures(1)).support
+    own = replace(problem, statistics="support" if norm == "running" else "none")
+    phi = FineTune(lr=1e-2, steps=40, head_rate=1.0).adapt(own, first, {}, support)
+    assert own.predict(phi, support.x).argmax(1).tolist() == support.y.tolist()

@@ -8,7 +8,7 @@ import torch
 import toys
 from sklearn.linear_model import LogisticRegression
 
-from metacli.nn.logistic import fit_logistic, fit_scratch
+from metacli.nn.logistic import fit_logistic
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -80,19 +80,3 @@ def test_fit_works_where_gradients_are_off() -> None:
     with torch.no_grad():
         found = fit_logistic(x, y, 3)[0]
     assert torch.equal(found, fit_logistic(x, y, 3)[0])
-
-
-def test_a_network_from_scratch_learns_its_support_and_leaves_the_given_one_alone() -> None:
-    made = toys.conv_problem(None, width=8)
-    before = toys.copied(dict(made.module.state_dict()))
-    support = toys.task(toys.pictures(1)).support
-    torch.manual_seed(5)
-    wanted = torch.rand(2)
-    torch.manual_seed(5)
-    first = fit_scratch(made.module, made.features, support.x, support.y, 3, seed=0)
-    assert torch.equal(torch.rand(2), wanted)
-    second = fit_scratch(made.module, made.features, support.x, support.y, 3, seed=0)
-    toys.assert_bits(dict(second.state_dict()), dict(first.state_dict()))
-    toys.assert_bits(dict(made.module.state_dict()), before)
-    with torch.no_grad():
-        assert first(support.x).argmax(1).tolist() == support.y.tolist()

@@ -37,7 +37,7 @@ from metacli.nn.problem import Problem
 from metacli.trees import pick
 from metacli.types import Batch, Params, State
 
-GRID = {"alpha": (0.01, 0.1, 1.0), "lr": (1e-3,), "steps": (10, 30, 100)}
+GRID = {"alpha": (0.01, 0.1, 1.0), "lr": (1e-4, 1e-3), "steps": (10, 30, 100)}
 
 
 @dataclass(frozen=True, kw_only=True)
