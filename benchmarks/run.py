@@ -54,6 +54,14 @@ PLANS: dict[str, list[Options]] = {
     "sinusoid-10shot-maml_plus_plus": [{"episodes": 2000}],
     "sinusoid-10shot-cavia": [{"episodes": 2000}],
     "sinusoid-10shot-anil": [{"episodes": 2000}],
+    "clinc150-10w5s-r2d2": [
+        {"way": 10, "shot": 5, "query": 10, "episodes": 60},
+        {"way": 10, "shot": 10, "query": 10, "episodes": 60},
+    ],
+    "hwu64-10w5s-r2d2": [{"way": 10, "shot": 5, "query": 10, "episodes": 60}],
+    "texts-10w5s-r2d2": [{"way": 10, "shot": 5, "query": 10, "episodes": 60}],
+    "school-10shot-maml": [{"episodes": 600}],
+    "computer-buyers-8shot-maml": [{"episodes": 600}],
     "glyphs-anyway-maml": ANY_WAY,
     "glyphs-anyway-protonet": ANY_WAY,
 }
@@ -181,10 +189,11 @@ def row(result: dict[str, Any], score: dict[str, Any], root: str = "") -> str:
 
 
 def steps_of(score: dict[str, Any]) -> str:
-    """A regression is printed after 1, 5 and 10 steps."""
+    """A regression is printed after 1, 5 and 10 steps, and after its last."""
     if score["metric"] == "accuracy":
         return ""
-    chosen = [step for step in score["per_step"] if step["step"] in (1, 5, 10)]
+    last = score["per_step"][-1]["step"] if score["per_step"] else 0
+    chosen = [step for step in score["per_step"] if step["step"] in {1, 5, 10, last}]
     words = {1: "1 step"}
     named = [(words.get(s["step"], f"{s['step']} steps"), shown(score, s)) for s in chosen]
     return "; ".join(f"{steps} {value}" for steps, value in named)

@@ -8,8 +8,9 @@ from pathlib import Path
 _RUNS = Path("runs")
 DATA_SETS = (  # the registry's names, without its imports
     *("glyphs", "omniglot", "cifar-fs", "fc100", "mnist", "kannada-mnist", "sinusoid"),
-    *("clinc150", "hwu64"),
-    *("school", "landmine", "sarcos", "computer-buyers", "adult", "task-families"),
+    *("clinc150", "hwu64", "texts"),
+    *("school", "landmine", "sarcos", "computer-buyers", "adult", "fdu-mtl"),
+    "task-families",
     "omniglot-alphabets",
     *("resnet18", "resnet34", "resnet50"),
 )

@@ -76,8 +76,7 @@ def clinc150(split: str, options: ClincOptions, cache: Path, report: Report = si
     """The intents of a split of CLINC150. Raises DataError: not fetched yet, or damaged."""
     check_split(split, "clinc150")
     read = lambda file: read_file(cache, "clinc150", file)  # noqa: E731
-    whole = json.loads(read("data_full.json"))
-    lines = [tuple(one) for part in ("train", "val", "test") for one in whole[part]]
+    lines = kept_lines("clinc150", cache)
     classes = {one: clinc_classes(one, options, read) for one in ("train", split)}
     return _pool("clinc150", split, options.scheme, options, lines, classes)
 
@@ -100,18 +99,36 @@ def out_of_scope(cache: Path) -> dict[str, list[str]]:
     return {part: [text for text, _ in whole[f"oos_{part}"]] for part in ("train", "val", "test")}
 
 
-def hwu64(split: str, options: IntentOptions, cache: Path, report: Report = silent) -> Pool:
-    """The intents of a split of HWU64. Raises DataError: not fetched yet, or damaged."""
-    check_split(split, "hwu64")
-    packed = read_file(cache, "hwu64", "hwu64.zip")
-    lines: list[tuple[str, str]] = []
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+def kept_lines(name: str, cache: Path) -> list[tuple[str, str]]:
+    """(text, intent) of every line of CLINC150 or HWU64, each text once."""
+    if name == "clinc150":
+        whole = json.loads(read_file(cache, name, "data_full.json"))
+        return unique(
+            [(text, label) for part in ("train", "val", "test") for text, label in whole[part]]
+        )
+    found: list[tuple[str, str]] = []
+    with zipfile.ZipFile(io.BytesIO(read_file(cache, name, "hwu64.zip"))) as archive:
         for part in ("train", "valid", "test"):
             texts, labels = (
                 archive.read(f"HWU64/{part}/{file}").decode("utf-8").split("\n")
                 for file in ("seq.in", "label")
             )
-            lines += [(a, b) for a, b in zip(texts, labels, strict=True) if a]
+            found += [(a, b) for a, b in zip(texts, labels, strict=True) if a]
+    return unique(found)
+
+
+def unique(lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The first line of each text, in their order."""
+    first: dict[str, str] = {}
+    for text, label in lines:
+        first.setdefault(text.strip(), label.strip())
+    return list(first.items())
+
+
+def hwu64(split: str, options: IntentOptions, cache: Path, report: Report = silent) -> Pool:
+    """The intents of a split of HWU64. Raises DataError: not fetched yet, or damaged."""
+    check_split(split, "hwu64")
+    lines = kept_lines("hwu64", cache)
     folds = json.loads(read_file(cache, "hwu64", "class_splits.json"))
     chosen = folds[f"{options.fold:02}"]
     classes = {one: sorted(chosen[PARTS[one]]) for one in ("train", split)}
@@ -127,10 +144,8 @@ def _pool(
     classes: Mapping[str, list[str]],
 ) -> Pool:
     """The encoder is fitted to the texts of the training classes, whichever split is asked for."""
-    unique = list(dict.fromkeys((text.strip(), label.strip()) for text, label in lines))
-    kept = list({text: (text, label) for text, label in reversed(unique)}.values())[::-1]
     of: dict[str, list[str]] = {}
-    for text, label in kept:
+    for text, label in lines:
         of.setdefault(label, []).append(text)
     learned = [text for one in classes["train"] for text in of[one]]
     encoder = fitted_encoder(options.encoder, options.features, tuple(learned))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metacli.data.entries import DataSet, plain_archive
 from metacli.data.intents import ClincOptions, IntentOptions
+from metacli.data.joint_texts import JointOptions
 
 _WEB = "https://raw.githubusercontent.com/"
 _FOLDS = "github.com/tdopierre/ProtAugment, the label lists of its folds joined to one object; it "
@@ -79,5 +80,17 @@ TEXT_SETS: tuple[DataSet, ...] = (
         licence="CC BY 4.0",
         splits="five published folds of 16-30/11-23/19-29 intents",
         summary="11,106 requests to a home assistant, 64 intents",
+    ),
+    DataSet(
+        name="texts",
+        kind="text",
+        loader="metacli.data.joint_texts:texts",
+        builder="",
+        options=JointOptions,
+        archives=(),
+        citation="those of clinc150, hwu64 and fdu-mtl",
+        licence="those of clinc150, hwu64 and fdu-mtl",
+        splits="the folds of clinc150 and hwu64, 10/3/3 domains of fdu-mtl; an episode within one",
+        summary="clinc150, hwu64 and reviews of fdu-mtl together, once these three are fetched",
     ),
 )

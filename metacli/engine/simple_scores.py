@@ -44,7 +44,8 @@ def simple_scores(
         methods = {TFIDF: tfidf_logistic(source)}
     found = {}
     for name, score in methods.items():
-        count = min(len(ours), MOST_EPISODES)
+        most = len(ours) if isinstance(source, TaskEpisodes) else MOST_EPISODES
+        count = min(len(ours), most)
         values = np.empty(count)
         for index in range(count):
             values[index] = score(index)
