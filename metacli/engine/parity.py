@@ -27,6 +27,7 @@ from metacli.engine.models import Opened
 from metacli.engine.place import cache_root
 from metacli.engine.task_build import make_rows
 from metacli.errors import DataError, EnvironmentProblem
+from metacli.nn.tasks import unpacked
 from metacli.types import Batch
 
 MOST = 64  # inputs compared
@@ -116,7 +117,10 @@ def real_rows(model: Bundle, seed: int) -> tuple[np.ndarray, str]:
             return generator.integers(0, 256, size).astype(np.float32), "random pixels"
         return generator.standard_normal(size).astype(np.float32), "random numbers"
     each = max(1, MOST // len(batches_of))
-    return np.concatenate([one[:each] for one in batches_of]).astype(np.float32), "rows of the data"
+    rows = np.concatenate([one[:each] for one in batches_of]).astype(np.float32)
+    if model.inputs.kind == "text":  # kept as places and weights
+        rows = unpacked(torch.from_numpy(rows), model.inputs.shape[0]).numpy()
+    return rows, "rows of the data"
 
 
 def spread(model: Bundle) -> float:
