@@ -57,6 +57,8 @@ PLANS: dict[str, list[Options]] = {
     "clinc150-10w5s-r2d2": [
         {"way": 10, "shot": 5, "query": 10, "episodes": 60},
         {"way": 10, "shot": 10, "query": 10, "episodes": 60},
+        {"way": 50, "shot": 5, "query": 5, "episodes": 12},
+        {"way": 50, "shot": 10, "query": 5, "episodes": 12},
     ],
     "hwu64-10w5s-r2d2": [{"way": 10, "shot": 5, "query": 10, "episodes": 60}],
     "texts-10w5s-r2d2": [{"way": 10, "shot": 5, "query": 10, "episodes": 60}],
