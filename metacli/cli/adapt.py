@@ -168,6 +168,7 @@ def _score(score: Any) -> str:
         return f"not measured: {text.visible(score.get('why') or _how(score.get('how')))}"
     metric = score.get("metric")
     value = text.score(metric, score["value"])
+    value += f" {text.visible(score['unit'])}" if score.get("unit") else ""
     low, high = score.get("low"), score.get("high")
     if low is not None and high is not None:
         value += f", 95 % interval {text.score(metric, low)} to {text.score(metric, high)}"

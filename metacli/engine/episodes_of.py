@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from metacli.data.registry import DATASETS
 from metacli.engine.build import Source, make_source
@@ -13,6 +14,8 @@ from metacli.engine.models import Opened
 from metacli.engine.protocol import Protocol
 from metacli.engine.unseen import fit_to, require_kind, require_unseen
 from metacli.errors import DataError
+
+FOLDS = ("fold",)  # of sets of texts that hold the same intents
 
 
 def replace_source(opened: Opened, data: str | None, reading: dict[str, bool]) -> Opened:
@@ -25,7 +28,9 @@ def replace_source(opened: Opened, data: str | None, reading: dict[str, bool]) -
         return opened  # with the scheme that it was trained under
     if data in DATASETS:
         require_kind(opened.model, data)
-        source = recipe.data.model_copy(update={"source": data, "options": {}})
+        shared = FOLDS if opened.model.inputs.kind == "text" else ()
+        kept = {key: recipe.data.options[key] for key in shared if key in recipe.data.options}
+        source = recipe.data.model_copy(update={"source": data, "options": kept})
     else:
         path = Path(data)
         if not path.exists():
@@ -36,8 +41,10 @@ def replace_source(opened: Opened, data: str | None, reading: dict[str, bool]) -
                 hint="metacli fetch --list",
             )
         require_kind(opened.model, data)
-        channels, height, _ = opened.model.inputs.shape
-        options = {"size": height, "channels": channels, "way": 2, **reading}
+        options: dict[str, Any] = {"way": 2, **reading}
+        if opened.model.inputs.kind == "image":
+            channels, height, _ = opened.model.inputs.shape
+            options |= {"size": height, "channels": channels}
         source = recipe.data.model_copy(update={"source": str(path.absolute()), "options": options})
     return replace(
         opened, model=replace(opened.model, recipe=recipe.model_copy(update={"data": source}))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 from metacli.data.episodes import ClassEpisodes
 from metacli.data.pool import fitted
 from metacli.data.registry import DATASETS, load_pool
 from metacli.data.sinusoid import Sinusoids
+from metacli.data.task import list_task
 from metacli.data.task_episodes import TaskEpisodes
+from metacli.data.user_tasks import holds_tables
 from metacli.engine.bundle import Bundle
 from metacli.engine.place import cache_root
 from metacli.errors import DataError
@@ -16,21 +19,49 @@ from metacli.errors import DataError
 Source = ClassEpisodes | Sinusoids | TaskEpisodes
 
 
+HOLDS = {"images": "pictures", "text": "texts", "waves": "waves", "tasks": "tables"}
+TAKES = {"image": "pictures", "text": "texts"}
+
+
 def require_kind(model: Bundle, data: str) -> None:
-    """Raises DataError when pictures are meant for a model of numbers, or the reverse."""
-    waves = data in DATASETS and DATASETS[data].kind == "waves"
-    if waves != (model.inputs.kind == "numbers"):
-        holds = "waves" if waves else "pictures"
-        wants = "pictures" if waves else "numbers"
+    """Raises DataError when pictures are meant for a model of numbers, and so on."""
+    wants = TAKES.get(model.inputs.kind, "numbers" if model.inputs.reader is None else "tables")
+    holds = HOLDS[DATASETS[data].kind] if data in DATASETS else kind_in(Path(data))
+    if holds != wants and (holds, wants) != ("waves", "numbers"):
         raise DataError(
             f"the data are {holds} and the model takes {wants}", code="data.mismatch", where=data
         )
 
 
+def kind_in(path: Path) -> str:
+    """What a user's folder or table holds. Raises DataError for a table without a target."""
+    if not holds_tables(path):
+        return "pictures"
+    return {"images": "pictures", "text": "texts", "table": "tables"}[list_task(path).kind]
+
+
 def fit_to(model: Bundle, source: Source) -> Source:
-    """The same episodes with pictures of the size and channels that the model takes."""
+    """The same episodes with pictures of the size and channels that the model takes, or texts and
+    rows as it reads them.
+
+    Raises:
+        DataError: tasks with numbers to predict that are scaled otherwise than the model's.
+    """
+    if isinstance(source, TaskEpisodes):
+        if source.tasks.encoding.as_dict() != model.inputs.reader:
+            raise DataError(
+                "these tasks are not those that the model was trained among, so its columns and "
+                "its scale are others",
+                code="data.mismatch",
+                where=source.tasks.name,
+                hint="adapt the model to one of them: metacli adapt",
+            )
+        return source
     if not isinstance(source, ClassEpisodes):
         return source
+    if source.pool.encoder is not None:
+        store = source.pool.store.read_by(model.inputs.encoder)
+        return replace(source, pool=replace(source.pool, store=store))
     return replace(source, pool=fitted(source.pool, tuple(model.inputs.shape)))
 
 

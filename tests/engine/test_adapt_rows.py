@@ -280,3 +280,28 @@ def test_inspect_of_a_set_of_tables_finds_other_columns(tmp_path: Path) -> None:
     assert [one["code"] for one in found["problems"] if one["level"] == "error"] == [
         "table.columns_differ"
     ]
+
+
+def test_a_text_model_is_evaluated_on_other_texts_as_it_reads_them(
+    text_model: str, tmp_path: Path
+) -> None:
+    other = write_texts(tmp_path / "other.csv", tuple(f"thing{i}" for i in range(12)))
+    result = evaluate(text_model, other, episodes=4, way=2, shot=1, query=2)
+    assert result["data"] == other
+    assert 0 <= result["mean"] <= 1
+    write_town(tmp_path / "town.csv", 1)
+    text = (tmp_path / "town.csv").read_text().replace("price", "y", 1)
+    (tmp_path / "town.csv").write_text(text)
+    with pytest.raises(DataError, match="the data are tables and the model takes texts"):
+        evaluate(text_model, str(tmp_path / "town.csv"), episodes=4)
+
+
+def test_numbers_of_other_tasks_are_not_scored_in_the_scale_of_these(
+    number_model: str, tmp_path: Path
+) -> None:
+    for town in range(6):
+        write_town(tmp_path / f"{town}.csv", town + 40)
+        text = (tmp_path / f"{town}.csv").read_text().replace("price", "y", 1)
+        (tmp_path / f"{town}.csv").write_text(text)
+    with pytest.raises(DataError, match="not those that the model was trained among"):
+        evaluate(number_model, str(tmp_path), episodes=4, shot=5, query=4)
