@@ -252,3 +252,21 @@ def test_the_table_of_transfer_is_made_from_its_results_files():
     shown = README.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
     assert list(benchmarks.RESULTS.glob("*.json")), "no results"
     assert shown == benchmarks.table()
+
+
+def test_the_walk_from_a_table_of_tasks_to_one_file_works(tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{10 + n % 7},s{n % 3},{n % 7 + 5 * (n % 3) + n % 2}" for n in range(60)]
+    Path("pupils.csv").write_text("\n".join(["age,school,score", *rows]) + "\n")
+    Path("new_pupils.csv").write_text("age,school\n12,s0\n12,s2\n")
+    lines = re.findall(r"^metacli (.* schools.*)$", README, re.MULTILINE)
+    commands = [shlex.split(line, comments=True) for line in lines]
+    assert [words[0] for words in commands] == ["multitask", "evaluate", "predict", "export"]
+    for words in commands:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert main(words) == 0, words
+        if words[0] == "predict":
+            answers = [line.split(",") for line in out.getvalue().splitlines()[1:]]
+            assert [one[1] for one in answers] == ["s0", "s2"]
+            assert float(answers[1][2]) > float(answers[0][2]) + 5
+    assert (tmp_path / "schools.pt2").stat().st_size > 1000

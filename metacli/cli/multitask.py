@@ -18,8 +18,8 @@ from metacli.errors import UsageProblem
 Words = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RECIPE [KEY=VALUE]...",
-        help="A shipped recipe of kind multitask, a YAML file, or a run.",
+        metavar="RECIPE|DATA [KEY=VALUE]...",
+        help="A recipe of kind multitask, or a table or folder of tasks.",
         autocompletion=complete.recipes,
         show_default=False,
     ),
@@ -42,8 +42,10 @@ def multitask(
     \b
       metacli multitask school-soft
       metacli multitask sarcos-hard weighting.name=uncertainty
+      metacli multitask pupils.csv data.task=school data.target=score
+      metacli multitask people.csv data.target=income,hours
     """
-    recipe, overrides = what_to_train(words_ or [], resume)
+    recipe, overrides = what_to_train(words_ or [], resume, data)
     limit = words.seconds(max_time)
 
     def work(report: Reporter) -> Result:
@@ -64,7 +66,9 @@ def multitask(
     frame.answer(work, show, lambda result: result.get("run"))
 
 
-def what_to_train(given: list[str], resume: str | None) -> tuple[str | None, list[str]]:
+def what_to_train(
+    given: list[str], resume: str | None, data: str | None = None
+) -> tuple[str | None, list[str]]:
     """(recipe, overrides) from the words of the command line. Raises UsageProblem."""
     others, overrides = words.split_overrides(given)
     if len(others) > 1:
@@ -73,7 +77,7 @@ def what_to_train(given: list[str], resume: str | None) -> tuple[str | None, lis
     if resume is not None and first:
         hint = f"metacli multitask --resume {resume}"
         raise UsageProblem("--resume takes the run's own recipe and data", hint=hint)
-    if first is None and resume is None:
+    if first is None and resume is None and data is None:
         raise UsageProblem("multitask needs a RECIPE", hint="metacli recipes lists what there is")
     return first, overrides
 

@@ -309,11 +309,16 @@ def load_pool(
 def load_tasks(
     source: str, options: Mapping[str, Any], cache: Path, report: Report = silent
 ) -> tuple[TaskTable, Any]:
-    """The tasks of a data set, and its options, checked.
+    """The tasks of a data set, or of a user's own files, and its options, checked.
 
     Raises:
         DataError: unknown name or option, not a set of tasks, or not fetched yet.
     """
+    if source not in DATASETS and ("/" in source or Path(source).exists()):
+        from metacli.data.own_tasks import OwnTaskOptions, own_tasks
+
+        said = check_options("a set of tasks", OwnTaskOptions, options)
+        return own_tasks(Path(source), said, report), said
     found = find(source)
     if found.kind != "tasks":
         message = f"{source} has {found.kind}, not a table of tasks"

@@ -110,7 +110,8 @@ def table_set(
     learned = [one.table.rows(rows) for one, rows in zip(pieces, parts["train"], strict=True)]
     if shared:
         learned = learned[:1]
-    inputs, roles, findings = input_columns(pieces[0].table, targets, choice, folder)
+    whole = pieces[0].table if shared else joined([one.table for one in pieces])
+    inputs, roles, findings = input_columns(whole, targets, choice, folder)
     encoding = fit_encoding(learned, {one: roles[one] for one in inputs})
     tables = [pieces[0].table] if shared else [one.table for one in pieces]
     x = [encoding.encode(one).astype(np.float64) for one in tables]
@@ -128,6 +129,27 @@ def input_columns(
     asked = replace(choice, target=targets[0], inputs=tuple(one for one in wanted))
     roles = assign(table, asked, folder)
     return roles.inputs, dict(roles.kinds), roles.findings
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """All rows of tables with the same columns: what is constant in one may tell the tasks apart.
+
+    Raises:
+        DataError: other columns than the first has.
+    """
+    import polars as pl
+
+    first = tables[0]
+    for one in tables[1:]:
+        if gone := sorted(set(first.columns) - set(one.columns)):
+            raise DataError(
+                f"{one.name} lacks {', '.join(map(shown, gone[:5]))}, which {first.name} has",
+                code="table.columns_differ",
+                where=one.name,
+                hint="tasks that are learned together have the same columns",
+            )
+    frames = [one.frame.select(first.columns) for one in tables]
+    return Table(first.name, pl.concat(frames), first.first)
 
 
 def read_targets(pieces: Sequence[Piece], choice: Choice) -> list[Answers]:

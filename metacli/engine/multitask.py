@@ -7,10 +7,10 @@ from typing import Any
 
 from metacli.engine.checks import parse_checks
 from metacli.engine.events import Reporter, ignore
+from metacli.engine.own_tasks import choose_tasks
 from metacli.engine.resume import reopen
 from metacli.engine.run import go, open_job, several
 from metacli.errors import UsageProblem
-from metacli.schema.load import load
 
 
 def multitask(
@@ -36,7 +36,8 @@ def multitask(
 
     Args:
         overrides: `key.sub=value` settings over the recipe.
-        data: a data set of the same form instead of the recipe's.
+        recipe: or a table or folder of tasks, for which a recipe is chosen.
+        data: a data set of the same form, or a user's own files, instead of the recipe's.
         resume: a run to go on with instead of a recipe.
         seeds: train this many runs, with seeds from the recipe's on.
         max_time: seconds after which training ends in good order.
@@ -65,11 +66,10 @@ def multitask(
                 "--resume takes a run instead of a recipe, --data, --seeds, --seed or -o"
             )
         return go(reopen(resume, overrides, device, max_time, report), checks, dry_run)
-    if recipe is None:
+    if recipe is None and data is None:
         raise UsageProblem("a recipe is missing", hint="metacli recipes lists them")
     extra = [] if seed is None else [f"seed={seed}"]
-    extra += [] if data is None else [f"data.source={data}"]
-    loaded = load(recipe, [*overrides, *extra])
+    loaded = choose_tasks(recipe, data, [*overrides, *extra], report)
     if loaded.recipe.kind != "multitask":
         raise UsageProblem(
             f"{recipe} is a recipe of kind {loaded.recipe.kind}",

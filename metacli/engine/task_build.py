@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask, Solved
-from metacli.data.registry import load_tasks
+from metacli.data.registry import DATASETS, load_tasks
 from metacli.data.table_sets import plain_columns
 from metacli.data.task_parts import divide
 from metacli.data.tasks import TaskRows, TaskTable
@@ -170,6 +171,8 @@ def resolve(
     """The recipe with every default written out."""
     options = lambda value: json.loads(json.dumps(dataclasses.asdict(value)))  # noqa: E731  # tuples to lists
     plain = recipe.plain()
+    if recipe.data.source not in DATASETS:  # the run is gone on with from any folder
+        plain["data"]["source"] = str(Path(recipe.data.source).absolute())
     for key, value in (
         ("sharing", sharing),
         ("backbone", backbone),
