@@ -180,6 +180,17 @@ def test_the_table_of_results_is_made_from_the_results_files():
     assert shown == benchmarks.table()
 
 
+def test_the_table_of_tasks_is_made_from_their_results_files():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import tasks as benchmarks
+    finally:
+        sys.path.pop(0)
+    shown = README.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
+    assert list(benchmarks.RESULTS.glob("*.json")), "no results"
+    assert shown == benchmarks.table()
+
+
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "metacli/README.md"])
 def test_links_lead_somewhere(name):
     text = (ROOT / name).read_text(encoding="utf-8")
