@@ -148,8 +148,10 @@ def relatedness(name: str, rows: TaskRows, seed: int) -> dict[str, Any]:
 
 
 def measurable(built: Any) -> bool:
-    """Trunks of random features need columns, and heads of one output."""
-    return built.problem.encoder is None and built.problem.outputs == 1
+    """Trunks of random features need columns, and heads of one output; all rows of texts would be
+    spread to all their features at once."""
+    plain = built.problem.encoder is None and not built.table.packed
+    return plain and built.problem.outputs == 1
 
 
 def write(run: Path, found: dict[str, Any]) -> None:
