@@ -33,7 +33,7 @@ class MetaWeighted:
         own, state = self.weighting.init(problem.num_tasks)
         weights = own["weights"].to(params["heads.bias"].dtype)
         if has_networks(problem):
-            weights = weights.expand(problem.num_tasks, -1).clone()
+            weights = torch.eye(problem.num_tasks, dtype=weights.dtype)
         return {WEIGHTS: weights}, state
 
     def direction(
@@ -44,45 +44,49 @@ class MetaWeighted:
         state: State,
         rng: torch.Generator,
     ) -> Update:
-        step, slopes, losses = self.slopes(problem, params, batch)
-        theta = {name: params[name] for name in step}
+        theta = {name: params[name] for name in sorted(problem.trainable)}
+        before = params[WEIGHTS]
+        if has_networks(problem):
+            weights = self.weighting.moved_matrix(before, self.slopes(problem, params, batch))
+        else:
+            weights = self.weighting.moved(before, self.slopes(problem, params, batch))
 
-        def penalty(moved: Params) -> tuple[Tensor, Tensor]:
-            nothing = 0.0 * next(iter(moved.values())).sum()  # most schemes have no penalty
-            return problem.penalty({**params, **moved}) + nothing, losses
+        def objective(moved: Params) -> tuple[Tensor, Tensor]:
+            now = {**params, **moved}
+            total = (before * weighed_losses(problem, now, batch.support)).sum()
+            return total + problem.penalty(now), problem.losses(now, batch.support)
 
-        pull, _ = gradient(penalty, theta)
-        # The networks get the mean of the losses where weights are even: T times less than w L.
-        step = {name: value + pull[name] for name, value in step.items()}
-        weights = self.weighting.moved(params[WEIGHTS], slopes)
+        step, losses = gradient(objective, theta)
         return Update(step, state, loss_metrics(losses), replace={WEIGHTS: weights})
 
-    def slopes(
-        self, problem: TaskProblem, params: Params, batch: Episode
-    ) -> tuple[Params, Tensor, Tensor]:
-        """The inner direction Σ_i w_i ∇L_i, ∂L_val / ∂w of the step along it, and the losses."""
+    def slopes(self, problem: TaskProblem, params: Params, batch: Episode) -> Tensor:
+        """∂L_val / ∂w of one inner step, [T] or [N, T]."""
+        if not has_networks(problem):
+            return self.step_slopes(problem, params, batch)
+        seen = problem.standardised(params, batch.support)
+        mask = torch.ones_like(seen.y) if seen.mask is None else seen.mask.to(seen.y.dtype)
+        y = torch.where(problem.is_binary[:, None], seen.y - 0.5, seen.y)
+        fitted = problem.sharing.fit_heads(params, seen.x, y, mask)
+        return self.step_slopes(problem, fitted, batch)
+
+    def step_slopes(self, problem: TaskProblem, params: Params, batch: Episode) -> Tensor:
+        """The same with θ as it is."""
         weights, alpha = params[WEIGHTS], self.weighting.inner_lr
         theta = {name: params[name] for name in sorted(problem.trainable)}
         networks = has_networks(problem)
-
-        def losses(moved: Params) -> Tensor:
-            now = {**params, **moved}
-            if networks:
-                return matrix_losses(problem, now, batch.support).sum(0)
-            return problem.losses(now, batch.support)
+        rows = each_gradient(problem, params, theta, batch.support)
+        spread = weights.T if networks else weights  # [T, N] or [T]
+        step = {name: (widened(spread, value) * value).sum(0) for name, value in rows.items()}
 
         def validation(moved: Params) -> tuple[Tensor, Tensor]:
             each = problem.losses({**params, **moved}, batch.query)
             return (each.sum() if networks else each.mean()), each
 
-        rows = task_gradients(losses, theta)  # [T, ...] of each parameter
-        spread = weights.T if networks else weights  # [T, N] or [T]
-        step = {name: weighted(spread, value) for name, value in rows.items()}
         onward, _ = gradient(validation, add_scaled(theta, step, -alpha))
-        products = [inner(rows[name], onward[name], networks) for name in rows]
-        slopes = -alpha * torch.stack(products).sum(0)
-        now = problem.losses(params, batch.support).detach()
-        return step, slopes.T if networks else slopes, now
+        dims = spread.dim()
+        parts = [(rows[name] * onward[name]).reshape(*spread.shape, -1).sum(dims) for name in rows]
+        found = -alpha * torch.stack(parts).sum(0)
+        return found.T if networks else found
 
 
 def has_networks(problem: TaskProblem) -> bool:
@@ -90,26 +94,41 @@ def has_networks(problem: TaskProblem) -> bool:
     return hasattr(problem.sharing, "all_outputs")
 
 
-def matrix_losses(problem: TaskProblem, params: Params, batch: Batch) -> Tensor:
-    """L_nt: the mean loss of network n on the rows of task t, [N, T]."""
+def weighed_losses(problem: TaskProblem, params: Params, batch: Batch) -> Tensor:
+    """What the weights multiply: L [T], or L_nt of network n on the rows of task t, [N, T]."""
+    if not has_networks(problem):
+        return problem.losses(params, batch)
+    return copied_losses(problem, params, {k: params[k][None] for k in problem.trainable}, batch).T
+
+
+def each_gradient(problem: TaskProblem, params: Params, theta: Params, batch: Batch) -> Params:
+    """∇L_t with a leading [T]; of a matrix [T, N, ...], by one backward pass."""
+    if not has_networks(problem):
+        return task_gradients(lambda moved: problem.losses({**params, **moved}, batch), theta)
+    tasks = problem.num_tasks
+    copies = {name: value.expand(tasks, *value.shape).clone() for name, value in theta.items()}
+
+    def total(moved: Params) -> tuple[Tensor, Tensor]:
+        losses = copied_losses(problem, params, moved, batch)
+        return losses.sum(), losses
+
+    found, _ = gradient(total, copies)
+    return found
+
+
+def copied_losses(problem: TaskProblem, params: Params, copies: Params, batch: Batch) -> Tensor:
+    """The mean loss of network n on the rows of task t, [T, N]."""
     seen = problem.standardised(params, batch)
-    out = problem.sharing.all_outputs(params, seen.x)  # [N, T, M]
-    each = problem.row_losses(out, seen.y.expand_as(out))
+    out = problem.sharing.all_outputs(copies, seen.x)  # [T, N, M]
+    tasks = problem.num_tasks
+    flat = [problem.row_losses(out[:, n], seen.y) for n in range(tasks)]
+    each = torch.stack(flat, 1)
     if seen.mask is None:
         return each.mean(-1)
-    return torch.where(seen.mask, each, 0).sum(-1) / seen.mask.sum(-1).clamp(min=1)
+    mask = seen.mask[:, None]
+    return torch.where(mask, each, 0).sum(-1) / mask.sum(-1).clamp(min=1)
 
 
-def weighted(weights: Tensor, rows: Tensor) -> Tensor:
-    """Σ_i w_i rows_i; for weights [T, N] those of each network."""
-    return (weights.reshape(*weights.shape, *[1] * (rows.dim() - weights.dim())) * rows).sum(0)
-
-
-def inner(rows: Tensor, onward: Tensor, networks: bool) -> Tensor:
-    """rows_i · onward, [T]; for each network apart, [T, N]."""
-    product = rows * onward
-    return (
-        product.flatten(2 if networks and product.dim() > 1 else 1).sum(-1)
-        if (product.dim() > (2 if networks else 1))
-        else product
-    )
+def widened(weights: Tensor, rows: Tensor) -> Tensor:
+    """weights with as many axes as rows."""
+    return weights.reshape(*weights.shape, *[1] * (rows.dim() - weights.dim()))
