@@ -1,19 +1,24 @@
-"""Weights that are learned on validation rows: the form of Auto-Lambda.
+"""Meta-learned weights, the form of Auto-Lambda: S. Liu, S. James, A. J. Davison, E. Johns,
+"Auto-Lambda: Disentangling Dynamic Task Relationships", TMLR 2022, equations 3-5.
 
-S. Liu et al., "Auto-Lambda: disentangling dynamic task relationships", TMLR 2022, equations 3-5:
-the weights are outer parameters of min_w L_val(θ*(w)), θ*(w) = argmin Σ_i w_i L_i(θ), and follow
-the gradient through one inner step, θ' = θ - α Σ_i w_i ∇L_i(θ):
+Idea: the weights are outer parameters of min_w L_val(θ*(w)), θ*(w) = argmin Σ_i w_i L_i(θ), and
+follow the gradient through one inner step: a task gets weight where its step lowers the loss on
+validation rows.
 
+    θ' = θ - α Σ_i w_i ∇L_i(θ)
     ∂L_val(θ') / ∂w_i = -α ∇L_i(θ) · ∇L_val(θ')
 
 With hard sharing w is one weight for each task, summing to 1, and L_val the mean of all tasks. With
 `auxiliary` sharing it is a matrix, a row for each task with L_val that task's loss alone: its own
-weight is 1, the others begin at 0 and stay in 0..1. Differences: the paper estimates the gradient
-by finite differences, here it is exact, since θ' is linear in w; steps are relative to the largest
-slope of the row, or of a matrix to the task's own, so that the rate needs no tuning; a matrix has
-a price on every weight (an L1 penalty in units of the own slope), without which the noise of few
-validation rows gives weight to tasks of no use, and its slopes are taken with heads that are fitted
-to the trunk as it is: heads that know nothing of their task send gradients of random signs.
+weight is 1, the others begin at 0 and stay in 0..1.
+
+Where we differ: the paper estimates the gradient by finite differences, here it is exact, since θ'
+is linear in w; steps are relative to the largest slope of the row, or of a matrix to the task's
+own, so that the rate needs no tuning; a matrix has a price on every weight (an L1 penalty in units
+of the own slope), without which the noise of few validation rows gives weight to tasks of no use.
+
+The slopes of a matrix are taken with heads that are fitted to the trunk as it is: heads that know
+nothing of their task send gradients of random signs.
 """
 
 from __future__ import annotations
