@@ -89,7 +89,7 @@ def one_fold(recipe: str, words: list[str], settings: list[Setting], out: Path) 
 @torch.no_grad()
 def unknown(run: str) -> dict[str, float]:
     """AUROC of telling the 1,000 out-of-scope requests from queries of 10 intents, 10 examples
-    each: by the distance to the nearest class mean, and by the largest probability."""
+    each: by the largest logit, which `--reject auto` goes by, and by the largest probability."""
     opened = open_model(run, require_device("cpu"), lambda _: None)
     model = opened.model
     texts = out_of_scope(cache_root())["test"]
@@ -99,11 +99,11 @@ def unknown(run: str) -> dict[str, float]:
     far, unsure = [], []
     for index in range(TASKS):
         support, query = episodes.episode(index)
-        logits, nearest = answer(support, torch.cat([query.x, strange]))
+        logits = answer(support, torch.cat([query.x, strange]))
         foreign = np.r_[np.zeros(len(query.x)), np.ones(len(strange))]
-        far.append(roc_auc_score(foreign, nearest.numpy()))
+        far.append(roc_auc_score(foreign, -logits.max(1).values.numpy()))
         unsure.append(roc_auc_score(foreign, -torch.softmax(logits, 1).max(1).values.numpy()))
-    return {"distance": float(np.mean(far)), "max_softmax": float(np.mean(unsure))}
+    return {"largest_logit": float(np.mean(far)), "max_softmax": float(np.mean(unsure))}
 
 
 def over_folds(setting: Setting, folds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -124,10 +124,10 @@ def over_folds(setting: Setting, folds: list[dict[str, Any]]) -> dict[str, Any]:
 def auroc_over_folds(folds: list[dict[str, Any]]) -> dict[str, Any] | None:
     if "oos" not in folds[0]:
         return None
-    both = np.array([[fold["oos"]["distance"], fold["oos"]["max_softmax"]] for fold in folds])
+    both = np.array([[fold["oos"]["largest_logit"], fold["oos"]["max_softmax"]] for fold in folds])
     delta, low, high = paired(both[:, 0] - both[:, 1])
     return {
-        "auroc_distance": float(both[:, 0].mean()),
+        "auroc_largest_logit": float(both[:, 0].mean()),
         "auroc_max_softmax": float(both[:, 1].mean()),
         "delta": delta,
         "delta_ci95": [low, high],

@@ -1,6 +1,5 @@
 """How well an adapted model tells what is none of its classes: area under the ROC curve of the
-distance to the nearest class mean, which `predict --reject auto` goes by, beside what the largest
-probability gives.
+largest logit, which `predict --reject auto` goes by, beside what the largest probability gives.
 
     python benchmarks/reject.py MODEL [--way 5] [--shot 5] [--tasks 200] [--split test]
 
@@ -20,7 +19,6 @@ import numpy as np
 import torch
 
 from metacli.engine.build import make_source
-from metacli.engine.calibration import class_means, distance
 from metacli.engine.events import ignore
 from metacli.engine.intervals import over_episodes, paired
 from metacli.engine.models import open_model
@@ -44,9 +42,7 @@ def areas(model: Any, source: Any, way: int, tasks: int) -> dict[str, np.ndarray
         known = Batch(support.x[own], support.y[own])
         phi = learner.adapt(problem, model.params, model.state, known)
         logits = learner.predict(problem, phi, query.x)
-        means = class_means(problem, phi, known)
         scores = {
-            "distance": -distance(problem, phi, means, query.x),
             "largest probability": torch.log_softmax(logits.double(), 1).max(1).values,
             "largest logit": logits.max(1).values,
             "energy": torch.logsumexp(logits.double(), 1),
@@ -68,7 +64,7 @@ def main() -> None:
     model = opened.model
     shape = {"way": 2 * asked.way, "shot": asked.shot, "query": QUERIES, "seed": 0}
     found = areas(model, make_source(model.recipe, asked.split, **shape), asked.way, asked.tasks)
-    against = found["distance"] - found["largest probability"]
+    against = found["largest logit"] - found["largest probability"]
     delta, low, high = paired(against)
     recipe = str(model.provenance.get("recipe"))
     row = {
@@ -81,7 +77,7 @@ def main() -> None:
         "tasks": asked.tasks,
         "steps": model.provenance.get("steps"),
         "auroc": {name: over_episodes(values).as_dict() for name, values in found.items()},
-        "distance_minus_largest_probability": {"delta": delta, "ci95": [low, high]},
+        "logit_minus_probability": {"delta": delta, "ci95": [low, high]},
     }
     path = RESULTS / f"{recipe}.json"
     rows = json.loads(path.read_text()) if path.is_file() else []

@@ -196,7 +196,7 @@ def _calibrated(result: Result) -> str:
     if "calibration" not in result or mapping(result.get("score")).get("value") is None:
         return ""
     if not found:
-        return "not calibrated: fewer than 20 examples of the support could be held out"
+        return "not calibrated: it takes 20 held-out examples of the support, 2 of them mistaken"
     before, after = (text.number(found.get(key), 2) for key in ("log_loss_before", "log_loss"))
     made = f"temperature {text.number(found.get('temperature'), 3)}, log loss {before} to {after}"
     return f"calibrated on {found.get('examples')} held-out examples: {made}"

@@ -17,7 +17,6 @@ from metacli.engine.adapt_add import adapted_to, before, require_same, weights_h
 from metacli.engine.adapt_read import Job, Read, Source, open_sources, read, require_classes
 from metacli.engine.adapt_score import measured
 from metacli.engine.bundle import Bundle
-from metacli.engine.calibration import with_means
 from metacli.engine.checks import parse_checks, require_checks, require_known
 from metacli.engine.events import Notice, Reporter, ignore
 from metacli.engine.place import RUNS, new_folder, require_device
@@ -186,8 +185,7 @@ def adapted(
         "support": result["task"]["support"],
     }
     scores = {"score": result["score"], "transfer": result["transfer"]}
-    made = replace(model, params=dict(phi), provenance=provenance, scores=scores, options=options)
-    return with_means(made, support)
+    return replace(model, params=dict(phi), provenance=provenance, scores=scores, options=options)
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -17,8 +17,6 @@ from metacli.engine.adapt_read import Job, Read, Source, described
 from metacli.engine.calibration import (
     Answer,
     answered,
-    class_means,
-    distance,
     learned_from,
 )
 from metacli.engine.folds import (
@@ -56,7 +54,7 @@ def native(source: Source, classes: int) -> Predict:
     if source.model.kind == "regression":
         return numbers_by(source)
     answer = answers_of(source, classes)
-    return lambda support, x: torch.softmax(answer(support, x)[0], 1)
+    return lambda support, x: torch.softmax(answer(support, x), 1)
 
 
 def answers_of(source: Source, classes: int) -> Answer:
@@ -66,11 +64,10 @@ def answers_of(source: Source, classes: int) -> Answer:
     problem = model.problem()
 
     @torch.no_grad()
-    def answer(support: Batch, x: Tensor) -> tuple[Tensor, Tensor]:
+    def answer(support: Batch, x: Tensor) -> Tensor:
         learner = settled(source.learner, problem, model.params, model.state, support)
         phi = learner.adapt(problem, model.params, model.state, support)
-        logits = torch.cat([learner.predict(problem, phi, part) for part in x.split(64)])
-        return logits, distance(problem, phi, class_means(problem, phi, support), x)
+        return torch.cat([learner.predict(problem, phi, part) for part in x.split(64)])
 
     return answer
 

@@ -9,35 +9,36 @@ would make (R. Krichevsky, V. Trofimov 1981). Chosen on validation classes of gl
 mistake, or one for each label as in J. Platt 1999, makes probabilities of new examples worse than
 no temperature at all.
 
-Rejection: an input is none of the classes when its features are farther from the nearest class mean
-than those of nineteen in twenty held-out examples of known classes. The largest probability is a
-poor sign of the unknown: softmax says nothing of how far away everything is.
+It takes mistakes to learn a temperature from: without two of them T would be the doubt alone.
+
+Rejection: an input is none of the classes when its largest logit is below that of nineteen in
+twenty held-out examples of known classes: D. Hendrycks et al., "Scaling Out-of-Distribution
+Detection for Real-World Settings", ICML 2022 (MaxLogit). For prototypes it is the distance to the
+nearest one. The largest probability is a poorer sign of the unknown: softmax says nothing of how
+far away everything is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from metacli.engine.bundle import Bundle
 from metacli.engine.folds import HeldOut, Split
-from metacli.nn.problem import Problem
-from metacli.types import Batch, Params
+from metacli.types import Batch
 
 ENOUGH = 20  # held-out examples for a temperature
+MISTAKES = 2  # among them
 ENOUGH_TO_REJECT = 10
 KNOWN = 0.95  # share of known examples that keep their label
 LIMITS = (0.05, 20.0)  # of the temperature
-MEANS = "reject.means"
-ROWS = 64
 EXACT = "donot_use_mm_for_euclid_dist"
-Answer = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
-"""(support, x of the held-out) -> logits [M, N], distance to the nearest class mean [M]."""
+Answer = Callable[[Batch, Tensor], Tensor]
+"""(support, x of the held-out) -> logits [M, N]."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,11 @@ class Answered:
     """What is said of examples by models that were adapted without them.
 
     Args:
-        logits: [M, N]. nearest: [M]. y: [M].
+        logits: [M, N]. y: [M].
         sizes: held-out rows of each split.
     """
 
     logits: np.ndarray
-    nearest: np.ndarray
     y: np.ndarray
     sizes: tuple[int, ...]
 
@@ -71,32 +71,13 @@ def log_softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 def answered(answer: Answer, x: Tensor, y: Tensor, splits: Sequence[Split]) -> Answered:
     """Adapt anew for every split and ask about what it holds out."""
-    logits, nearest, labels = [], [], []
+    logits, labels = [], []
     for split in splits:
         found = answer(Batch(x[split.support], y[split.support]), x[split.query])
-        logits.append(found[0].double().cpu().numpy())
-        nearest.append(found[1].double().cpu().numpy())
+        logits.append(found.double().cpu().numpy())
         labels.append(y[split.query].cpu().numpy())
     sizes = tuple(len(one) for one in labels)
-    return Answered(np.concatenate(logits), np.concatenate(nearest), np.concatenate(labels), sizes)
-
-
-@torch.no_grad()
-def class_means(problem: Problem, adapted: Params, support: Batch) -> Tensor:
-    """Of the adapted network's features, [N, D]."""
-    features = torch.cat([problem.embed(adapted, part) for part in support.x.split(ROWS)])
-    labels = range(int(support.y.max()) + 1)
-    return torch.stack([features[support.y == label].mean(0) for label in labels])
-
-
-@torch.no_grad()
-def distance(problem: Problem, adapted: Params, means: Tensor, x: Tensor) -> Tensor:
-    """From the features of each row to the nearest class mean, [M]."""
-    parts = [
-        torch.cdist(problem.embed(adapted, part), means, compute_mode=EXACT).min(1).values
-        for part in x.split(ROWS)
-    ]
-    return torch.cat(parts)
+    return Answered(np.concatenate(logits), np.concatenate(labels), sizes)
 
 
 def temperature(logits: np.ndarray, y: np.ndarray) -> float:
@@ -137,9 +118,9 @@ def learned_from(found: Answered | None) -> dict[str, Any]:
         return known
     n = len(found.y)
     if n >= ENOUGH_TO_REJECT:
-        limit = float(np.quantile(found.nearest, KNOWN))
-        known["reject"] = {"distance": limit, "known": KNOWN, "examples": n}
-    if n >= ENOUGH:
+        limit = float(np.quantile(found.logits.max(1), 1 - KNOWN))
+        known["reject"] = {"logit": limit, "known": KNOWN, "examples": n}
+    if n >= ENOUGH and mistakes(found) >= MISTAKES:
         made = temperature(found.logits, found.y)
         known["calibration"] = {
             "temperature": made,
@@ -150,16 +131,10 @@ def learned_from(found: Answered | None) -> dict[str, Any]:
     return known
 
 
-def with_means(model: Bundle, support: Batch) -> Bundle:
-    """An adapted model with the class means that a distance is measured from, where it has a
-    limit of it."""
-    if "reject" not in model.answers:
-        return model
-    means = class_means(model.problem(), model.params, support)
-    return replace(model, params={**model.params, MEANS: means})
+def mistakes(found: Answered) -> int:
+    return int((found.logits.argmax(1) != found.y).sum())
 
 
-def too_far(model: Bundle, x: Tensor) -> Tensor:
-    """Which rows are farther from every class than known examples are, bool [M]."""
-    found = distance(model.problem(), model.params, model.params[MEANS], x)
-    return found > float(model.answers["reject"]["distance"])
+def unlike(model: Bundle, logits: Tensor) -> Tensor:
+    """Which rows are less like any class than known examples are, bool [M]."""
+    return logits.max(1).values < float(model.answers["reject"]["logit"])

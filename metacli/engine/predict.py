@@ -15,12 +15,12 @@ import torch
 from metacli.data.images import read_image
 from metacli.data.task import list_inputs
 from metacli.engine.bundle import Bundle
-from metacli.engine.calibration import ENOUGH_TO_REJECT, too_far
+from metacli.engine.calibration import ENOUGH_TO_REJECT, unlike
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.models import open_model
 from metacli.engine.place import require_device
 from metacli.engine.row_predict import STDIN, answered, plain
-from metacli.engine.rows import ROWS, outputs, probabilities
+from metacli.engine.rows import ROWS, calibrated, outputs
 from metacli.engine.task_predict import NONE_OF_THESE, predict_tasks
 from metacli.errors import DataError, UsageProblem
 
@@ -45,7 +45,7 @@ def predict(
         inputs: paths; a single one may be given by itself.
         top: how many labels the command line shows of each row; `probabilities` holds them all.
         reject: a probability below which the answer is "none of these"; or `auto`: it is that for
-            what is farther from every class than known examples are.
+            what is less like any class than known examples are.
         stdin: what the input `-` means: CSV or lines of text; for pictures their paths, one a line.
 
     Returns:
@@ -206,9 +206,11 @@ def answer(model: Bundle, paths: list[Path], limit: Limit) -> list[dict[str, Any
 def labels(model: Bundle, x: torch.Tensor, limit: Limit) -> list[dict[str, Any]]:
     """Label and probabilities of each row."""
     assert model.classes is not None
-    chances = probabilities(model, x)
+    logits = outputs(model, x)
+    chances = calibrated(model, logits)
+    without = rejected(model, logits, chances, limit)
     said = []
-    for values, none in zip(chances.tolist(), rejected(model, x, chances, limit), strict=True):
+    for values, none in zip(chances.tolist(), without, strict=True):
         named = dict(zip(model.classes, values, strict=True))
         best = max(named, key=lambda label: named[label])
         said.append({"prediction": NONE_OF_THESE if none else best, "probabilities": named})
@@ -230,9 +232,11 @@ def numbers(model: Bundle, x: torch.Tensor) -> list[dict[str, Any]]:
     ]
 
 
-def rejected(model: Bundle, x: torch.Tensor, chances: torch.Tensor, limit: Limit) -> list[bool]:
+def rejected(
+    model: Bundle, logits: torch.Tensor, chances: torch.Tensor, limit: Limit
+) -> list[bool]:
     """Which rows get no label."""
     if limit is None:
-        return [False] * len(x)
-    without = too_far(model, x) if limit == AUTO else chances.max(1).values < limit
+        return [False] * len(logits)
+    without = unlike(model, logits) if limit == AUTO else chances.max(1).values < limit
     return list(map(bool, without))

@@ -25,7 +25,12 @@ ROWS = 64  # at a time
 @torch.no_grad()
 def probabilities(model: Bundle, x: Tensor) -> Tensor:
     """[M, N] for inputs [M, ...]; row by row, whatever stands beside a row."""
-    return torch.softmax(outputs(model, x) / model.temperature, 1)
+    return calibrated(model, outputs(model, x))
+
+
+def calibrated(model: Bundle, logits: Tensor) -> Tensor:
+    """Probabilities [M, N] of logits."""
+    return torch.softmax(logits / model.temperature, 1)
 
 
 @torch.no_grad()

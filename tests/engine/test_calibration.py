@@ -18,7 +18,6 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.predict import predict
 from metacli.engine.rows import probabilities
-from metacli.types import Batch
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -64,7 +63,7 @@ def test_a_few_right_answers_give_no_certainty() -> None:
 def test_what_there_are_too_few_examples_for_is_left_out() -> None:
     def learned(n: int) -> set[str]:
         logits, y = drawn(n, 1.0)
-        found = calibration.Answered(logits, np.arange(n, dtype=float), y, (n,))
+        found = calibration.Answered(logits, y, (n,))
         return set(calibration.learned_from(found))
 
     assert [learned(n) for n in (9, 10, 19, 20)] == [
@@ -74,25 +73,23 @@ def test_what_there_are_too_few_examples_for_is_left_out() -> None:
     assert calibration.learned_from(None) == {}
 
 
-def test_the_limit_is_the_distance_that_nineteen_in_twenty_keep() -> None:
-    logits, y = drawn(101, 1.0)
-    nearest = np.random.default_rng(0).permutation(np.arange(101.0))
-    found = calibration.learned_from(calibration.Answered(logits, nearest, y, (101,)))
-    assert found["reject"]["distance"] == pytest.approx(95.0)
+def test_without_two_mistakes_there_is_no_temperature() -> None:
+    logits = 5 * np.eye(4)[np.arange(40) % 4]
+    for wrong, expected in ((1, set()), (2, {"calibration"})):
+        y = np.arange(40) % 4
+        y[:wrong] += 1
+        found = calibration.Answered(logits, y, (40,))
+        assert set(calibration.learned_from(found)) - {"reject"} == expected
 
 
-def test_distances_are_to_the_nearest_mean_of_features() -> None:
-    model = tiny_model()
-    problem = model.problem()
-    x = torch.from_numpy(random_pictures(7, model.inputs.shape))
-    support = Batch(x[:6], torch.tensor([0, 1, 0, 1, 1, 0]))
-    means = calibration.class_means(problem, model.params, support)
-    features = problem.embed(model.params, x).detach()
-    by_hand = [features[[0, 2, 5]].mean(0), features[[1, 3, 4]].mean(0)]
-    torch.testing.assert_close(means, torch.stack(by_hand))
-    nearest = min(float((features[6] - mean).norm()) for mean in by_hand)
-    found = calibration.distance(problem, model.params, means, x[6:])
-    assert float(found[0]) == pytest.approx(nearest, rel=1e-5)
+def test_the_limit_is_the_logit_that_nineteen_in_twenty_reach() -> None:
+    top = np.random.default_rng(0).permutation(np.arange(101.0))
+    logits = np.stack([top, np.full(101, -1.0)], 1)
+    found = calibration.learned_from(calibration.Answered(logits, np.zeros(101, int), (101,)))
+    assert found["reject"]["logit"] == pytest.approx(5.0)
+    model = replace(adapted_model(tiny_model()), answers=found)
+    known = calibration.unlike(model, torch.tensor([[4.9, -9.0], [-1.0, 5.1]]))
+    assert known.tolist() == [True, False]
 
 
 def adapted_by_verb(count: int = 8) -> dict:
