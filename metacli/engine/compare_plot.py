@@ -24,13 +24,14 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
     groups = measured(result)
     lines = sum(max(len(items), len(pairs)) + 3 for _, items, pairs in groups)
-    figure = Figure(figsize=(10, INCHES * lines), layout="constrained")
+    figure = Figure(figsize=(10, INCHES * lines + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     rows = figure.subplots(len(groups), 2, squeeze=False)
     names = labels([one["path"] for one in result["items"]])
+    letters = {path: letter(at) for at, path in enumerate(names)}
     for (title, items, pairs), (left, right) in zip(groups, rows, strict=True):
-        draw_items(left, items, names, title)
-        draw_pairs(right, pairs, names)
+        draw_items(left, items, {path: f"{letters[path]}  {names[path]}" for path in names}, title)
+        draw_pairs(right, pairs, letters)
     save(figure, path)
 
 
@@ -61,12 +62,17 @@ def labels(paths: Sequence[str]) -> dict[str, str]:
     return {path: os.path.relpath(path, shared) for path in different}
 
 
+def letter(at: int) -> str:
+    """A, B, ..., Z, then 27, 28, ...: what the differences call the items."""
+    return chr(ord("A") + at) if at < 26 else str(at + 1)
+
+
 def draw_items(axes: Any, items: Sequence[dict[str, Any]], names: dict[str, str], on: str) -> None:
     at = range(len(items))
     means, halves = [one["mean"] for one in items], [one["ci95"] for one in items]
     axes.errorbar(means, at, xerr=halves, fmt="o", markersize=4, linewidth=1, color="black")
     lines(axes, [names[one["path"]] for one in items])
-    axes.set_title(on, fontsize=9)
+    axes.set_title(on, fontsize=9, loc="left")
 
 
 def draw_pairs(axes: Any, pairs: Sequence[dict[str, Any]], names: dict[str, str]) -> None:
@@ -78,7 +84,7 @@ def draw_pairs(axes: Any, pairs: Sequence[dict[str, Any]], names: dict[str, str]
         axes.plot([one["delta"]], [at], "o", color=colour, markersize=4)
     axes.axvline(0, color="black", linewidth=0.8)
     lines(axes, [f"{names[one['b']]} minus {names[one['a']]}: {one['verdict']}" for one in pairs])
-    axes.set_title("paired difference, 95 % interval", fontsize=9)
+    axes.set_title("paired difference, 95 % interval", fontsize=9, loc="left")
 
 
 def lines(axes: Any, words: Sequence[str]) -> None:

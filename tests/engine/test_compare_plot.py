@@ -11,7 +11,7 @@ from test_compare import noisy, run
 
 from metacli.cli.app import main
 from metacli.engine.compare import compare
-from metacli.engine.compare_plot import draw, labels
+from metacli.engine.compare_plot import draw, labels, letter
 
 
 def test_it_names_every_item_pair_and_verdict_and_is_the_same_for_the_same_numbers(
@@ -29,7 +29,7 @@ def test_it_names_every_item_pair_and_verdict_and_is_the_same_for_the_same_numbe
     words = re.findall(r"<text[^>]*>([^<]*)</text>", text)
     assert "accuracy, test, 5-way 1-shot, inductive" in words
     assert "accuracy, test, 5-way 1-shot, transductive" in words
-    assert {"a", "b", "b minus a: helped", "b minus a: no_difference"} <= set(words)
+    assert {"A  a", "B  b", "B minus A: helped", "B minus A: no_difference"} <= set(words)
 
 
 def test_an_interval_without_ends_is_a_point(tmp_path: Path) -> None:
@@ -57,3 +57,4 @@ def test_the_name_of_the_file_says_what_it_is(
 def test_labels_leave_out_what_all_paths_share() -> None:
     assert labels(["/x/runs/a/1", "/x/runs/b/2"]) == {"/x/runs/a/1": "a/1", "/x/runs/b/2": "b/2"}
     assert labels(["/x/a"]) == {"/x/a": "a"}
+    assert [letter(at) for at in (0, 25, 26)] == ["A", "Z", "27"]
