@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all check bench format clean
+.PHONY: demo test test-all check bench bench-speed format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,10 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml
 $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
 
 demo: $(VENV)/.installed
 	@BIN=$(BIN) DEMO=$(DEMO) sh benchmarks/demo.sh
@@ -32,8 +36,12 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check metacli tests benchmarks
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev
+# Speed alone takes about ten minutes, the recipes take hours.
+bench: bench-speed
 	$(BIN)/python benchmarks/run.py
+
+bench-speed: $(VENV)/.bench
+	$(BIN)/python benchmarks/speed.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format metacli tests benchmarks

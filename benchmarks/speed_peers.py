@@ -1,0 +1,190 @@
+"""One outer step by others: an eager loop over tasks in plain torch, and the libraries `higher` and
+`torchopt` as their own examples use them. Nothing here is metacli's but the data.
+
+Each function takes (network, episodes, inner steps) and gives the direction by parameter name.
+The network is a torch module with `body` and `head`; its normalisation is torch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from metacli.types import Episode
+
+INNER_LR = 0.4
+Step = Callable[[nn.Module, Episode, int], dict[str, Tensor]]
+
+
+class Network(nn.Module):
+    """Conv4 with stride 2 and batch statistics on inverted pixels, as in Finn et al. 2017."""
+
+    def __init__(self, way: int, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels in (1, width, width, width):
+            norm = nn.BatchNorm2d(width, track_running_stats=False)
+            layers += [nn.Conv2d(channels, width, 3, 2, 1, bias=False), norm, nn.ReLU()]
+        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.head = nn.Linear(4 * width, way)
+
+    def features(self, x: Tensor) -> Tensor:
+        dtype = self.head.weight.dtype
+        scale = torch.tensor(-1 / 255).to(dtype)  # rounded as in float32, in float64 too
+        found: Tensor = self.body(x.to(dtype) * scale + 1)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(self.features(x))
+        return found
+
+
+def name_of(ours: str) -> str | None:
+    """The name in `Network` of a parameter of metacli's conv4; None for what is not trained."""
+    _, _, rest = ours.partition("backbone.")
+    if ours.startswith("head."):
+        return ours
+    layer, _, rest = rest.partition(".")
+    kind, _, leaf = rest.partition(".")
+    if kind not in ("conv", "norm") or leaf in ("mean", "var"):
+        return None
+    return f"body.{3 * int(layer) + (kind == 'norm')}.{leaf}"
+
+
+def tasks(episodes: Episode) -> Any:
+    """(support x, support y, query x, query y) of one task after the other."""
+    support, query = episodes
+    return zip(support.x, support.y, query.x, query.y, strict=True)
+
+
+def parameters(network: nn.Module) -> dict[str, Tensor]:
+    return dict(network.named_parameters())
+
+
+def collected(network: nn.Module, count: int) -> dict[str, Tensor]:
+    """The `.grad`s of a mean over tasks whose losses were added up."""
+    return {n: p.grad / count for n, p in parameters(network).items() if p.grad is not None}
+
+
+def added(sums: list[Tensor], more: Any) -> list[Tensor]:
+    return [a + b for a, b in zip(sums, more, strict=True)] if sums else list(more)
+
+
+def eager(adapts: str = "", first_order: bool = False) -> Step:
+    """MAML and what it becomes with other settings, one task after the other."""
+
+    def step(network: nn.Module, episodes: Episode, steps: int) -> dict[str, Tensor]:
+        theta, sums = parameters(network), []
+        count = len(episodes.query.x)
+        for sx, sy, qx, qy in tasks(episodes):
+            phi = theta
+            for _ in range(steps):
+                loss = F.cross_entropy(functional_call(network, phi, (sx,)), sy)
+                moved = {name: value for name, value in phi.items() if name.startswith(adapts)}
+                grads = torch.autograd.grad(
+                    loss, list(moved.values()), create_graph=not first_order
+                )
+                stepped = {
+                    n: v - INNER_LR * g for (n, v), g in zip(moved.items(), grads, strict=True)
+                }
+                phi = {**phi, **stepped}
+            loss = F.cross_entropy(functional_call(network, phi, (qx,)), qy)
+            sums = added(sums, torch.autograd.grad(loss / count, list(theta.values())))
+        return dict(zip(theta, sums, strict=True))
+
+    return step
+
+
+def eager_anil(network: Any, episodes: Episode, steps: int) -> dict[str, Tensor]:
+    """Only the head moves, so the features of the support are computed once."""
+    theta, sums = parameters(network), []
+    count = len(episodes.query.x)
+    for sx, sy, qx, qy in tasks(episodes):
+        support, query = network.features(sx), network.features(qx)
+        head = [network.head.weight, network.head.bias]
+        for _ in range(steps):
+            loss = F.cross_entropy(F.linear(support, *head), sy)
+            grads = torch.autograd.grad(loss, head, create_graph=True)
+            head = [v - INNER_LR * g for v, g in zip(head, grads, strict=True)]
+        loss = F.cross_entropy(F.linear(query, *head), qy)
+        sums = added(sums, torch.autograd.grad(loss / count, list(theta.values())))
+    return dict(zip(theta, sums, strict=True))
+
+
+def eager_reptile(network: nn.Module, episodes: Episode, steps: int) -> dict[str, Tensor]:
+    """θ − φ after full-batch SGD on support and query, and the query's loss for the record."""
+    theta, sums = parameters(network), []
+    for sx, sy, qx, qy in tasks(episodes):
+        phi = {name: value.detach().requires_grad_() for name, value in theta.items()}
+        x, y = torch.cat([sx, qx]), torch.cat([sy, qy])
+        for _ in range(steps):
+            loss = F.cross_entropy(functional_call(network, phi, (x,)), y)
+            grads = torch.autograd.grad(loss, list(phi.values()))
+            phi = {
+                n: (v - INNER_LR * g).detach().requires_grad_()
+                for (n, v), g in zip(phi.items(), grads, strict=True)
+            }
+        with torch.no_grad():
+            F.cross_entropy(functional_call(network, phi, (qx,)), qy)
+        sums = added(sums, [(theta[n] - v).detach() for n, v in phi.items()])
+    return {n: v / len(episodes.query.x) for n, v in zip(theta, sums, strict=True)}
+
+
+def eager_protonet(network: Any, episodes: Episode, steps: int) -> dict[str, Tensor]:
+    """Support and query normalised apart, as in metacli."""
+    theta = {n: v for n, v in parameters(network).items() if n.startswith("body.")}
+    sums: list[Tensor] = []
+    for sx, sy, qx, qy in tasks(episodes):
+        support, query = network.features(sx), network.features(qx)
+        way = int(sy.max()) + 1
+        means = torch.stack([support[sy == n].mean(0) for n in range(way)])
+        logits = -(query[:, None] - means).square().sum(-1)
+        loss = F.cross_entropy(logits, qy) / len(episodes.query.x)
+        sums = added(sums, torch.autograd.grad(loss, list(theta.values())))
+    return dict(zip(theta, sums, strict=True))
+
+
+def with_higher(network: nn.Module, episodes: Episode, steps: int) -> dict[str, Tensor]:
+    """MAML with `higher` (Grefenstette et al. 2019)."""
+    import higher
+
+    network.zero_grad()
+    optimizer = torch.optim.SGD(network.parameters(), lr=INNER_LR)
+    for sx, sy, qx, qy in tasks(episodes):
+        with higher.innerloop_ctx(network, optimizer, copy_initial_weights=False) as (phi, inner):
+            for _ in range(steps):
+                inner.step(F.cross_entropy(phi(sx), sy))
+            F.cross_entropy(phi(qx), qy).backward()
+    return collected(network, len(episodes.query.x))
+
+
+def with_torchopt(network: nn.Module, episodes: Episode, steps: int) -> dict[str, Tensor]:
+    """MAML with `torchopt` (Ren et al. 2023)."""
+    import torchopt
+
+    network.zero_grad()
+    inner = torchopt.MetaSGD(network, lr=INNER_LR)
+    start = torchopt.extract_state_dict(network, by="reference")
+    inner_start = torchopt.extract_state_dict(inner, by="reference")
+    for sx, sy, qx, qy in tasks(episodes):
+        for _ in range(steps):
+            inner.step(F.cross_entropy(network(sx), sy))
+        F.cross_entropy(network(qx), qy).backward()
+        torchopt.recover_state_dict(network, start)
+        torchopt.recover_state_dict(inner, inner_start)
+    return collected(network, len(episodes.query.x))
+
+
+EAGER: dict[str, Step] = {
+    "maml": eager(),
+    "fomaml": eager(first_order=True),
+    "anil": eager_anil,
+    "reptile": eager_reptile,
+    "protonet": eager_protonet,
+}
+PEERS: dict[str, dict[str, Step]] = {"maml": {"higher": with_higher, "torchopt": with_torchopt}}
