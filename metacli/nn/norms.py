@@ -26,6 +26,7 @@ class BatchStatNorm(nn.Module):
 
     mean: Tensor
     var: Tensor
+    under_vmap: bool = True  # False where it is known not to be
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -42,8 +43,12 @@ class BatchStatNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [M, C, ...]
         if self.training:
             require_spread(x)
-            # A channel over the whole batch, as one group of one long example. F.batch_norm is no
-            # faster, and torch 2.15 differentiates it wrongly, silently, a second time inside vmap.
+            if not self.under_vmap:
+                return F.batch_norm(
+                    x, None, None, self.weight, self.bias, training=True, eps=self.eps
+                )
+            # A channel over the whole batch, as one group of one long example: torch 2.15
+            # differentiates F.batch_norm wrongly, silently, a second time inside vmap.
             channels_first = x.transpose(0, 1)
             flat = channels_first.reshape(1, x.shape[1], -1)
             normed = F.group_norm(flat, x.shape[1], self.weight, self.bias, self.eps)

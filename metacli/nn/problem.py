@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metacli.nn.norms import WITH_STATISTICS
+from metacli.nn.norms import WITH_STATISTICS, BatchStatNorm
 from metacli.types import Batch, Params
 
 Statistics = Literal["none", "support", "running"]
@@ -59,7 +59,11 @@ class Problem:
     @cached_property
     def training_module(self) -> nn.Module:
         """The same network with layers that normalise by the batch they are given."""
-        return copy.deepcopy(self.module).train()
+        module = copy.deepcopy(self.module).train()
+        for layer in module.modules():
+            if isinstance(layer, BatchStatNorm):
+                layer.under_vmap = self.chunk > 1
+        return module
 
     @cached_property
     def trainable(self) -> frozenset[str]:

@@ -1,0 +1,74 @@
+"""What is said of speed, against the committed measurements. Nothing is timed here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from metacli.types import Batch, Episode
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def speed() -> Any:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import speed
+    finally:
+        sys.path.pop(0)
+    return speed
+
+
+@pytest.fixture(scope="module")
+def rows(speed: Any) -> dict[Any, dict[str, dict[str, Any]]]:
+    """Row by shape and implementation."""
+    measured = json.loads(speed.FILE.read_text())["rows"]
+    found: dict[Any, dict[str, dict[str, Any]]] = {}
+    for shape in speed.shapes():
+        own = [r for r in measured if (r["what"], r["shape"]) == (shape.algorithm, shape.plain())]
+        found[shape] = {row["implementation"]: row for row in own}
+        assert {"loop", "vmap-4", "eager", "sampling"} <= set(found[shape])
+    return found
+
+
+def test_the_table_of_speed_is_made_from_the_results_file(speed: Any) -> None:
+    shown = README.partition(speed.BEGIN)[2].partition(speed.END)[0].strip()
+    assert shown == speed.table()
+
+
+def test_the_row_called_auto_is_what_the_rule_takes(speed: Any, rows: Any) -> None:
+    for shape, found in rows.items():
+        assert [name for name, row in found.items() if row.get("auto")] == [
+            speed.execution_of(shape)
+        ]
+
+
+def test_auto_is_twice_as_fast_as_the_best_peer_where_tasks_are_small(rows: Any) -> None:
+    shape = next(s for s in rows if (s.algorithm, s.way, s.query, s.steps) == ("maml", 5, 1, 1))
+    auto = next(row for row in rows[shape].values() if row.get("auto"))
+    peers = [rows[shape][name]["seconds"] for name in ("higher", "torchopt")]
+    assert shape.tasks == 32
+    assert auto["seconds"] <= min(peers) / 2
+
+
+def test_sampling_costs_less_than_a_twentieth_of_a_step(rows: Any) -> None:
+    assert all(found["sampling"]["share_of_step"] < 0.05 for found in rows.values())
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "fomaml", "anil", "reptile", "protonet"])
+def test_every_implementation_gives_the_same_direction(speed: Any, algorithm: str) -> None:
+    shape = speed.Shape(algorithm, way=3, query=1, steps=2, tasks=8)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (2, 3, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    half = Batch(x, torch.arange(3).expand(2, 3))
+    errors = speed.compared(shape, Episode(half, half._replace(x=x.flip(0))))
+    assert {"eager", "loop", "vmap-4", "vmap-8"} <= set(errors)
