@@ -105,17 +105,17 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only write the README's table")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", help="the shapes whose name contains this; nothing is written")
+    parser.add_argument("--only", help="measure again the shapes whose name contains this")
     given = parser.parse_args()
     if given.table:
+        refresh()
         return write_table()
     torch.set_num_threads(given.threads)
     rows = []
     for shape in shapes():
         if not given.only or given.only in name_of_shape(shape):
             rows += measure(shape, given.rounds)
-    if given.only:
-        return None
+    rows = [*kept(rows), *rows]
     peers = {p: version(p) for p in ("higher", "torchopt") if installed(p)}
     facts = {
         "commit": commit(),
@@ -123,10 +123,31 @@ def main() -> None:
         "threads": given.threads,
         "versions": {"torch": torch.__version__, **peers},
         "network": "conv4, width 64, stride 2, batch statistics, 28 x 28, float32",
-        "rounds": given.rounds,
     }
-    FILE.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+    FILE.write_text(json.dumps({**facts, "rows": sorted(rows, key=place)}, indent=1) + "\n")
     return write_table()
+
+
+def place(row: dict[str, Any]) -> int:
+    """Where a row's shape is in `shapes`."""
+    return [(s.algorithm, s.plain()) for s in shapes()].index((row["what"], row["shape"]))
+
+
+def kept(measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the file whose shapes were not measured now."""
+    old = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+    new = {place(row) for row in measured}
+    return [row for row in old if place(row) not in new]
+
+
+def refresh() -> None:
+    """Which row is `auto`, by the rule of now."""
+    result = json.loads(FILE.read_text())
+    rules = {place: execution_of(shape) for place, shape in enumerate(shapes())}
+    for row in result["rows"]:
+        if "auto" in row:
+            row["auto"] = row["implementation"] == rules[place(row)]
+    FILE.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def measure(shape: Shape, rounds: int) -> list[dict[str, Any]]:
@@ -153,7 +174,7 @@ def measure(shape: Shape, rounds: int) -> list[dict[str, Any]]:
     found = []
     for name, seconds in times.items():
         row = {"what": shape.algorithm, "shape": shape.plain(), "implementation": name}
-        row |= {"seconds": round(seconds, 6), "peak_mb": round(peaks[name], 1)}
+        row |= {"rounds": rounds, "seconds": round(seconds, 6), "peak_mb": round(peaks[name], 1)}
         if name == "sampling":
             row["share_of_step"] = round(seconds / times[rule], 4)
         else:

@@ -345,8 +345,9 @@ def resolve_execution(recipe: Recipe, inputs: InputSpec) -> tuple[str, int]:
     """`auto`: a fixed rule from measured tables, never a timing, so that a recipe has the same
     bits everywhere.
 
-    Tasks are batched by vmap where each is small: per-task weights make large convolutions slower
-    than a loop does.
+    The table is benchmarks/results/speed.json: tasks are batched by vmap where each is small;
+    weights for each task make large convolutions slower than a loop does, shared ones later.
+    Several chunks run at a time where there are several threads.
     """
     train: Train = recipe.train
     if train.execution == "loop" or train.precision != "float32":
@@ -357,8 +358,12 @@ def resolve_execution(recipe: Recipe, inputs: InputSpec) -> tuple[str, int]:
         return "vmap", train.meta_batch
     high = lambda span: span if isinstance(span, int) else span[1]  # noqa: E731
     per_task = high(recipe.episodes.way) * (high(recipe.episodes.shot) + recipe.episodes.query)
-    inner_loop = hasattr(ALGORITHMS[recipe.algorithm.name].load(), "path")
-    if inner_loop and per_task <= 30 and train.meta_batch > 1:
+    learner = ALGORITHMS[recipe.algorithm.name].load()
+    inner_loop = hasattr(learner, "path")
+    strided = recipe.backbone.options.get("downsample") == "stride"
+    if trains_on_classes(learner):
+        return "loop", 1
+    if train.meta_batch > 1 and per_task <= (100 if strided and not inner_loop else 40):
         return "vmap", min(8 if per_task <= 15 else 4, train.meta_batch)
     return "loop", 1
 

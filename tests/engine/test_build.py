@@ -31,8 +31,7 @@ def problems(*overrides: str, text: str = RECIPE) -> dict[str, str]:
 
 def test_every_default_and_every_auto_is_written_out() -> None:
     made = built().recipe
-    assert made.train.execution == "loop"
-    assert made.train.chunk == 1
+    assert (made.train.execution, made.train.chunk) == ("vmap", 2)
     assert made.algorithm.options == {"distance": "euclidean", "scale": 10.0}
     assert {"width": 8, "norm": "group", "downsample": "pool"}.items() <= (
         made.backbone.options.items()
@@ -58,6 +57,9 @@ def test_way_inputs_and_kind_come_from_recipe_and_data() -> None:
         (("algorithm.name=maml", "train.meta_batch=32"), "vmap", 8),
         (("algorithm.name=maml", "train.meta_batch=8", "episodes.query=8"), "vmap", 4),
         (("algorithm.name=maml", "episodes.query=15"), "loop", 1),
+        (("episodes.query=15",), "loop", 1),
+        (("episodes.query=15", "backbone.downsample=stride", "train.meta_batch=8"), "vmap", 4),
+        (("algorithm.name=pretrain",), "loop", 1),
         (("algorithm.name=maml", "train.meta_batch=1"), "loop", 1),
         (("train.execution=vmap", "train.meta_batch=16"), "vmap", 8),
         (("algorithm.name=maml", "train.precision=bfloat16"), "loop", 1),
