@@ -267,11 +267,12 @@ def test_the_table_of_transfer_is_made_from_its_results_files():
 
 def test_the_walk_from_a_table_of_tasks_to_one_file_works(tmp_path, monkeypatch, cache):
     monkeypatch.chdir(tmp_path)
-    rows = [f"{10 + n % 7},s{n % 3},{n % 7 + 5 * (n % 3) + n % 2}" for n in range(60)]
+    rows = [f"{10 + n % 7},s{n % 3},{n % 7 + 5 * (n % 3) + n % 2 / 2}" for n in range(60)]
     Path("pupils.csv").write_text("\n".join(["age,school,score", *rows]) + "\n")
     Path("new_pupils.csv").write_text("age,school\n12,s0\n12,s2\n")
-    lines = re.findall(r"^metacli (.* schools.*)$", README, re.MULTILINE)
-    commands = [shlex.split(line, comments=True) for line in lines]
+    shown = re.search(r"```\n(metacli multitask pupils.*?)```", README, re.DOTALL)
+    assert shown
+    commands = [shlex.split(line, comments=True)[1:] for line in shown[1].splitlines()]
     assert [words[0] for words in commands] == ["multitask", "evaluate", "predict", "export"]
     for words in commands:
         with contextlib.redirect_stdout(io.StringIO()) as out:

@@ -56,7 +56,9 @@ def _own(table: TaskTable, task: int, seed: int) -> dict[str, np.ndarray]:
     if table.kinds[task] == "regression":
         return _cut(order)
     parts = [_cut(order[y[order] == label]) for label in range(len(table.labels[task]))]
-    return {name: np.concatenate([one[name] for one in parts]) for name in SPLITS}
+    found = {name: np.concatenate([one[name] for one in parts]) for name in SPLITS}
+    # Classes of one or two rows leave nothing to validate or test on: then all rows together.
+    return found if all(map(len, found.values())) else _cut(order)
 
 
 def _cut(order: np.ndarray) -> dict[str, np.ndarray]:

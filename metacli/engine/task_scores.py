@@ -120,6 +120,8 @@ def score(metric: str, y: Rows, predicted: Rows) -> Score:
 def task_score(metric: str, y: np.ndarray, predicted: np.ndarray) -> Score:
     """Of one task, by its `own_metric`."""
     own = own_metric(metric, predicted)
+    if not len(y):  # every target of these rows is missing
+        return Score(math.nan, (np.zeros(0),))
     if own == "auc":
         return area(y, predicted)
     if own == "accuracy":

@@ -193,6 +193,13 @@ def test_every_class_is_divided_by_itself():
     assert counts == {"train": [5, 10, 2], "val": [1, 2, 1], "test": [2, 4, 1]}
 
 
+def test_classes_of_single_rows_leave_something_to_validate_and_test_on():
+    labels = np.arange(8.0)
+    names = (tuple("abcdefgh"),)
+    made = table((8,), y=(labels,), kinds=all_of("classification", 1), classes=names)
+    assert [len(divide(made, 0)[name][0]) for name in SPLITS] == [5, 1, 2]
+
+
 def test_pictures_stay_bytes_and_have_fixed_levels():
     x = np.arange(12 * 4, dtype=np.uint8).reshape(12, 4)
     made = table((12,), x=(x,), y=(np.arange(12.0),), shape=(1, 2, 2), levels=(255.0, -255.0))

@@ -106,3 +106,9 @@ def test_mixed_tasks_are_judged_by_accuracy_and_r2():
     p = [np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([1.0, 3.0, 3.0])]
     assert [task_scores.own_metric("mean_score", one) for one in p] == ["accuracy", "r2"]
     assert score("mean_score", y, p).value == pytest.approx((1 / 2 + (1 - 4 / 8)) / 2)
+
+
+def test_a_task_whose_targets_are_all_missing_has_no_score_and_does_not_count():
+    y, p = [np.array([0.0, 1.0]), np.zeros(0)], [np.array([0.2, 0.1]), np.zeros(0)]
+    assert np.isnan(task_score("accuracy", y[1], p[1]).value)
+    assert score("accuracy", y, p).value == 0.5
