@@ -27,12 +27,6 @@ LIMIT_MB = 400
 COMMANDS: dict[str, list[str]] = {
     "inspect": ["inspect", "pictures"],
     "meta-train, decoding": ["meta-train", "pictures", "train.steps=1", "evaluate.episodes=2"],
-    "meta-train, from the cache": [
-        "meta-train",
-        "pictures",
-        "train.steps=1",
-        "evaluate.episodes=2",
-    ],
 }
 
 
