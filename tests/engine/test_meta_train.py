@@ -146,7 +146,7 @@ def test_a_dry_run_writes_nothing_at_all() -> None:
         result = trained(out, dry_run=True)
         assert nothing_but("tiny.yaml")
         assert (result["status"], result["steps"], result["dry_run"]) == ("planned", 0, True)
-    assert "execution: loop" in result["recipe"]  # resolved
+    assert "execution: vmap" in result["recipe"]  # resolved
 
 
 def test_a_dry_run_of_a_resumption_trains_nothing(finished: Path) -> None:
