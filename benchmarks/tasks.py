@@ -195,7 +195,9 @@ def table() -> str:
         "| recipe | on test rows | together | each alone, same network | best simple model |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in (RESULTS / f"{name}.json" for name in sorted(PLANS)):
+        if not path.is_file():
+            continue
         document = json.loads(path.read_text())
         metric, own = document["metric"], document["recipe"]
         rows = {name: row[metric] for name, row in document["summary"].items()}
