@@ -112,8 +112,9 @@ def evaluations(path: Path, model: Path) -> tuple[Line, ...]:
         return ()
     lines = [line for line in lines if Path(str(line.get("model"))).name == model.name]
     inductive = [line for line in lines if line.get("mode") == "inductive"]
+    # `unit` of a line is what was scored; that of a result what a number is measured in.
     return tuple(
-        {**line, **(line.get("result") or summed(line)), "values": None} for line in inductive
+        {**(line.get("result") or summed(line)), **line, "values": None} for line in inductive
     )
 
 
