@@ -77,7 +77,9 @@ def of_name(arch: str, options: Mapping[str, Any], device: torch.device) -> Open
         path = fetched_weights(arch, cache_root())
     except DataError as error:
         raise BundleError(
-            error.message.replace(arch, f"the weights of {arch}", 1),
+            f"the weights of {arch} have not been fetched yet"
+            if error.code == "data.not_fetched"
+            else error.message,
             code="weights.not_fetched",
             where=error.where,
             hint=error.hint,
