@@ -101,25 +101,27 @@ class Unrolled(nn.Module):
         self.names = [name.replace(".", "__") for name in model.params]
         for name, value in zip(self.names, model.params.values(), strict=True):
             self.register_buffer(name, value.detach().clone())
-        self.graph = unrolled(model, example)
+        self.entrance = entrance_of(model.inputs).module
+        support_x, support_y, query_x = example
+        shown = (self.entrance(support_x), support_y, self.entrance(query_x))
+        self.graph = unrolled(model, shown)
         self.eval()
 
     def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         weights = [getattr(self, name) for name in self.names]
-        found: Tensor = self.graph(*weights, support_x, support_y, query_x)
+        known, asked = self.entrance(support_x), self.entrance(query_x)
+        found: Tensor = self.graph(*weights, known, support_y, asked)
         return found
 
 
 def unrolled(model: Bundle, example: tuple[Tensor, ...]) -> fx.GraphModule:
     """`answer` with every gradient as operations of its own: exporters know no derivatives."""
     problem = model.problem()
-    inside = entrance_of(model.inputs).module
     assert problem.training_module is not None  # made now: nothing can be copied while tracing
 
     def flat(*tensors: Tensor) -> Tensor:
         weights = dict(zip(model.params, tensors[:-3], strict=True))
-        support_x, support_y, query_x = tensors[-3:]
-        return answer(model, problem, weights, inside(support_x), support_y, inside(query_x))
+        return answer(model, problem, weights, *tensors[-3:])
 
     with torch.no_grad():
         made = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
