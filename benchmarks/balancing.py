@@ -33,14 +33,15 @@ BEGIN, END = "<!-- balancing: made by benchmarks/balancing.py -->", "<!-- end of
 DATA = {
     "sarcos": (
         "sarcos-hard",
-        ("backbone.hidden=[64,64]", "train.steps=500", "evaluate.every=50"),
-        5,
+        ("backbone.hidden=[64,64]", "train.steps=300", "evaluate.every=50"),
+        3,
     ),
     "school": (
         "school-soft",
         (
             "sharing.name=hard",
-            "backbone={name: mlp, hidden: [16]}",
+            "backbone.name=mlp",
+            "backbone.hidden=[16]",
             "train.steps=100",
             "train.lr=0.01",
             "evaluate.every=10",
@@ -61,7 +62,7 @@ def methods(data: str) -> list[tuple[str, tuple[str, ...], bool]]:
     for name in names("multitask"):
         kind = "surgery" if ".surgery." in ALGORITHMS[name].module else "weighting"
         if name not in ("equal", *LEFT_OUT, *SLOW.get(data, ())):
-            found.append((name, (f"{kind}={{name: {name}}}",), False))
+            found.append((name, (f"{kind}.name={name}",), False))
     return found
 
 

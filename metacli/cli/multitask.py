@@ -128,6 +128,18 @@ def tables(result: Result) -> Iterator[str]:
         mean = result.get("mean_delta")
         metric = mapping((result.get("tasks") or [{}])[0]).get("metric")
         yield f"mean difference over {len(tasks)} tasks: {signed(metric, mean)} (validation)"
+        yield from related_lines(result)
+
+
+def related_lines(result: Result) -> Iterator[str]:
+    """The groups that are suggested, and how to train them."""
+    related = mapping(result.get("relatedness"))
+    groups = [group for group in related.get("groups") or [] if len(group) > 1]
+    if groups:
+        shown = " | ".join(" ".join(map(text.visible, group)) for group in groups[:8])
+        more = f" | {len(groups) - 8} more groups" if len(groups) > 8 else ""
+        yield f"belong together ({text.visible(related.get('measure'))}): {shown}{more}"
+        yield "train these groups: groups=auto; share only where it helps: guard=true"
 
 
 def task_row(task: Any) -> list[Any]:
