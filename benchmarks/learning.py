@@ -133,17 +133,12 @@ def one_family(seed: int) -> dict[str, Any]:
 
 
 def mass(weights: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """How much of the rows' weight is on the task itself and its true relatives."""
+    """Which share of what is given to other tasks goes to true relatives."""
     own = np.eye(len(groups), dtype=bool)
     relatives = (groups[:, None] == groups) & (groups >= 0)[:, None] & ~own
-    others = weights * ~own
-    with_relatives = groups >= 0
-    share = (others * relatives).sum(1)[with_relatives] / others.sum(1)[with_relatives].clip(1e-12)
-    return {
-        "own_and_relatives": float((weights * (relatives | own)).sum(1).mean()),
-        "relatives_among_others": float(share.mean()),
-        "own": float(weights.diagonal().mean()),
-    }
+    others, some = weights * ~own, groups >= 0
+    share = (others * relatives).sum(1)[some] / others.sum(1)[some].clip(1e-12)
+    return {"relatives_among_others": float(share.mean())}
 
 
 def say(*what: Any) -> None:
