@@ -163,7 +163,8 @@ def test_the_walk_through_of_tables_works(tmp_path, monkeypatch, cache):
 
 
 def test_the_exit_codes_are_those_of_the_program():
-    shown = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", README, re.MULTILINE))
+    section = README.partition("## Exit codes")[2].partition("\n## ")[0]
+    shown = dict(re.findall(r"^\| (\d+) \| (.+?) \|$", section, re.MULTILINE))
     assert {int(code): text for code, text in shown.items()} == {
         int(code): text for code, text in EXIT_MEANINGS.items()
     }

@@ -288,3 +288,14 @@ def _not_used(table: Table, names: Sequence[str]) -> tuple[Finding, ...]:
 def _some(names: Sequence[Any]) -> str:
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return ", ".join(shown(one) for one in names[:12]) + more
+
+
+def target_numbers(table: Table, target: str) -> np.ndarray:
+    """The target's numbers. Raises DataError for a row without one."""
+    values = table.numbers(target)
+    gone = np.flatnonzero(np.isnan(values))
+    if len(gone):
+        raise table.cell_error(
+            "is empty, and it is the target", int(gone[0]), target, "table.no_label"
+        )
+    return values

@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metacli.data.columns import TaskType, targets_of
+from metacli.data.columns import TaskType, target_numbers, targets_of
 from metacli.data.files import shown
 from metacli.data.images import ImageSpec
 from metacli.data.listing import Listing, as_finding, raise_problems
 from metacli.data.loading import Examples, Task, same_examples
 from metacli.data.table import Table
 from metacli.data.table_tasks import TableTask, numbers_of
-from metacli.data.task_episodes import numbers_of as target_numbers
 from metacli.errors import DataError, Finding
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from metacli.data.columns import target_numbers
 from metacli.data.draws import draw_from, integers, partial_shuffle, plain, stream
 from metacli.data.encoding import Encoding, Target, fit_encoding, fit_target
 from metacli.data.pool import SPLITS, check_split
@@ -62,25 +63,16 @@ def number_tasks(
     parts = divide_tasks(list(tables), name)
     learned = [tables[one] for one in parts["train"]]
     encoding = fit_encoding(learned, kinds)
-    scale = fit_target(target, np.concatenate([numbers_of(t, target) for t in learned]), unit)
+    scale = fit_target(target, np.concatenate([target_numbers(t, target) for t in learned]), unit)
     chosen = parts[split]
     whole = hashlib.sha256(f"{name} {split} {chosen} {encoding} {scale}".encode())
     x = tuple(encoding.encode(tables[one]) for one in chosen)
-    y = tuple(scale.encode(numbers_of(tables[one], target)).astype(np.float32) for one in chosen)
+    y = tuple(
+        scale.encode(target_numbers(tables[one], target)).astype(np.float32) for one in chosen
+    )
     for array in (*x, *y):
         whole.update(np.ascontiguousarray(array).tobytes())
     return NumberTasks(name, split, tuple(chosen), x, y, encoding, scale, whole.hexdigest())
-
-
-def numbers_of(table: Table, target: str) -> np.ndarray:
-    """The target's numbers. Raises DataError for a row without one."""
-    values = table.numbers(target)
-    gone = np.flatnonzero(np.isnan(values))
-    if len(gone):
-        raise table.cell_error(
-            "is empty, and it is the target", int(gone[0]), target, "table.no_label"
-        )
-    return values
 
 
 def divide_tasks(tasks: Sequence[str], where: str) -> dict[str, list[str]]:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from metacli.data.columns import Choice
+from metacli.data.columns import Choice, target_numbers
 from metacli.data.encoding import Encoding, Numeric, fit_target
 from metacli.data.table_tasks import TableTask
 from metacli.data.task import list_task
-from metacli.data.task_episodes import numbers_of
 from metacli.engine.bundle import Bundle
 from metacli.engine.inputs import InputSpec
 from metacli.engine.models import Opened
@@ -44,7 +43,7 @@ def feature_source(task: Path, choice: Choice) -> Opened:
     encoding = Encoding(tuple(Numeric(name, 0.0, 1.0, missing=False) for name in names))
     target: dict[str, Any] | None = None
     if content.type == "regression":
-        values = numbers_of(content.support, content.target)
+        values = target_numbers(content.support, content.target)
         target = fit_target(content.target, values, content.unit).as_dict()
     model = Bundle(
         recipe=recipe_of(task),

@@ -95,6 +95,8 @@ def validation(subject: Subject, report: Reporter) -> list[Section]:
     from metacli.data.sinusoid import Sinusoids
     from metacli.engine.reporting import episodes, on_pictures, on_waves, waves
 
+    if subject.model.recipe.data.source != "sinusoid" and subject.model.inputs.kind != "image":
+        return []  # rows and texts have no pictures to draw
     try:
         source = episodes.validation_source(subject.model)
     except MetacliError as error:

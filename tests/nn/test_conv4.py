@@ -106,8 +106,8 @@ def test_mlp_is_the_network_of_the_sinusoid_experiments() -> None:
 @pytest.mark.parametrize("name", list(BACKBONES))
 def test_every_backbone_of_the_table_counts_its_own_features(name: str) -> None:
     backbone = make_backbone(name, {})
-    assert set(backbone.takes) <= {"image", "numbers"}
-    shapes = {"image": (3, 32, 32), "numbers": (4,)}
+    assert set(backbone.takes) <= {"image", "numbers", "text"}
+    shapes = {"image": (3, 32, 32), "numbers": (4,), "text": (4,)}
     for kind in backbone.takes:
         module, features = backbone.build(shapes[kind])
         assert module.eval()(torch.zeros(2, *shapes[kind])).shape == (2, features)
