@@ -18,6 +18,7 @@ from metacli.nn.logistic import fit_logistic
 from metacli.types import Batch
 
 MAX_FOLDS = 5
+MIN_FOLDS = 5  # to say that there is no difference
 COVERAGE = 0.9  # of the interval around a number
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression
 Predict = Callable[[Batch, Tensor], Tensor]
@@ -177,12 +178,17 @@ def compare(ours: HeldOut, other: HeldOut, name: str, how: str) -> dict[str, Any
         folds = np.array([part.mean() for part in np.split(difference, np.cumsum(ours.sizes)[:-1])])
         delta, low, high = nadeau_bengio(folds, 1 / (len(folds) - 1))
     else:
+        folds = difference
         delta, low, high = paired(difference)
+    said = verdict(low, high, len(difference))
+    # t with 2 or 3 degrees of freedom sees next to nothing: not to see is no finding there.
+    if said == "no_difference" and len(folds) < MIN_FOLDS:
+        said = "too_few_to_say"
     return {
         "baseline": {"name": name, "value": float(abs(other.quality.mean()))},
         "delta": delta,
         "delta_ci95": [low, high],
-        "verdict": verdict(low, high, len(difference)),
+        "verdict": said,
     }
 
 
