@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import re
 import shlex
@@ -170,23 +171,10 @@ def test_the_exit_codes_are_those_of_the_program():
     }
 
 
-def test_the_table_of_results_is_made_from_the_results_files():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import run as benchmarks
-    finally:
-        sys.path.pop(0)
-    shown = README.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
-    assert list(benchmarks.RESULTS.glob("*.json")), "no results"
-    assert shown == benchmarks.table()
-
-
-def test_the_table_of_tasks_is_made_from_their_results_files():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import tasks as benchmarks
-    finally:
-        sys.path.pop(0)
+@pytest.mark.parametrize("maker", ["run", "tasks", "transfer_table"])
+def test_a_table_of_results_is_made_from_its_results_files(maker, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    benchmarks = importlib.import_module(maker)
     shown = README.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
     assert list(benchmarks.RESULTS.glob("*.json")), "no results"
     assert shown == benchmarks.table()
@@ -253,17 +241,6 @@ def test_the_walk_through_of_transfer_works(tmp_path, monkeypatch, cache):
     assert (tmp_path / "tuned.onnx").is_file()
     for name in ("tuned", "best"):
         assert (tmp_path / name / "model.json").is_file()
-
-
-def test_the_table_of_transfer_is_made_from_its_results_files():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import transfer_table as benchmarks
-    finally:
-        sys.path.pop(0)
-    shown = README.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
-    assert list(benchmarks.RESULTS.glob("*.json")), "no results"
-    assert shown == benchmarks.table()
 
 
 def test_the_walk_from_a_table_of_tasks_to_one_file_works(tmp_path, monkeypatch, cache):
