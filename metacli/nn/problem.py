@@ -164,7 +164,7 @@ class Problem:
         def remember(name: str) -> Any:
             def hook(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 assert isinstance(layer, WITH_STATISTICS)
-                own = layer.statistics(inputs[0])
+                own = layer.statistics(inputs[0].to(layer.weight.dtype))  # not of bfloat16
                 found.update({f"{name}.{buffer}": value for buffer, value in own.items()})
 
             return hook
