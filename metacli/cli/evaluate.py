@@ -107,9 +107,11 @@ def show(result: Result, model: str) -> Iterator[str]:
             ("episodes", _episodes(result)),
             ("statistics", text.visible(result.get("statistics") or "")),
             ("scores", text.path(result.get("scores")) if result.get("scores") else ""),
+            ("plot", text.path(result.get("plot")) if result.get("plot") else ""),
         ]
     )
     yield from _tables(metric, result)
+    yield from text.mean_difference(result, text.visible(result.get("split")))
     if result.get("episodes"):
         yield from text.next_line(result, "adapt", model, "YOUR_FOLDER")
     elif not result.get("num_tasks"):

@@ -125,9 +125,7 @@ def tables(result: Result) -> Iterator[str]:
             yield from (f"  {line}" for line in block)
     if tasks:
         yield ""
-        mean = result.get("mean_delta")
-        metric = mapping((result.get("tasks") or [{}])[0]).get("metric")
-        yield f"mean difference over {len(tasks)} tasks: {signed(metric, mean)} (validation)"
+        yield from text.mean_difference(result, "validation")
         yield from related_lines(result)
 
 

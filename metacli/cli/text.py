@@ -9,7 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metacli.engine.spelling import duration, is_fraction, number, score, size, visible
+from metacli.engine.spelling import (
+    duration,
+    is_fraction,
+    number,
+    score,
+    signed,
+    size,
+    visible,
+)
 
 __all__ = [
     "command",
@@ -17,6 +25,7 @@ __all__ = [
     "fields",
     "inline",
     "is_fraction",
+    "mean_difference",
     "next_line",
     "number",
     "path",
@@ -52,6 +61,19 @@ def _quoted(word: str) -> str:
 def next_line(result: Mapping[str, Any], *words: object) -> list[str]:
     """The command to type next; none after a dry run, whose paths do not exist."""
     return [] if result.get("dry_run") else [f"next: {command(*words)}"]
+
+
+def mean_difference(result: Mapping[str, Any], where: str) -> list[str]:
+    """What learning together is worth on the mean over the tasks, with what its interval is over;
+    nothing where it is not known."""
+    tasks, mean = result.get("tasks") or [], result.get("mean_delta")
+    if not tasks or mean is None:
+        return []
+    metric, over = tasks[0].get("metric"), result.get("mean_delta_over") or f"{len(tasks)} tasks"
+    ends = result.get("mean_delta_ci95") or ()
+    known = len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+    interval = f" ({' to '.join(signed(metric, end) for end in ends)})" if known else ""
+    return [f"mean difference over {visible(over)}: {signed(metric, mean)}{interval} ({where})"]
 
 
 def fields(rows: Iterable[tuple[str, Any]]) -> list[str]:

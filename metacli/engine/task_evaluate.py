@@ -16,7 +16,9 @@ from metacli.engine.intervals import Verdict, benjamini_hochberg, verdict
 from metacli.engine.models import Opened
 from metacli.engine.task_baselines import outside_predictions
 from metacli.engine.task_build import make_rows
+from metacli.engine.task_divisions import mean_difference, trained_as
 from metacli.engine.task_params import predictions
+from metacli.engine.task_plots import draw_deltas
 from metacli.engine.task_scores import (
     TASK_METRIC,
     Difference,
@@ -29,7 +31,7 @@ from metacli.engine.task_scores import (
     within,
 )
 from metacli.engine.task_single import SINGLE
-from metacli.engine.task_tables import estimate_of, mean_delta
+from metacli.engine.task_tables import estimate_of
 from metacli.errors import DataError, UsageProblem
 
 LEVEL = 0.05
@@ -71,7 +73,7 @@ def evaluate_tasks(
     made = score(table.metric, y, mine)
     shown = estimate_of(table.metric, y, mine)
     tasks = judged(table.metric, table.tasks, y, mine, others.get(SINGLE))
-    path = score_file.place_for(opened.run, opened.path, out)
+    line = line_of(opened, facts)
     said = {
         **facts,
         "mean": shown["mean"],
@@ -87,10 +89,14 @@ def evaluate_tasks(
             for name, found in others.items()
         },
         "tasks": tasks,
-        **mean_delta(tasks),
+        **mean_difference(tasks, rows, opened.run, line, report),
     }
-    record(path, opened, facts, said)
-    return {**said, "scores": str(path)}
+    path = score_file.place_for(opened.run, opened.path, out)
+    score_file.record(path, line, np.array([task["value"] for task in tasks], float), said)
+    plot = None
+    if opened.run is not None:
+        plot = draw_deltas(opened.run, tasks, f"deltas-{wanted}", f"on {wanted} rows")
+    return {**said, "plot": None if plot is None else str(plot), "scores": str(path)}
 
 
 def require_same(provenance: Any, rows: TaskRows) -> None:
@@ -173,17 +179,16 @@ def corrected(found: Difference, p: float, larger_is_better: bool) -> Verdict:
     return said
 
 
-def record(path: Any, opened: Opened, facts: dict[str, Any], said: dict[str, Any]) -> None:
-    """One value for each task in the score file, and what `evaluate` said."""
+def line_of(opened: Opened, facts: dict[str, Any]) -> dict[str, Any]:
+    """What the score file says of this evaluation, beside one value for each task."""
     what = {key: facts[key] for key in ("data_digest", "split", "split_seed")}
-    line = {
+    return {
         "model": str(opened.path),
         **score_file.arm_of(opened.model),
         **what,
+        "trained": trained_as(opened.model),
         "unit": "task",
         "metric": TASK_METRIC.get(facts["metric"], facts["metric"]),
         "units": score_file.units_hash(**what, tasks=facts["num_tasks"]),
         "mode": "inductive",
     }
-    values = [task["value"] for task in said["tasks"]]
-    score_file.record(path, line, np.array(values, float), said)

@@ -39,6 +39,7 @@ from metacli.engine.task_scores import score, task_score
 from metacli.engine.task_single import SINGLE, alone_method, batches, train_best
 from metacli.engine.task_tables import (
     COMPARISON,
+    MEAN_DELTA,
     estimate_of,
     mean_delta,
     read_comparison,
@@ -234,7 +235,7 @@ class TaskJob(Job):
         related = {key: self.related[key] for key in shown} if self.related else None
         return {
             "tasks": found.get("tasks", []),
-            "mean_delta": found.get("mean_delta"),
+            **{key: found.get(key) for key in MEAN_DELTA},
             "baselines": found.get("baselines", {}),
             "relatedness": related,
             **({"metrics": found["metrics"]} if "metrics" in found else {}),

@@ -1,5 +1,6 @@
 """Pictures of a multi-task run, in `RUN/plots`: learning curves of every task, the difference that
-learning together makes with its interval, and which tasks belong together."""
+learning together makes with its interval (on test rows, too, once they were read), and which tasks
+belong together."""
 
 from __future__ import annotations
 
@@ -46,11 +47,12 @@ def draw_curves(
     save(figure, run / PLOTS / "curves.svg")
 
 
-def draw_deltas(run: Path, tasks: Sequence[dict[str, Any]], name: str, where: str) -> None:
-    """The difference to the single-task model, with its 95 % interval, the best task on top."""
+def draw_deltas(run: Path, tasks: Sequence[dict[str, Any]], name: str, where: str) -> Path | None:
+    """The difference to the single-task model, with its 95 % interval, the largest on top; where
+    the picture is."""
     known = [t for t in tasks if t.get("delta") is not None and np.isfinite(t["delta"])]
     if not known:
-        return
+        return None
     known.sort(key=lambda task: task["delta"])
     low, high = (np.array([task["delta_ci95"][end] for task in known], float) for end in (0, 1))
     middle = np.array([task["delta"] for task in known])
@@ -62,7 +64,9 @@ def draw_deltas(run: Path, tasks: Sequence[dict[str, Any]], name: str, where: st
     axes.set_xlabel(f"{known[0]['metric']}: together minus alone, {where}, 95 % interval")
     ticks = np.arange(len(known)) if len(known) <= NAMED else np.array([])
     axes.set_yticks(ticks, [task["name"] for task in known] if len(ticks) else [], fontsize=7)
-    save(figure, run / PLOTS / f"{name}.svg")
+    path = run / PLOTS / f"{name}.svg"
+    save(figure, path)
+    return path
 
 
 def draw_matrix(run: Path, related: dict[str, Any]) -> None:

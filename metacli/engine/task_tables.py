@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from metacli.engine.intervals import Estimate
+from metacli.engine.intervals import Estimate, paired
 from metacli.engine.task_scores import Rows, compare, own_metric, score, task_score
 
 COMPARISON = "tasks.json"
+MEAN_DELTA = ("mean_delta", "mean_delta_ci95", "mean_delta_over")
 
 
 def estimate_of(metric: str, y: Rows, predicted: Rows) -> dict[str, float]:
@@ -41,9 +42,14 @@ def table_of(
 
 
 def mean_delta(tasks: list[dict[str, Any]]) -> dict[str, Any]:
-    """The mean difference to the single-task models over the tasks."""
-    known = [task["delta"] for task in tasks if np.isfinite(task["delta"])]
-    return {"mean_delta": float(np.mean(known)) if known else None}
+    """The mean difference to the single-task models, and its interval over the tasks."""
+    known = [
+        one["delta"] for one in tasks if one["delta"] is not None and np.isfinite(one["delta"])
+    ]
+    if not known:
+        return dict.fromkeys(MEAN_DELTA)
+    delta, low, high = paired(np.array(known))
+    return dict(zip(MEAN_DELTA, (delta, [low, high], f"{len(known)} tasks"), strict=True))
 
 
 def read_comparison(run: Path) -> dict[str, Any]:
