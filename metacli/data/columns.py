@@ -28,6 +28,8 @@ NEARLY = 0.9  # of the cells are numbers: the others are mistakes, not categorie
 Kind = Literal["numeric", "categorical", "text", "images", "date", "constant", "identifier"]
 TaskType = Literal["classification", "regression"]
 
+WORDY = ("categorical", "identifier", "text")  # kinds of columns that may be texts
+
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?"
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
@@ -44,6 +46,7 @@ class Choice:
         unit: of a target that is a number, for the answers.
         usual_target: and `usual_input`: what they were called before; used where nothing is said
             and the table has them.
+        whole: what the model reads; None where no model is there yet.
     """
 
     target: str | None = None
@@ -53,6 +56,7 @@ class Choice:
     unit: str | None = None
     usual_target: str | None = None
     usual_input: str | None = None
+    whole: Literal["table", "text"] | None = None
 
     def completed(self, model: Any) -> Choice:
         """With what a model wants: its type always, its columns where nothing is said."""
@@ -62,6 +66,7 @@ class Choice:
             type=model.type,
             usual_target=model.target,
             usual_input=model.input,
+            whole=model.kind,
         )
 
 
@@ -106,7 +111,8 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
         raise DataError(f"{table.name} has no column beside {target}", code="table.no_input")
     kinds: dict[str, Kind] = {one: kind_of_column(table, one, folder) for one in wanted}
     pictures = [one for one, kind in kinds.items() if kind == "images"]
-    words = [one for one in wanted if kinds[one] in ("categorical", "identifier", "text")]
+    wordy = WORDY if choice.whole != "text" else (*WORDY, "constant")  # one row is a text, too
+    words = [one for one in wanted if kinds[one] in wordy and choice.whole != "table"]
     names = [one for one in (choice.usual_input, "text") if one in words]
     named_text = names[0] if not choice.inputs and names else None
     asked_text = wanted[0] if choice.inputs and len(wanted) == 1 and words else None

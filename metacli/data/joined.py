@@ -1,45 +1,47 @@
-"""Several folders of examples as one task: more examples of a class, or more classes."""
+"""Several folders or tables of examples as one task: more examples of a class, or more classes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-from metacli.data.files import shown
-from metacli.data.listing import Listing, Row, not_a_task
-from metacli.errors import DataError
+from metacli.data.listing import ClassFolders, Listing, Row, split_problems
+
+OF_CLASSES = {"data.too_few_classes", "data.unknown_class", "data.class_not_in_query"}
 
 
 def joined(listings: Sequence[Listing]) -> Listing:
-    """The listing of a folder that held all of them: rows class by class, then by file name.
+    """The listing of a task that held all of them, which are tasks of one kind.
 
-    Raises:
-        DataError: one is no task of class folders of pictures.
+    Pictures stand as they would in one folder, class by class; rows one table after the other, and
+    the tables are in `children`.
     """
-    for one in listings:
-        if one.what != "task":
-            raise not_a_task(one)
-        if one.kind != "images":
-            raise DataError(
-                f"{shown(one.path)} is a {one.kind}; only folders of pictures can be added to",
-                code="data.kind_not_supported",
-                where=shown(one.path),
-            )
+    if len(listings) == 1:
+        return listings[0]
+    pictures = listings[0].kind == "images"
+    support = [row for one in listings for row in one.support]
     query = [row for one in listings for row in one.query or ()]
+    labels = tuple(sorted({label for one in listings for label in one.labels}))
+    path = listings[-1].path
+    # What was said of the classes of one part need not be true of all of them.
+    findings = [
+        finding for one in listings for finding in one.findings if finding.code not in OF_CLASSES
+    ]
+    if labels:
+        asked = tuple(sorted({row.label for row in query if row.label is not None}))
+        after = ClassFolders(tuple(query), asked, ()) if query else None
+        findings += split_problems(path, ClassFolders(tuple(support), labels, ()), after)
     return Listing(
-        path=listings[-1].path,
+        path=path,
         what="task",
-        kind="images",
-        support=in_order([row for one in listings for row in one.support]),
-        query=in_order(query) if query else None,
-        labels=tuple(sorted({label for one in listings for label in one.labels})),
+        kind=listings[0].kind,
+        support=in_order(support) if pictures else tuple(support),
+        query=None if not query else in_order(query) if pictures else tuple(query),
+        labels=labels,
         guessed=tuple(dict.fromkeys(guess for one in listings for guess in one.guessed)),
-        findings=tuple(
-            finding
-            for one in listings
-            for finding in one.findings
-            if finding.code != "data.too_few_classes"  # one class may be added
-        ),
+        findings=tuple(dict.fromkeys(findings)),
+        children=() if pictures else tuple(listings),
+        content=listings[0].content,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -61,50 +62,56 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
     Raises:
         DataError: problems in the tables or between them.
     """
-    content: TableTask = listing.content
     found = list(listing.findings)
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    halves: list[Examples | None] = []
-    for side, table in (("support", content.support), ("query", content.query)):
-        if table is None:
-            halves.append(None)
-            continue
-        try:
-            halves.append(_examples(table, listing, spec))
-        except DataError as error:
-            found.append(as_finding(error))
-            continue
-        remember(seen, side, table, content)
+    sides: dict[str, list[Examples]] = {"support": [], "query": []}
+    for part in listing.children or (listing,):
+        content: TableTask = part.content
+        for side, table in (("support", content.support), ("query", content.query)):
+            if table is None:
+                continue
+            try:
+                sides[side].append(_examples(table, content, listing.labels, spec))
+            except DataError as error:
+                found.append(as_finding(error))
+                continue
+            remember(seen, side, table, content)
     clashes, repeats = clashing(seen, listing)
     if allow_duplicates:
         clashes = [replace(one, level="warning") for one in clashes]
     raise_problems(listing.path, [*found, *clashes])
-    support, query = halves
-    assert support is not None  # or a problem was raised
+    content = listing.content
+    units = [part.content.unit for part in listing.children or (listing,)]
     return Task(
         path=listing.path,
         kind=listing.kind,
         type=content.type,
         labels=listing.labels,
-        support=support,
-        query=query,
+        support=_together(sides["support"]),
+        query=_together(sides["query"]) if sides["query"] else None,
         guessed=listing.guessed,
         findings=(*found, *clashes, *repeats),
         skipped=0,
         duplicates=len(clashes) if listing.kind == "text" else 0,
-        unit=content.unit,
+        unit=next((unit for unit in units if unit is not None), None),
         target=content.target,
         input=content.roles.inputs[0] if listing.kind == "text" else None,
     )
 
 
-def _examples(table: Table, listing: Listing, spec: RowSpec) -> Examples:
-    content: TableTask = listing.content
+def _together(parts: Sequence[Examples]) -> Examples:
+    """The rows of one side of all tables, one table after the other."""
+    y = [part.y for part in parts if part.y is not None]
+    names = tuple(name for part in parts for name in part.names)
+    return Examples(np.concatenate([part.x for part in parts]), names, np.concatenate(y))
+
+
+def _examples(table: Table, content: TableTask, labels: Sequence[str], spec: RowSpec) -> Examples:
     x = numbers_of(table, content, spec.encoder, spec.kind == "text")
     if content.type == "regression":
         y = target_numbers(table, content.target)
     else:
-        number = {label: place for place, label in enumerate(listing.labels)}
+        number = {label: place for place, label in enumerate(labels)}
         cells = targets_of(table, content.target)
         y = np.array([number.get(cell, -1) for cell in cells], np.int64)
     return Examples(x, tuple(table.row(i) for i in range(len(table))), y)

@@ -33,7 +33,7 @@ from metacli.data.row_loading import RowSpec, load_rows, require_same_kind
 from metacli.data.table_tasks import list_tables
 from metacli.data.task_file import NAME as TASK_FILE
 from metacli.data.task_file import list_task_file
-from metacli.errors import DataError, UsageProblem
+from metacli.errors import DataError
 
 __all__ = [
     "Examples",
@@ -117,18 +117,17 @@ def load_task(
     Raises:
         DataError: not a task, or problems; the first 20 are in its findings.
     """
-    listing = survey_task(path, choice.completed(spec) if isinstance(spec, RowSpec) else choice)
-    if listing.what != "task":
-        raise not_a_task(listing)
-    require_same_kind(listing, spec)
+    earlier = choice
+    if isinstance(spec, RowSpec):  # which knows what the columns were called
+        earlier, choice = NOTHING_SAID.completed(spec), choice.completed(spec)
+    parts = [*(survey_task(one, earlier) for one in onto), survey_task(path, choice)]
+    for one in parts:
+        if one.what != "task":
+            raise not_a_task(one)
+        require_same_kind(one, spec)
+    listing = joined(parts)
     if isinstance(spec, RowSpec):
-        if onto:
-            raise UsageProblem(
-                "--add is for pictures", hint="adapt again with all rows in one table"
-            )
         return load_rows(listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
-    if onto:
-        listing = joined([*(survey_task(one) for one in onto), listing])
     return load_listing(
         listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates, report=report
     )

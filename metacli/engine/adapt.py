@@ -82,7 +82,7 @@ def adapt(
         raise UsageProblem(f"--holdout wants a share between 0 and 1, found {holdout:g}")
     names = [model] if isinstance(model, str) else list(model)
     choice = Choice(target=target, inputs=None if input is None else tuple(input.split(",")))
-    earlier = before(names, overrides, place, report) if add else None
+    earlier = before(names, overrides, choice, place, report) if add else None
     if earlier is None:
         wanted: Any = type  # checked by `require_type`
         rows = replace(choice, type=wanted)
@@ -100,6 +100,7 @@ def adapt(
         onto=onto,
         overrides=tuple(overrides),
         choice=choice,
+        answers={} if earlier is None else earlier.model.model.answers,
     )
     ranked = rank(sources, job, skip_bad, allow_duplicates) if len(sources) > 1 else []
     if ranked:

@@ -3,7 +3,7 @@
 The new model is the one that adapting to all examples at once would have given, to the bit and with
 every learner: its source is opened again, the earlier examples are read again, and all of them are
 adapted to together. Neither may have changed; an adapted model knows both by their hashes and holds
-no picture itself.
+no example itself.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from typing import Any
 
 import torch
 
+from metacli.data.columns import Choice
 from metacli.data.loading import Task
 from metacli.engine.adapt_read import Source, open_sources
 from metacli.engine.events import Reporter
+from metacli.engine.feature_source import FEATURES
 from metacli.engine.models import Opened, open_model
 from metacli.engine.rows import picture_hash
 from metacli.engine.serial import tensors_to_bytes
@@ -46,7 +48,11 @@ class Before:
 
 
 def before(
-    names: Sequence[str], overrides: Sequence[str], device: torch.device, report: Reporter
+    names: Sequence[str],
+    overrides: Sequence[str],
+    choice: Choice,
+    device: torch.device,
+    report: Reporter,
 ) -> Before:
     """The source of an adapted model, ready to adapt as it did then.
 
@@ -76,11 +82,20 @@ def before(
             where=where,
             hint="adapt its source anew, with all examples in one folder",
         )
+    tasks = tuple(beside(opened.path, str(one)) for one in [known["task"], *known.get("added", ())])
+    for task in tasks:
+        if not task.exists():
+            raise gone("what it was adapted to", task)
     path = beside(opened.path, str(known["from"]))
-    if not path.exists():
-        raise gone("the model that it was adapted from", path)
     settings = tuple(map(str, known.get("overrides", ())))
-    (source,) = open_sources([str(path)], settings, str(model.method), device, report)
+    name, first = str(path), None
+    if known.get("recipe") == FEATURES:  # a source that is no file: the columns themselves
+        name, first = FEATURES, tasks[0]
+        wanted: Any = model.inputs.wanted(model.answers)
+        choice = choice.completed(wanted)
+    elif not path.exists():
+        raise gone("the model that it was adapted from", path)
+    (source,) = open_sources([name], settings, str(model.method), device, report, first, choice)
     if weights_hash(source.opened.model.params) != known["from_weights"]:
         raise DataError(
             "the model that it was adapted from has changed since",
@@ -88,10 +103,6 @@ def before(
             where=str(path),
             hint=f"metacli adapt {os.path.relpath(path)} ALL_EXAMPLES/",
         )
-    tasks = tuple(beside(opened.path, str(one)) for one in [known["task"], *known.get("added", ())])
-    for task in tasks:
-        if not task.exists():
-            raise gone("what it was adapted to", task)
     return Before(opened, source, settings, tasks, tuple(model.answers.get("support", ())))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
+    """One `adapt`.
+
+    Args:
+        holdout: share of the support to score on.
+        onto: tasks that the examples are added to, and `answers` what the model that was adapted to
+            them says, such as the name of its target.
+        overrides: of the learner's fields.
+        choice: what is said of the columns of tables.
+    """
+
     task: Path
     source: Source
     holdout: float | None
@@ -51,6 +61,7 @@ class Job:
     onto: tuple[Path, ...] = ()
     overrides: tuple[str, ...] = ()
     choice: Choice = NOTHING_SAID
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,7 @@ def read(job: Job, skip_bad: bool, allow_duplicates: bool) -> Read:
     """Decode the task for the source's input. Raises DataError with every problem."""
     task = load_task(
         job.task,
-        job.source.model.inputs.wanted({}),
+        job.source.model.inputs.wanted(job.answers),
         onto=job.onto,
         choice=job.choice,
         skip_bad=skip_bad,
