@@ -48,8 +48,15 @@ def _shared(table: TaskTable, seed: int) -> dict[str, np.ndarray]:
 def _own(table: TaskTable, task: int, seed: int) -> dict[str, np.ndarray]:
     """The division of one task with rows of its own; each class of a classification apart."""
     y = table.y[task]
-    order = np.array(shuffled(len(y), "tasks", table.name, seed, task))
-    order = order[~np.isnan(y[order])]
+    drawn = len(y) - (table.test_rows[task] if table.split == "more" else 0)
+    order = np.array(shuffled(drawn, "tasks", table.name, seed, task))
+    found = _ordered(table, task, order[~np.isnan(y[order])])
+    return {**found, "test": np.append(found["test"], np.arange(drawn, len(y)))}
+
+
+def _ordered(table: TaskTable, task: int, order: np.ndarray) -> dict[str, np.ndarray]:
+    """The same of rows in the order in which they are drawn."""
+    y = table.y[task]
     if table.split == "last" and table.test_rows[task]:
         last = len(y) - table.test_rows[task]
         return {"test": np.arange(last, len(y)), **_train_val(order[order < last])}

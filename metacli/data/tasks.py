@@ -42,8 +42,8 @@ class TaskTable:
         levels: (mean, scale) by which all columns are standardised instead of by training rows.
         scale: how targets are standardised: all tasks together, or each for itself.
         rows: `own`, or `shared`: every task has a target for the same rows.
-        split: `random` within each task, `blocks` of a trajectory, or `last`: the last rows of
-            each task are its test.
+        split: `random` within each task, `blocks` of a trajectory, `last`: the last rows of each
+            task are its test, or `more`: at random, and the last rows are test too.
         groups: the known group of each task; -1 for one that is related to no other.
         contents: SHA-256 hex of what the numbers were made from.
     """
@@ -58,8 +58,8 @@ class TaskTable:
     columns: tuple[str, ...] = ()
     scale: Literal["pooled", "task"] = "pooled"
     rows: Literal["own", "shared"] = "own"
-    split: Literal["random", "blocks", "last"] = "random"
-    test_rows: tuple[int, ...] = ()  # of `last`: of each task; 0 are drawn
+    split: Literal["random", "blocks", "last", "more"] = "random"
+    test_rows: tuple[int, ...] = ()  # of `last` and `more`: of each task; 0 are drawn
     groups: tuple[int, ...] | None = None
     classes: tuple[tuple[str, ...], ...] = ()
     shape: tuple[int, ...] = ()

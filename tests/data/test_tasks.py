@@ -305,6 +305,25 @@ def test_the_generator_of_families_is_frozen(tmp_path):
     assert made.groups == (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, -1, -1)
 
 
+def test_more_test_rows_leave_the_training_problem_as_it_is(tmp_path):
+    plain, more = (
+        load_tasks("task-families", {"test_rows": count}, tmp_path)[0] for count in (0, 500)
+    )
+    few, many = (TaskRows(one, divide(one, 3)) for one in (plain, more))
+    for split in ("train", "val"):
+        for a, b in zip(few.numbers(split), many.numbers(split), strict=True):
+            np.testing.assert_array_equal(np.stack(a), np.stack(b))
+    (x, y), (x_few, y_few) = many.numbers("test"), few.numbers("test")
+    assert [len(one) for one in y] == [530] * 14
+    np.testing.assert_array_equal(np.stack(y)[:, :30], np.stack(y_few))
+    # The new rows are of the same tasks: what fits the old ones fits them as well as it can.
+    for task in range(14):
+        old_x, old_y = plain.x[task], plain.y[task]
+        w = np.linalg.lstsq(old_x, old_y, rcond=None)[0]
+        assert np.corrcoef(x[task][30:] @ w, y[task][30:])[0, 1] > 0.6
+    assert few.digest != many.digest
+
+
 def test_relatives_of_families_are_alike_and_others_are_not(tmp_path):
     directions, groups = [], None
     for seed in range(6):
