@@ -313,7 +313,7 @@ def test_more_test_rows_leave_the_training_problem_as_it_is(tmp_path):
     for split in ("train", "val"):
         for a, b in zip(few.numbers(split), many.numbers(split), strict=True):
             np.testing.assert_array_equal(np.stack(a), np.stack(b))
-    (x, y), (x_few, y_few) = many.numbers("test"), few.numbers("test")
+    (x, y), (_, y_few) = many.numbers("test"), few.numbers("test")
     assert [len(one) for one in y] == [530] * 14
     np.testing.assert_array_equal(np.stack(y)[:, :30], np.stack(y_few))
     # The new rows are of the same tasks: what fits the old ones fits them as well as it can.
