@@ -22,6 +22,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from metacli.engine.build import build
+from metacli.schema.load import load
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 README = HERE.parent / "README.md"
@@ -47,6 +50,16 @@ PLANS: dict[str, list[Options]] = {
         {"way": 5, "shot": 5},
         {"way": 20, "shot": 1, "query": 5},
         {"way": 20, "shot": 5, "query": 5},
+    ],
+    "omniglot-20w1s-protonet": [
+        {"way": 5, "shot": 1},
+        {"way": 5, "shot": 5},
+        {"way": 20, "shot": 1, "query": 5},
+        {"way": 20, "shot": 5, "query": 5},
+        {"data": "mnist", "way": 5, "shot": 1},
+        {"data": "mnist", "way": 10, "shot": 5},
+        {"data": "kannada-mnist", "way": 5, "shot": 1},
+        {"data": "kannada-mnist", "way": 10, "shot": 5},
     ],
     "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
     "sinusoid-10shot-maml": [{"episodes": 2000}],
@@ -90,11 +103,11 @@ def measure(recipe: str, run: str | None) -> None:
     """One recipe, trained unless a run is given, and evaluated as its plan says."""
     start = time.time()
     command = ["meta-train", recipe]
-    train = metacli(*command) if run is None else trained(run)
+    train = metacli(*command) if run is None else trained(recipe, run)
     hours = (time.time() - start) / 3600 if run is None else seconds_of(train["run"]) / 3600
     commands, scores = [["metacli", *command]], []
     for options in PLANS[recipe]:
-        words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+        words = words_of(options)
         scores.append(relative(metacli("evaluate", train["run"], *words)))
         commands.append(["metacli", "evaluate", "@last", *words])
     facts = json.loads((Path(train["run"]) / "run.json").read_text())
@@ -108,10 +121,27 @@ def measure(recipe: str, run: str | None) -> None:
         "versions": facts["versions"],
         "hours": round(hours, 4),
         "train": relative(train),
+        "curve": curve(Path(train["run"])),
         "evaluate": scores,
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{recipe}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def words_of(options: Options) -> list[str]:
+    """The words of `evaluate` for one entry of a plan; `data` is another data set."""
+    named = [w for key, v in options.items() if key != "data" for w in (f"--{key}", str(v))]
+    return [*([options["data"]] if "data" in options else []), *named]
+
+
+def curve(run: Path) -> list[dict[str, Any]]:
+    """Every validation while the run trained: step, metric, mean and half of its interval."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {"step": line["step"], "metric": name, "mean": found["mean"], "ci95": found["ci95"]}
+        for line in lines
+        for name, found in line.get("val", {}).items()
+    ]
 
 
 def metacli(*words: str) -> dict[str, Any]:
@@ -123,12 +153,25 @@ def metacli(*words: str) -> dict[str, Any]:
     return result
 
 
-def trained(run: str) -> dict[str, Any]:
-    """What meta-train said of a run that is there already."""
+def trained(recipe: str, run: str) -> dict[str, Any]:
+    """What meta-train said of a run that is there already, which must be of this very recipe."""
     details = metacli("inspect", run)["details"]
     path = Path(run).absolute()
+    wanted, found = (settings(name) for name in (recipe, str(path / "recipe.yaml")))
+    if wanted != found:
+        different = [key for key in wanted if wanted[key] != found[key]]
+        sys.exit(f"{run} is not a run of {recipe}: {', '.join(different)}")
     metrics = json.loads((path / "metrics.json").read_text())
     return {"run": str(path), "metrics": metrics, "steps": details.get("steps")}
+
+
+def settings(recipe: str) -> dict[str, Any]:
+    """What a run of the recipe is made with, apart from how its computation is divided."""
+    plain = build(load(recipe)).recipe.plain()
+    plain.pop("expect")
+    for key in ("execution", "chunk"):
+        plain["train"].pop(key)
+    return plain
 
 
 def seconds_of(run: str) -> float:

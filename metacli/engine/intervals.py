@@ -41,6 +41,13 @@ def over_episodes(values: np.ndarray) -> Estimate:
     return Estimate(float(good.mean()), half, n, len(values) - n)
 
 
+def over_seeds(means: np.ndarray) -> Estimate:
+    """Student's t interval of the mean over a few runs, [S]: of two runs the normal one would be
+    six times too narrow."""
+    found = paired_t(means.astype(np.float64))
+    return Estimate(found.delta, found.high - found.delta, len(means))
+
+
 def wilson(hits: float, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval for a share of hits among n (E. B. Wilson 1927)."""
     if n == 0:

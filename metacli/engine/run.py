@@ -17,7 +17,7 @@ import torch
 from metacli.engine import journal
 from metacli.engine.checks import Check, require_checks, require_known
 from metacli.engine.events import Event, Reporter, RunFinished, RunStarted, StepDone
-from metacli.engine.intervals import over_episodes
+from metacli.engine.intervals import over_seeds
 from metacli.engine.job import Job, make_job, result_of
 from metacli.engine.keeper import Keeper
 from metacli.engine.lock import hold, is_held
@@ -276,6 +276,6 @@ def several(
     metrics = {}
     for name in results[0]["metrics"]:
         means = np.array([one["metrics"][name]["mean"] for one in results], float)
-        metrics[name] = over_episodes(means).as_dict()
+        metrics[name] = over_seeds(means).as_dict()
     combined = {**results[0], "metrics": metrics, "runs": results, "seeds": seeds}
     return combined if dry_run else finish(combined, checks)

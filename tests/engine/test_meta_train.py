@@ -167,6 +167,9 @@ def test_several_seeds_are_several_runs_and_their_mean() -> None:
     means = [run["metrics"]["val_accuracy"]["mean"] for run in result["runs"]]
     assert result["metrics"]["val_accuracy"]["mean"] == pytest.approx(sum(means) / 2)
     assert result["metrics"]["val_accuracy"]["n"] == 2
+    # Student's t with one degree of freedom: 12.706 standard errors, each half of the distance.
+    half = 12.7062 * abs(means[0] - means[1]) / 2
+    assert result["metrics"]["val_accuracy"]["ci95"] == pytest.approx(half, rel=1e-4)
 
 
 def test_a_time_limit_ends_a_run_in_good_order_and_its_schedule_with_it() -> None:
