@@ -39,6 +39,8 @@ Options = dict[str, Any]
 ANY_WAY: list[Options] = [
     {"way": n, "shot": "1-10", "query": 10, "episodes": 200} for n in (3, 7, 20, 50)
 ]
+WAVES: list[Options] = [{"episodes": 2000}, {"shot": 5, "episodes": 2000}]
+PHOTOGRAPHS: list[Options] = [{"way": 5, "shot": 1}, {"way": 5, "shot": 5}]
 PLANS: dict[str, list[Options]] = {
     "glyphs-5w1s-protonet": [
         {"way": 5, "shot": 1},
@@ -61,12 +63,26 @@ PLANS: dict[str, list[Options]] = {
         {"data": "kannada-mnist", "way": 5, "shot": 1},
         {"data": "kannada-mnist", "way": 10, "shot": 5},
     ],
+    "omniglot-20w1s-anil": [
+        {"way": 5, "shot": 1},
+        {"way": 5, "shot": 5},
+        {"way": 20, "shot": 1, "query": 5},
+        {"way": 20, "shot": 5, "query": 5},
+    ],
+    "cifar-fs-20w5s-protonet": PHOTOGRAPHS,
+    "cifar-fs-20w5s-r2d2": PHOTOGRAPHS,
+    "cifar-fs-pretrain": PHOTOGRAPHS,
+    "cifar-fs-5w1s-maml": PHOTOGRAPHS[:1],
     "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
-    "sinusoid-10shot-maml": [{"episodes": 2000}],
-    "sinusoid-10shot-meta_sgd": [{"episodes": 2000}],
-    "sinusoid-10shot-maml_plus_plus": [{"episodes": 2000}],
-    "sinusoid-10shot-cavia": [{"episodes": 2000}],
-    "sinusoid-10shot-anil": [{"episodes": 2000}],
+    "sinusoid-10shot-maml": WAVES,
+    "sinusoid-10shot-meta_sgd": WAVES,
+    "sinusoid-10shot-maml_plus_plus": WAVES,
+    "sinusoid-10shot-cavia": WAVES,
+    "sinusoid-10shot-anil": WAVES,
+    "sinusoid-10shot-fomaml": WAVES,
+    "sinusoid-10shot-boil": WAVES,
+    "sinusoid-10shot-reptile": WAVES,
+    "sinusoid-10shot-imaml": WAVES,
     "clinc150-10w5s-r2d2": [
         {"way": 10, "shot": 5, "query": 10, "episodes": 60},
         {"way": 10, "shot": 10, "query": 10, "episodes": 60},

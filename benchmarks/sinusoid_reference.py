@@ -5,7 +5,8 @@ loop or network; then metacli's runs against it on the same 2,000 test waves.
     python benchmarks/sinusoid_reference.py compare reference.pt RUN...  # paired, step by step
 
 The settings are those of cbfinn/maml: 1-40-40-1, 25 waves of 10 + 10 points, one inner step of rate
-0.01, Adam 1e-3, 70,000 steps; weights start as torch's linear layers do. `compare` writes
+0.01, Adam 1e-3, 70,000 steps; but the outer rate falls to 0 on a cosine, as in the recipe, and
+weights start as torch's linear layers do. `compare` writes
 benchmarks/results/sinusoid/reference.json.
 """
 
@@ -71,6 +72,7 @@ def train(file: Path, steps: int, seed: int) -> None:
     rng, begin = np.random.default_rng(seed), time.time()
     weights = start(rng)
     optimizer = torch.optim.Adam(weights, OUTER_LR)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         x, y = waves(rng)
         each = [w.expand(META_BATCH, *w.shape) for w in weights]
@@ -79,6 +81,7 @@ def train(file: Path, steps: int, seed: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         if step % 5000 == 0:
             sys.stderr.write(f"step {step}, loss {loss.item():.3f}\n")
     torch.save([w.detach() for w in weights], file)
