@@ -183,14 +183,14 @@ def plain(value: Any) -> str:
 
 def results(name: str) -> str:
     """Rows of the results files, and what was published."""
-    runner = benchmark_runner()
+    tables = result_tables()
     rows = []
     for recipe in recipes_with(name):
-        path = runner.RESULTS / f"{recipe}.json"
+        path = ROOT / "benchmarks" / "results" / f"{recipe}.json"
         if path.exists():
             result = json.loads(path.read_text())
-            rows += [runner.row(result, score, "../../") for score in result["evaluate"]]
-    shown = "\n".join([*runner.HEAD, *rows]) if rows else "None is committed."
+            rows += [tables.row(result, score, "../../") for score in result["evaluate"]]
+    shown = "\n".join([*tables.HEAD, *rows]) if rows else "None is committed."
     published = json.loads(PUBLISHED.read_text()).get(name)
     if published is None:
         return shown
@@ -200,8 +200,8 @@ def results(name: str) -> str:
 
 
 @cache
-def benchmark_runner() -> ModuleType:
-    spec = spec_from_file_location("run", Path(__file__).with_name("run.py"))
+def result_tables() -> ModuleType:
+    spec = spec_from_file_location("tables", Path(__file__).with_name("result_tables.py"))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

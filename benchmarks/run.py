@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import result_tables
+
 from metacli.engine.build import build
 from metacli.schema.load import load
 
@@ -29,11 +31,6 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- results: made by benchmarks/run.py -->", "<!-- end of results -->"
-
-HEAD = (
-    "| recipe | task | inductive | transductive | baselines | minutes |",
-    "| --- | --- | --- | --- | --- | --- |",
-)
 
 Options = dict[str, Any]
 ANY_WAY: list[Options] = [
@@ -222,57 +219,9 @@ def machine() -> str:
 
 
 def table() -> str:
-    """Markdown rows from every results file, in the order of PLANS."""
-    lines = [*HEAD]
-    for recipe in PLANS:
-        path = RESULTS / f"{recipe}.json"
-        if path.exists():
-            result = json.loads(path.read_text())
-            lines += [row(result, score) for score in result["evaluate"]]
-    return "\n".join(lines)
-
-
-def row(result: dict[str, Any], score: dict[str, Any], root: str = "") -> str:
-    """One evaluation; `root` leads from the file that the row is in to the project's folder."""
-    together = score["transductive"]
-    baselines = ", ".join(
-        f"{name} {shown(score, value)}" for name, value in score["baselines"].items()
-    )
-    cells = [
-        f"[{result['recipe']}]({root}benchmarks/results/{result['recipe']}.json)",
-        task_of(score),
-        steps_of(score) or f"**{shown(score, score['inductive'])}**",
-        shown(score, together) if together else "the same" if score["metric"] == "accuracy" else "",
-        baselines,
-        f"{60 * result['hours']:.0f}",
-    ]
-    return "| " + " | ".join(cells) + " |"
-
-
-def steps_of(score: dict[str, Any]) -> str:
-    """A regression is printed after 1, 5 and 10 steps, and after its last."""
-    if score["metric"] == "accuracy":
-        return ""
-    last = score["per_step"][-1]["step"] if score["per_step"] else 0
-    chosen = [step for step in score["per_step"] if step["step"] in {1, 5, 10, last}]
-    words = {1: "1 step"}
-    named = [(words.get(s["step"], f"{s['step']} steps"), shown(score, s)) for s in chosen]
-    return "; ".join(f"{steps} {value}" for steps, value in named)
-
-
-def task_of(score: dict[str, Any]) -> str:
-    where = f"{score['data']}{', ' + score['scheme'] if score['scheme'] else ''}, {score['split']}"
-    count = f"{score['episodes']} episodes"
-    if score["metric"] != "accuracy":
-        return f"{where}: {score['shot']} points, mse, {count}"
-    shot = score["shot"] if isinstance(score["shot"], int) else "{}-{}".format(*score["shot"])
-    return f"{where}: {score['way']}-way {shot}-shot, {score['query']} queries, {count}"
-
-
-def shown(score: dict[str, Any], value: dict[str, Any]) -> str:
-    if score["metric"] == "accuracy":
-        return f"{100 * value['mean']:.2f} ± {100 * value['ci95']:.2f} %"
-    return f"{value['mean']:.3f} ± {value['ci95']:.3f}"
+    """Markdown tables from every results file, in the order of PLANS."""
+    paths = [RESULTS / f"{recipe}.json" for recipe in PLANS]
+    return result_tables.tables([json.loads(path.read_text()) for path in paths if path.exists()])
 
 
 def write_table() -> None:

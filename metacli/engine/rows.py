@@ -18,6 +18,7 @@ from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.folds import HeldOut, confusion, score_of, score_of_numbers
 from metacli.engine.models import Opened
 from metacli.errors import DataError
+from metacli.nn.problem import channels_last
 
 ROWS = 64  # at a time
 
@@ -37,7 +38,9 @@ def calibrated(model: Bundle, logits: Tensor) -> Tensor:
 def outputs(model: Bundle, x: Tensor) -> Tensor:
     """Logits [M, N], or the numbers of a regression as the network gives them, [M, 1]."""
     problem, learner = model.problem(), model.learner()
-    return torch.cat([learner.predict(problem, model.params, part) for part in x.split(ROWS)])
+    return torch.cat(
+        [learner.predict(problem, model.params, part) for part in channels_last(x).split(ROWS)]
+    )
 
 
 def evaluate_rows(

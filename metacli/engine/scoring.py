@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from metacli.autodiff import over_tasks
-from metacli.nn.problem import Problem
+from metacli.autodiff import map_batches, over_tasks
+from metacli.nn.problem import Problem, channels_last
 from metacli.types import Batch, Episode, Params, State
 
 
@@ -121,7 +121,7 @@ def mean_metric(problem: Problem, prediction: torch.Tensor, query: Batch) -> flo
 
 def to_device(episode: Episode, device: torch.device) -> Episode:
     if device.type == "cpu":
-        return episode
+        return map_batches(channels_last, episode)
     halves = (Batch(*(None if v is None else v.to(device) for v in half)) for half in episode)  # type: ignore[arg-type]
     return Episode(*halves)
 
