@@ -33,6 +33,12 @@ README = HERE.parent / "README.md"
 BEGIN, END = "<!-- results: made by benchmarks/run.py -->", "<!-- end of results -->"
 
 Options = dict[str, Any]
+CHARACTERS: list[Options] = [
+    {"way": 5, "shot": 1, "query": 15},
+    {"way": 5, "shot": 5, "query": 15},
+    {"way": 20, "shot": 1, "query": 5},
+    {"way": 20, "shot": 5, "query": 5},
+]
 ANY_WAY: list[Options] = [
     {"way": n, "shot": "1-10", "query": 10, "episodes": 200} for n in (3, 7, 20, 50)
 ]
@@ -44,28 +50,15 @@ PLANS: dict[str, list[Options]] = {
         {"way": 5, "shot": 5},
         {"way": 20, "shot": 1, "query": 5},
     ],
-    "omniglot-5w1s-protonet": [
-        {"way": 5, "shot": 1},
-        {"way": 5, "shot": 5},
-        {"way": 20, "shot": 1, "query": 5},
-        {"way": 20, "shot": 5, "query": 5},
-    ],
+    "omniglot-5w1s-protonet": CHARACTERS,
     "omniglot-20w1s-protonet": [
-        {"way": 5, "shot": 1},
-        {"way": 5, "shot": 5},
-        {"way": 20, "shot": 1, "query": 5},
-        {"way": 20, "shot": 5, "query": 5},
-        {"data": "mnist", "way": 5, "shot": 1},
-        {"data": "mnist", "way": 10, "shot": 5},
-        {"data": "kannada-mnist", "way": 5, "shot": 1},
-        {"data": "kannada-mnist", "way": 10, "shot": 5},
+        *CHARACTERS,
+        {"data": "mnist", "way": 5, "shot": 1, "query": 15},
+        {"data": "mnist", "way": 10, "shot": 5, "query": 15},
+        {"data": "kannada-mnist", "way": 5, "shot": 1, "query": 15},
+        {"data": "kannada-mnist", "way": 10, "shot": 5, "query": 15},
     ],
-    "omniglot-20w1s-anil": [
-        {"way": 5, "shot": 1},
-        {"way": 5, "shot": 5},
-        {"way": 20, "shot": 1, "query": 5},
-        {"way": 20, "shot": 5, "query": 5},
-    ],
+    "omniglot-20w1s-anil": CHARACTERS,
     "cifar-fs-20w5s-protonet": PHOTOGRAPHS,
     "cifar-fs-20w5s-r2d2": PHOTOGRAPHS,
     "cifar-fs-pretrain": PHOTOGRAPHS,
