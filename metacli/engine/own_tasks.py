@@ -18,12 +18,13 @@ from metacli.schema.load import Loaded, load
 # What is shipped for data of the same form, and how it is called on other data.
 RIDGE, HEADS = ("school-soft", "tables-mean-ridge"), ("adult-hard", "tables-hard")
 PICTURES = ("omniglot-alphabets-hard", "pictures-hard")
-TEXTS = ("fdu-mtl-soft", "texts-soft-l2")
+TEXTS, MANY_CLASSES = ("fdu-mtl-mean", "texts-mean-logistic"), ("fdu-mtl-soft", "texts-soft-l2")
 SETTINGS = {
     RIDGE: [],
     HEADS: ["data.rows=64", "train.steps=1000"],
     PICTURES: ["data.rows=8"],
-    TEXTS: ["data.rows=16"],
+    TEXTS: [],
+    MANY_CLASSES: ["data.rows=16"],
 }
 
 
@@ -69,11 +70,12 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
 
 
 def suits(table: TaskTable) -> tuple[str, str]:
-    """Pictures need convolutions, texts a network for each task; numbers to predict from rows of
-    the tasks' own are solved exactly; anything else shares a trunk."""
+    """Pictures need convolutions, texts a linear model for each task; two classes of texts, and
+    numbers to predict from rows of the tasks' own, are solved exactly; anything else shares a
+    trunk."""
     if table.shape:
         return PICTURES
     if table.packed:
-        return TEXTS
+        return TEXTS if {len(one) for one in table.labels} == {2} else MANY_CLASSES
     exact = set(table.kinds) == {"regression"} and table.rows == "own"
     return RIDGE if exact else HEADS

@@ -69,11 +69,11 @@ def check_data(sharing: Any, backbone: Any, table: TaskTable, loaded: Loaded) ->
     scheme = loaded.recipe.sharing.name if loaded.recipe.sharing is not None else ""
     foreign = set(table.kinds) - set(getattr(sharing, "kinds", table.kinds))
     if foreign:
-        message = f"{scheme} is for regression, {table.name} has classifications"
+        message = f"{scheme} is for {sharing.kinds[0]}, {table.name} has {foreign.pop()}"
         found.append(
             loaded.finding("sharing.name", message, code="recipe.mismatch", hint="coupled")
         )
-    if scheme in ("coupled", "auxiliary") and max(map(len, table.labels)) > 2:
+    if scheme in ("coupled", "auxiliary", "mean-logistic") and max(map(len, table.labels)) > 2:
         message = f"{scheme} is for classes in pairs, {table.name} has more"
         found.append(loaded.finding("sharing.name", message, code="recipe.mismatch", hint="hard"))
     if hasattr(sharing, "wrong") and (wrong := sharing.wrong(len(table.tasks))):

@@ -59,7 +59,7 @@ class TaskProblem:
     @cached_property
     def trainable(self) -> frozenset[str]:
         """Names of what the optimiser sees."""
-        fixed = (*STATISTICS, "penalties", "covariance")
+        fixed = (*STATISTICS, "penalties", "covariance", "clusters")
         return frozenset(name for name in self.init(0) if not name.endswith(fixed))
 
     @cached_property
@@ -109,9 +109,12 @@ class TaskProblem:
         }
 
     def inputs(self, params: Params, x: Tensor) -> Tensor:
-        """x as the network sees it. Texts may come packed, as places and weights."""
+        """x as the network sees it. Texts may come packed, as places and weights; these are not
+        standardised."""
         size = params["input.mean"].shape[0]
         if x.shape[-1] != size:
+            if getattr(self.sharing, "sparse", False):
+                return as_sparse(x.to(params["input.mean"].dtype), size)
             x = unpacked(x, size)
         return (x.to(params["input.mean"].dtype) - params["input.mean"]) / params["input.scale"]
 
@@ -181,6 +184,15 @@ def unpacked(x: Tensor, features: int) -> Tensor:
     places, weights = x.chunk(2, -1)
     blank = weights.new_zeros(*x.shape[:-1], features)
     return blank.scatter_add(-1, places.long(), weights)
+
+
+def as_sparse(x: Tensor, features: int) -> Tensor:
+    """[..., 2 L], places and then weights, to sparse [..., F]."""
+    places, weights = x.chunk(2, -1)
+    at = weights.nonzero(as_tuple=True)
+    indices = torch.stack([*at[:-1], places[at].long()])
+    size = (*x.shape[:-1], features)
+    return torch.sparse_coo_tensor(indices, weights[at], size, check_invariants=True)
 
 
 def wide_heads(params: Params, outputs: int, rng: torch.Generator, *, alike: bool) -> Params:

@@ -65,3 +65,45 @@ def test_a_table_that_is_one_task_says_what_is_missing(pupils, capsys):
     assert main(["multitask", pupils, "data.target=score", "-o", "run"]) == 3
     assert "data.task=COLUMN" in capsys.readouterr().err
     assert not Path("run").exists()
+
+
+@pytest.fixture
+def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Texts of three shops, where a word of a shop's own says more than the common ones."""
+    monkeypatch.chdir(tmp_path)
+    lines = ["text,shop,label"]
+    for n in range(120):
+        shop, good = n % 3, n // 3 % 2
+        word = ("sharp", "quiet", "fresh")[shop] if good else ("blunt", "loud", "stale")[shop]
+        lines.append(f"it is {word} and {'fine' if n % 5 else 'odd'} number {n},s{shop},{good}")
+    Path("reviews.csv").write_text("\n".join(lines) + "\n")
+    return "reviews.csv"
+
+
+def test_texts_of_two_classes_are_solved_exactly_predicted_and_exported(reviews, capsys):
+    words = ["data.task=shop", "data.target=label", "-o", "run", "--json"]
+    assert main(["multitask", reviews, *words]) == 0
+    said = capsys.readouterr()
+    assert "texts-mean-logistic" in said.err
+    assert [t["name"] for t in json.loads(said.out)["result"]["tasks"]] == ["s0", "s1", "s2"]
+    assert main(["evaluate", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["result"]["mean"] == 1.0
+    Path("new.csv").write_text("text,shop\nit is quiet,s1\nit is stale,s2\n")
+    assert main(["predict", "run", "new.csv"]) == 0
+    found = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["prediction"] for row in found] == ["1", "0"]
+    assert main(["export", "run", "--format", "pt2", "-o", "run.pt2"]) == 0
+
+
+def test_texts_of_more_classes_are_trained_step_by_step(reviews, capsys):
+    lines = Path(reviews).read_text().splitlines()
+    Path(reviews).write_text("\n".join([*lines, *["so and so,s0,2"] * 8]) + "\n")
+    words = ["data.task=shop", "data.target=label", "train.steps=2", "evaluate.every=1"]
+    assert main(["multitask", reviews, *words, "-o", "run"]) == 0
+    assert "texts-soft-l2" in capsys.readouterr().err
+
+
+def test_logistic_regressions_are_not_for_numbers(pupils, capsys):
+    words = ["data.task=school", "data.target=score", "--data", pupils]
+    assert main(["multitask", "landmine-mean", *words, "-o", "run"]) == 3
+    assert "mean-logistic is for classification, pupils.csv has regression" in capsys.readouterr().err

@@ -120,5 +120,5 @@ def of(binary: Tensor | None, tasks: Sequence[int]) -> Tensor | None:
 def rows_of(batch: Batch, tasks: Sequence[int]) -> Batch:
     """The batch of some tasks."""
     chosen = list(tasks)
-    x = batch.x if batch.x.dim() == 2 else batch.x[chosen]
+    x = batch.x if batch.x.dim() == 2 else batch.x.index_select(0, torch.tensor(chosen))
     return Batch(x, batch.y[chosen], None if batch.mask is None else batch.mask[chosen])

@@ -1,0 +1,147 @@
+"""Logistic regressions of many tasks whose weights are a common part and a part of their own:
+
+    w_t = u_c(t) + v_t,   min Σ_t loss_t(X_t w_t) + ½ Σ_c |u_c|²_mean + ½ Σ_t |v_t|²_own
+
+by L-BFGS over z = √penalty w, in which each penalty is ½ |z|². Rows may be sparse: a product with
+all of them is one with a block-diagonal matrix. Letters: T tasks, C clusters, D columns, R rows of
+all tasks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.special import expit
+
+from metacli.types import Batch
+
+INTERCEPT = 0.1  # penalty of a task's own intercept; that of a mean has none
+TOLERANCE = 1e-5  # of the largest slope of the objective, for each row
+BEGINNINGS, ROUNDS, NEWTON = 6, 10, 8  # of the search for clusters
+TOGETHER = 1e6  # penalty of v while it goes on
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of all tasks, those that are not there left out.
+
+    Args:
+        x: sparse [R, T (D + 1)]: a row's numbers and a one stand in its task's columns.
+        y: labels [R]. task: of each row, [R].
+    """
+
+    x: Any
+    y: np.ndarray
+    task: np.ndarray
+    tasks: int
+
+    @classmethod
+    def of(cls, batch: Batch) -> Rows:
+        """Standardised rows [T, M, D], dense or sparse, or [M, D] that the tasks share."""
+        tasks, most = batch.y.shape
+        x = batch.x
+        if x.is_sparse:
+            place, values = x.coalesce().indices().numpy(), x.coalesce().values().numpy()
+            row, column = place[0] * most + place[1], place[2]
+        else:
+            dense = x.expand(tasks, most, x.shape[-1]).reshape(tasks * most, -1).numpy()
+            row, column = (one.ravel() for one in np.indices(dense.shape))
+            values = dense.ravel()
+        width = x.shape[-1] + 1
+        every = np.arange(tasks * most)
+        row, column = np.append(row, every), np.append(column, np.full(len(every), width - 1))
+        values = np.append(values.astype(np.float64), np.ones(len(every)))
+        at = (row, row // most * width + column)
+        whole = sparse.csr_matrix((values, at), shape=(len(every), tasks * width))
+        present = every if batch.mask is None else np.flatnonzero(batch.mask.numpy())
+        y = batch.y.numpy().ravel().astype(np.float64)
+        return cls(whole[present], y[present], present // most, tasks)
+
+    def where(self, chosen: np.ndarray) -> Rows:
+        return Rows(self.x[chosen], self.y[chosen], self.task[chosen], self.tasks)
+
+    def losses(self, w: np.ndarray) -> np.ndarray:
+        """The sum of each task's cross-entropies, [T]; w [T, D + 1]."""
+        margin = self.x @ w.ravel()
+        each = np.logaddexp(0, margin) - self.y * margin
+        return np.bincount(self.task, each, self.tasks)
+
+
+def fit(
+    rows: Rows, cluster: np.ndarray, slope: float, mean: float, *, share: bool = True
+) -> np.ndarray:
+    """w [T, D + 1], intercepts last.
+
+    Args:
+        cluster: of each task, [T], from 0 on.
+        slope: penalty of v. mean: penalty of u.
+        share: False leaves u at 0.
+    """
+    from scipy.optimize import minimize
+
+    clusters, width = int(cluster.max()) + 1, rows.x.shape[1] // rows.tasks
+    own, common = np.full(width, slope**-0.5), np.full(width, mean**-0.5)
+    own[-1], common[-1] = INTERCEPT**-0.5, 1.0
+    common, penalised = common * share, np.arange(width) < width - 1
+    columns = rows.x.T.tocsr()
+
+    def parts(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        both = flat.reshape(clusters + rows.tasks, width)
+        means, apart = both[:clusters], both[clusters:]
+        return means, apart, (common * means)[cluster] + own * apart
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        means, apart, w = parts(flat)
+        margin = rows.x @ w.ravel()
+        value = (np.logaddexp(0, margin) - rows.y * margin).sum()
+        value += 0.5 * ((means * penalised) ** 2).sum() + 0.5 * (apart**2).sum()
+        slopes = (columns @ (expit(margin) - rows.y)).reshape(rows.tasks, width)
+        summed = np.zeros_like(means)
+        np.add.at(summed, cluster, slopes)
+        found = np.concatenate([common * summed + means * penalised, own * slopes + apart])
+        return float(value), found.ravel()
+
+    options = {"maxiter": 2000, "maxcor": 20, "ftol": 0.0, "gtol": TOLERANCE * len(rows.y)}
+    begin = np.zeros((clusters + rows.tasks) * width)
+    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options)
+    return parts(np.asarray(found.x))[2]
+
+
+def clustered(rows: Rows, clusters: int, rng: torch.Generator) -> np.ndarray:
+    """The cluster of each task, [T]: as by k-means, each task goes where the cluster's own logistic
+    regression, with an intercept of the task's, loses least on its rows. The best of several random
+    beginnings."""
+    best, lowest = np.zeros(rows.tasks, int), np.inf
+    if clusters == 1:
+        return best
+    for _ in range(BEGINNINGS):
+        own = torch.randperm(rows.tasks, generator=rng).numpy() % clusters
+        for _ in range(ROUNDS):
+            losses = np.stack([of_cluster(rows, own == one) for one in range(clusters)], 1)
+            before, own = own, losses.argmin(1)  # [T, C] -> [T]
+            if (own == before).all() or len(np.unique(own)) < clusters:
+                break
+        if losses.min(1).sum() < lowest:
+            best, lowest = np.unique(own, return_inverse=True)[1], losses.min(1).sum()
+    return best
+
+
+def of_cluster(rows: Rows, members: np.ndarray) -> np.ndarray:
+    """What every task would lose in a cluster, [T].
+
+    Args:
+        members: whether each task is in it so far, [T].
+    """
+    alike = np.zeros(rows.tasks, int)
+    w = fit(rows.where(members[rows.task]), alike, TOGETHER, 1.0)
+    w[:] = w[members].mean(0)
+    for _ in range(NEWTON):  # on the intercepts alone
+        p = expit(rows.x @ w.ravel())
+        slope = np.bincount(rows.task, p - rows.y, rows.tasks)
+        curve = np.bincount(rows.task, p * (1 - p), rows.tasks)
+        w[:, -1] -= np.clip(slope / curve.clip(1e-3), -1, 1)
+    return rows.losses(w)

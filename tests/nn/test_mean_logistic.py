@@ -1,0 +1,127 @@
+"""Mean-regularised logistic regressions: the minimum of their objective, dense and sparse rows, and
+tasks of two kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from metacli.nn.sharing.linear_logits import INTERCEPT, Rows, clustered
+from metacli.nn.sharing.mean_logistic import MeanLogistic
+from metacli.nn.tasks import TaskProblem, as_sparse, unpacked
+from metacli.types import Batch
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def labelled(w: torch.Tensor, rows: int = 30) -> Batch:
+    """Rows [T, M, D] whose labels follow weights [T, D]; the last rows of task 0 are not there."""
+    tasks, columns = w.shape
+    x = torch.randn(tasks, rows, columns, generator=rng(1), dtype=torch.float64)
+    chance = torch.sigmoid((x @ w[..., None]).squeeze(-1))
+    y = (torch.rand(chance.shape, generator=rng(2), dtype=torch.float64) < chance).double()
+    mask = torch.ones_like(y, dtype=torch.bool)
+    mask[0, rows - 5 :] = False
+    return Batch(x * mask[..., None], y * mask, mask)
+
+
+def settings(cluster: list[float], slope: float, mean: float) -> dict[str, torch.Tensor]:
+    return {
+        "mean.penalties": torch.tensor([slope, mean], dtype=torch.float64),
+        "mean.clusters": torch.tensor(cluster, dtype=torch.float64),
+    }
+
+
+def objective(u, v, cluster, batch, slope, mean):
+    """The docstring of the module, one task at a time; the last column is the intercept."""
+    total = 0.5 * mean * u[:, :-1].square().sum() + 0.5 * INTERCEPT * v[:, -1].square().sum()
+    total = total + 0.5 * slope * v[:, :-1].square().sum()
+    for task, own in enumerate(cluster):
+        w = u[own] + v[task]
+        x, y = batch.x[task][batch.mask[task]], batch.y[task][batch.mask[task]]
+        logits = x @ w[:-1] + w[-1]
+        total = total + F.binary_cross_entropy_with_logits(logits, y, reduction="sum")
+    return total
+
+
+@pytest.mark.parametrize("cluster", [[0, 0, 0, 0], [1, 0, 0, 1]])
+def test_it_is_the_minimum_of_its_objective(cluster):
+    batch = labelled(torch.randn(4, 3, generator=rng(3), dtype=torch.float64))
+    params = MeanLogistic().refit(batch, settings(cluster, 2.0, 0.5))
+    found = torch.cat([params["heads.weight"], params["heads.bias"][:, None]], 1)
+    u = torch.zeros(max(cluster) + 1, 4, dtype=torch.float64, requires_grad=True)
+    v = torch.zeros(4, 4, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [u, v], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        value = objective(u, v, cluster, batch, 2.0, 0.5)
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    torch.testing.assert_close(found, (u[cluster] + v).detach(), atol=2e-3, rtol=1e-3)
+
+
+def test_with_stiff_deviations_it_is_the_pooled_model_and_without_sharing_each_task_alone():
+    batch = labelled(torch.randn(3, 3, generator=rng(3), dtype=torch.float64), rows=60)
+    pooled = MeanLogistic().refit(batch, settings([0, 0, 0], 1e7, 1.0))["heads.weight"]
+    torch.testing.assert_close(pooled, pooled[:1].expand(3, 3), atol=1e-3, rtol=0.0)
+    alone = MeanLogistic(share=False).refit(batch, settings([0, 0, 0], 1.0, 1.0))["heads.weight"]
+    other = Batch(
+        batch.x, torch.where(torch.arange(3)[:, None] == 2, 1 - batch.y, batch.y), batch.mask
+    )
+    again = MeanLogistic(share=False).refit(other, settings([0, 0, 0], 1.0, 1.0))["heads.weight"]
+    torch.testing.assert_close(alone[:2], again[:2], atol=1e-3, rtol=1e-3)
+    assert (alone[2] - again[2]).abs().max() > 0.1
+
+
+def packed(dense: torch.Tensor) -> torch.Tensor:
+    """Places and weights of rows [..., F], padded with zeros."""
+    places = torch.arange(dense.shape[-1]).expand(dense.shape).to(dense.dtype)
+    return torch.cat([torch.where(dense != 0, places, 0), dense], -1)
+
+
+def test_packed_rows_are_read_as_sparse_ones_and_give_the_same():
+    batch = labelled(torch.randn(3, 4, generator=rng(3), dtype=torch.float64))
+    x = batch.x * (torch.rand(batch.x.shape, generator=rng(4)) < 0.5)
+    problem = TaskProblem(MeanLogistic(), (4,), (True,) * 3, "accuracy")
+    params = problem.init(0)
+    torch.testing.assert_close(as_sparse(packed(x), 4).to_dense(), x)
+    torch.testing.assert_close(unpacked(packed(x), 4), x)
+    params |= MeanLogistic().refit(Batch(x, batch.y, batch.mask), settings([0, 0, 0], 1.0, 0.5))
+    seen = problem.standardised(params, Batch(packed(x), batch.y, batch.mask))
+    again = MeanLogistic().refit(seen, settings([0, 0, 0], 1.0, 0.5))
+    torch.testing.assert_close(again["heads.weight"], params["heads.weight"])
+    dense, narrow = problem.predict(params, x), problem.predict(params, packed(x))
+    torch.testing.assert_close(dense, narrow)
+    torch.testing.assert_close(problem.predict(params, packed(x)[1]), problem.predict(params, x[1]))
+
+
+def two_kinds(rows: int) -> Batch:
+    kind = torch.tensor([0, 1, 1, 0, 1, 0])
+    means = torch.tensor([[2.0, 0.0, 0.0], [0.0, -2.0, 1.0]], dtype=torch.float64)
+    return labelled(means[kind], rows)
+
+
+def test_tasks_of_two_kinds_are_told_apart():
+    found = clustered(Rows.of(two_kinds(60)), 2, rng())
+    assert (found == found[0]).tolist() == [True, False, False, True, False, True]
+
+
+def test_the_choice_is_the_one_that_loses_least_on_inner_folds():
+    batch = two_kinds(40)
+    scheme = MeanLogistic(slope=(1.0, 50.0), mean=(0.5,), clusters=(1, 2))
+    params, scores = scheme.solve(batch, rng())
+    choices = list(scheme.choices())
+    assert choices[int(scores.argmin())] == (2, 50.0, 0.5)
+    assert len(scores) == len(choices) == 4
+    assert params["mean.penalties"].tolist() == [50.0, 0.5]
+    assert len(np.unique(params["mean.clusters"])) == 2
+    torch.testing.assert_close(scheme.refit(batch, params)["heads.weight"], params["heads.weight"])
