@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from metacli.data.tasks import Standard, TaskRows, TaskTable
-from metacli.engine.mixed_models import fit_mixed
 from metacli.engine.simple_models import (
     TEXT_CS,
     augmented_ridge,
@@ -27,6 +26,7 @@ from metacli.engine.simple_models import (
     with_task,
 )
 from metacli.engine.task_scores import MIXED, Rows
+from metacli.nn.mixed_models import fit_mixed
 
 Predictions = list[np.ndarray]
 

@@ -106,4 +106,6 @@ def test_texts_of_more_classes_are_trained_step_by_step(reviews, capsys):
 def test_logistic_regressions_are_not_for_numbers(pupils, capsys):
     words = ["data.task=school", "data.target=score", "--data", pupils]
     assert main(["multitask", "landmine-mean", *words, "-o", "run"]) == 3
-    assert "mean-logistic is for classification, pupils.csv has regression" in capsys.readouterr().err
+    assert (
+        "mean-logistic is for classification, pupils.csv has regression" in capsys.readouterr().err
+    )

@@ -24,6 +24,7 @@ SHARING: dict[str, Callable[[], type]] = {
     "coupled": _of("coupled", "Coupled"),
     "none": _of("soft_l2", "Apart"),
     "mean-ridge": _of("mean_ridge", "MeanRidge"),
+    "mixed-effects": _of("mixed_effects", "MixedEffects"),
     "mean-logistic": _of("mean_logistic", "MeanLogistic"),
 }
 

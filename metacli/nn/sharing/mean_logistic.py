@@ -78,7 +78,14 @@ class MeanLogistic:
     ) -> tuple[Params, Tensor]:
         """Weights for standardised rows [T, M, D] and labels [T, M], and the mean loss on inner
         folds of every choice, [C]."""
-        rows, choices = Rows.of(batch), list(self.choices())
+        w, own, penalties, scores = self.chosen(Rows.of(batch), rng)
+        return as_params(w, own, penalties), scores
+
+    def chosen(
+        self, rows: Rows, rng: torch.Generator
+    ) -> tuple[np.ndarray, np.ndarray, tuple[float, float], Tensor]:
+        """w [T, D + 1], clusters [T], penalties, and the scores of all choices."""
+        choices = list(self.choices())
         fold = np.empty(len(rows.y), int)
         for task in range(rows.tasks):
             own = np.flatnonzero(rows.task == task)
@@ -94,7 +101,7 @@ class MeanLogistic:
         count, slope, mean = choices[int(scores.argmin())]
         own = clustered(rows, count, rng)
         w = fit(rows, own, slope, mean, share=self.share)
-        return as_params(w, own, (slope, mean)), scores
+        return w, own, (slope, mean), scores
 
     def refit(self, batch: Batch, params: Params, binary: Tensor | None = None) -> Params:
         """Weights for other rows, with the clusters and penalties that were chosen before."""
