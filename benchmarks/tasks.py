@@ -60,7 +60,7 @@ class Plan:
 
 
 PLANS = {
-    "school": Plan("school-soft"),
+    "school": Plan("school-mixed", others=("school-soft",)),
     "landmine": Plan("landmine-mean", others=("landmine-hard",)),
     "sarcos": Plan("sarcos-hard", 5),
     "computer-buyers": Plan("computer-buyers-soft", 1),

@@ -30,10 +30,12 @@ class ReviewOptions:
 
     Args:
         features: of the hashed words and pairs of words.
+        sublinear: how often a word is in a text counts by its logarithm.
         split_seed, rows: as for every set of tasks.
     """
 
     features: int = 32_768
+    sublinear: bool = False
     split_seed: int = 0
     rows: int = 0
 
@@ -59,13 +61,13 @@ def fdu_mtl(options: ReviewOptions, cache: Path, report: Report = silent) -> Tas
         y=tuple(np.array([label for label, _ in one], float) for one in every),
         kinds=all_of("classification", len(names)),
         metric="accuracy",
-        contents=f"{digest(packed)} {options.features}",
+        contents=f"{digest(packed)} {options.features}{' sublinear' if options.sublinear else ''}",
         split="last",
         test_rows=tuple(map(len, asked)),
         classes=(("bad", "good"),) * len(names),
         texts=tuple(tuple(text for _, text in one) for one in every),
     )
-    encoder = HashedText(options.features, characters=(0, 0))
+    encoder = HashedText(options.features, characters=(0, 0), sublinear=options.sublinear)
     return text_set(made, encoder, options.split_seed)
 
 

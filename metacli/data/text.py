@@ -29,12 +29,14 @@ class HashedText:
         words: from n to n. characters: likewise; (0, 0) leaves them out, and all features are
             words'.
         idf: [F] weights of the features; empty: all 1.
+        sublinear: 1 + log n instead of n for a feature that is n times in a text.
     """
 
     features: int = 8192
     words: tuple[int, int] = (1, 2)
     characters: tuple[int, int] = (3, 5)
     idf: tuple[float, ...] = ()
+    sublinear: bool = False
 
     @property
     def width(self) -> int:
@@ -49,6 +51,8 @@ class HashedText:
         from scipy.sparse import diags, hstack
         from sklearn.preprocessing import normalize
 
+        if self.sublinear:
+            halves = [damped(half) for half in halves]
         if self.idf:
             weights = np.split(np.array(self.idf), len(halves))
             halves = [half @ diags(own) for half, own in zip(halves, weights, strict=True)]
@@ -86,6 +90,7 @@ class HashedText:
             "words": list(self.words),
             "characters": list(self.characters),
             "idf": list(self.idf),
+            **({"sublinear": True} if self.sublinear else {}),
         }
 
     @classmethod
@@ -95,7 +100,15 @@ class HashedText:
             tuple(value["words"]),
             tuple(value["characters"]),
             tuple(value["idf"]),
+            value.get("sublinear", False),
         )
+
+
+def damped(counts: Any) -> Any:
+    """±n to ±(1 + log n), sparse; where two features meet and cancel nothing is left."""
+    found = counts.copy()
+    found.data = np.sign(found.data) * (1 + np.log(np.maximum(np.abs(found.data), 1)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def task_source(model: Bundle, method: str) -> Bundle:
         inputs = replace(inputs, target=Target("y", centre, spread).as_dict())
     made = replace(model, kind=kind, method=method, params=params, inputs=inputs)
     wanted, have = source_problem(made).module.state_dict(), set(params)
-    if not set(wanted) <= have:
+    if not set(wanted) <= have or not getattr(problem.sharing, "one_network", True):
         raise no_network(model)
     return made
 

@@ -91,3 +91,13 @@ def test_a_sentence_model_is_never_downloaded(monkeypatch: pytest.MonkeyPatch) -
     assert encoder_of(fitted.as_dict()).encode(["ab"]).tolist() == [[2.0, 1.0, 0.0]]
     with pytest.raises(EnvironmentProblem, match="no such model"):
         text_encoder("sentence:unknown").fit(TEXTS)
+
+
+def test_words_that_are_often_in_a_text_count_by_their_logarithm():
+    encoder = HashedText(64, words=(1, 1), characters=(0, 0), sublinear=True)
+    once, thrice = encoder.encode(["red fox"]).toarray(), encoder.encode(["red red red fox"])
+    ratio = np.sort(np.abs(thrice.toarray()[0]))[-2:]
+    assert ratio[1] / ratio[0] == pytest.approx(1 + np.log(3), rel=1e-5)
+    assert np.sort(np.abs(once[0]))[-2:] == pytest.approx([0.5**0.5] * 2)
+    assert HashedText.from_dict(encoder.as_dict()) == encoder
+    assert "sublinear" not in HashedText(64).as_dict()  # as models of before have it

@@ -21,7 +21,7 @@ from metacli.engine.predict import predict
 from metacli.engine.task_build import make_rows
 from metacli.engine.task_params import predictions
 from metacli.engine.task_source import source_problem, task_source
-from metacli.errors import DataError
+from metacli.errors import BundleError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -245,3 +245,13 @@ def test_a_new_task_takes_the_trunk_and_a_head_of_its_own(alphabets):
     rows = predict("adapted", "mine")["rows"]
     assert len(rows) == 18
     assert sum(one["prediction"] == Path(one["input"]).parent.name for one in rows) > 9
+
+
+def test_a_model_with_a_curve_that_tasks_share_is_exported_and_is_no_source():
+    text = BASE.replace("{name: mlp, hidden: [8]}", "{name: linear}")
+    scheme = "{name: mixed-effects, features: 4, length: [1.0], steps: 3}"
+    Path("mixed.yaml").write_text(text.replace("{name: hard}", scheme))
+    multitask("mixed.yaml", out="run")
+    assert main(["export", "run", "--format", "pt2", "-o", "run.pt2"]) == 0
+    with pytest.raises(BundleError, match="mixed-effects sharing has no one network"):
+        task_source(bundle.load(Path("run/model")), "fine-tune")

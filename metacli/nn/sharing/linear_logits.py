@@ -21,6 +21,7 @@ from metacli.types import Batch
 
 INTERCEPT = 0.1  # penalty of a task's own intercept; that of a mean has none
 TOLERANCE = 1e-5  # of the largest slope of the objective, for each row
+MEMORY = 10  # of L-BFGS
 BEGINNINGS, ROUNDS, NEWTON = 6, 10, 8  # of the search for clusters
 TOGETHER = 1e6  # penalty of v while it goes on
 
@@ -83,32 +84,35 @@ def fit(
     """
     from scipy.optimize import minimize
 
-    clusters, width = int(cluster.max()) + 1, rows.x.shape[1] // rows.tasks
-    own, common = np.full(width, slope**-0.5), np.full(width, mean**-0.5)
-    own[-1], common[-1] = INTERCEPT**-0.5, 1.0
-    common, penalised = common * share, np.arange(width) < width - 1
-    columns = rows.x.T.tocsr()
+    tasks, width = rows.tasks, rows.x.shape[1] // rows.tasks
+    # A number that no row of a task has keeps v = 0, and one that no row has at all u = 0.
+    used = np.flatnonzero(np.diff(rows.x.tocsc().indptr))
+    place, common = np.unique(cluster[used // width] * width + used % width, return_inverse=True)
+    intercept, middle = used % width == width - 1, place % width == width - 1
+    own = np.where(intercept, INTERCEPT, slope) ** -0.5
+    scale = np.where(middle, 1.0, mean**-0.5) * share
+    x = rows.x[:, used]
+    columns = x.T.tocsr()
 
-    def parts(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        both = flat.reshape(clusters + rows.tasks, width)
-        means, apart = both[:clusters], both[clusters:]
-        return means, apart, (common * means)[cluster] + own * apart
+    def weights(flat: np.ndarray) -> np.ndarray:
+        return (scale * flat[: len(place)])[common] + own * flat[len(place) :]
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        means, apart, w = parts(flat)
-        margin = rows.x @ w.ravel()
-        value = (np.logaddexp(0, margin) - rows.y * margin).sum()
-        value += 0.5 * ((means * penalised) ** 2).sum() + 0.5 * (apart**2).sum()
-        slopes = (columns @ (expit(margin) - rows.y)).reshape(rows.tasks, width)
-        summed = np.zeros_like(means)
-        np.add.at(summed, cluster, slopes)
-        found = np.concatenate([common * summed + means * penalised, own * slopes + apart])
-        return float(value), found.ravel()
+        penalised = np.append(np.where(middle, 0.0, flat[: len(place)]), flat[len(place) :])
+        margin = x @ weights(flat)
+        value = (np.logaddexp(0, margin) - rows.y * margin).sum() + 0.5 * penalised @ penalised
+        slopes = columns @ (expit(margin) - rows.y)
+        summed = scale * np.bincount(common, slopes, len(place))
+        return float(value), np.append(summed, own * slopes) + penalised
 
-    options = {"maxiter": 2000, "maxcor": 20, "ftol": 0.0, "gtol": TOLERANCE * len(rows.y)}
-    begin = np.zeros((clusters + rows.tasks) * width)
-    found = minimize(objective, begin, jac=True, method="L-BFGS-B", options=options)
-    return parts(np.asarray(found.x))[2]
+    options = {"maxiter": 2000, "maxcor": MEMORY, "ftol": 0.0, "gtol": TOLERANCE * len(rows.y)}
+    begin = np.zeros(len(place) + len(used))
+    found = np.asarray(minimize(objective, begin, jac=True, method="L-BFGS-B", options=options).x)
+    means = np.zeros((int(cluster.max()) + 1, width))
+    means.ravel()[place] = scale * found[: len(place)]
+    w = means[cluster]
+    w.reshape(tasks * width)[used] += own * found[len(place) :]
+    return w
 
 
 def clustered(rows: Rows, clusters: int, rng: torch.Generator) -> np.ndarray:

@@ -58,6 +58,7 @@ class MixedEffects:
     needs_trunk = False
     copies = False
     kinds = ("regression",)
+    one_network = False  # the curve is no part of what a new task can begin with
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         zeros = torch.zeros(tasks, sizes[0], dtype=torch.float64)
