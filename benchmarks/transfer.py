@@ -1,6 +1,6 @@
 """What each way of transfer reaches on tasks that its source has never seen.
 
-    python benchmarks/transfer.py omniglot SOURCE    # background characters to 10 new alphabets
+    python benchmarks/transfer.py omniglot SOURCE    # its training characters to new alphabets
     python benchmarks/transfer.py cifar SOURCE       # training classes to tasks of 5 test classes
 
 SOURCE is a finished run; `SOURCES` are the commands that trained those of the committed results.
@@ -30,6 +30,7 @@ from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.l2_sp import L2SP
 from metacli.algorithms.transfer.lp_ft import LPFT
 from metacli.data.draws import shuffled
+from metacli.data.omniglot import OmniglotOptions, split_characters
 from metacli.data.pool import Pool, fitted
 from metacli.data.registry import load_pool
 from metacli.engine import bundle
@@ -54,6 +55,9 @@ OMNIGLOT = f"metacli meta-train omniglot-5w1s-protonet {COMMON} data.scheme=back
 CIFAR = f"metacli meta-train glyphs-5w1s-protonet {COMMON} episodes.shift=2 data.source=cifar-fs"
 SOURCES = {
     "omniglot-protonet": f"{OMNIGLOT} train.steps=400",
+    "omniglot-protonet-60w": "metacli meta-train omniglot-5w1s-protonet train.precision=bfloat16 "
+    "episodes.way=60 episodes.query=3 train.steps=10000 evaluate.every=2000 evaluate.way=20 "
+    "evaluate.query=5",
     "omniglot-pretrain": f"{OMNIGLOT} algorithm.name=pretrain train.steps=600",
     "cifar-pretrain": f"{CIFAR} algorithm.name=pretrain train.steps=800",
 }
@@ -93,15 +97,21 @@ def drawn(pool: Pool, classes: Sequence[int], name: str, shot: int, query: int) 
 
 
 def alphabets(model: Bundle, split: str, shot: int, step: int = 2) -> Iterator[Target]:
-    """Every other alphabet by name, with all of its characters."""
-    pool = fitted(
-        load_pool("omniglot", split, {"scheme": "background-within"}, cache_root()),
-        model.inputs.shape,
-    )
-    assert pool.families is not None
-    for family in pool.families[::step]:
-        name = pool.classes[int(family[0])].partition("/")[0]
-        yield drawn(pool, family.tolist(), name, shot, QUERY)
+    """Every other alphabet by name, with all of its characters, of those that lie whole in a split
+    of the source's own scheme."""
+    scheme = model.recipe.data.options.get("scheme", "vinyals")
+    wanted = set(split_characters(split, OmniglotOptions(scheme=scheme)))
+    found: list[tuple[str, Pool, list[int]]] = []
+    for part in ("train", "val", "test"):
+        whole = load_pool("omniglot", part, {"scheme": "background-within"}, cache_root())
+        pool = fitted(whole, model.inputs.shape)
+        assert pool.families is not None
+        for family in pool.families:
+            names = [pool.classes[int(number)] for number in family]
+            if wanted.issuperset(names):
+                found.append((names[0].partition("/")[0], pool, family.tolist()))
+    for name, pool, family in sorted(found, key=lambda one: one[0])[::step]:
+        yield drawn(pool, family, name, shot, QUERY)
 
 
 def photographs(model: Bundle, split: str, shot: int) -> Iterator[Target]:
@@ -172,7 +182,7 @@ def raw(target: Target) -> float:
 
 Make = Callable[[Bundle, str, int], Iterator[Target]]
 PROTOCOLS: dict[str, tuple[Make, str]] = {
-    "omniglot": (alphabets, "Omniglot: background characters to all characters of a new alphabet"),
+    "omniglot": (alphabets, "Omniglot: training characters to all characters of a new alphabet"),
     "cifar": (photographs, "CIFAR-FS (a third of it): training classes to 5 test classes"),
 }
 
