@@ -248,10 +248,12 @@ def test_the_walk_from_a_table_of_tasks_to_one_file_works(tmp_path, monkeypatch,
     rows = [f"{10 + n % 7},s{n % 3},{n % 7 + 5 * (n % 3) + n % 2 / 2}" for n in range(60)]
     Path("pupils.csv").write_text("\n".join(["age,school,score", *rows]) + "\n")
     Path("new_pupils.csv").write_text("age,school\n12,s0\n12,s2\n")
+    later = ["12.5,s0,31.0", "9.5,s2,20.0", "10.5,s2,24.0"]
+    Path("later_pupils.csv").write_text("\n".join(["age,school,score", *later]) + "\n")
     shown = re.search(r"```\n(metacli multitask pupils.*?)```", README, re.DOTALL)
     assert shown
     commands = [shlex.split(line, comments=True)[1:] for line in shown[1].splitlines()]
-    assert [words[0] for words in commands] == ["multitask", "evaluate", "predict", "export"]
+    assert [words[0] for words in commands] == ["multitask", "evaluate", "evaluate", "predict", "export"]
     for words in commands:
         with contextlib.redirect_stdout(io.StringIO()) as out:
             assert main(words) == 0, words

@@ -323,7 +323,8 @@ def load_tasks(
     if found.kind != "tasks":
         message = f"{source} has {found.kind}, not a table of tasks"
         known = ", ".join(name for name, one in DATASETS.items() if one.kind == "tasks")
-        raise DataError(message, code="data.no_tasks", hint=f"sets of tasks are {known}")
+        own = f"./{source} is what lies there; " if Path(source).exists() else ""
+        raise DataError(message, code="data.no_tasks", hint=f"{own}sets of tasks are {known}")
     made = make_options(found, options)
     table: TaskTable = resolve(found.loader)(made, cache, report)
     return table, made

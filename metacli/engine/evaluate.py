@@ -23,6 +23,7 @@ from metacli.engine.rows import evaluate_rows
 from metacli.engine.scoring import EpisodeScores, score_episodes
 from metacli.engine.simple_scores import simple_scores
 from metacli.engine.task_evaluate import evaluate_tasks
+from metacli.engine.task_evaluate_own import evaluate_own
 from metacli.errors import CheckFailed, UsageProblem
 
 
@@ -51,7 +52,8 @@ def evaluate(
 
     Args:
         data: a data set's name or a pool of class folders (default: what the model was trained on,
-            other classes); for an adapted model labelled examples.
+            other classes); for an adapted model labelled examples; for a multi-task model labelled
+            rows of its tasks (default: the rows that its training left out).
         way: `5`, or `3-20` to draw it for each episode.
         shot: `1`; `1,2,5,10` for a curve; `1-10` to draw each class's own.
         expect: measure under the recipe's `expect` and compare with its band.
@@ -75,12 +77,18 @@ def evaluate(
     if out is not None:
         score_file.require_place(Path(out), force=force, dry_run=dry_run)
     if opened.model.kind == "tasks":
-        if expect or any(one is not None for one in (data, way, shot, query, seed)):
+        if expect or any(one is not None for one in (way, shot, query, seed)):
             raise UsageProblem(
-                "a multi-task model is measured on its own tasks: [DATA], --way, --shot, --query, "
-                "--seed and --expect are for episodes"
+                "a multi-task model is measured on its own tasks: --way, --shot, --query, --seed "
+                "and --expect are for episodes"
             )
-        result = evaluate_tasks(opened, split, out, dry_run, report)
+        if data is not None and split is not None:
+            raise UsageProblem(f"--split is of the data that it was trained on, not of {data}")
+        if data is None:
+            result = evaluate_tasks(opened, split, out, dry_run, report)
+        else:
+            reading = (skip_bad, allow_duplicates)
+            result = evaluate_own(opened, data, *reading, out, dry_run, report)
     elif opened.model.adapted:
         if expect or any(one is not None for one in (split, way, shot, query)):
             raise UsageProblem(
