@@ -177,7 +177,10 @@ def _score(score: Any) -> str:
 
 
 def _measured(score: Any) -> str:
-    return _how(score.get("how")) if score.get("value") is not None else ""
+    if score.get("value") is None:
+        return ""
+    times = score.get("times") or 1
+    return _how(score.get("how")) + (f", {times} times" if times > 1 else "")
 
 
 def _by_class(score: Any) -> str:

@@ -29,11 +29,12 @@ from metacli.engine.folds import (
     logistic_on_raw,
     majority,
     mean_of_support,
+    repeated_folds,
     residual_bound,
     ridge_on_raw,
     score_of,
     score_of_numbers,
-    stratified_folds,
+    times_and_rows,
 )
 from metacli.engine.folds import (
     holdout as hold_share,
@@ -116,9 +117,10 @@ def splits_of(job: Job, examples: Read) -> tuple[list[Split], str, str | None]:
             f"holdout:{job.holdout:g}",
             None if splits else "every class has a single example",
         )
-    folds = stratified_folds(y, job.seed)
+    folds = repeated_folds(y, job.seed)
     if folds:
-        return folds, f"kfold:{len(folds)}", None
+        times, _ = times_and_rows(folds)
+        return folds, f"kfold:{len(folds) // times}", None
     return (
         [],
         "none",
@@ -169,7 +171,7 @@ def held_out_of_support(
     classes = len(examples.task.labels)
     if unit is not None:
         folds = held_out(native(source, classes), examples.x, examples.y, splits, unit)
-        return folds, residual_bound(folds) if len(folds.y) >= FEWEST else {}
+        return folds, residual_bound(folds) if folds.examples >= FEWEST else {}
     asked = answered(answers_of(source, classes), examples.x, examples.y, splits)
     return asked.held_out(), learned_from(asked)
 

@@ -28,7 +28,7 @@ import numpy as np
 from torch import Tensor
 
 from metacli.engine.bundle import Bundle
-from metacli.engine.folds import HeldOut, Split
+from metacli.engine.folds import HeldOut, Split, times_and_rows
 from metacli.types import Batch
 
 ENOUGH = 20  # held-out examples for a temperature
@@ -48,14 +48,22 @@ class Answered:
     Args:
         logits: [M, N]. y: [M].
         sizes: held-out rows of each split.
+        times: and `rows`, as of `HeldOut`.
     """
 
     logits: np.ndarray
     y: np.ndarray
     sizes: tuple[int, ...]
+    times: int = 1
+    rows: np.ndarray | None = None
+
+    @property
+    def examples(self) -> int:
+        """Different ones."""
+        return len(self.y) // self.times
 
     def held_out(self) -> HeldOut:
-        return HeldOut(softmax(self.logits), self.y, self.sizes)
+        return HeldOut(softmax(self.logits), self.y, self.sizes, None, self.times, self.rows)
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -77,13 +85,18 @@ def answered(answer: Answer, x: Tensor, y: Tensor, splits: Sequence[Split]) -> A
         logits.append(found.double().cpu().numpy())
         labels.append(y[split.query].cpu().numpy())
     sizes = tuple(len(one) for one in labels)
-    return Answered(np.concatenate(logits), np.concatenate(labels), sizes)
+    times, rows = times_and_rows(splits)
+    return Answered(np.concatenate(logits), np.concatenate(labels), sizes, times, rows)
 
 
-def temperature(logits: np.ndarray, y: np.ndarray) -> float:
-    """The T with the smallest log loss on smoothed targets: convex in 1/T, by golden section."""
+def temperature(logits: np.ndarray, y: np.ndarray, examples: int) -> float:
+    """The T with the smallest log loss on smoothed targets: convex in 1/T, by golden section.
+
+    Args:
+        examples: different ones among the rows.
+    """
     n, classes = logits.shape
-    doubt = 1 / (2 * (n + 1))
+    doubt = 1 / (2 * (examples + 1))
     targets = np.full((n, classes), doubt / (classes - 1))
     targets[np.arange(n), y] = 1 - doubt
 
@@ -116,12 +129,12 @@ def learned_from(found: Answered | None) -> dict[str, Any]:
     known: dict[str, Any] = {}
     if found is None:
         return known
-    n = len(found.y)
+    n = found.examples
     if n >= ENOUGH_TO_REJECT:
         limit = float(np.quantile(found.logits.max(1), 1 - KNOWN))
         known["reject"] = {"logit": limit, "known": KNOWN, "examples": n}
     if n >= ENOUGH and mistakes(found) >= MISTAKES:
-        made = temperature(found.logits, found.y)
+        made = temperature(found.logits, found.y, n)
         known["calibration"] = {
             "temperature": made,
             "examples": n,
@@ -131,8 +144,9 @@ def learned_from(found: Answered | None) -> dict[str, Any]:
     return known
 
 
-def mistakes(found: Answered) -> int:
-    return int((found.logits.argmax(1) != found.y).sum())
+def mistakes(found: Answered) -> float:
+    """Of examples; one that is mistaken every other time is half a mistake."""
+    return float((found.logits.argmax(1) != found.y).sum()) / found.times
 
 
 def unlike(model: Bundle, logits: Tensor) -> Tensor:

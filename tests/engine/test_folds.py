@@ -109,15 +109,79 @@ def test_a_comparison_of_folds_uses_the_corrected_interval_and_one_holdout_the_p
     wanted = intervals.nadeau_bengio(np.array([0.25, 0.0, 0.0]), 0.5)
     assert (found["delta"], *found["delta_ci95"]) == pytest.approx(wanted)
     assert found["baseline"] == {"name": "logistic", "value": 11 / 12}
-    assert found["verdict"] == "too_few_to_say"  # three folds see next to nothing
-    y, sizes = [0, 1] * 10, (4, 4, 4, 4, 4)
-    ours, other = outcome([1] * 20, y, sizes), outcome([0] + [1] * 19, y, sizes)
-    assert folds.compare(ours, other, "logistic", "kfold")["verdict"] == "no_difference"
-    y = [0, 1] * 6
-    ours, other = outcome([1] * 12, y, (4, 4, 4)), outcome([0] + [1] * 11, y, (4, 4, 4))
+    assert found["verdict"] == "no_difference"
     single = folds.compare(ours, other, "logistic", "holdout")
     wanted = intervals.paired(np.array([1.0] + [0.0] * 11))
     assert (single["delta"], *single["delta_ci95"]) == pytest.approx(wanted)
+
+
+def test_two_folds_give_no_verdict() -> None:
+    y, sizes = [0, 1] * 10, (10, 10)
+    ours, other = outcome([1] * 20, y, sizes), outcome([0] * 20, y, sizes)
+    assert folds.compare(ours, other, "logistic", "kfold")["delta_ci95"] == [1.0, 1.0]
+    assert folds.compare(ours, other, "logistic", "kfold")["verdict"] == "too_few_to_say"
+    y, sizes = [0, 1] * 6, (4, 4, 4)
+    ours, other = outcome([1] * 12, y, sizes), outcome([0] * 12, y, sizes)
+    assert folds.compare(ours, other, "logistic", "kfold")["verdict"] == "helped"
+
+
+@pytest.mark.parametrize(
+    ("counts", "splits"),
+    [
+        ((2, 9), 10),
+        ((3, 3, 3), 9),
+        ((4, 4), 12),
+        ((5,) * 5, 10),
+        ((6, 95), 5),
+        ((3, 99), 9),
+        ((1, 4), 0),
+    ],
+)
+def test_few_folds_are_dealt_anew(counts: tuple[int, ...], splits: int) -> None:
+    y = labels(*counts)
+    found = folds.repeated_folds(y, seed=0)
+    assert len(found) == splits
+    k = len(folds.stratified_folds(y, 0))
+    deals = [found[start : start + k] for start in range(0, splits, k or 1)]
+    for deal in deals:  # every one is a whole partition, and no two are the same
+        assert sorted(np.concatenate([one.query for one in deal])) == list(range(len(y)))
+    assert len({str([one.query.tolist() for one in deal]) for deal in deals}) == len(deals)
+
+
+def test_leaving_one_out_is_not_repeated() -> None:
+    assert len(folds.repeated_folds(np.zeros(4, int), seed=0)) == 4
+
+
+def test_an_example_that_is_held_out_often_counts_once() -> None:
+    x, y = torch.arange(12.0)[:, None], torch.arange(12) % 3
+    splits = folds.repeated_folds(y.numpy(), 0)
+    assert len(splits) == 12
+
+    def predict(support: Batch, asked: torch.Tensor) -> torch.Tensor:
+        """Right but for two examples, one of them every time, one where 5 is not in the support."""
+        wrong = (asked[:, 0] == 7) | ((asked[:, 0] == 4) & ~(support.x == 5).any())
+        return torch.eye(3)[(asked[:, 0].long() + wrong) % 3]
+
+    found = folds.held_out(predict, x, y, splits)
+    alone = sum(4 in one.query and 5 in one.query for one in splits)
+    assert (found.times, found.examples, len(found.y)) == (3, 12, 36)
+    right = 12 - 1 - alone / 3
+    score = folds.score_of(found, "kfold:4", 3)
+    assert (score["value"], score["n"], score["times"]) == (pytest.approx(right / 12), 12, 3)
+    assert (score["low"], score["high"]) == pytest.approx(intervals.wilson(right, 12))
+    wanted = [1.0] * 12
+    wanted[7], wanted[4] = 0.0, 1 - alone / 3
+    assert found.by_example(found.hits).tolist() == pytest.approx(wanted)
+    assert np.sum(folds.confusion(found, 3)) == 36
+
+
+def test_numbers_that_are_held_out_often_count_once() -> None:
+    answers = np.array([[1.0], [3.0], [2.0], [6.0]])
+    found = folds.HeldOut(answers, np.zeros(4), (1, 1, 1, 1), 10.0, 2, np.array([0, 1, 0, 1]))
+    score = folds.score_of_numbers(found, "kfold:2", "EUR")
+    mean, _, high = intervals.paired(np.array([15.0, 45.0]))
+    assert (score["value"], score["n"], score["high"]) == (mean, 2, high)
+    assert score["rmse"] == pytest.approx(10 * np.sqrt((1 + 9 + 4 + 36) / 4))
 
 
 def test_majority_answers_the_shares_of_the_support() -> None:
