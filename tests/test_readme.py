@@ -253,7 +253,13 @@ def test_the_walk_from_a_table_of_tasks_to_one_file_works(tmp_path, monkeypatch,
     shown = re.search(r"```\n(metacli multitask pupils.*?)```", README, re.DOTALL)
     assert shown
     commands = [shlex.split(line, comments=True)[1:] for line in shown[1].splitlines()]
-    assert [words[0] for words in commands] == ["multitask", "evaluate", "evaluate", "predict", "export"]
+    assert [words[0] for words in commands] == [
+        "multitask",
+        "evaluate",
+        "evaluate",
+        "predict",
+        "export",
+    ]
     for words in commands:
         with contextlib.redirect_stdout(io.StringIO()) as out:
             assert main(words) == 0, words

@@ -100,6 +100,7 @@ def load_task(
     choice: Choice = NOTHING_SAID,
     skip_bad: bool = False,
     allow_duplicates: bool = False,
+    one_class: bool = False,
     report: Report = say_nothing,
 ) -> Task:
     """Decodes the task at `path`; all problems of all files are collected into one error.
@@ -112,6 +113,7 @@ def load_task(
         skip_bad: leave out files that cannot be read; they are counted in `Task.skipped`.
         allow_duplicates: go on with pictures that are in support and query or under two labels;
             they are counted in `Task.duplicates`.
+        one_class: a single class will do, as of examples to score.
         report: told (what, done, total) after each picture.
 
     Raises:
@@ -126,6 +128,9 @@ def load_task(
             raise not_a_task(one)
         require_same_kind(one, spec)
     listing = joined(parts)
+    if one_class:
+        enough = [one for one in listing.findings if one.code != "data.too_few_classes"]
+        listing = replace(listing, findings=tuple(enough))
     if isinstance(spec, RowSpec):
         return load_rows(listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
     return load_listing(

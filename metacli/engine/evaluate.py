@@ -87,8 +87,7 @@ def evaluate(
         if data is None:
             result = evaluate_tasks(opened, split, out, dry_run, report)
         else:
-            reading = (skip_bad, allow_duplicates)
-            result = evaluate_own(opened, data, *reading, out, dry_run, report)
+            result = evaluate_own(opened, data, skip_bad, allow_duplicates, out, dry_run, report)
     elif opened.model.adapted:
         if expect or any(one is not None for one in (split, way, shot, query)):
             raise UsageProblem(

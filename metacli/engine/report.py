@@ -6,6 +6,7 @@ confusions and fits are drawn here from validation tasks, and the page says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from metacli.engine.reporting.measured import measured, on_what
 from metacli.engine.reporting.page import html_of
 from metacli.engine.reporting.repeat import repeat
 from metacli.engine.reporting.subject import Subject, open_subject
-from metacli.engine.spelling import metric_name, score
+from metacli.engine.spelling import metric_name, score, visible
 from metacli.engine.storage import write_file
 from metacli.errors import BundleError, MetacliError
 from metacli.schema.load import dump
@@ -93,10 +94,8 @@ def validation(subject: Subject, report: Reporter) -> list[Section]:
     """What is drawn from validation tasks; a notice where their data are not there."""
     from metacli.data.episodes import ClassEpisodes
     from metacli.data.sinusoid import Sinusoids
-    from metacli.engine.reporting import episodes, on_pictures, on_waves, waves
+    from metacli.engine.reporting import episodes, on_pictures, on_rows, on_waves, waves
 
-    if subject.model.recipe.data.source != "sinusoid" and subject.model.inputs.kind != "image":
-        return []  # rows and texts have no pictures to draw
     try:
         source = episodes.validation_source(subject.model)
     except MetacliError as error:
@@ -106,8 +105,10 @@ def validation(subject: Subject, report: Reporter) -> list[Section]:
         return on_waves.of_waves(
             waves.fits(subject.model, source), waves.scores(subject.model, source)
         )
-    if isinstance(source, ClassEpisodes) and subject.model.inputs.kind == "image":
-        return on_pictures.of_episodes(episodes.look(subject.model, source, report))
+    if isinstance(source, ClassEpisodes):
+        pictures = subject.model.inputs.kind == "image"
+        told = on_pictures.of_episodes if pictures else on_rows.of_episodes
+        return told(episodes.look(subject.model, source, report))
     return []
 
 
@@ -117,7 +118,7 @@ def headline(subject: Subject) -> str:
         line = subject.evaluations[-1]
         metric = line.get("metric")
         where = {
-            "task": f"on the {line.get('split')} rows of {len(line.get('tasks') or [])} tasks",
+            "task": f"on {whose_rows(line)} of {len(line.get('tasks') or [])} tasks",
             "example": f"on {line.get('query')} labelled examples",
         }
         on = where.get(str(line.get("unit"))) or f"on {on_what(line)}"
@@ -132,6 +133,13 @@ def headline(subject: Subject) -> str:
             told = score(name, value.get("mean"), value.get("ci95"))
             return f"{named(name)} {told} on validation; not evaluated on test tasks yet."
     return "Not measured yet."
+
+
+def whose_rows(line: Mapping[str, Any]) -> str:
+    """Those of a split, or a user's own."""
+    if line.get("split") is None:
+        return f"the rows of {visible(str(line.get('data')))}"
+    return f"the {line['split']} rows"
 
 
 def named(metric: Any) -> str:

@@ -60,6 +60,7 @@ def evaluate_rows(
         model.inputs.wanted(model.answers),
         skip_bad=skip_bad,
         allow_duplicates=allow_duplicates,
+        one_class=True,
         report=lambda what, done, total: report(Progress(what, done, total)),
     )
     for finding in task.findings:

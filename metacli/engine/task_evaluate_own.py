@@ -45,7 +45,7 @@ def evaluate_own(
     require_new(model, found, data, allow_duplicates, report)
     names = tuple(model.answers["tasks"][one.task] for one in found)
     metric: str = model.answers["metric"]
-    facts = {
+    facts: dict[str, Any] = {
         "metric": metric,
         "data": data,
         "split": None,

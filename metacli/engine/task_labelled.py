@@ -111,7 +111,9 @@ def of_pictures(
     model: Bundle, number: int, folder: Path, skip_bad: bool, allow_duplicates: bool
 ) -> Labelled:
     spec = model.inputs.image()
-    task = load_task(folder, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    task = load_task(
+        folder, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates, one_class=True
+    )
     rows = task.support if task.query is None else task.query
     assert rows.y is not None
     known: list[str] = model.answers["labels"][number]

@@ -14,6 +14,7 @@ from metacli.data.episodes import ClassEpisodes, EpisodeMembers
 from metacli.engine.build import make_source
 from metacli.engine.bundle import Bundle
 from metacli.engine.events import Progress, Reporter
+from metacli.engine.reporting.words import in_words
 from metacli.engine.scoring import to_device
 from metacli.types import Episode
 
@@ -32,18 +33,20 @@ class Looked:
         per_step: [S + 1, E] accuracy after 0, 1, ... steps; a single row for learners without.
         confused: how often queries of a class were taken for another.
         met: queries of a class in episodes that held the other class too.
-        mistakes: a few queries of each pair.
-        examples: one support example of each class.
+        mistakes: a few queries of each pair: pictures, or what `say` says of them.
+        examples: one support example of each class, likewise.
         samples: whole episodes with the answers.
+        say: what to say of a row of the pool's store; None for pictures.
     """
 
     classes: tuple[str, ...]
     per_step: np.ndarray
     confused: Counter[Pair] = field(default_factory=Counter)
     met: Counter[Pair] = field(default_factory=Counter)
-    mistakes: defaultdict[Pair, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
-    examples: dict[int, np.ndarray] = field(default_factory=dict)
+    mistakes: defaultdict[Pair, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    examples: dict[int, Any] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
+    say: Any = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,11 @@ def look(
     """Adapt to each episode and remember the answers."""
     problem, learner = model.problem(), model.learner()
     device = next(iter(model.params.values())).device
-    found = Looked(source.pool.classes, np.zeros((0, 0)))
+    say = None
+    if source.pool.encoder is not None:
+        names = getattr(source.pool.encoder, "names", None)
+        say = in_words(source.pool.store.rows, names)
+    found = Looked(source.pool.classes, np.zeros((0, 0)), say=say)
     per_step = []
     for index in range(episodes):
         members, episode = source.members(index), source.episode(index)
@@ -92,7 +99,10 @@ def look(
 def remember(found: Looked, members: EpisodeMembers, episode: Episode, guess: np.ndarray) -> None:
     """Count the answers by class of the pool."""
     y, classes = episode.query.y.numpy(), members.classes
-    for true, said, x in zip(y.tolist(), guess.tolist(), episode.query.x.numpy(), strict=True):
+    asked: Any = episode.query.x.numpy()
+    if found.say is not None:
+        asked = [found.say(row) for own in members.query for row in own]
+    for true, said, x in zip(y.tolist(), guess.tolist(), asked, strict=True):
         pair = (classes[true], classes[said])
         found.confused[pair] += 1
         for other in classes:
@@ -101,6 +111,9 @@ def remember(found: Looked, members: EpisodeMembers, episode: Episode, guess: np
             found.mistakes[pair].append(x)
     labels = episode.support.y.numpy()
     for label, number in enumerate(classes):
+        if found.say is not None:
+            found.examples.setdefault(number, found.say(members.support[label][0]))
+            continue
         rows = np.flatnonzero(labels == label)
         found.examples.setdefault(number, episode.support.x[int(rows[0])].numpy())
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from metacli.data.task import load_task
-from metacli.engine.events import Notice, Reporter
-from metacli.engine.reporting import on_pictures
+from metacli.engine.events import Reporter
 from metacli.engine.reporting.blocks import (
     Block,
     Facts,
@@ -23,30 +17,31 @@ from metacli.engine.reporting.blocks import (
     Text,
     section,
 )
+from metacli.engine.reporting.confusions import LARGEST_MATRIX, counts_matrix, worst_counts
+from metacli.engine.reporting.examples import Examples, support_examples
 from metacli.engine.reporting.pictures import picture, strip
 from metacli.engine.reporting.subject import Subject
-from metacli.engine.rows import picture_hash
 from metacli.engine.spelling import metric_name, score, signed, visible
-from metacli.errors import MetacliError
 
 HOW = {
     "kfold": "each example was predicted by a model adapted without it ({} folds)",
     "query": "on the task's query examples",
     "holdout": "on a share of {} that was held out",
 }
-Pictures = Mapping[str, Sequence[np.ndarray]]
-"""Class -> its support pictures."""
+PICTURES, ROWS, NUMBERS = 8, 3, 10  # that are shown: of a class, of a class, and of all
 
 
 def of_adapted(subject: Subject, report: Reporter) -> list[Section]:
-    pictures = support_pictures(subject, report)
-    return [*scores(subject), *evaluated(subject, pictures), *support(pictures)]
+    found = support_examples(subject, report)
+    pictures = subject.model.inputs.kind == "image"
+    about = support(found) if pictures else support_in_words(found)
+    return [*scores(subject, found), *evaluated(subject, found), *about]
 
 
-def scores(subject: Subject) -> list[Section]:
+def scores(subject: Subject, found: Examples) -> list[Section]:
     """What `adapt` measured on held-out examples, and whether the source helps."""
-    found = subject.model.scores
-    made, transfer = found.get("score") or {}, found.get("transfer") or {}
+    said = subject.model.scores
+    made, transfer = said.get("score") or {}, said.get("transfer") or {}
     blocks: list[Block] = []
     if made.get("value") is None:
         blocks.append(
@@ -58,13 +53,18 @@ def scores(subject: Subject) -> list[Section]:
         blocks.append(baselines(made.get("metric"), made.get("value"), transfer["all"]))
     counts = made.get("confusion")
     labels = subject.model.classes or ()
-    if counts and len(labels) <= on_pictures.LARGEST_MATRIX:
+    if counts and len(labels) <= LARGEST_MATRIX:
         blocks.append(
-            on_pictures.counts_matrix(
-                labels, counts, "Held-out examples: what they are and what was said"
-            )
+            counts_matrix(labels, counts, "Held-out examples: what they are and what was said")
         )
+    if counts and not examples_were_evaluated(subject):
+        blocks += worst(labels, counts, found)
     return section("score", "How good it is on examples that it was not adapted on", *blocks)
+
+
+def examples_were_evaluated(subject: Subject) -> bool:
+    """Whether `evaluate` has told of confusions on more examples than those that were held out."""
+    return any(line.get("unit") == "example" for line in subject.evaluations)
 
 
 def score_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -73,7 +73,7 @@ def score_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     ends = f"{score(metric, made.get('low'))} to {score(metric, made.get('high'))}"
     rows = [
         (metric_name(metric), f"{score(metric, made['value'])}, 95 % interval {ends}"),
-        ("measured", HOW.get(kind, "{}").format(detail or made.get("how"))),
+        ("measured", HOW.get(kind, "{}").format(detail or made.get("how")) + again(made)),
     ]
     for key, words in (
         ("balanced", "balanced accuracy"),
@@ -83,6 +83,12 @@ def score_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         if made.get(key) is not None:
             rows.append((words, score("accuracy", made[key])))
     return rows
+
+
+def again(made: Mapping[str, Any]) -> str:
+    """Folds that were dealt anew count every example more than once."""
+    times = made.get("times") or 1
+    return "" if times == 1 else f", {times} times over, so that each counts {times} times below"
 
 
 def baselines(metric: Any, mine: Any, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -108,7 +114,7 @@ def baselines(metric: Any, mine: Any, rows: Sequence[Mapping[str, Any]]) -> Tabl
     return Table("Beside simple models on the same examples", header, tuple(body))
 
 
-def evaluated(subject: Subject, pictures: Pictures) -> list[Section]:
+def evaluated(subject: Subject, found: Examples) -> list[Section]:
     """What `evaluate` said on labelled examples, the last time."""
     lines = [line for line in subject.evaluations if line.get("unit") == "example"]
     if not lines:
@@ -123,82 +129,79 @@ def evaluated(subject: Subject, pictures: Pictures) -> list[Section]:
     rows += [(metric_name(key), score("accuracy", line[key])) for key in beside]
     blocks: list[Block] = [Facts(tuple(rows))]
     labels, counts = line.get("labels") or (), line.get("confusion") or ()
-    if counts and len(labels) <= on_pictures.LARGEST_MATRIX:
+    if counts and len(labels) <= LARGEST_MATRIX:
         blocks.append(
-            on_pictures.counts_matrix(
-                labels, counts, "Labelled examples: what they are and what was said"
-            )
+            counts_matrix(labels, counts, "Labelled examples: what they are and what was said")
         )
-    blocks += worst(labels, counts, pictures)
+    blocks += worst(labels, counts, found)
     return section("test", "On labelled examples, by evaluate", *blocks)
 
 
-def worst(
-    labels: Sequence[str], counts: Sequence[Sequence[int]], pictures: Pictures
-) -> list[Block]:
-    """The most confused pairs, with what either class looks like."""
-    pairs = list(on_pictures.worst_counts(labels, counts))[:6]
+def worst(labels: Sequence[str], counts: Sequence[Sequence[int]], found: Examples) -> list[Block]:
+    """The most confused pairs, with what either class looks like or says."""
+    pairs = list(worst_counts(labels, counts))[:6]
     if not pairs:
         return []
-    body = tuple(
-        (visible(labels[a]), visible(labels[b]), f"{n} of {sum(counts[a])}") for a, b, n in pairs
-    )
-    found: list[Block] = [Table("Most confused classes", ("class", "taken for", "how often"), body)]
+    names = [(visible(labels[a]), visible(labels[b])) for a, b, _ in pairs]
+    often = [f"{n} of {sum(counts[a])}" for a, _, n in pairs]
+    body: list[tuple[str, ...]] = [(*two, n) for two, n in zip(names, often, strict=True)]
+    header: tuple[str, ...] = ("class", "taken for", "how often")
+    if in_words(found):
+        spoken = [(said(labels[a], found), said(labels[b], found)) for a, b, _ in pairs]
+        body = [(*row, *two) for row, two in zip(body, spoken, strict=True)]
+        header = (*header, "an example of the class", "and of the other")
+        return [Table("Most confused classes", header, tuple(body))]
+    blocks: list[Block] = [Table("Most confused classes", header, tuple(body))]
     rows = []
-    for a, b, _ in pairs:
-        shown = tuple(examples(label, pictures) for label in (labels[a], labels[b]))
+    for (mine, other), (a, b, _) in zip(names, pairs, strict=True):
+        shown = tuple(examples(label, found) for label in (labels[a], labels[b]))
         if any(shown):
-            rows.append(Row(f"{visible(labels[a])} taken for {visible(labels[b])}", shown))
+            rows.append(Row(f"{mine} taken for {other}", shown))
     if rows:
         note = (
             "Examples that the model was adapted on: left what it is, right what it was taken for."
         )
-        found.append(Gallery("What they look like", tuple(rows), note))
-    return found
+        blocks.append(Gallery("What they look like", tuple(rows), note))
+    return blocks
 
 
-def examples(label: str, pictures: Pictures) -> tuple[Picture, ...]:
+def in_words(found: Examples) -> bool:
+    return any(isinstance(one, str) for own in found.values() for one in own[:1])
+
+
+def said(label: str, found: Examples) -> str:
+    return next(iter(found.get(label, ())), "")
+
+
+def examples(label: str, found: Examples) -> tuple[Picture, ...]:
     """Three of a class."""
-    own = list(pictures.get(label, ()))[:3]
+    own = list(found.get(label, ()))[:3]
     return tuple(picture(x, f"an example of {visible(label)}") for x in own)
 
 
-def support(pictures: Pictures) -> list[Section]:
+def support_in_words(found: Examples) -> list[Section]:
+    """What it was adapted on: some texts or rows of each class, or rows with their numbers."""
+    rows = []
+    for label, own in found.items():
+        most = ROWS if label else NUMBERS
+        more = f"and {len(own) - most} more" if len(own) > most else ""
+        rows += [(visible(label), one) for one in own[:most]]
+        rows += [(visible(label), more)] if more else []
+    if "" in found:
+        counted = tuple((str(n), text) for n, (_, text) in enumerate(rows, 1))
+        table = Table("Examples", ("", "example"), counted)
+    else:
+        table = Table("Examples by class", ("class", "example"), tuple(rows))
+    return section("support", "What it was adapted on", table if rows else None)
+
+
+def support(pictures: Examples) -> list[Section]:
     """What it was adapted on."""
     rows = []
     for label, own in pictures.items():
-        shown = list(own)[:8]
-        more = f"and {len(own) - 8} more" if len(own) > 8 else ""
+        shown = list(own)[:PICTURES]
+        more = f"and {len(own) - PICTURES} more" if len(own) > PICTURES else ""
         strips = strip(shown, f"{len(shown)} examples of {visible(label)}")
         rows.append(Row(visible(label), ((strips,),), more))
     gallery = Gallery("Examples by class", tuple(rows)) if rows else None
     return section("support", "What it was adapted on", gallery)
-
-
-def support_pictures(subject: Subject, report: Reporter) -> Pictures:
-    """The pictures of the task's folder that the model knows by their hashes; a model holds none
-    itself."""
-    model = subject.model
-    task = model.provenance.get("task")
-    known = set(model.answers.get("support") or ())
-    if task is None or not known or model.inputs.kind != "image":
-        return {}
-    folder, *onto = (
-        Path(os.path.normpath(subject.path / str(one)))
-        for one in reversed([task, *model.provenance.get("added", ())])
-    )
-    try:
-        read = load_task(
-            folder, model.inputs.image(), onto=onto, skip_bad=True, allow_duplicates=True
-        )
-    except MetacliError as error:
-        report(
-            Notice(f"no pictures of the examples: {error.message} - {folder}", "report.no_pictures")
-        )
-        return {}
-    pictures: dict[str, list[np.ndarray]] = {label: [] for label in read.labels}
-    assert read.support.y is not None
-    for number, x in zip(read.support.y, read.support.x, strict=True):
-        if picture_hash(x) in known:
-            pictures[read.labels[int(number)]].append(x)
-    return {label: own for label, own in pictures.items() if own}

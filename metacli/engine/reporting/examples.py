@@ -1,0 +1,60 @@
+"""The examples that an adapted model knows by their hashes, read again: it holds none itself."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metacli.data.columns import NOTHING_SAID
+from metacli.data.task import load_task, survey_task
+from metacli.engine.events import Notice, Reporter
+from metacli.engine.reporting.subject import Subject
+from metacli.engine.reporting.words import in_words
+from metacli.engine.rows import picture_hash
+from metacli.errors import MetacliError
+
+Examples = Mapping[str, Sequence[Any]]
+"""Class ("" of numbers to predict) -> its pictures [C, H, W], or its rows in words."""
+
+
+def support_examples(subject: Subject, report: Reporter) -> Examples:
+    """Nothing, with a notice, where the task is not there any more."""
+    model = subject.model
+    task = model.provenance.get("task")
+    known = set(model.answers.get("support") or ())
+    if task is None or not known:
+        return {}
+    *onto, last = (
+        Path(os.path.normpath(subject.path / str(one)))
+        for one in [task, *model.provenance.get("added", ())]
+    )
+    spec = model.inputs.wanted(model.answers)
+    try:
+        read = load_task(last, spec, onto=onto, skip_bad=True, allow_duplicates=True)
+        shown = read.support.x if model.inputs.kind == "image" else told(spec, [*onto, last])
+        found: defaultdict[str, list[Any]] = defaultdict(list)
+        assert read.support.y is not None
+        for y, x, one in zip(read.support.y, read.support.x, shown, strict=True):
+            if picture_hash(x) in known:
+                found[read.labels[int(y)] if read.labels else ""].append(one)
+    except MetacliError as error:
+        message = f"no examples are shown: {error.message} - {last}"
+        report(Notice(message, "report.no_examples"))
+        return {}
+    return {label: found[label] for label in read.labels or ("",) if found[label]}
+
+
+def told(spec: Any, tasks: Sequence[Path]) -> Iterator[str]:
+    """Rows of the support in words, in the order in which they are loaded."""
+    for task in tasks:
+        content = survey_task(task, NOTHING_SAID.completed(spec)).content
+        table, roles = content.support, content.roles
+        if roles.kind == "text":
+            say = in_words(table.texts(roles.inputs[0]))
+        else:
+            number = content.type == "regression"
+            say = in_words(table, [*([content.target] if number else ()), *roles.inputs])
+        yield from (say(number) for number in range(len(table)))
