@@ -1,5 +1,5 @@
 """Sets of many tasks over several divisions of their rows: `python benchmarks/tasks.py school ...`,
-with the data fetched; without names it makes README's table anew.
+with the data fetched; `tasks_table.py` makes tables of the results.
 
 Writes `results/tasks/<data>.json`: scores on test rows of the shipped recipe, of its single-task
 model and of the simple models, for each division, and the corrected resampled t interval (Nadeau
@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from tasks_table import RESULTS, write_tables
 
 from metacli.data.task_parts import TEST_SHARE
 from metacli.engine import bundle, task_job
-from metacli.engine.checks import LOWER_IS_BETTER
 from metacli.engine.intervals import nadeau_bengio, paired, t_quantile
 from metacli.engine.multitask import multitask
 from metacli.engine.task_baselines import outside_predictions
@@ -32,12 +32,8 @@ from metacli.engine.task_build import make_rows
 from metacli.engine.task_params import predictions
 from metacli.engine.task_scores import Rows, mean_r2, own_metric, score, task_score, within
 from metacli.engine.task_single import SINGLE
-from metacli.schema.load import shipped
 
 ROOT = Path(__file__).resolve().parent
-RESULTS = ROOT / "results" / "tasks"
-README = ROOT.parent / "README.md"
-BEGIN, END = "<!-- tasks: made by benchmarks/tasks.py -->", "<!-- end of tasks -->"
 SMALL = 30  # training rows below which a task is small
 LISTED = 40  # tasks that a results file lists one by one
 
@@ -76,8 +72,8 @@ def main(names: list[str]) -> None:
         document = measured(PLANS[name])
         (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
         for model, row in document["summary"].items():
-            sys.stdout.write(f"{model} {json.dumps(row)}\n")
-    write_table()
+            sys.stdout.write(f"{model} {json.dumps(row[document['metric']])}\n")
+    write_tables()
 
 
 def measured(plan: Plan) -> dict[str, Any]:
@@ -209,47 +205,6 @@ def roots_over_tasks(
             }
         }
     return rows
-
-
-def table() -> str:
-    """README's table: a row for each recipe, with its lead over what a user would do instead."""
-    lines = [
-        "| recipe | on test rows | together | each alone, same network | best simple model |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    recipes = dict(shipped())
-    for path in (RESULTS / f"{name}.json" for name in sorted(PLANS)):
-        if not path.is_file():
-            continue
-        document = json.loads(path.read_text())
-        metric, own = document["metric"], document["recipe"]
-        rows = {name: row[metric] for name, row in document["summary"].items()}
-        sign = -1 if metric in LOWER_IS_BETTER else 1
-        others = [name for name in rows if name != own and not name.startswith(SINGLE)]
-        simple = [name for name in others if name not in recipes]
-        best = max(simple, key=lambda name: sign * rows[name]["mean"])
-        link = f"[{own}](benchmarks/results/tasks/{path.name})"
-        alone = f"{number(rows[SINGLE]['mean'])} ({lead(rows[SINGLE])})"
-        other = f"{best} {number(rows[best]['mean'])} ({lead(rows[best])})"
-        count = document["splits"]
-        what = f"{metric.replace('_', ' ')}, {f'{count} divisions' if count > 1 else 'over tasks'}"
-        lines.append(f"| {link} | {what} | **{number(rows[own]['mean'])}** | {alone} | {other} |")
-    return "\n".join(lines)
-
-
-def number(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def lead(row: dict[str, Any]) -> str:
-    low, high = row["lead_ci95"]
-    return f"{row['lead']:+.4f} [{low:+.4f}, {high:+.4f}]"
-
-
-def write_table() -> None:
-    before, _, rest = README.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def test_the_exit_codes_are_those_of_the_program():
     }
 
 
-@pytest.mark.parametrize("maker", ["run", "tasks", "transfer_table"])
+@pytest.mark.parametrize("maker", ["run", "tasks_table", "transfer_table"])
 def test_a_table_of_results_is_made_from_its_results_files(maker, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     benchmarks = importlib.import_module(maker)
@@ -268,3 +268,10 @@ def test_the_walk_from_a_table_of_tasks_to_one_file_works(tmp_path, monkeypatch,
             assert [one[1] for one in answers] == ["s0", "s2"]
             assert float(answers[1][2]) > float(answers[0][2]) + 5
     assert (tmp_path / "schools.pt2").stat().st_size > 1000
+
+
+def test_every_task_and_every_reading_is_shown_as_the_results_files_have_them(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    made = importlib.import_module("tasks_table")
+    shown = made.DETAILS.read_text(encoding="utf-8").partition(made.BEGIN)[2]
+    assert shown.partition(made.END)[0].strip() == made.details()

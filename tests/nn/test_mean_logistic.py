@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from metacli.nn.sharing.linear_logits import INTERCEPT, Rows, clustered
+from metacli.nn.sharing.linear_logits import INTERCEPT, Rows, clustered, disorder
 from metacli.nn.sharing.mean_logistic import MeanLogistic
 from metacli.nn.tasks import TaskProblem, as_sparse, unpacked
 from metacli.types import Batch
@@ -125,3 +125,14 @@ def test_the_choice_is_the_one_that_loses_least_on_inner_folds():
     assert params["mean.penalties"].tolist() == [50.0, 0.5]
     assert len(np.unique(params["mean.clusters"])) == 2
     torch.testing.assert_close(scheme.refit(batch, params)["heads.weight"], params["heads.weight"])
+
+
+def test_the_order_of_rows_is_judged_as_by_the_area_under_the_roc_curve():
+    from sklearn.metrics import roc_auc_score
+
+    rows = Rows.of(two_kinds(40))
+    logits = np.round(np.random.default_rng(0).normal(size=len(rows.y)), 1)  # some are equal
+    each = [roc_auc_score(rows.y[rows.task == t], logits[rows.task == t]) for t in range(6)]
+    assert disorder(rows, logits) == pytest.approx(1 - np.mean(each))
+    _, scores = MeanLogistic(slope=(50.0,), mean=(0.5,), judge="auc").solve(two_kinds(40), rng())
+    assert 0.05 < float(scores[0]) < 0.5

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.special import expit
+from scipy.stats import rankdata
 
 from metacli.types import Batch
 
@@ -67,9 +68,29 @@ class Rows:
 
     def losses(self, w: np.ndarray) -> np.ndarray:
         """The sum of each task's cross-entropies, [T]; w [T, D + 1]."""
-        margin = self.x @ w.ravel()
-        each = np.logaddexp(0, margin) - self.y * margin
+        each = cross_entropies(self, self.x @ w.ravel())
         return np.bincount(self.task, each, self.tasks)
+
+
+def cross_entropies(rows: Rows, logits: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.logaddexp(0, logits) - rows.y * logits
+    return found
+
+
+def mean_loss(rows: Rows, logits: np.ndarray) -> float:
+    return float(cross_entropies(rows, logits).mean())
+
+
+def disorder(rows: Rows, logits: np.ndarray) -> float:
+    """1 - the area under the ROC curve, mean over the tasks with both classes."""
+    found = []
+    for task in range(rows.tasks):
+        own = rows.task == task
+        y, rank = rows.y[own] == 1, rankdata(logits[own])
+        good, bad = int(y.sum()), int((~y).sum())
+        if good and bad:
+            found.append(1 - (rank[y].sum() - good * (good + 1) / 2) / (good * bad))
+    return float(np.mean(found)) if found else 0.5
 
 
 def fit(
@@ -100,7 +121,7 @@ def fit(
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         penalised = np.append(np.where(middle, 0.0, flat[: len(place)]), flat[len(place) :])
         margin = x @ weights(flat)
-        value = (np.logaddexp(0, margin) - rows.y * margin).sum() + 0.5 * penalised @ penalised
+        value = cross_entropies(rows, margin).sum() + 0.5 * penalised @ penalised
         slopes = columns @ (expit(margin) - rows.y)
         summed = scale * np.bincount(common, slopes, len(place))
         return float(value), np.append(summed, own * slopes) + penalised

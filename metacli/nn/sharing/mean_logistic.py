@@ -7,8 +7,8 @@ T. Evgeniou, M. Pontil, "Regularized multi-task learning", KDD 2004, here with l
 The pooled model (slope → ∞) and one model for each task (mean → ∞) are among its solutions. Tasks
 may be of several kinds that have little in common; then u is that of the task's cluster, and who is
 in which is found as by k-means (the hard form of L. Jacob, F. Bach, J.-P. Vert, "Clustered
-multi-task learning", NeurIPS 2008). The number of clusters and both penalties are chosen by the
-loss on inner folds of the training rows.
+multi-task learning", NeurIPS 2008). The number of clusters and both penalties are chosen on inner
+folds of the training rows, by the loss, or by how well each task's rows are put in order.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from metacli.nn.sharing.linear_logits import Rows, clustered, fit
+from metacli.nn.sharing.linear_logits import Rows, clustered, disorder, fit, mean_loss
 from metacli.nn.sharing.mean_ridge import Positive
 from metacli.nn.sharing.scheme import heads
 from metacli.types import Batch, Params
@@ -42,6 +42,8 @@ class MeanLogistic:
         clusters: numbers of clusters to choose from.
         share: False leaves every mean at 0: each task by itself.
         folds: inner folds of the training rows.
+        judge: what is compared on them: the mean `loss` of all rows, or the mean over tasks of 1 -
+            the area under the ROC curve (`auc`).
     """
 
     slope: tuple[Positive, ...] = (3.0, 10.0, 30.0, 100.0)
@@ -49,6 +51,7 @@ class MeanLogistic:
     clusters: tuple[Annotated[int, Ge(1)], ...] = (1,)
     share: bool = True
     folds: Annotated[int, Ge(2)] = 3
+    judge: Literal["loss", "auc"] = "loss"
 
     needs_trunk = False
     copies = False
@@ -76,8 +79,8 @@ class MeanLogistic:
     def solve(
         self, batch: Batch, rng: torch.Generator, binary: Tensor | None = None
     ) -> tuple[Params, Tensor]:
-        """Weights for standardised rows [T, M, D] and labels [T, M], and the mean loss on inner
-        folds of every choice, [C]."""
+        """Weights for standardised rows [T, M, D] and labels [T, M], and what `judge` says of every
+        choice on inner folds, [C]."""
         w, own, penalties, scores = self.chosen(Rows.of(batch), rng)
         return as_params(w, own, penalties), scores
 
@@ -90,14 +93,15 @@ class MeanLogistic:
         for task in range(rows.tasks):
             own = np.flatnonzero(rows.task == task)
             fold[own] = torch.randperm(len(own), generator=rng).numpy() % self.folds
-        losses = np.zeros(len(choices))
+        told = np.zeros((len(choices), len(rows.y)))  # logits of held-out rows
         for k in range(self.folds):
             inner, held = rows.where(fold != k), rows.where(fold == k)
             found = {count: clustered(inner, count, rng) for count, *_ in choices}
             for number, (count, slope, mean) in enumerate(choices):
                 w = fit(inner, found[count], slope, mean, share=self.share)
-                losses[number] += held.losses(w).sum()
-        scores = torch.from_numpy(losses / len(rows.y))
+                told[number, fold == k] = held.x @ w.ravel()
+        judge = mean_loss if self.judge == "loss" else disorder
+        scores = torch.tensor([judge(rows, one) for one in told], dtype=torch.float64)
         count, slope, mean = choices[int(scores.argmin())]
         own = clustered(rows, count, rng)
         w = fit(rows, own, slope, mean, share=self.share)
