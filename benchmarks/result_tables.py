@@ -140,7 +140,8 @@ def errors(scores: list[Score], pick: Callable[[Score], dict[str, Any]]) -> list
 
 
 def error(value: dict[str, float]) -> str:
-    return f"{value['mean']:.3f} ± {value['ci95']:.3f}"
+    digits = ".3f" if value["mean"] < 1000 else ".2g"
+    return f"{value['mean']:{digits}} ± {value['ci95']:{digits}}"
 
 
 def joined(*cells: str) -> str:
