@@ -83,12 +83,15 @@ def by_shape(
         "| --- " * (len(heads) + 3) + "|",
     ]
     published = json.loads(PUBLISHED.read_text())
-    for result, scores in rows:
+    learners = [result["recipe"].rpartition("-")[2] for result, _ in rows]
+    for index, (result, scores) in enumerate(rows):
         first = scores[0]
         where = ", ".join(str(v) for v in (first["scheme"], first["rotations"]) if v)
         cells = [cell_of(scores, way, shot) for way, shot in shapes]
         lines.append(joined(link(result), where, *cells, minutes(result)))
-        learner = result["recipe"].rpartition("-")[2]
+        learner = learners[index]
+        if learner in learners[index + 1 :]:
+            continue  # once, below the last of its recipes
         figures = published.get(learner, {}).get("figures", {})
         found = [figures.get(f"{name} {head}", "") for head in heads]
         if any(found):
@@ -135,6 +138,8 @@ def errors(scores: list[Score], pick: Callable[[Score], dict[str, Any]]) -> list
     for shot in (10, 5):
         of_shot = [pick(score) for score in scores if score["shot"] == shot]
         steps = {s["step"]: s for s in (of_shot[0].get("per_step") or [])} if of_shot else {}
+        if of_shot and of_shot[0] and set(steps) <= {0}:  # nothing is adapted
+            steps = {STEPS[0]: of_shot[0]}
         cells += [error(steps[step]) if step in steps else "" for step in STEPS]
     return cells
 
