@@ -1,10 +1,10 @@
 """Every weighting and every gradient balancing beside equal weights: `python
 benchmarks/balancing.py sarcos school`, with the data fetched. Writes
-`results/tasks/balancing-<data>.json` after each of them.
+`results/tasks/balancing-<data>.json` after each of them, and goes on with one that was begun.
 
 One hard-shared network, one budget and one learning rate for all; test scores on several divisions,
 with the corrected resampled t interval (Nadeau and Bengio) of each difference to equal weights and
-to the single-task networks. `--table` writes the table of benchmarks/README.md.
+to the single-task networks. Without names it writes the table of benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -30,12 +30,9 @@ from metacli.engine.task_scores import score
 
 README = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- balancing: made by benchmarks/balancing.py -->", "<!-- end of balancing -->"
+DIVISIONS = 10
 DATA = {
-    "sarcos": (
-        "sarcos-hard",
-        ("backbone.hidden=[64,64]", "train.steps=300", "evaluate.every=50"),
-        3,
-    ),
+    "sarcos": ("sarcos-hard", ("backbone.hidden=[64,64]", "train.steps=1000")),
     "school": (
         "school-soft",
         (
@@ -46,14 +43,12 @@ DATA = {
             "train.lr=0.01",
             "evaluate.every=10",
         ),
-        3,
     ),
 }
 LEFT_OUT = ("fixed",)  # its weights are the user's
-SLOW = {"school": ("upgrad", "cagrad", "pcgrad", "meta")}  # with 139 tasks: minutes a division
 
 
-def methods(data: str) -> list[tuple[str, tuple[str, ...], bool]]:
+def methods() -> list[tuple[str, tuple[str, ...], bool]]:
     """(name, overrides, single) of everything that is compared."""
     found: list[tuple[str, tuple[str, ...], bool]] = [
         ("equal", (), False),
@@ -61,21 +56,36 @@ def methods(data: str) -> list[tuple[str, tuple[str, ...], bool]]:
     ]
     for name in names("multitask"):
         kind = "surgery" if ".surgery." in ALGORITHMS[name].module else "weighting"
-        if name not in ("equal", *LEFT_OUT, *SLOW.get(data, ())):
+        if name not in ("equal", *LEFT_OUT):
             found.append((name, (f"{kind}.name={name}",), False))
     return found
 
 
 def compared(data: str) -> None:
-    recipe, base, divisions = DATA[data]
-    started, scores = time.monotonic(), {}
-    for name, overrides, single in methods(data):
-        scores[name] = [
-            test_score(recipe, (*base, *overrides, f"data.split_seed={seed}"), single)
-            for seed in range(divisions)
-        ]
-        sys.stderr.write(f"{data} {name} {np.mean(scores[name]):.4f}\n")
-        write(data, scores, started)
+    """All methods on one division after the other: what is there at any time is a comparison."""
+    recipe, base = DATA[data]
+    scores, spent = begun(data)
+    for seed in range(DIVISIONS):
+        for name, overrides, single in methods():
+            if len(scores.setdefault(name, [])) > seed:
+                continue
+            started = time.process_time()
+            words = (*base, *overrides, f"data.split_seed={seed}")
+            scores[name].append(test_score(recipe, words, single))
+            spent[name] = spent.get(name, 0.0) + time.process_time() - started
+            sys.stderr.write(f"{data} {seed} {name} {scores[name][-1]:.4f} {spent[name]:.0f} s\n")
+            write(data, scores, spent)
+
+
+def begun(data: str) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Scores and processor seconds of each method, as far as they are there."""
+    path = RESULTS / f"balancing-{data}.json"
+    if not path.is_file():
+        return {}, {}
+    found = json.loads(path.read_text())
+    if (found["recipe"], tuple(found["overrides"])) != DATA[data] or "seconds" not in found:
+        return {}, {}
+    return found["scores"], found["seconds"]
 
 
 def test_score(recipe: str, overrides: tuple[str, ...], single: bool) -> float:
@@ -84,23 +94,26 @@ def test_score(recipe: str, overrides: tuple[str, ...], single: bool) -> float:
     return score(rows.table.metric, rows.numbers("test")[1], told).value
 
 
-def write(data: str, scores: dict[str, list[float]], started: float) -> None:
-    recipe, base, divisions = DATA[data]
+def write(data: str, scores: dict[str, list[float]], spent: dict[str, float]) -> None:
+    recipe, base = DATA[data]
     head = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(head, cwd=RESULTS.parent, capture_output=True, text=True, check=True)
+    whole = min(len(scores.get(name, [])) for name, _, _ in methods())
+    done = {name: values[:whole] for name, values in scores.items()} if whole else {}
     document = {
         "what": f"balancing on {data}",
         "metric": "nmse" if data == "sarcos" else "explained_variance",
         "recipe": recipe,
         "overrides": base,
-        "divisions": divisions,
-        "left_out": [*LEFT_OUT, *SLOW.get(data, ())],
+        "divisions": whole,
+        "left_out": LEFT_OUT,
         "commit": commit.stdout.strip(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
-        "hours": (time.monotonic() - started) / 3600,
-        "summary": {name: row(values, scores) for name, values in scores.items()},
+        "hours": sum(spent.values()) / 3600,
+        "summary": {name: row(values, done) for name, values in done.items()},
         "scores": scores,
+        "seconds": spent,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"balancing-{data}.json"
@@ -162,8 +175,8 @@ def write_table() -> None:
 
 
 def main() -> None:
-    given = sys.argv[1:]
-    for data in (one for one in given if one != "--table"):
+    torch.set_num_threads(1)
+    for data in sys.argv[1:]:
         compared(data)
     write_table()
 

@@ -1,10 +1,7 @@
-"""Learning together, beside the simplest that one would do instead: `python benchmarks/learning.py
-landmine-coupled families`, with the data fetched. Writes `results/tasks/<name>.json`.
-
-`landmine-coupled`: mean AUC over 29 fields on ten stratified divisions, with the corrected
-resampled t interval (Nadeau and Bengio) of each lead of the shipped recipe. `families`: generated
-tasks of known groups; how many tasks are hurt on test rows (Benjamini-Hochberg over tasks) by
-training all together, by the suggested groups, with the guard, and where the learned weights go.
+"""Landmine fields together, beside the simplest that one would do instead: `python
+benchmarks/learning.py`, with the data fetched. Writes `results/tasks/landmine-coupled.json`: mean
+AUC over 29 fields on ten stratified divisions, with the corrected resampled t interval (Nadeau and
+Bengio) of each lead of the shipped recipe. Other benchmarks take from here what a recipe trains.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ import torch
 
 from metacli.data.task_parts import TEST_SHARE
 from metacli.engine.intervals import nadeau_bengio
-from metacli.engine.relatedness import relatedness
 from metacli.engine.task_baselines import outside_predictions
 from metacli.engine.task_build import (
     build_tasks,
@@ -30,8 +26,7 @@ from metacli.engine.task_build import (
     make_task_problem,
     single_recipe,
 )
-from metacli.engine.task_evaluate import judged
-from metacli.engine.task_guard import Arm, decide
+from metacli.engine.task_guard import Arm
 from metacli.engine.task_params import final_params, predictions
 from metacli.engine.task_scores import score
 from metacli.engine.task_single import alone_method, train_best
@@ -41,7 +36,6 @@ RESULTS = Path(__file__).resolve().parent / "results" / "tasks"
 CPU = torch.device("cpu")
 QUIET: Any = (lambda: None, lambda event: None)
 DIVISIONS = 10
-SEEDS = 3
 
 
 def arm_of(recipe: str, *overrides: str, single: bool = False) -> tuple[Arm, Any]:
@@ -85,62 +79,6 @@ def landmine() -> dict[str, Any]:
     return {"metric": "mean auc", "divisions": DIVISIONS, "summary": summary, "scores": found}
 
 
-def families() -> dict[str, Any]:
-    started, rows = time.monotonic(), []
-    for seed in range(SEEDS):
-        rows.append(one_family(seed))
-        write("families", {"metric": "nmse", "seeds": len(rows), "families": rows}, started)
-    return {"metric": "nmse", "seeds": SEEDS, "families": rows}
-
-
-def one_family(seed: int) -> dict[str, Any]:
-    over = (f"data.seed={seed}",)
-    together, rows = arm_of("task-families-hard", *over)
-    alone, _ = arm_of("task-families-hard", *over, single=True)
-    groups = json.dumps(relatedness("gradient-cosine", rows, 0)["groups"])
-    grouped, _ = arm_of("task-families-hard", *over, f"groups={groups}")
-    meta, _ = arm_of("task-families-meta", *over)
-    params = {
-        name: learned(arm, rows)
-        for name, arm in (("alone", alone), ("hard", together), ("groups", grouped), ("meta", meta))
-    }
-    arms = {"alone": alone, "hard": together, "groups": grouped, "meta": meta}
-    told = {name: predictions(arms[name].problem, params[name], rows, "test") for name in arms}
-    for name, arm in (("guard", together), ("groups+guard", grouped)):
-        chosen = decide(arm, alone, rows, arm.recipe.train.steps, CPU, *QUIET)
-        assert chosen is not None
-        base = "hard" if name == "guard" else "groups"
-        told[name] = [
-            a if one.shares else b
-            for one, a, b in zip(chosen, told[base], told["alone"], strict=True)
-        ]
-    y = rows.numbers("test")[1]
-    known = np.array(rows.table.groups)
-    result: dict[str, Any] = {"seed": seed, "groups": groups}
-    for name, found in told.items():
-        tasks = judged("nmse", rows.table.tasks, y, found, told["alone"])
-        unrelated = [task for task, group in zip(tasks, known, strict=True) if group < 0]
-        result[name] = {
-            "nmse": float(np.mean([task["value"] for task in tasks])),
-            "hurt": sum(task["verdict"] == "hurt" for task in tasks),
-            "helped": sum(task["verdict"] == "helped" for task in tasks),
-            "unrelated_delta": float(np.mean([task["delta"] for task in unrelated])),
-            "outside_raw_interval": sum(task["delta_ci95"][0] > 0 for task in tasks),
-        }
-    result["weights"] = mass(params["meta"]["weighting.weights"].numpy(), known)
-    say(seed, result)
-    return result
-
-
-def mass(weights: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Which share of what is given to other tasks goes to true relatives."""
-    own = np.eye(len(groups), dtype=bool)
-    relatives = (groups[:, None] == groups) & (groups >= 0)[:, None] & ~own
-    others, some = weights * ~own, groups >= 0
-    share = (others * relatives).sum(1)[some] / others.sum(1)[some].clip(1e-12)
-    return {"relatives_among_others": float(share.mean())}
-
-
 def say(*what: Any) -> None:
     sys.stderr.write(" ".join(map(str, what)) + "\n")
 
@@ -161,9 +99,8 @@ def write(name: str, found: dict[str, Any], started: float) -> None:
 
 
 def main() -> None:
-    for name in sys.argv[1:]:
-        started = time.monotonic()
-        write(name, {"landmine-coupled": landmine, "families": families}[name](), started)
+    started = time.monotonic()
+    write("landmine-coupled", landmine(), started)
 
 
 if __name__ == "__main__":

@@ -171,11 +171,12 @@ def test_the_exit_codes_are_those_of_the_program():
     }
 
 
-@pytest.mark.parametrize("maker", ["run", "tasks_table", "transfer_table"])
+@pytest.mark.parametrize("maker", ["run", "tasks_table", "transfer_table", "balancing"])
 def test_a_table_of_results_is_made_from_its_results_files(maker, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     benchmarks = importlib.import_module(maker)
-    shown = README.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
+    text = benchmarks.README.read_text(encoding="utf-8")
+    shown = text.partition(benchmarks.BEGIN)[2].partition(benchmarks.END)[0].strip()
     assert list(benchmarks.RESULTS.glob("*.json")), "no results"
     assert shown == benchmarks.table()
 

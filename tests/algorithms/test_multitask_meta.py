@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metacli.algorithms.multitask.meta import WEIGHTS, MetaWeighted, weighed_losses
+from metacli.algorithms.multitask.meta import (
+    WEIGHTS,
+    MetaWeighted,
+    inner_names,
+    joined,
+    weighed_losses,
+)
 from metacli.algorithms.multitask.weighting.meta import Meta
 from metacli.nn.sharing.auxiliary import Auxiliary
 from metacli.nn.sharing.hard import Hard
@@ -42,7 +48,9 @@ def test_the_slope_of_the_validation_loss_is_that_of_finite_differences(scheme):
 
     def validation(weights: torch.Tensor) -> torch.Tensor:
         """Of every network, or the mean of all tasks, after one inner step with these weights."""
-        theta = {n: v.clone().requires_grad_() for n, v in params.items() if n in problem.trainable}
+        theta = {
+            n: v.clone().requires_grad_() for n, v in params.items() if n in inner_names(problem)
+        }
         now = {**params, **theta}
         inner = (weights * weighed_losses(problem, now, episode.support)).sum()
         grads = torch.autograd.grad(inner, list(theta.values()))
@@ -56,6 +64,12 @@ def test_the_slope_of_the_validation_loss_is_that_of_finite_differences(scheme):
         step[..., task] = 1e-6
         up, down = validation(params[WEIGHTS] + step), validation(params[WEIGHTS] - step)
         torch.testing.assert_close(slopes[..., task], (up - down) / 2e-6, atol=1e-8, rtol=1e-6)
+
+
+def test_the_inner_step_of_networks_leaves_their_fitted_heads():
+    hard, networks = (setting(scheme)[0] for scheme in (Hard(), Auxiliary()))
+    assert set(inner_names(hard)) == hard.trainable
+    assert set(inner_names(networks)) == {"trunk.0.weight", "trunk.0.bias"}
 
 
 def test_even_weights_give_hard_sharing_the_direction_of_equal_weights():
@@ -106,15 +120,50 @@ def test_a_weight_moves_against_its_slope_and_stays_on_the_simplex():
     assert far.tolist() == pytest.approx([1.5 / 1.8, 0.3 / 1.8, 0.0])
 
 
-def test_a_weight_of_a_matrix_has_to_bring_its_price():
-    slopes = torch.tensor([[-2.0, -1.0, -0.2], [0.5, -1.0, -0.5], [0.0, 0.0, -1.0]])
-    moved = Meta(lr=0.5, price=0.2).moved_matrix(torch.eye(3), slopes)
-    # Task 2 brings task 1 half of what its own rows do: 0.5 (0.5 - 0.2); task 3 a tenth: nothing.
-    wanted = [[1.0, 0.15, 0.0], [0.0, 1.0, 0.15], [0.0, 0.0, 1.0]]
-    torch.testing.assert_close(moved, torch.tensor(wanted))
+def test_the_weights_of_a_matrix_are_exponentials_of_what_tasks_bring():
+    total = torch.tensor([[-2.0, -1.0, -3.0], [0.5, -1.0, 0.0], [0.0, 0.0, -1.0]])
+    found = Meta(focus=2.0).matrix(total)
+    # Task 2 brings task 1 half of what its own rows do; task 3 more, which counts as much.
+    wanted = [[0.0, -1.0, 0.0], [-3.0, 0.0, -2.0], [-2.0, -2.0, 0.0]]
+    torch.testing.assert_close(found, torch.tensor(wanted).exp())
 
 
-def test_a_task_of_noise_loses_its_weight_and_a_copy_keeps_it():
+def test_slopes_of_a_matrix_cross_the_halves_of_the_training_rows_and_add_up():
+    problem, params, episode = setting(Auxiliary())
+    rows = episode.support.mask
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    class Watched(MetaWeighted):
+        def fitted_slopes(self, problem, params, batch):
+            seen.append((batch.support.mask, batch.query.mask))
+            return super().fitted_slopes(problem, params, batch)
+
+    method = Watched(weighting=METHOD.weighting)
+    total = method.crossed_slopes(problem, params, episode, torch.Generator().manual_seed(0))
+    (one, beside_one), (other, beside_other) = seen
+    assert torch.equal(one | other, rows)
+    assert not (one & other).any()
+    assert torch.equal(beside_one, torch.cat([other, rows], 1))
+    assert torch.equal(beside_other, torch.cat([one, rows], 1))
+    first = method.direction(problem, params, episode, {}, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(torch.tensor(first.state["slopes"], dtype=total.dtype), total)
+    torch.testing.assert_close(first.replace[WEIGHTS], method.weighting.matrix(total))
+    again = method.direction(
+        problem, params, episode, first.state, torch.Generator().manual_seed(0)
+    )
+    torch.testing.assert_close(again.replace[WEIGHTS], method.weighting.matrix(2 * total))
+
+
+def test_joined_rows_have_the_losses_of_both():
+    problem, params, episode = setting(Hard())
+    counts = torch.stack([episode.support.mask.sum(1), episode.query.mask.sum(1)])
+    parts = torch.stack([problem.losses(params, one) for one in episode])
+    both = problem.losses(params, joined(episode.support, episode.query))
+    torch.testing.assert_close(both, (counts * parts).sum(0) / counts.sum(0))
+
+
+@pytest.mark.parametrize("held", [3, 100], ids=["few validation rows", "many"])
+def test_a_task_of_noise_loses_its_weight_and_a_copy_keeps_it(held):
     """Task 2 is task 1 with other rows, task 3 is noise: the network of task 1 learns from 2."""
     rng = torch.Generator().manual_seed(0)
     problem = TaskProblem(Auxiliary(), (D, 8), (False,) * T)
@@ -125,14 +174,14 @@ def test_a_task_of_noise_loses_its_weight_and_a_copy_keeps_it():
         y[2] = torch.randn(count, generator=rng)
         return Batch(x, y)
 
-    episode = Episode(rows(12), rows(200))
+    episode = Episode(rows(40), rows(held))
     params = problem.init(0)
-    method = MetaWeighted(weighting=Meta(lr=0.3))
+    method = MetaWeighted(weighting=Meta())
     own, state = method.init(problem, params)
     params = {**params, **own}
     for _ in range(40):
-        update = method.direction(problem, params, episode, state, torch.Generator())
+        update = method.direction(problem, params, episode, state, rng)
         moved = {n: params[n] - 0.1 * d for n, d in update.direction.items()}
-        params = {**params, **moved, **update.replace}
+        params, state = {**params, **moved, **update.replace}, update.state
     assert params[WEIGHTS][0, 2] < 0.05
     assert params[WEIGHTS][0, 1] > 0.5

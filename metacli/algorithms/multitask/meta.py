@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.multitask.method import PREFIX, loss_metrics
+from metacli.algorithms.multitask.relatedness import halves, whole_mask
 from metacli.algorithms.multitask.weighting.meta import Meta
 from metacli.autodiff import gradient, task_gradients
 from metacli.nn.tasks import TaskProblem
@@ -47,9 +48,13 @@ class MetaWeighted:
         theta = {name: params[name] for name in sorted(problem.trainable)}
         before = params[WEIGHTS]
         if has_networks(problem):
-            weights = self.weighting.moved_matrix(before, self.slopes(problem, params, batch))
+            total = self.crossed_slopes(problem, params, batch, rng)
+            if "slopes" in state:
+                total = total + torch.tensor(state["slopes"]).to(total)
+            state = {"slopes": total.tolist()}
+            weights = self.weighting.matrix(total)
         else:
-            weights = self.weighting.moved(before, self.slopes(problem, params, batch))
+            weights = self.weighting.moved(before, self.step_slopes(problem, params, batch))
 
         def objective(moved: Params) -> tuple[Tensor, Tensor]:
             now = {**params, **moved}
@@ -59,21 +64,30 @@ class MetaWeighted:
         step, losses = gradient(objective, theta)
         return Update(step, state, loss_metrics(losses), replace={WEIGHTS: weights})
 
-    def slopes(self, problem: TaskProblem, params: Params, batch: Episode) -> Tensor:
-        """∂L_val / ∂w of one inner step, [T] or [N, T]."""
-        if not has_networks(problem):
-            return self.step_slopes(problem, params, batch)
+    def crossed_slopes(
+        self, problem: TaskProblem, params: Params, batch: Episode, rng: torch.Generator
+    ) -> Tensor:
+        """∂L_val / ∂w [N, T], the sum of two inner steps: on either half of the training rows,
+        validated on the other half and the validation rows."""
+        one, other = halves(batch.support, rng)
+        return sum(
+            self.fitted_slopes(problem, params, Episode(step, joined(held, batch.query)))
+            for step, held in ((one, other), (other, one))
+        )  # type: ignore[return-value]  # two tensors, not 0
+
+    def fitted_slopes(self, problem: TaskProblem, params: Params, batch: Episode) -> Tensor:
+        """`step_slopes` with heads that are fitted to the rows of the inner step."""
         seen = problem.standardised(params, batch.support)
-        mask = torch.ones_like(seen.y) if seen.mask is None else seen.mask.to(seen.y.dtype)
+        mask = whole_mask(seen).to(seen.y.dtype)
         y = torch.where(problem.is_binary[:, None], seen.y - 0.5, seen.y)
         fitted = problem.sharing.fit_heads(params, seen.x, y, mask)
         return self.step_slopes(problem, fitted, batch)
 
     def step_slopes(self, problem: TaskProblem, params: Params, batch: Episode) -> Tensor:
-        """The same with θ as it is."""
+        """∂L_val / ∂w of one inner step from θ as it is, [T] or [N, T]."""
         weights, alpha = params[WEIGHTS], self.weighting.inner_lr
-        theta = {name: params[name] for name in sorted(problem.trainable)}
         networks = has_networks(problem)
+        theta = {name: params[name] for name in inner_names(problem)}
         rows = each_gradient(problem, params, theta, batch.support)
         spread = weights.T if networks else weights  # [T, N] or [T]
         step = {name: (widened(spread, value) * value).sum(0) for name, value in rows.items()}
@@ -94,11 +108,24 @@ def has_networks(problem: TaskProblem) -> bool:
     return hasattr(problem.sharing, "all_outputs")
 
 
+def inner_names(problem: TaskProblem) -> list[str]:
+    """What the inner step moves. Of networks the trunk alone: their heads are fitted, and other
+    tasks have heads of their own, so that heads say nothing of what a task brings another one."""
+    whole = has_networks(problem)
+    return [n for n in sorted(problem.trainable) if not whole or n.startswith("trunk.")]
+
+
+def joined(a: Batch, b: Batch) -> Batch:
+    """The rows of both."""
+    masks = torch.cat([whole_mask(a), whole_mask(b)], 1)
+    return Batch(torch.cat([a.x, b.x], -2), torch.cat([a.y, b.y], 1), masks)
+
+
 def weighed_losses(problem: TaskProblem, params: Params, batch: Batch) -> Tensor:
     """What the weights multiply: L [T], or L_nt of network n on the rows of task t, [N, T]."""
     if not has_networks(problem):
         return problem.losses(params, batch)
-    return copied_losses(problem, params, {k: params[k][None] for k in problem.trainable}, batch).T
+    return copied_losses(problem, params, {}, batch).T
 
 
 def each_gradient(problem: TaskProblem, params: Params, theta: Params, batch: Batch) -> Params:
@@ -117,9 +144,14 @@ def each_gradient(problem: TaskProblem, params: Params, theta: Params, batch: Ba
 
 
 def copied_losses(problem: TaskProblem, params: Params, copies: Params, batch: Batch) -> Tensor:
-    """The mean loss of network n on the rows of task t, [T, N]."""
+    """The mean loss of network n on the rows of task t, [T, N].
+
+    Args:
+        copies: parameters [T, N, ...], in the place of those of the networks.
+    """
     seen = problem.standardised(params, batch)
-    out = problem.sharing.all_outputs(copies, seen.x)  # [T, N, M]
+    plain = {name: params[name][None] for name in problem.trainable}
+    out = problem.sharing.all_outputs({**plain, **copies}, seen.x)  # [T, N, M]
     tasks = problem.num_tasks
     flat = [problem.row_losses(out[:, n], seen.y) for n in range(tasks)]
     each = torch.stack(flat, 1)

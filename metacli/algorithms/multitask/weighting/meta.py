@@ -9,16 +9,23 @@ validation rows.
     ∂L_val(θ') / ∂w_i = -α ∇L_i(θ) · ∇L_val(θ')
 
 With hard sharing w is one weight for each task, summing to 1, and L_val the mean of all tasks. With
-`auxiliary` sharing it is a matrix, a row for each task with L_val that task's loss alone: its own
-weight is 1, the others begin at 0 and stay in 0..1.
+`auxiliary` sharing it is a matrix, a row for each task n with L_val that task's loss alone, which
+follows its slopes s_ni by exponentiated gradients (mirror descent on the simplex; J. Kivinen, M.
+Warmuth, "Exponentiated Gradient versus Gradient Descent", 1997), written with the own weight as 1:
+
+    w_ni = exp(-η (1 - Σ_k s_ni(k) / Σ_k s_nn(k))),      at most 1,  k the steps so far
 
 Where we differ: the paper estimates the gradient by finite differences, here it is exact, since θ'
-is linear in w; steps are relative to the largest slope of the row, or of a matrix to the task's
-own, so that the rate needs no tuning; a matrix has a price on every weight (an L1 penalty in units
-of the own slope), without which the noise of few validation rows gives weight to tasks of no use.
+is linear in w, and follows it with Adam. Steps of a vector are relative to the largest slope, those
+of a matrix to what the task's own rows brought so far, so that their rates need no tuning. Sums
+over steps count the first ones most, when slopes are large and no row is known by heart.
 
-The slopes of a matrix are taken with heads that are fitted to the trunk as it is: heads that know
-nothing of their task send gradients of random signs.
+The authors validate on other batches of the training rows. So does a matrix: the inner step is on a
+random half of them, L_val on the other half and the validation rows, and the other way round. The
+slopes of a few validation rows alone are mostly noise, the same in every step, which gives weight
+to tasks of no use. Heads are fitted to the rows of the inner step, which moves the trunk alone:
+heads that know nothing of their task send gradients of random signs, and only a task's own rows can
+move its head, which would make all others look small.
 """
 
 from __future__ import annotations
@@ -27,7 +34,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Gt
 from torch import Tensor
 
 from metacli.types import Params, State
@@ -35,12 +42,12 @@ from metacli.types import Params, State
 
 @dataclass(frozen=True, kw_only=True)
 class Meta:
-    """inner_lr: α. lr: of the weights. price: what a weight has to bring, as a share of what the
-    task's own rows bring; of a matrix alone."""
+    """inner_lr: α. lr: of a vector of weights. focus: η of a matrix, in which a task that brings
+    nothing has the weight exp(-focus)."""
 
     inner_lr: Annotated[float, Gt(0)] = 0.1
     lr: Annotated[float, Gt(0)] = 0.1
-    price: Annotated[float, Ge(0)] = 0.2
+    focus: Annotated[float, Gt(0)] = 10.0
 
     needs_norms: ClassVar[bool] = False
     needs_validation: ClassVar[bool] = True
@@ -67,8 +74,9 @@ class Meta:
         total = found.sum()
         return found / total if total > 0 else torch.full_like(weights, 1 / tasks)
 
-    def moved_matrix(self, weights: Tensor, slopes: Tensor) -> Tensor:
-        """The same for [N, T], a row for each network; its own weight stays 1."""
-        own = slopes.diagonal().abs().clamp(min=1e-12)[:, None]
-        found = weights - self.lr * ((slopes / own).clamp(-1, 1) + self.price)
-        return found.clamp(0, 1).fill_diagonal_(1.0)
+    def matrix(self, total: Tensor) -> Tensor:
+        """The weights [N, T], a row for each network, from the sums of its slopes so far; its own
+        weight is 1."""
+        own = total.diagonal().abs().clamp(min=1e-12)[:, None]
+        share = (-total / own).clamp(max=1)  # of what the own rows bring
+        return torch.exp(self.focus * (share - 1)).fill_diagonal_(1.0)

@@ -1,0 +1,185 @@
+"""Generated tasks whose relatives are known: what learning them together does to each, and where
+learned weights go: `python benchmarks/families.py`; with `--table` it makes README's table anew.
+
+Writes `results/tasks/families.json` after each seed: the shipped recipes on families with relatives
+(some with half of their signs flipped) and on one of tasks that are all unrelated, as they are, by
+the suggested groups, and with the guard. Verdicts are those of `evaluate`, of every task against
+itself alone on more than a thousand test rows. What had to be chosen (`weighting.focus`, the
+learning rate of the meta recipe) was chosen by the error on held-out rows of families 100 to 105.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from learning import CPU, QUIET, RESULTS, arm_of, learned, say, write
+
+from metacli.engine.intervals import paired
+from metacli.engine.relatedness import relatedness
+from metacli.engine.task_evaluate import judged
+from metacli.engine.task_guard import Arm, decide
+from metacli.engine.task_params import predictions
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BEGIN, END = "<!-- families: made by benchmarks/families.py -->", "<!-- end of families -->"
+SEEDS = 5
+FAMILIES = {
+    "three groups and two unrelated": (),
+    "the same, signs flipped": ("data.flipped=2",),
+    "twelve unrelated": ("data.groups=0", "data.unrelated=12"),
+}
+SHOWN = {"hard": "together", "groups": "by suggested groups", "meta": "`weighting.name=meta`"}
+
+
+def measure() -> None:
+    started, found = time.monotonic(), []
+    for seed in range(SEEDS):
+        for name, overrides in FAMILIES.items():
+            found.append({"family": name, "seed": seed, **one_family(seed, overrides)})
+            say(name, seed, found[-1])
+        summary = {
+            name: summed_up([one for one in found if one["family"] == name]) for name in FAMILIES
+        }
+        document = {"metric": "nmse", "seeds": seed + 1, "summary": summary, "families": found}
+        write("families", document, started)
+
+
+def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Every way of training on one family: its verdicts, and the mass of learned weights."""
+    over = (f"data.seed={seed}", *overrides)
+    alone, rows = arm_of("task-families-hard", *over, single=True)
+    groups = relatedness("gradient-cosine", rows, 0)["groups"]
+    arms = {
+        "hard": arm_of("task-families-hard", *over)[0],
+        "groups": arm_of("task-families-hard", *over, f"groups={json.dumps(groups)}")[0],
+        "meta": arm_of("task-families-meta", *over)[0],
+    }
+    params = {name: learned(arm, rows) for name, arm in arms.items()}
+    by_itself = predictions(alone.problem, learned(alone, rows), rows, "test")
+    told = {name: predictions(arms[name].problem, params[name], rows, "test") for name in arms}
+    for name in ("hard", "groups"):
+        told[f"{name}+guard"] = guarded(arms[name], alone, rows, told[name], by_itself)
+    known = np.array(rows.table.groups)
+    return {
+        "groups": groups,
+        "test_rows": len(rows.parts["test"][0]),
+        "ways": {name: against(rows, one, by_itself, known) for name, one in told.items()},
+        "mass": mass(params["meta"]["weighting.weights"].numpy(), known),
+    }
+
+
+def guarded(arm: Arm, alone: Arm, rows: Any, together: Any, by_itself: Any) -> list[np.ndarray]:
+    """What a run with `guard=true` answers."""
+    chosen = decide(arm, alone, rows, arm.recipe.train.steps, CPU, *QUIET)
+    assert chosen is not None
+    return [a if one.shares else b for one, a, b in zip(chosen, together, by_itself, strict=True)]
+
+
+def against(rows: Any, told: Any, by_itself: Any, known: np.ndarray) -> dict[str, Any]:
+    """Verdicts over the tasks, each beside itself alone; positive differences are worse."""
+    tasks = judged("nmse", rows.table.tasks, rows.numbers("test")[1], told, by_itself)
+    deltas = np.array([task["delta"] for task in tasks])
+    verdicts = np.array([task["verdict"] for task in tasks])
+    alone = known < 0
+    return {
+        "tasks": len(tasks),
+        "nmse": float(np.mean([task["value"] for task in tasks])),
+        "delta": float(deltas.mean()),
+        "worst_delta": float(deltas.max()),
+        "hurt": int((verdicts == "hurt").sum()),
+        "helped": int((verdicts == "helped").sum()),
+        "unrelated": int(alone.sum()),
+        "unrelated_hurt": int((verdicts[alone] == "hurt").sum()),
+        "unrelated_delta": float(deltas[alone].mean()),
+    }
+
+
+def mass(weights: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """Of what tasks with relatives give to other tasks, the share of true relatives; and what a
+    task without relatives gives, its own weight being 1."""
+    own = np.eye(len(groups), dtype=bool)
+    relatives = (groups[:, None] == groups) & (groups >= 0)[:, None] & ~own
+    others, some = weights * ~own, groups >= 0
+    given = others.sum(1)
+    found = {"given_by_unrelated": float(given[~some].mean())}
+    if some.any():
+        shares = (others * relatives).sum(1)[some] / given[some]
+        found |= {"relatives": float(shares.mean()), "given_by_related": float(given[some].mean())}
+    return found
+
+
+def summed_up(families: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds with their 95 % t intervals, and verdicts added up."""
+    ways = {}
+    for way in families[0]["ways"]:
+        each = [one["ways"][way] for one in families]
+        ways[way] = {
+            **{
+                key: interval([one[key] for one in each])
+                for key in ("nmse", "delta", "worst_delta")
+            },
+            **{
+                key: sum(one[key] for one in each)
+                for key in ("tasks", "hurt", "helped", "unrelated", "unrelated_hurt")
+            },
+        }
+    masses = [one["mass"] for one in families]
+    return {
+        "ways": ways,
+        "mass": {key: interval([one[key] for one in masses]) for key in masses[0]},
+    }
+
+
+def interval(values: list[float]) -> dict[str, Any]:
+    mean, low, high = paired(np.array(values))
+    return {"mean": mean, "ci95": [low, high]}
+
+
+def table() -> str:
+    """Markdown for README."""
+    found = json.loads((RESULTS / "families.json").read_text())
+    lines = [
+        "| family | trained | error minus alone | hurt | helped | weight on true relatives |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for family, one in found["summary"].items():
+        for way, row in one["ways"].items():
+            name, _, guard = way.partition("+")
+            to_relatives = one["mass"].get("relatives") if way == "meta" else None
+            cells = [
+                family,
+                SHOWN[name] + (", `guard=true`" if guard else ""),
+                shown(row["delta"], "+.3f"),
+                f"{row['hurt']} of {row['tasks']}",
+                str(row["helped"]),
+                shown(to_relatives, ".0%") if to_relatives else "",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def shown(found: dict[str, Any], form: str) -> str:
+    low, high = found["ci95"]
+    return f"{found['mean']:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def write_table() -> None:
+    before, _, rest = README.read_text().partition(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    if sys.argv[1:] != ["--table"]:
+        measure()
+    write_table()
+
+
+if __name__ == "__main__":
+    main()
