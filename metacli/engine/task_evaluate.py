@@ -35,6 +35,7 @@ from metacli.engine.task_tables import estimate_of
 from metacli.errors import DataError, UsageProblem
 
 LEVEL = 0.05
+ROUNDING = 1e-3  # of a score: trainings of one network that differ by less than that are the same
 
 
 def evaluate_tasks(
@@ -166,15 +167,17 @@ def judged(
             "delta": one.delta,
             "delta_ci95": [one.low, one.high],
             "p_adjusted": p,
-            "verdict": corrected(one, p, row["metric"] not in LOWER_IS_BETTER),
+            "verdict": corrected(one, p, other.value, row["metric"] not in LOWER_IS_BETTER),
         }
         for row, other, one, p in zip(rows, alone, found, adjusted, strict=True)
     ]
 
 
-def corrected(found: Difference, p: float, larger_is_better: bool) -> Verdict:
+def corrected(found: Difference, p: float, alone: float, larger_is_better: bool) -> Verdict:
+    """With enough rows the last digits of two trainings are a difference, too, and no verdict."""
     said = verdict(found.low, found.high, found.rows, larger_is_better=larger_is_better)
-    if said in ("helped", "hurt") and not p <= LEVEL:
+    real = p <= LEVEL and abs(found.delta) > ROUNDING * abs(alone)
+    if said in ("helped", "hurt") and not real:
         return "no_difference"
     return said
 

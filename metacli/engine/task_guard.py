@@ -5,6 +5,11 @@ task shares where its mean gain over the folds is more than one standard error (
 rule, with the simpler model alone). The error is the larger one of that over folds, which knows how
 much training varies, and that over rows. Validation rows pick the step, as they do in the run; test
 rows are not read.
+
+Of many tasks one is always lucky. So what the others gain counts, too: gains in units of their
+errors, z_t ~ N(θ_t, 1), are taken as draws of θ_t ~ N(μ, τ²) with μ and τ² from all tasks (C.
+Morris, "Parametric empirical Bayes inference", JASA 78, 1983), and the expected θ_t given all tasks
+has to be more than its own standard error as well.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from metacli.nn.tasks import TaskProblem
 from metacli.schema.recipe import Recipe
 
 FOLDS = 5
+FEWEST = 4  # tasks from which one learns how much gains differ
 
 
 @dataclass(frozen=True)
@@ -80,15 +86,17 @@ def decide(
                 return None
             found[arm.name].append(predictions(arm.problem, made[0], inner, "test"))
     metric, tasks = rows.table.metric, range(len(rows.table.tasks))
-    return [
-        judge(
-            metric,
-            [one[task] for one in targets],
-            [one[task] for one in found[together.name]],
-            [one[task] for one in found[alone.name]],
-        )
-        for task in tasks
-    ]
+    return beside_the_others(
+        [
+            judge(
+                metric,
+                [one[task] for one in targets],
+                [one[task] for one in found[together.name]],
+                [one[task] for one in found[alone.name]],
+            )
+            for task in tasks
+        ]
+    )
 
 
 def judge(
@@ -114,6 +122,23 @@ def judge(
     error = max(over_folds, over_rows)
     gain = float(values.mean())
     return Decision(gain > error, gain, error)
+
+
+def beside_the_others(found: list[Decision]) -> list[Decision]:
+    """The decisions without those that only luck among many tasks explains."""
+    known = [one for one in found if one.error > 0 and math.isfinite(one.gain / one.error)]
+    if len(known) < FEWEST:
+        return found
+    z = np.array([one.gain / one.error for one in known])
+    spread = max(0.0, float(z.var(ddof=1)) - 1)  # τ²
+    error = math.sqrt((spread + 1 / len(z)) / (spread + 1))  # of θ_t and of μ
+
+    def likely(one: Decision) -> bool:
+        if one not in known:
+            return True
+        return spread * one.gain / one.error + float(z.mean()) > error * (spread + 1)
+
+    return [replace(one, shares=one.shares and likely(one)) for one in found]
 
 
 def inner_folds(rows: TaskRows) -> list[np.ndarray]:
