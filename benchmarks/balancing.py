@@ -4,7 +4,7 @@ benchmarks/balancing.py sarcos school`, with the data fetched. Writes
 
 One hard-shared network, one budget and one learning rate for all; test scores on several divisions,
 with the corrected resampled t interval (Nadeau and Bengio) of each difference to equal weights and
-to the single-task networks. Without names it writes the table of benchmarks/README.md.
+to the single-task networks. Then `balancing_table.py` writes the table of benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -14,22 +14,19 @@ import platform
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from balancing_table import write_table
 from learning import RESULTS, arm_of, learned
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.data.task_parts import TEST_SHARE
-from metacli.engine.checks import LOWER_IS_BETTER
 from metacli.engine.intervals import nadeau_bengio
 from metacli.engine.task_params import predictions
 from metacli.engine.task_scores import score
 
-README = Path(__file__).resolve().parent / "README.md"
-BEGIN, END = "<!-- balancing: made by benchmarks/balancing.py -->", "<!-- end of balancing -->"
 DIVISIONS = 10
 DATA = {
     "sarcos": ("sarcos-hard", ("backbone.hidden=[64,64]", "train.steps=1000")),
@@ -128,50 +125,6 @@ def row(values: list[float], scores: dict[str, list[float]]) -> dict[str, Any]:
             delta, low, high = nadeau_bengio(np.array(values) - np.array(scores[other]), share)
             found[f"minus {other}"] = {"delta": delta, "ci95": [low, high]}
     return found
-
-
-def table() -> str:
-    """Markdown, the best first."""
-    lines = []
-    for data in DATA:
-        path = RESULTS / f"balancing-{data}.json"
-        if not path.is_file():
-            continue
-        found = json.loads(path.read_text())
-        lower = found["metric"] in LOWER_IS_BETTER
-        word = "lower" if lower else "higher"
-        lines += [
-            f"{data}: {found['metric']} on test ({word} is better), {found['divisions']} divisions "
-            f"([results](results/tasks/{path.name}))",
-            "",
-            "| method | mean | minus equal weights | minus single-task |",
-            "| --- | --- | --- | --- |",
-        ]
-        rows = found["summary"].items()
-        for name, one in sorted(rows, key=lambda item: (1 if lower else -1) * item[1]["mean"]):
-            cells = [
-                name,
-                f"{one['mean']:.4f}",
-                *(difference(one.get(f"minus {other}")) for other in ("equal", "single-task")),
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-        if found["left_out"]:
-            lines += ["", f"Not run: {', '.join(found['left_out'])}."]
-        lines.append("")
-    return "\n".join(lines).rstrip()
-
-
-def difference(found: dict[str, Any] | None) -> str:
-    if found is None or found["delta"] == 0:
-        return ""
-    low, high = found["ci95"]
-    return f"{found['delta']:+.4f} [{low:+.4f}, {high:+.4f}]"
-
-
-def write_table() -> None:
-    text = README.read_text() if README.is_file() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
 
 
 def main() -> None:

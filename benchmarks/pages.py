@@ -183,7 +183,9 @@ def plain(value: Any) -> str:
 
 def results(name: str) -> str:
     """Rows of the results files, and what was published."""
-    tables = result_tables()
+    if balanced := neighbour("balancing_table").page_table(name):
+        return str(balanced)
+    tables = neighbour("result_tables")
     rows = []
     for recipe in recipes_with(name):
         path = ROOT / "benchmarks" / "results" / f"{recipe}.json"
@@ -200,8 +202,9 @@ def results(name: str) -> str:
 
 
 @cache
-def result_tables() -> ModuleType:
-    spec = spec_from_file_location("tables", Path(__file__).with_name("result_tables.py"))
+def neighbour(name: str) -> ModuleType:
+    """Another file of this folder, wherever this one was loaded from."""
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
