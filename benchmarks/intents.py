@@ -3,6 +3,7 @@ TF-IDF and logistic regression on the same supports; and requests that mean none
 
     python benchmarks/intents.py            # every plan, into benchmarks/results/intents.json
     python benchmarks/intents.py hwu64      # one of them, into the same file
+    python benchmarks/intents.py --table    # only the README's table, from that file
 
 A difference is averaged over the episodes of a fold; its interval is Student's t over the five
 folds, which hold different test classes, so it speaks of other intents too.
@@ -31,7 +32,10 @@ from metacli.engine.models import open_model
 from metacli.engine.place import cache_root, require_device
 from metacli.engine.simple_scores import TFIDF
 
-FILE = Path(__file__).resolve().parent / "results" / "intents.json"
+RESULTS = Path(__file__).resolve().parent / "results"
+FILE = RESULTS / "intents.json"
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- intents: made by benchmarks/intents.py -->", "<!-- end of intents -->"
 FOLDS = (1, 2, 3, 4, 5)
 EPISODES = {10: 16, 50: 8}  # of each fold and setting, by way: a query has 10 examples a class
 TASKS = 3  # of each fold, for what means none of the intents
@@ -50,6 +54,7 @@ PLANS: dict[str, tuple[str, list[str], list[Setting]]] = {
 
 
 def main() -> None:
+    table_only = sys.argv[1:] == ["--table"]
     wanted = [name for name in PLANS if not sys.argv[1:] or sys.argv[1] in name]
     for name in wanted:
         recipe, words, settings = PLANS[name]
@@ -69,6 +74,30 @@ def main() -> None:
             "out_of_scope": auroc_over_folds(folds),
         }
         FILE.write_text(json.dumps(whole, indent=1) + "\n")
+    if wanted or table_only:
+        before, _, rest = README.read_text().partition(BEGIN)
+        README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+
+
+def table() -> str:
+    """Markdown from the results file; accuracies in %."""
+    lines = [
+        "| requests | task | metacli | TF-IDF + logistic regression | lead, 95 % over 5 folds |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    whole = json.loads(FILE.read_text())
+    for name in [name for name in PLANS if name in whole]:
+        for found in whole[name]["settings"]:
+            low, high = (100 * value for value in found["delta_ci95"])
+            cells = [
+                name,
+                f"{found['way']}-way {found['shot']}-shot",
+                f"**{100 * found['accuracy']:.1f}**",
+                f"{100 * found['tfidf_logistic']:.1f}",
+                f"{100 * found['delta']:+.1f} ({low:+.1f} to {high:+.1f})",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def one_fold(recipe: str, words: list[str], settings: list[Setting], out: Path) -> dict[str, Any]:
