@@ -32,6 +32,7 @@ from metacli.data.episodes import ClassEpisodes
 from metacli.data.registry import load_pool
 from metacli.engine.build import make_problem, resolve_execution, restore_learner
 from metacli.engine.inputs import InputSpec
+from metacli.engine.memory import keep_freed_memory
 from metacli.engine.place import cache_root
 from metacli.nn.problem import Problem
 from metacli.schema.recipe import Recipe
@@ -111,6 +112,7 @@ def main() -> None:
         refresh()
         return write_table()
     torch.set_num_threads(given.threads)
+    keep_freed_memory()  # as in training; for all implementations
     rows = []
     for shape in shapes():
         if not given.only or given.only in name_of_shape(shape):

@@ -22,6 +22,7 @@ from metacli.engine.job import Job, make_job, result_of
 from metacli.engine.keeper import Keeper
 from metacli.engine.lock import hold, is_held
 from metacli.engine.loop import Snapshot, train
+from metacli.engine.memory import keep_freed_memory
 from metacli.engine.place import RUNS, claim_folder, new_folder, require_device, target
 from metacli.engine.resume import FAILED, start_or_restore
 from metacli.engine.signals import watch
@@ -84,6 +85,7 @@ def clear_run(run: Path) -> None:
 
 def run_job(job: Job) -> dict[str, Any]:
     """Train under the run's lock and write the model; the result of a finished run."""
+    keep_freed_memory()
     with ExitStack() as stack:
         if not job.resumed and not job.named:
             job.run = claim_folder(job.run)
