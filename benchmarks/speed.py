@@ -30,7 +30,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from metacli.data.episodes import ClassEpisodes
 from metacli.data.registry import load_pool
-from metacli.engine.build import make_problem, resolve_execution, restore_learner
+from metacli.engine.build import make_problem, restore_learner
+from metacli.engine.execution import resolve_execution
 from metacli.engine.inputs import InputSpec
 from metacli.engine.memory import keep_freed_memory
 from metacli.engine.place import cache_root
@@ -86,6 +87,9 @@ class Shape:
             "inner_steps": self.steps,
             "meta_batch": self.tasks,
         }
+
+
+COMPILED = Shape("maml", 5, 1, 1, 32)  # of the others only the first, for the time it takes
 
 
 def shapes() -> list[Shape]:
@@ -192,8 +196,8 @@ def implementations(shape: Shape) -> dict[str, Callable[[Params, Any, Episode], 
     """(θ, torch network of the same weights, meta-batch) -> direction, by implementation."""
     learner = restore_learner(shape.recipe)
 
-    def ours(chunk: int) -> Callable[[Params, Any, Episode], Params]:
-        problem = problem_of(shape, chunk)
+    def ours(chunk: int, compiled: bool = False) -> Callable[[Params, Any, Episode], Params]:
+        problem = replace(problem_of(shape, chunk), compiled=compiled)
 
         def step(params: Params, network: Any, episodes: Episode) -> Params:
             rng = torch.Generator().manual_seed(0)
@@ -208,6 +212,8 @@ def implementations(shape: Shape) -> dict[str, Callable[[Params, Any, Episode], 
     found = {"loop": ours(1), "vmap-4": ours(4)}
     if shape.tasks >= 8:
         found["vmap-8"] = ours(8)
+    if shape == COMPILED:
+        found["compiled-8"] = ours(8, compiled=True)
     found["eager"] = others(EAGER[shape.algorithm])
     for name, fn in PEERS.get(shape.algorithm, {}).items():
         if installed(name):

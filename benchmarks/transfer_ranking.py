@@ -21,11 +21,11 @@ from torch import Tensor
 from transfer import Target, accuracy, alphabets, facts_of, log, write
 
 from metacli.algorithms import ALGORITHMS
+from metacli.algorithms.protocol import trains_on_classes
 from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
 from metacli.algorithms.transfer.protocol import network_of
 from metacli.engine import bundle
-from metacli.engine.build import trains_on_classes
 from metacli.engine.bundle import Bundle
 from metacli.engine.folds import held_out, stratified_folds
 from metacli.engine.intervals import paired

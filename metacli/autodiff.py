@@ -3,7 +3,7 @@ meta-batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
@@ -106,19 +106,33 @@ def mean_gradient(
     The graph of one chunk is freed before the next is built, so `chunk` bounds the memory.
     """
     total = num_tasks(episodes)
-    theta = {key: value.detach().requires_grad_() for key, value in params.items()}
+    theta = attached(params)
+    part_of = lambda part: part_gradient(fn, theta, part, chunk, total)  # noqa: E731
+    return summed(theta, in_order(part_of, divided(episodes, chunk)))
 
-    def part_of(part: Episode) -> tuple[tuple[Tensor, ...], Metrics]:
-        one = lambda task: fn(theta, unpadded(task) if chunk == 1 else task)  # noqa: E731
-        loss, metrics = run_chunk(one, part, chunk)
-        grads = torch.autograd.grad(
-            loss.sum() / total, list(theta.values()), materialize_grads=True
-        )
-        return grads, {name: value.detach().sum() / total for name, value in metrics.items()}
 
+Part = tuple[tuple[Tensor, ...], Metrics]
+"""What one chunk adds to the mean gradient, in the order of θ, and to the mean metrics."""
+
+
+def attached(params: Params) -> Params:
+    """The same numbers, of which a gradient can be asked."""
+    return {key: value.detach().requires_grad_() for key, value in params.items()}
+
+
+def part_gradient(fn: TaskLoss, theta: Params, part: Episode, chunk: int, total: int) -> Part:
+    """(1/total) times ∇_θ of the sum of the losses of one chunk, and the metrics likewise."""
+    one = lambda task: fn(theta, unpadded(task) if chunk == 1 else task)  # noqa: E731
+    loss, metrics = run_chunk(one, part, chunk)
+    grads = torch.autograd.grad(loss.sum() / total, list(theta.values()), materialize_grads=True)
+    return grads, {name: value.detach().sum() / total for name, value in metrics.items()}
+
+
+def summed(theta: Params, parts: Iterable[Part]) -> tuple[Params, Metrics]:
+    """The parts added in their order."""
     sums: list[Tensor] = []
     metric_sums: Metrics = {}
-    for grads, metrics in in_order(part_of, divided(episodes, chunk)):
+    for grads, metrics in parts:
         sums = [a + b for a, b in zip(sums, grads, strict=True)] if sums else list(grads)
         for name, value in metrics.items():
             metric_sums[name] = metric_sums.get(name, torch.zeros(())) + value

@@ -20,8 +20,9 @@ MAY_IMPORT = {
     "types": {"errors"},
     "trees": {"errors", "types"},
     "autodiff": {"errors", "types", "trees"},
+    "compiled": {"errors", "types", "autodiff"},
     "nn": {"errors", "types", "trees", "autodiff"},
-    "algorithms": {"errors", "types", "trees", "autodiff", "nn"},
+    "algorithms": {"errors", "types", "trees", "autodiff", "compiled", "nn"},
     "data": {"errors", "types", "schema"},  # the one reader of YAML
     "schema": {"errors"},
     "engine": {
@@ -29,6 +30,7 @@ MAY_IMPORT = {
         "types",
         "trees",
         "autodiff",
+        "compiled",
         "nn",
         "algorithms",
         "data",

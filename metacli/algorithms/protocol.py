@@ -51,3 +51,8 @@ class Learner(Method, Protocol):
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         """Logits [M, N] or values [M, outputs]."""
         ...
+
+
+def trains_on_classes(learner: Any) -> bool:
+    """Whether its labels in training are the classes of the pool, not those of an episode."""
+    return getattr(learner, "trains_on", "episodes") == "classes"

@@ -20,6 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.protocol import trains_on_classes
+from metacli.compiled import require_compiler
 from metacli.data.class_batches import ClassBatches, num_labels
 from metacli.data.episodes import ClassEpisodes
 from metacli.data.pool import Pool
@@ -28,6 +30,7 @@ from metacli.data.registry import make_options as make_options_of_data
 from metacli.data.sinusoid import Sinusoids
 from metacli.data.task_episodes import NumberTasks, TaskEpisodes
 from metacli.data.user_tasks import is_set_of_numbers, load_number_tasks
+from metacli.engine.execution import check_execution, resolve_execution
 from metacli.engine.inputs import InputSpec, input_of_pool, input_of_tasks
 from metacli.engine.place import cache_root
 from metacli.errors import Finding, RecipeError
@@ -35,7 +38,7 @@ from metacli.nn.backbones import BACKBONES, make_backbone
 from metacli.nn.inputs import PixelInput
 from metacli.nn.problem import Problem, Statistics, make_module
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Named, Recipe, Train
+from metacli.schema.recipe import Named, Recipe
 
 Source = ClassEpisodes | Sinusoids | TaskEpisodes
 Range = int | tuple[int, int]
@@ -57,7 +60,9 @@ class Built:
     def problem(self) -> Problem:
         """As it is trained; a model is used in full precision."""
         made = make_problem(self.recipe, self.learner, self.inputs, self.way)
-        return dataclasses.replace(made, precision=self.recipe.train.precision)
+        train = self.recipe.train
+        compiled = train.execution == "compiled"
+        return dataclasses.replace(made, precision=train.precision, compiled=compiled)
 
 
 def build(loaded: Loaded, report: Any = None) -> Built:
@@ -78,6 +83,8 @@ def build(loaded: Loaded, report: Any = None) -> Built:
     findings += check_fit(recipe, learner, backbone, inputs, kind, loaded)
     if findings:
         raise loaded.error(findings)
+    if recipe.train.execution == "compiled":
+        require_compiler()
     return Built(resolve(recipe, learner, backbone, inputs), learner, deployed, inputs, kind, way)
 
 
@@ -225,11 +232,6 @@ def make_source(
     )
 
 
-def trains_on_classes(learner: Any) -> bool:
-    """Whether its labels in training are the classes of the pool, not those of an episode."""
-    return getattr(learner, "trains_on", "episodes") == "classes"
-
-
 def told_classes(
     learner: Any, recipe: Recipe, kind: str, loaded: Loaded, findings: list[Finding]
 ) -> Any:
@@ -300,17 +302,7 @@ def check_fit(
                 "backbone.norm", message, code="recipe.mismatch", hint="backbone.norm=group"
             )
         )
-    if recipe.train.precision != "float32" and recipe.train.execution not in ("auto", "loop"):
-        message = f"precision {recipe.train.precision} is for tasks one by one, in a loop"
-        hint = "train.execution=loop or auto"
-        found.append(loaded.finding("train.precision", message, code="recipe.mismatch", hint=hint))
-    if recipe.train.execution in ("batched", "compiled"):
-        message = f"execution {recipe.train.execution} is not in this version"
-        found.append(
-            loaded.finding(
-                "train.execution", message, code="recipe.value", hint="loop, vmap or auto"
-            )
-        )
+    found += check_execution(recipe, learner, loaded)
     return found
 
 
@@ -339,33 +331,6 @@ def resolve(recipe: Recipe, learner: Any, backbone: Any, inputs: InputSpec) -> R
         plain["backbone"]["weights"] = str(Path(plain["backbone"]["weights"]).absolute())
     plain["train"] |= {"execution": execution, "chunk": chunk}
     return Recipe.model_validate(plain)
-
-
-def resolve_execution(recipe: Recipe, inputs: InputSpec) -> tuple[str, int]:
-    """`auto`: a fixed rule from measured tables, never a timing, so that a recipe has the same
-    bits everywhere.
-
-    The table is benchmarks/results/speed.json: tasks are batched by vmap where each is small;
-    weights for each task make large convolutions slower than a loop does, shared ones later.
-    Several chunks run at a time where there are several threads.
-    """
-    train: Train = recipe.train
-    if train.execution == "loop" or train.precision != "float32":
-        return "loop", 1
-    if train.execution == "vmap":
-        return "vmap", min(train.chunk or 8, train.meta_batch)
-    if inputs.kind == "numbers":
-        return "vmap", train.meta_batch
-    high = lambda span: span if isinstance(span, int) else span[1]  # noqa: E731
-    per_task = high(recipe.episodes.way) * (high(recipe.episodes.shot) + recipe.episodes.query)
-    learner = ALGORITHMS[recipe.algorithm.name].load()
-    inner_loop = hasattr(learner, "path")
-    strided = recipe.backbone.options.get("downsample") == "stride"
-    if trains_on_classes(learner):
-        return "loop", 1
-    if train.meta_batch > 1 and per_task <= (100 if strided and not inner_loop else 40):
-        return "vmap", min(8 if per_task <= 15 else 4, train.meta_batch)
-    return "loop", 1
 
 
 def statistics_of(backbone: Any) -> Statistics:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.meta.episodic import frozen_features
+from metacli.algorithms.protocol import trains_on_classes
 from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
 from metacli.algorithms.transfer.protocol import network_of
 from metacli.engine.adapt_read import Job, Read, Source, read, require_classes
 from metacli.engine.adapt_score import native, splits_of, unit_of
-from metacli.engine.build import restore_learner, trains_on_classes
+from metacli.engine.build import restore_learner
 from metacli.engine.events import Notice, ignore
 from metacli.engine.folds import held_out
 from metacli.engine.transfer import embedded

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.protocol import trains_on_classes
 from metacli.algorithms.transfer.protocol import network_of
-from metacli.engine.build import trains_on_classes
 from metacli.engine.folds import stratified_folds
 from metacli.nn.problem import Problem, make_module
 from metacli.trees import without

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metacli.nn.norms import WITH_STATISTICS, BatchStatNorm
+from metacli.nn.products import as_products
 from metacli.types import Batch, Params
 
 Statistics = Literal["none", "support", "running"]
@@ -33,6 +34,7 @@ class Problem:
         head: outputs of the linear head in θ; None for learners that build their head from the
         support. statistics: where the normalisation statistics of a prediction come from.
         chunk: tasks computed together by `torch.vmap`; 1 is a plain loop.
+        compiled: whether a learner that can have its gradient compiled is to have that.
         precision: of the backbone's products while a learner trains; weights, features and losses
         stay what they are.
         way: classes of the task, where labels are not to be looked at for it; None: they are.
@@ -45,6 +47,7 @@ class Problem:
     head: int | None
     statistics: Statistics = "none"
     chunk: int = 1
+    compiled: bool = False
     precision: Precision = "float32"
     way: int | None = None
     unit: float = 1.0
@@ -64,6 +67,18 @@ class Problem:
             if isinstance(layer, BatchStatNorm):
                 layer.under_vmap = self.chunk > 1
         return module
+
+    @cached_property
+    def in_products(self) -> Problem:
+        """The same problem with the layers that a compiler makes the best of; for training."""
+        made = replace(self, compiled=False)
+        vars(made)["training_module"] = as_products(copy.deepcopy(self.module).train())
+        return made
+
+    @cached_property
+    def programs(self) -> dict[Any, Any]:
+        """Compiled gradients of this problem, by what they are of (`compiled.mean_gradient`)."""
+        return {}
 
     @cached_property
     def trainable(self) -> frozenset[str]:

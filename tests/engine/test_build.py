@@ -20,6 +20,9 @@ def built(*overrides: str, text: str = RECIPE):
     return build(load(recipe(text), overrides))
 
 
+ANY_WAY = ("algorithm.head=proto", "episodes.way=[2, 5]")
+
+
 def problems(*overrides: str, text: str = RECIPE) -> dict[str, str]:
     """Message by code of every finding."""
     with pytest.raises(RecipeError) as caught:
@@ -63,6 +66,7 @@ def test_way_inputs_and_kind_come_from_recipe_and_data() -> None:
         (("algorithm.name=maml", "train.meta_batch=1"), "loop", 1),
         (("train.execution=vmap", "train.meta_batch=16"), "vmap", 8),
         (("algorithm.name=maml", "train.precision=bfloat16"), "loop", 1),
+        (("train.execution=compiled", "algorithm.name=maml"), "compiled", 2),
         (("train.execution=vmap", "train.chunk=3", "train.meta_batch=16"), "vmap", 3),
     ],
 )
@@ -96,7 +100,12 @@ def test_a_problem_is_placed_at_its_line() -> None:
         (("algorithm.name=maml", "backbone.norm=running"), "running statistics"),
         (("backbone.norm=batch", "episodes.shot=[1, 3]", "episodes.balanced=false"), "padding"),
         (("algorithm.name=joint",), "for regression"),
-        (("train.execution=compiled",), "not in this version"),
+        (("train.execution=compiled",), "compiled is not for protonet"),
+        (("train.execution=batched",), "until they are compiled"),
+        (
+            (*("train.execution=compiled", "algorithm.name=maml"), *ANY_WAY),
+            "tasks of one size",
+        ),
         (("train.execution=vmap", "train.precision=bfloat16"), "tasks one by one"),
     ],
 )

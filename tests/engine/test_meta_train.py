@@ -218,6 +218,16 @@ def test_a_bound_on_what_is_not_measured_is_refused_before_the_work() -> None:
     assert nothing_but("tiny.yaml")
 
 
+def test_a_learner_with_batch_statistics_trains_and_validates_in_half_precision() -> None:
+    half = ("backbone.norm=batch", "train.precision=bfloat16", "train.steps=2", "evaluate.every=2")
+    result = trained("here", *small_runs.FIXED_HEAD, *half)
+    assert (result["status"], result["steps"]) == ("finished", 2)
+    assert 0 <= result["metrics"]["val_accuracy"]["mean"] <= 1
+    stored = weights(Path("here/model"))
+    assert {value.dtype for value in stored.values()} == {torch.float32}
+    assert all(bool(torch.isfinite(value).all()) for value in stored.values())
+
+
 # What it refuses before it writes
 
 
@@ -227,7 +237,7 @@ def test_a_bound_on_what_is_not_measured_is_refused_before_the_work() -> None:
         (["algorithm.name=protonets"], RecipeError, "protonets"),
         (["algorithm.distnace=cosine"], RecipeError, "distnace"),
         (["backbone.width=0"], RecipeError, "backbone.width"),
-        (["train.execution=compiled"], RecipeError, "compiled"),
+        (["train.execution=compiled"], RecipeError, "compiled is not for protonet"),
         (["data.source=no/such/folder"], DataError, "no/such/folder"),
         (["data.source=glyph"], DataError, "glyph"),
         (["episodes.way=10000"], DataError, "10000"),
@@ -242,6 +252,14 @@ def test_a_wrong_recipe_or_wrong_data_leave_no_trace(
     with pytest.raises(error, match=words) as caught:
         trained("here", *overrides)
     assert caught.value.exit_code == 3
+    assert nothing_but("tiny.yaml")
+
+
+def test_a_missing_compiler_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(EnvironmentProblem, match="no-such-compiler") as caught:
+        trained("here", *small_runs.FIXED_HEAD, "train.execution=compiled")
+    assert caught.value.exit_code == 4
     assert nothing_but("tiny.yaml")
 
 

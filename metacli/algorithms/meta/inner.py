@@ -9,9 +9,11 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from metacli import compiled
 from metacli.autodiff import grad, mean_gradient
 from metacli.nn.problem import Problem, membership
-from metacli.trees import detach, pick, select
+from metacli.nn.products import rows_first
+from metacli.trees import detach, map_params, pick, select
 from metacli.types import Batch, Episode, Metrics, Params
 
 HeadName = Literal["linear", "proto", "shared"]
@@ -118,14 +120,29 @@ def query_gradient(
 ) -> tuple[Params, Metrics]:
     """∇_θ (1/B) Σ_i L(φ_i(θ); Q_i) and the mean query metrics. `own`: how the names of the
     learner's own learned numbers start, which are then a part of θ."""
-    way = count_classes(episodes.query.y, problem)
+    way, theta = count_classes(episodes.query.y, problem), trained(problem, params, own)
 
-    def task_loss(theta: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-        phi = learner.inner(problem, {**params, **theta}, episode.support, way)[-1]
-        prediction = problem.predict(phi, episode.query.x, together=True)
-        return query_loss(problem, prediction, episode.query)
+    def task_loss(at: Problem, every: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        phi = learner.inner(at, every, episode.support, way)[-1]
+        prediction = at.predict(phi, episode.query.x, together=True)
+        return query_loss(at, prediction, episode.query)
 
-    return mean_gradient(task_loss, trained(problem, params, own), episodes, problem.chunk)
+    if not problem.compiled:
+        loss = lambda moved, task: task_loss(problem, {**params, **moved}, task)  # noqa: E731
+        return mean_gradient(loss, theta, episodes, problem.chunk)
+    given = {name: value for name, value in params.items() if name not in theta}
+    inside = problem.in_products  # made here: no module can be copied while a graph is traced
+    return compiled.mean_gradient(
+        lambda moved, rest, task: task_loss(
+            inside, {**rest, **map_params(rows_first, moved)}, task
+        ),
+        theta,
+        given,
+        episodes,
+        problem.chunk,
+        programs=problem.programs,
+        name=(learner, way),
+    )
 
 
 def query_loss(problem: Problem, prediction: Tensor, query: Batch) -> tuple[Tensor, Metrics]:

@@ -51,6 +51,8 @@ class MAML:
     head: HeadName = "linear"
     warm_up: Annotated[int, Ge(0)] = 0
 
+    compiles = True  # `train.execution: compiled`: its gradient is `query_gradient`
+
     def head_size(self, way: int) -> int | None:
         return head_size(self.head, way)
 

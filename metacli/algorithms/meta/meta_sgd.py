@@ -45,6 +45,8 @@ class MetaSGD:
     first_order: bool = False
     head: HeadName = "linear"
 
+    compiles = True  # `train.execution: compiled`: its gradient is `query_gradient`
+
     def head_size(self, way: int) -> int | None:
         return head_size(self.head, way)
 

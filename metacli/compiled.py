@@ -1,0 +1,153 @@
+"""The mean gradient of a meta-batch by a compiled program: the gradient of one chunk of tasks is
+written out as one graph of tensor operations, and that becomes C++.
+
+Compiling takes half a minute to some minutes, once for a shape of chunk; the program then runs
+without Python, one chunk on one thread. Its sums are ordered as the compiler wants them, so its
+bits are those of one machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from metacli.autodiff import Part, attached, divided, in_order, num_tasks, part_gradient, summed
+from metacli.errors import EnvironmentProblem
+from metacli.types import Batch, Episode, Metrics, Params
+
+GivenLoss = Callable[[Params, Params, Episode], tuple[Tensor, Metrics]]
+"""(θ, what else the loss is made of, one episode) -> (loss, metrics). A program keeps no numbers,
+so all of them come in."""
+OPTIONS = {
+    "cpp_wrapper": True,  # one call for a chunk, which leaves Python to the other threads
+    "cpp.threads": 1,
+}
+HINT = "train.execution=auto; or install g++ and Python's header files (CXX names another compiler)"
+
+
+def require_compiler() -> None:
+    """Raises EnvironmentProblem where there is no C++ compiler."""
+    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(name) is None:
+        raise no_compiler(f"{name} was not found")
+
+
+def no_compiler(found: str) -> EnvironmentProblem:
+    message = f"train.execution=compiled needs a C++ compiler: {found}"
+    return EnvironmentProblem(message, code="environment.no_compiler", hint=HINT)
+
+
+def mean_gradient(
+    fn: GivenLoss,
+    params: Params,
+    given: Params,
+    episodes: Episode,
+    chunk: int,
+    *,
+    programs: dict[Any, Any],
+    name: Hashable,
+) -> tuple[Params, Metrics]:
+    """As `autodiff.mean_gradient`.
+
+    Args:
+        programs: where programs are kept between calls.
+        name: what `fn` depends on besides its arguments.
+
+    Raises:
+        EnvironmentProblem: there is no C++ compiler, or the numbers are not in the CPU's memory.
+    """
+    total, parts = num_tasks(episodes), divided(episodes, chunk)
+
+    def key_of(part: Episode) -> Hashable:
+        return name, chunk, total, tuple((v.shape, v.dtype) for v in listed(params, given, part))
+
+    for part in parts:  # before there are threads
+        if key_of(part) not in programs:
+            programs[key_of(part)] = compile_part(fn, params, given, part, chunk, total)
+    part_of = lambda part: programs[key_of(part)](listed(params, given, part))  # noqa: E731
+    return summed(params, in_order(part_of, parts))
+
+
+@dataclass(frozen=True)
+class Program:
+    """Tensors, as `listed`, to what a chunk adds. The metrics come behind the gradients."""
+
+    call: Callable[..., Sequence[Tensor]]
+    gradients: int
+    metrics: tuple[str, ...]
+
+    def __call__(self, values: list[Tensor]) -> Part:
+        with torch.no_grad():
+            found = self.call(*values)
+        metrics = dict(zip(self.metrics, found[self.gradients :], strict=True))
+        return tuple(found[: self.gradients]), metrics
+
+
+def compile_part(
+    fn: GivenLoss, params: Params, given: Params, part: Episode, chunk: int, total: int
+) -> Program:
+    values = listed(params, given, part)
+    if any(value.device.type != "cpu" for value in values):
+        message = "train.execution=compiled is for the CPU"
+        raise EnvironmentProblem(message, code="environment.device", hint="--device cpu")
+    graph, metrics = written_out(fn, params, given, part, chunk, total)
+    return Program(to_cpp(graph, values), len(params), metrics)
+
+
+def to_cpp(graph: fx.GraphModule, values: list[Tensor]) -> Callable[..., Sequence[Tensor]]:
+    """The graph as a compiled function of tensors like these."""
+    from torch._inductor import compile as compile_graph  # seconds to import
+    from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
+
+    try:
+        found: Callable[..., Sequence[Tensor]] = compile_graph(graph, [*values], OPTIONS)
+    except (CppCompileError, InvalidCxxCompiler) as error:
+        raise no_compiler(str(error).strip().splitlines()[-1]) from error
+    return found
+
+
+def written_out(
+    fn: GivenLoss, params: Params, given: Params, part: Episode, chunk: int, total: int
+) -> tuple[fx.GraphModule, tuple[str, ...]]:
+    """The gradient of one chunk as a graph of operations from `listed` tensors to the gradients
+    and metrics, and the names of the metrics."""
+    names: list[str] = []
+
+    def flat(*values: Tensor) -> tuple[Tensor, ...]:
+        theta, rest, tasks = unlisted(values, params, given)
+        loss = lambda moved, task: fn(moved, rest, task)  # noqa: E731
+        grads, metrics = part_gradient(loss, attached(theta), tasks, chunk, total)
+        names[:] = metrics
+        return *grads, *metrics.values()
+
+    graph = make_fx(flat)(*listed(params, given, part))
+    assert not any(node.op == "get_attr" for node in graph.graph.nodes), "a number came to stay"
+    for node in graph.graph.nodes:
+        node.meta.clear()  # the tracer's stand-ins, which the compiler makes itself
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph, tuple(names)
+
+
+def listed(params: Params, given: Params, part: Episode) -> list[Tensor]:
+    """Everything that a chunk's gradient is made of; episodes without a mask."""
+    halves = [value for half in part for value in (half.x, half.y)]
+    return [*params.values(), *given.values(), *halves]
+
+
+def unlisted(
+    values: Sequence[Tensor], params: Params, given: Params
+) -> tuple[Params, Params, Episode]:
+    """`listed` undone."""
+    left = iter(values)
+    theta, rest = ({name: next(left) for name in names} for names in (params, given))
+    support, query = (Batch(next(left), next(left)) for _ in range(2))
+    return theta, rest, Episode(support, query)

@@ -1,0 +1,94 @@
+"""Gradients written out as one graph, and compiled, against the loop over tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+import toys
+
+from metacli import compiled
+from metacli.algorithms.meta.maml import MAML
+from metacli.algorithms.meta.meta_sgd import MetaSGD
+from metacli.errors import EnvironmentProblem
+from metacli.nn.problem import Problem
+from metacli.types import Params
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ONE_STEP = MAML(inner_lr=0.1, inner_steps=1)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Graphs run as they are; the number of values of each graph that was made."""
+    made: list[int] = []
+
+    def graph_itself(graph: Any, values: list[Any]) -> Any:
+        made.append(len(values))
+        return graph
+
+    monkeypatch.setattr(compiled, "to_cpp", graph_itself)
+    return made
+
+
+def direction(learner: Any, problem: Problem, params: Params, tasks: int = 5) -> Params:
+    update = learner.direction(problem, params, toys.pictures(tasks), {}, toys.rng(0))
+    return {**update.direction, **update.metrics}
+
+
+@pytest.mark.parametrize(
+    ("learner", "norm", "downsample"),
+    [
+        (ONE_STEP, "batch", "stride"),
+        (MetaSGD(inner_lr=0.1, first_order=True), "group", "pool"),
+        (MAML(inner_steps=2, adapts=("head.",)), "batch", "pool"),
+    ],
+)
+def test_a_graph_gives_the_gradient_of_the_loop(
+    learner: Any, norm: str, downsample: str, uncompiled: list[int]
+) -> None:
+    problem = toys.conv_problem(3, norm=norm, width=4, downsample=downsample)
+    params = toys.shaken(problem)
+    params |= {n: v + 0.01 for n, v in learner.init(problem, params)[0].items()}
+    wanted = direction(learner, problem, params, 3)
+    inside = dataclasses.replace(problem, chunk=2, compiled=True)
+    found = direction(learner, inside, params, 3)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-11)
+    assert len(uncompiled) == 2  # two tasks, and the last one
+
+
+def test_a_program_holds_no_numbers_of_the_step_it_was_made_in(uncompiled: list[int]) -> None:
+    problem = toys.conv_problem(3, norm="batch", width=4, downsample="stride", chunk=2)
+    inside = dataclasses.replace(problem, compiled=True)
+    first, then = toys.shaken(problem, 0), toys.shaken(problem, 1)
+    then["input.scale"] = 2 * then["input.scale"]  # not trained, and a part of θ
+    direction(ONE_STEP, inside, first, 2)
+    wanted, found = direction(ONE_STEP, problem, then, 2), direction(ONE_STEP, inside, then, 2)
+    assert len(uncompiled) == 1
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-11)
+
+
+def test_where_there_is_no_compiler_the_next_step_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(EnvironmentProblem, match="no-such-compiler was not found") as caught:
+        compiled.require_compiler()
+    assert caught.value.exit_code == 4
+    assert "train.execution=auto" in str(caught.value.hint)
+
+
+@pytest.mark.slow
+def test_a_compiled_program_gives_the_gradient_of_the_loop() -> None:
+    problem = toys.conv_problem(3, norm="batch", width=4, downsample="stride")
+    params = toys.shaken(problem)
+    wanted = direction(ONE_STEP, problem, params, 4)
+    found = direction(ONE_STEP, dataclasses.replace(problem, chunk=2, compiled=True), params, 4)
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-8, atol=1e-10)
