@@ -220,7 +220,7 @@ def test_a_bound_on_what_is_not_measured_is_refused_before_the_work() -> None:
 
 def test_a_learner_with_batch_statistics_trains_and_validates_in_half_precision() -> None:
     half = ("backbone.norm=batch", "train.precision=bfloat16", "train.steps=2", "evaluate.every=2")
-    result = trained("here", *small_runs.FIXED_HEAD, *half)
+    result = trained("here", *small_runs.FIXED_HEAD, *half, "baselines=[]")
     assert (result["status"], result["steps"]) == ("finished", 2)
     assert 0 <= result["metrics"]["val_accuracy"]["mean"] <= 1
     stored = weights(Path("here/model"))
