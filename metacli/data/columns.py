@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metacli.data.files import shown
+from metacli.data.files import mode_of, shown
 from metacli.data.images import IMAGE_SUFFIXES
 from metacli.data.table import MISSING, Table
 from metacli.errors import DataError, Finding, UsageProblem
@@ -174,7 +174,7 @@ def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
     if all(_DATE.fullmatch(one) for one in cells):
         return "date"
     if all(Path(one).suffix.lower() in IMAGE_SUFFIXES for one in cells) and any(
-        (folder / one).exists() for one in cells
+        mode_of(folder / one) for one in cells
     ):
         return "images"
     if distinct == len(cells) >= IDENTIFIER_ROWS:

@@ -15,6 +15,7 @@ from typing import Any
 from metacli.data.cifar import CifarOptions
 from metacli.data.digits import DigitOptions
 from metacli.data.entries import Archive, DataSet, idx_archive
+from metacli.data.files import mode_of
 from metacli.data.glyphs import GlyphOptions
 from metacli.data.omniglot import OmniglotOptions, characters
 from metacli.data.omniglot_alphabets import AlphabetOptions
@@ -294,7 +295,7 @@ def load_pool(
     Raises:
         DataError: unknown name, split or option; not fetched yet; a folder without classes.
     """
-    if source not in DATASETS and ("/" in source or Path(source).exists()):
+    if source not in DATASETS and ("/" in source or mode_of(Path(source))):
         from metacli.data.user_pool import pool as user_pool
 
         return user_pool(Path(source), split, options, cache, report)
@@ -314,7 +315,7 @@ def load_tasks(
     Raises:
         DataError: unknown name or option, not a set of tasks, or not fetched yet.
     """
-    if source not in DATASETS and ("/" in source or Path(source).exists()):
+    if source not in DATASETS and ("/" in source or mode_of(Path(source))):
         from metacli.data.own_tasks import OwnTaskOptions, own_tasks
 
         said = check_options("a set of tasks", OwnTaskOptions, options)
@@ -323,7 +324,7 @@ def load_tasks(
     if found.kind != "tasks":
         message = f"{source} has {found.kind}, not a table of tasks"
         known = ", ".join(name for name, one in DATASETS.items() if one.kind == "tasks")
-        own = f"./{source} is what lies there; " if Path(source).exists() else ""
+        own = f"./{source} is what lies there; " if mode_of(Path(source)) else ""
         raise DataError(message, code="data.no_tasks", hint=f"{own}sets of tasks are {known}")
     made = make_options(found, options)
     table: TaskTable = resolve(found.loader)(made, cache, report)

@@ -47,7 +47,11 @@ def _separated(content: bytes, ending: str, name: str) -> Read:
         row = len(records) + (1 if header is None else 2)
         column = "" if header is None or not records else f", after {shown(records[-1][0][:20])!r}"
         huge = "field larger" in str(error)
-        what = f"a field of more than {MAX_FIELD:,} characters" if huge else f"{error}, in quotes"
+        what = (
+            f"a field of more than {MAX_FIELD:,} characters"
+            if huge
+            else f"{shown(str(error))}, in quotes"
+        )
         raise DataError(
             f"row {row} of {name}{column}: {what}",
             code="table.huge_field" if huge else "table.quotes",

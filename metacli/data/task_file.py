@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from metacli.data.columns import Choice
-from metacli.data.files import Entries, read_regular, shown
+from metacli.data.files import Entries, mode_of, read_regular, shown
 from metacli.data.listing import Listing, kind_of, list_class_folders, split_problems
 from metacli.data.table_tasks import list_table
 from metacli.errors import DataError, RecipeError
@@ -130,7 +130,7 @@ def _inside(folder: Path, name: str | None, key: str) -> Path | None:
             code="task.outside",
             where=shown(folder / NAME),
         )
-    if not (folder / name).exists():
+    if not mode_of(folder / name):
         raise DataError(
             f"{key}: {shown(name)} is not there", code="data.missing", where=shown(folder / NAME)
         )
