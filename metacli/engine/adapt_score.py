@@ -3,7 +3,7 @@ out of what the model adapted to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from metacli.engine.folds import (
     ridge_on_raw,
     score_of,
     score_of_numbers,
+    stratified_folds,
     times_and_rows,
 )
 from metacli.engine.folds import (
@@ -117,7 +118,7 @@ def splits_of(job: Job, examples: Read) -> tuple[list[Split], str, str | None]:
             f"holdout:{job.holdout:g}",
             None if splits else "every class has a single example",
         )
-    folds = repeated_folds(y, job.seed)
+    folds = dealt(job.source)(y, job.seed)
     if folds:
         times, _ = times_and_rows(folds)
         return folds, f"kfold:{len(folds) // times}", None
@@ -126,6 +127,12 @@ def splits_of(job: Job, examples: Read) -> tuple[list[Split], str, str | None]:
         "none",
         "a class has a single example, so nothing can be held out; add pictures or a query/ folder",
     )
+
+
+def dealt(source: Source) -> Callable[[np.ndarray, int], list[Split]]:
+    """How folds are dealt: once where the whole network is trained in each, under every setting."""
+    trains = getattr(source.learner, "frozen", True) is False
+    return stratified_folds if trains else repeated_folds
 
 
 def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], dict[str, Any]]:

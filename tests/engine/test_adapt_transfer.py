@@ -135,6 +135,9 @@ def test_a_setting_is_picked_without_the_examples_that_are_scored(
     result = adapt(model, "task", method="linear-probe", out="mine")
     assert result["score"]["how"] == "kfold:4"
     assert seen == [6] * 12  # the folds are dealt three times
+    seen.clear()
+    adapt(model, "task", ["steps=1"], method="fine-tune", out="tuned")
+    assert seen == [6] * 4  # each trains the network under every setting
 
 
 def test_a_classifiers_head_does_not_go_along_but_its_network_does() -> None:
