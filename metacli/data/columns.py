@@ -153,7 +153,7 @@ def find_target(table: Table, choice: Choice, needed: bool) -> tuple[str | None,
         f"{table.name}: {what}; the columns are {have}",
         code="table.no_target",
         where=table.name,
-        hint="--target COLUMN names it; so does a header of label, target, class or y",
+        hint="call it label, target, class or y; adapt also takes --target COLUMN",
     )
 
 

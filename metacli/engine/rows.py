@@ -183,7 +183,7 @@ def labels_of(
             f"class {unknown[0]!r} is not one of the model's: {', '.join(classes[:10])}",
             code="data.unknown_class",
             where=data,
-            hint="adapt the model to a folder that has this class",
+            hint="leave it out, or add it with examples of its own: metacli adapt MODEL MORE --add",
         )
     assert rows.y is not None
     numbers = np.array([classes.index(label) for label in labels])
