@@ -84,12 +84,29 @@ def test_without_two_mistakes_there_is_no_temperature() -> None:
 
 def test_the_limit_is_the_logit_that_nineteen_in_twenty_reach() -> None:
     top = np.random.default_rng(0).permutation(np.arange(101.0))
+    logits = np.stack([top, np.full(101, 50.0)], 1)  # the other class is as near as the own one
+    found = calibration.Answered(logits, np.zeros(101, int), (101,))
+    assert calibration.limit_of(found) == pytest.approx(np.quantile(np.maximum(top, 50), 0.05))
+
+
+def test_a_gap_to_the_other_classes_is_left_half_open() -> None:
+    top = np.random.default_rng(0).permutation(np.arange(101.0))
     logits = np.stack([top, np.full(101, -1.0)], 1)
     found = calibration.learned_from(calibration.Answered(logits, np.zeros(101, int), (101,)))
-    assert found["reject"]["logit"] == pytest.approx(5.0)
+    assert found["reject"]["logit"] == pytest.approx((5.0 - 1.0) / 2)
     model = replace(adapted_model(tiny_model()), answers=found)
-    known = calibration.unlike(model, torch.tensor([[4.9, -9.0], [-1.0, 5.1]]))
+    known = calibration.unlike(model, torch.tensor([[1.9, -9.0], [-1.0, 2.1]]))
     assert known.tolist() == [True, False]
+
+
+def test_lines_that_are_much_alike_do_not_refuse_what_differs_more() -> None:
+    """Held-out examples are at most 1 from their class and 20 from the other: 5 is known still."""
+    rng = np.random.default_rng(0)
+    y = np.arange(18) % 2
+    logits = np.full((18, 2), -20.0) - rng.random((18, 2))
+    logits[np.arange(18), y] = -rng.random(18)
+    limit = calibration.limit_of(calibration.Answered(logits, y, (18,)))
+    assert -12 < limit < -8
 
 
 def adapted_by_verb(count: int = 8) -> dict:
