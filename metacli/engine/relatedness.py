@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.multitask import relatedness as formulas
+from metacli.algorithms.multitask.method import one_thread
 from metacli.data.draws import stream
 from metacli.data.tasks import TaskRows
 from metacli.engine.storage import write_json
@@ -38,7 +39,7 @@ def measured(name: str, rows: TaskRows, seed: int) -> Tensor:
         word = stream("relatedness", seed, number).random_raw() % 2**32
         params = with_statistics(problem, rows, word, "train")
         rng = torch.Generator().manual_seed(word)
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             found = MEASURES[name](problem, params, batch, rng)
         sums = (
             [a + b.double() for a, b in zip(sums, found, strict=True)]

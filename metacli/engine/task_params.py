@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from metacli.algorithms.multitask.method import one_thread
 from metacli.data.tasks import TaskRows
 from metacli.engine import bundle
 from metacli.engine.task_scores import MIXED
@@ -40,7 +41,8 @@ def final_params(problem: TaskProblem, params: Params, rows: TaskRows) -> Params
         return params
     fresh = with_statistics(problem, rows, 0, "train", "val")
     batch = problem.standardised(fresh, rows.batch("train", "val", dtype=torch.float64))
-    return {**fresh, **problem.sharing.refit(batch, params, problem.is_binary)}
+    with one_thread():
+        return {**fresh, **problem.sharing.refit(batch, params, problem.is_binary)}
 
 
 def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
@@ -50,7 +52,8 @@ def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
         return made
     fresh = with_statistics(problem, rows, 0, "train")
     batch = problem.standardised(fresh, rows.batch("train", dtype=torch.float64))
-    again = problem.sharing.refit(batch, made.params, problem.is_binary)
+    with one_thread():
+        again = problem.sharing.refit(batch, made.params, problem.is_binary)
     return replace(made, params={**fresh, **again})
 
 

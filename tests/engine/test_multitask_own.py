@@ -109,3 +109,19 @@ def test_logistic_regressions_are_not_for_numbers(pupils, capsys):
     assert (
         "mean-logistic is for classification, pupils.csv has regression" in capsys.readouterr().err
     )
+
+
+def test_what_is_solved_exactly_is_computed_on_one_thread(pupils, monkeypatch):
+    import torch
+
+    from metacli.nn.sharing.mean_ridge import MeanRidge
+
+    seen: set[int] = set()
+    real = MeanRidge.fit
+    spy = lambda *given: seen.add(torch.get_num_threads()) or real(*given)  # noqa: E731
+    monkeypatch.setattr(MeanRidge, "fit", spy)
+    torch.set_num_threads(2)  # the fixture puts it back
+    columns = ["data.task=school", "data.target=score"]
+    assert main(["multitask", pupils, *columns, "-o", "run", "-q"]) == 0
+    assert seen == {1}
+    assert torch.get_num_threads() == 2

@@ -7,6 +7,8 @@ afterwards: it is not one of the tasks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,12 +102,26 @@ class Solved:
         state: State,
         rng: torch.Generator,
     ) -> Update:
-        solution, scores = problem.sharing.solve(
-            problem.standardised(params, batch), rng, problem.is_binary
-        )
+        with one_thread():
+            solution, scores = problem.sharing.solve(
+                problem.standardised(params, batch), rng, problem.is_binary
+            )
         losses = problem.losses({**params, **solution}, batch)
         metrics = {**loss_metrics(losses), "inner_folds_loss": scores.min()}
         return Update({}, state, metrics, replace=solution)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes on one thread: a step of an exact solution is many small matrices,
+    which several threads mostly wait for, and its bits are then those of every machine's number of
+    threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def jacobian(problem: TaskProblem, params: Params, shared: Params, batch: Batch) -> Tensor:
