@@ -1,11 +1,12 @@
 """Generated tasks whose relatives are known: what learning them together does to each, and where
 learned weights go: `python benchmarks/families.py`; with `--table` it makes README's table anew.
 
-Writes `results/tasks/families.json` after each seed: the shipped recipes on families with relatives
-(some with half of their signs flipped) and on one of tasks that are all unrelated, as they are, by
-the suggested groups, and with the guard. Verdicts are those of `evaluate`, of every task against
-itself alone on more than a thousand test rows. What had to be chosen (`weighting.focus`, the
-learning rate of the meta recipe) was chosen by the error on held-out rows of families 100 to 105.
+Writes `results/tasks/families.json` after each family, and goes on with one that was begun: the
+shipped recipes on families with relatives (some with half of their signs flipped) and on one of
+tasks that are all unrelated, as they are, by the suggested groups, and with the guard. Verdicts are
+those of `evaluate`, of every task against itself alone on more than a thousand test rows. What had
+to be chosen (`weighting.focus`, the learning rate of the meta recipe) was chosen by the error on
+held-out rows of families 100 to 105.
 """
 
 from __future__ import annotations
@@ -38,16 +39,27 @@ SHOWN = {"hard": "together", "groups": "by suggested groups", "meta": "`weightin
 
 
 def measure() -> None:
-    started, found = time.monotonic(), []
+    """One family after the other; goes on with a file that was begun."""
+    started, found = time.monotonic(), begun()
+    done = {(one["family"], one["seed"]) for one in found}
     for seed in range(SEEDS):
         for name, overrides in FAMILIES.items():
+            if (name, seed) in done:
+                continue
             found.append({"family": name, "seed": seed, **one_family(seed, overrides)})
             say(name, seed, found[-1])
-        summary = {
-            name: summed_up([one for one in found if one["family"] == name]) for name in FAMILIES
-        }
-        document = {"metric": "nmse", "seeds": seed + 1, "summary": summary, "families": found}
-        write("families", document, started)
+            kinds = {one["family"]: [] for one in found}
+            for one in found:
+                kinds[one["family"]].append(one)
+            summary = {kind: summed_up(ones) for kind, ones in kinds.items()}
+            document = {"metric": "nmse", "seeds": seed + 1, "summary": summary, "families": found}
+            write("families", document, started)
+
+
+def begun() -> list[dict[str, Any]]:
+    path = RESULTS / "families.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found["families"] if len(found.get("families", ())) < SEEDS * len(FAMILIES) else []
 
 
 def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
