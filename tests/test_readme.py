@@ -172,7 +172,7 @@ def test_the_exit_codes_are_those_of_the_program():
 
 
 @pytest.mark.parametrize(
-    "maker", ["run", "tasks_table", "transfer_table", "balancing_table", "intents"]
+    "maker", ["run", "tasks_table", "transfer_table", "balancing_table", "intents", "families"]
 )
 def test_a_table_of_results_is_made_from_its_results_files(maker, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
