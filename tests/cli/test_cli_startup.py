@@ -61,10 +61,9 @@ assert "torch" not in sys.modules
 def test_help_takes_less_than_three_tenths_of_a_second_of_processor_time() -> None:
     import os
 
-    def seconds() -> float:
+    def seconds(*words: str) -> float:
         before = os.times()
-        command = [sys.executable, "-m", "metacli", "adapt", "--help"]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
         after = os.times()
         return (
             after.children_user
@@ -73,7 +72,9 @@ def test_help_takes_less_than_three_tenths_of_a_second_of_processor_time() -> No
             - before.children_system
         )
 
-    assert min(seconds() for _ in range(3)) < 0.3
+    # Of a machine that starts Python alone in 0.02 s; a busy one is slower at both.
+    slower = max(1.0, min(seconds("-c", "pass") for _ in range(3)) / 0.02)
+    assert min(seconds("-m", "metacli", "adapt", "--help") for _ in range(3)) < 0.3 * slower
 
 
 @pytest.mark.parametrize(
