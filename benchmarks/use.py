@@ -2,7 +2,7 @@
 classes.
 
 Writes `results/use.json`: `adapt` of 25 pictures as a shell command beside the import of torch
-alone, and the pictures that `predict` answers in a second after it has started. On a shared machine
+alone, `adapt --help` beside the start of Python, and the pictures that `predict` answers in a second after it has started. On a shared machine
 only the processor's seconds mean something, so both are given.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
-RUNS = 3
+RUNS = 5
 PICTURES = 2000
 
 
@@ -73,6 +73,8 @@ def main() -> None:
                 program, "adapt", source, str(task), "-o", mine, "--force"
             ),
             "import torch": command(sys.executable, "-c", "import torch"),
+            "adapt --help": command(program, "adapt", "--help"),
+            "start of Python": command(sys.executable, "-c", "pass"),
             "predict, after start": predicting(mine, many),
         }
     threads = os.environ.get("OMP_NUM_THREADS")
