@@ -2,8 +2,9 @@
 classes.
 
 Writes `results/use.json`: `adapt` of 25 pictures as a shell command beside the import of torch
-alone, `adapt --help` beside the start of Python, and the pictures that `predict` answers in a second after it has started. On a shared machine
-only the processor's seconds mean something, so both are given.
+alone, `adapt --help` beside the start of Python, and the pictures that `predict` answers in a
+second after it has started. On a shared machine only the processor's seconds mean something, so
+both are given.
 """
 
 from __future__ import annotations

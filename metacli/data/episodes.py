@@ -84,35 +84,51 @@ class ClassEpisodes:
 
     def members(self, index: int) -> EpisodeMembers:
         """What episode `index` consists of."""
-        way, shot = self._shape(index)
-        words = stream(self.seed, index).random_raw(2 * way)
-        family = self._family(index, way)
-        total = len(self.pool.classes) if family is None else len(family)
-        jumps = integers(words[:way], np.arange(total, total - way, -1))
-        classes = partial_shuffle(jumps.tolist())
-        if family is not None:
-            classes = family[classes].tolist()
-        own = words[way:].tolist()
-        turns = [self._turns(one, word) for one, word in zip(classes, own, strict=True)]
-        shots = [shot if self.balanced else draw_from(self.shot, word) for word in own]
-        rows = self._rows(index, classes, [one + self.query for one in shots])
-        return EpisodeMembers(
-            classes=tuple(classes),
-            turns=tuple(turns),
-            support=tuple(tuple(one[:k]) for one, k in zip(rows, shots, strict=True)),
-            query=tuple(tuple(one[k:]) for one, k in zip(rows, shots, strict=True)),
-        )
+        return self._drawn(index, 1)[0]
+
+    def _drawn(self, first: int, count: int) -> list[EpisodeMembers]:
+        """Episodes of one way and shot. They are drawn together because drawing small tasks costs
+        what numpy's calls cost, not what they do.
+        """
+        way, shot = self._shape(first)
+        indices = range(first, first + count)
+        families = [self._family(index, way) for index in indices]
+        totals = [len(self.pool.classes if one is None else one) for one in families]
+        words = np.stack([stream(self.seed, index).random_raw(2 * way) for index in indices])
+        jumps = integers(words[:, :way], np.array(totals)[:, None] - np.arange(way))
+        classes = [partial_shuffle(one) for one in jumps.tolist()]
+        if self.pool.families is not None:
+            classes = [of[one].tolist() for of, one in zip(families, classes, strict=True)]
+        own = words[:, way:].tolist()
+        shots = [
+            [shot if self.balanced else draw_from(self.shot, word) for word in of_episode]
+            for of_episode in own
+        ]
+        rows = iter(self._rows(indices, classes, shots))
+        found = []
+        for at, of_episode in enumerate(classes):
+            picked = [(next(rows), k) for k in shots[at]]
+            turns = (self._turns(one, word) for one, word in zip(of_episode, own[at], strict=True))
+            found.append(
+                EpisodeMembers(
+                    classes=tuple(of_episode),
+                    turns=tuple(turns),
+                    support=tuple(tuple(one[:k]) for one, k in picked),
+                    query=tuple(tuple(one[k:]) for one, k in picked),
+                )
+            )
+        return found
 
     def episode(self, index: int) -> Episode:
         """Episode `index`: uint8 pictures [N*K, C, H, W] and int64 labels [N*K]; the query
         likewise.
         """
-        return _moved(self, index, _take(_assemble(self, [self.members(index)])))
+        return _moved(self, index, _take(_assemble(self, self._drawn(index, 1))))
 
     def meta_batch_at(self, step: int) -> Episode:
         """Episodes step*B .. step*B+B-1, stacked: [B, N*K, C, H, W]."""
         first = step * self.meta_batch
-        whole = _assemble(self, [self.members(first + i) for i in range(self.meta_batch)])
+        whole = _assemble(self, self._drawn(first, self.meta_batch))
         for i in range(self.meta_batch if self.shift else 0):
             one = _moved(self, first + i, _slice(whole, i))
             whole.support.x[i], whole.query.x[i] = one.support.x, one.query.x
@@ -143,19 +159,27 @@ class ClassEpisodes:
             return word & 3  # low bits: the shot of the class is made from the high ones
         return 0 if self.pool.turns is None else int(self.pool.turns[of_class])
 
-    def _rows(self, index: int, classes: list[int], counts: list[int]) -> list[list[int]]:
-        """counts[c] different rows of each class."""
-        sizes = [len(self.pool.rows[one]) for one in classes]
-        words = stream(self.seed, index, "rows").random_raw(sum(counts))
-        bounds = np.concatenate(
-            [np.arange(size, size - n, -1) for size, n in zip(sizes, counts, strict=True)]
+    def _rows(
+        self, indices: range, classes: list[list[int]], shots: list[list[int]]
+    ) -> list[list[int]]:
+        """shot + query different rows of each class of each episode, class by class."""
+        layout = self.pool.layout
+        words = np.concatenate(
+            [
+                stream(self.seed, index, "rows").random_raw(sum(of) + self.query * len(of))
+                for index, of in zip(indices, shots, strict=True)
+            ]
         )
-        jumps = integers(words, bounds).tolist()
-        chosen, at = [], 0
-        for one, n in zip(classes, counts, strict=True):
-            chosen.append(self.pool.rows[one][partial_shuffle(jumps[at : at + n])].tolist())
-            at += n
-        return chosen
+        flat = np.concatenate(classes)
+        counts = np.concatenate(shots) + self.query
+        begin = np.cumsum(counts) - counts
+        place = np.arange(len(words)) - np.repeat(begin, counts)  # within its class
+        jumps = integers(words, np.repeat(layout.sizes[flat], counts) - place).tolist()
+        spans = list(zip(begin.tolist(), (begin + counts).tolist(), strict=True))
+        picks = [pick for start, end in spans for pick in partial_shuffle(jumps[start:end])]
+        rows = layout.rows[np.repeat(layout.begin[flat], counts) + np.array(picks, np.int64)]
+        chosen = rows.tolist()
+        return [chosen[start:end] for start, end in spans]
 
 
 def _most(span: Span) -> int:

@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,16 @@ from metacli.errors import DataError
 
 SPLITS = ("train", "val", "test")
 TURN_NAMES = ("rot000", "rot090", "rot180", "rot270")
+
+
+class Layout(NamedTuple):
+    """The rows of all classes in one array: those of class c are rows[begin[c] : begin[c] +
+    sizes[c]].
+    """
+
+    rows: np.ndarray
+    begin: np.ndarray
+    sizes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,11 @@ class Pool:
     def picture_shape(self) -> tuple[int, ...]:
         """Of one example: [C, H, W], or [F]."""
         return tuple(self.store.shape[1:])
+
+    @cached_property
+    def layout(self) -> Layout:
+        sizes = np.array([len(one) for one in self.rows], np.int64)
+        return Layout(np.concatenate(self.rows), np.cumsum(sizes) - sizes, sizes)
 
     @property
     def encoder(self) -> Any:
