@@ -97,8 +97,10 @@ class ClassEpisodes:
         words = np.stack([stream(self.seed, index).random_raw(2 * way) for index in indices])
         jumps = integers(words[:, :way], np.array(totals)[:, None] - np.arange(way))
         classes = [partial_shuffle(one) for one in jumps.tolist()]
-        if self.pool.families is not None:
-            classes = [of[one].tolist() for of, one in zip(families, classes, strict=True)]
+        classes = [
+            one if of is None else of[one].tolist()
+            for of, one in zip(families, classes, strict=True)
+        ]
         own = words[:, way:].tolist()
         shots = [
             [shot if self.balanced else draw_from(self.shot, word) for word in of_episode]
