@@ -38,7 +38,8 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- intents: made by benchmarks/intents.py -->", "<!-- end of intents -->"
 FOLDS = (1, 2, 3, 4, 5)
 EPISODES = {10: 16, 50: 8}  # of each fold and setting, by way: a query has 10 examples a class
-TASKS = 3  # of each fold, for what means none of the intents
+TASKS = 3  # of each fold and setting, for what means none of the intents
+LOGIT, SOFTMAX = "auroc_largest_logit", "auroc_max_softmax"
 Setting = tuple[int, int]
 PLANS: dict[str, tuple[str, list[str], list[Setting]]] = {
     "clinc150, unseen intents": (
@@ -71,7 +72,6 @@ def main() -> None:
             "episodes_of_each_fold": {f"{way}-way": count for way, count in EPISODES.items()},
             "threads": torch.get_num_threads(),
             "settings": [over_folds(setting, folds) for setting in settings],
-            "out_of_scope": auroc_over_folds(folds),
         }
         FILE.write_text(json.dumps(whole, indent=1) + "\n")
     if wanted or table_only:
@@ -82,8 +82,9 @@ def main() -> None:
 def table() -> str:
     """Markdown from the results file; accuracies in %."""
     lines = [
-        "| requests | task | metacli | TF-IDF + logistic regression | lead, 95 % over 5 folds |",
-        "| --- | --- | --- | --- | --- |",
+        "| requests | task | metacli | TF-IDF + logistic regression | lead, 95 % over 5 folds "
+        "| out of scope, AUROC | above max-softmax |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     whole = json.loads(FILE.read_text())
     for name in [name for name in PLANS if name in whole]:
@@ -95,9 +96,20 @@ def table() -> str:
                 f"**{100 * found['accuracy']:.1f}**",
                 f"{100 * found['tfidf_logistic']:.1f}",
                 f"{100 * found['delta']:+.1f} ({low:+.1f} to {high:+.1f})",
+                *strange_cells(found.get("out_of_scope")),
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def strange_cells(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return ["", ""]
+    low, high = (100 * value for value in found["delta_ci95"])
+    return [
+        f"{100 * found[LOGIT]:.1f}",
+        f"{100 * found['delta']:+.2f} ({low:+.2f} to {high:+.2f})",
+    ]
 
 
 def one_fold(recipe: str, words: list[str], settings: list[Setting], out: Path) -> dict[str, Any]:
@@ -109,22 +121,22 @@ def one_fold(recipe: str, words: list[str], settings: list[Setting], out: Path) 
         simple = result["baselines"][TFIDF]
         found[f"{way}w{shot}s"] = (result["mean"], simple["mean"])
         say(f"{words} {way}-way {shot}-shot {result['mean']:.4f}, tf-idf {simple['mean']:.4f}")
-    if recipe.startswith("clinc150"):
-        found["oos"] = unknown(run)
-        say(f"{words} out of scope: {found['oos']}")
+        if recipe.startswith("clinc150"):
+            found[f"{way}w{shot}s strange"] = strange = unknown(run, way, shot)
+            say(f"{words} {way}-way {shot}-shot out of scope: {strange}")
     return found
 
 
 @torch.no_grad()
-def unknown(run: str) -> dict[str, float]:
-    """AUROC of telling the 1,000 out-of-scope requests from queries of 10 intents, 10 examples
-    each: by the largest logit, which `--reject auto` goes by, and by the largest probability."""
+def unknown(run: str, way: int, shot: int) -> tuple[float, float]:
+    """AUROC of telling the 1,000 out-of-scope requests from queries of known intents: by the
+    largest logit, which `--reject auto` goes by, and by the largest probability."""
     opened = open_model(run, require_device("cpu"), lambda _: None)
     model = opened.model
     texts = out_of_scope(cache_root())["test"]
     strange = torch.from_numpy(model.inputs.encoder.encode(texts).toarray())
-    episodes = make_source(model.recipe, "test", way=10, shot=10, query=10, seed=0)
-    answer = answers_of(Source(opened, model.learner(), model), 10)
+    episodes = make_source(model.recipe, "test", way=way, shot=shot, query=10, seed=0)
+    answer = answers_of(Source(opened, model.learner(), model), way)
     far, unsure = [], []
     for index in range(TASKS):
         support, query = episodes.episode(index)
@@ -132,7 +144,7 @@ def unknown(run: str) -> dict[str, float]:
         foreign = np.r_[np.zeros(len(query.x)), np.ones(len(strange))]
         far.append(roc_auc_score(foreign, -logits.max(1).values.numpy()))
         unsure.append(roc_auc_score(foreign, -torch.softmax(logits, 1).max(1).values.numpy()))
-    return {"largest_logit": float(np.mean(far)), "max_softmax": float(np.mean(unsure))}
+    return float(np.mean(far)), float(np.mean(unsure))
 
 
 def over_folds(setting: Setting, folds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -147,17 +159,19 @@ def over_folds(setting: Setting, folds: list[dict[str, Any]]) -> dict[str, Any]:
         "delta": delta,
         "delta_ci95": [low, high],
         "by_fold": pairs.tolist(),
+        "out_of_scope": auroc_over_folds(setting, folds),
     }
 
 
-def auroc_over_folds(folds: list[dict[str, Any]]) -> dict[str, Any] | None:
-    if "oos" not in folds[0]:
+def auroc_over_folds(setting: Setting, folds: list[dict[str, Any]]) -> dict[str, Any] | None:
+    name = "{}w{}s strange".format(*setting)
+    if name not in folds[0]:
         return None
-    both = np.array([[fold["oos"]["largest_logit"], fold["oos"]["max_softmax"]] for fold in folds])
+    both = np.array([fold[name] for fold in folds])
     delta, low, high = paired(both[:, 0] - both[:, 1])
     return {
-        "auroc_largest_logit": float(both[:, 0].mean()),
-        "auroc_max_softmax": float(both[:, 1].mean()),
+        LOGIT: float(both[:, 0].mean()),
+        SOFTMAX: float(both[:, 1].mean()),
         "delta": delta,
         "delta_ci95": [low, high],
     }

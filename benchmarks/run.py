@@ -59,6 +59,8 @@ PLANS: dict[str, list[Options]] = {
         {"data": "kannada-mnist", "way": 10, "shot": 5, "query": 15},
     ],
     "omniglot-20w1s-anil": CHARACTERS,
+    "cifar-fs-protonet": PHOTOGRAPHS,
+    "cifar-fs-r2d2": PHOTOGRAPHS,
     "cifar-fs-pretrain": PHOTOGRAPHS,
     "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
     "sinusoid-10shot-maml": WAVES,

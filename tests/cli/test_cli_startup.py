@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,27 @@ def test_help_of_every_command_imports_nothing_heavy() -> None:
 def test_usage_errors_import_nothing_heavy() -> None:
     lines = ["adpt", "adapt", "adapt one", "adapt m t --jsn", "meta-train a b", "fetch", "export"]
     ask(lines, [2] * len(lines), HEAVY)
+
+
+@pytest.mark.parametrize(("users", "found"), [(None, "passive"), ("active", "active")])
+def test_threads_of_torch_wait_asleep_unless_the_user_says_otherwise(
+    users: str | None, found: str
+) -> None:
+    code = """
+import os, sys
+from metacli.cli.app import run
+sys.argv = ["metacli", "--version"]
+try:
+    run()
+finally:
+    print(os.environ["OMP_WAIT_POLICY"])
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {} if users is None else {"OMP_WAIT_POLICY": users}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == found
 
 
 def test_completion_imports_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
