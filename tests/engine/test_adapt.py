@@ -145,8 +145,8 @@ def test_one_example_per_class_has_no_score_and_says_why(model: str) -> None:
 
 def test_the_network_from_scratch_is_a_baseline_on_request(model: str) -> None:
     task = write_classes(Path("task"), {"a": 3, "b": 3})
-    plain = adapt(model, str(task), out="one")["transfer"]["all"]
-    asked = adapt(model, str(task), out="two", baseline=True)["transfer"]["all"]
+    plain = adapt(model, str(task), out="one", holdout=0.34)["transfer"]["all"]
+    asked = adapt(model, str(task), out="two", holdout=0.34, baseline=True)["transfer"]["all"]
     names = [one["baseline"]["name"] for one in asked]
     assert names[:-1] == [one["baseline"]["name"] for one in plain]
     assert names[-1] == "the same network from scratch"

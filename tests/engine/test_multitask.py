@@ -285,6 +285,7 @@ def test_the_simple_models_are_those_of_scikit_learn(recipe):
 
 
 @needs_files
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_baselines")
 def test_school_together_is_better_than_apart_and_than_pooled(cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
