@@ -39,6 +39,9 @@ CHARACTERS: list[Options] = [
     {"way": 20, "shot": 1, "query": 5},
     {"way": 20, "shot": 5, "query": 5},
 ]
+AS_MANY: list[Options] = [  # queries as shots, as the authors of MAML have it
+    {"way": way, "shot": shot, "query": shot} for way in (5, 20) for shot in (1, 5)
+]
 ANY_WAY: list[Options] = [
     {"way": n, "shot": "1-10", "query": 10, "episodes": 200} for n in (3, 7, 20, 50)
 ]
@@ -59,8 +62,10 @@ PLANS: dict[str, list[Options]] = {
         {"data": "kannada-mnist", "way": 10, "shot": 5, "query": 15},
     ],
     "omniglot-20w1s-anil": CHARACTERS,
+    "omniglot-20w1s-maml": AS_MANY,
     "cifar-fs-protonet": PHOTOGRAPHS,
     "cifar-fs-r2d2": PHOTOGRAPHS,
+    "cifar-fs-maml": PHOTOGRAPHS,
     "cifar-fs-pretrain": PHOTOGRAPHS,
     "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
     "sinusoid-10shot-maml": WAVES,

@@ -55,9 +55,8 @@ OMNIGLOT = f"metacli meta-train omniglot-5w1s-protonet {COMMON} data.scheme=back
 CIFAR = f"metacli meta-train glyphs-5w1s-protonet {COMMON} episodes.shift=2 data.source=cifar-fs"
 SOURCES = {
     "omniglot-protonet": f"{OMNIGLOT} train.steps=400",
-    "omniglot-protonet-60w": "metacli meta-train omniglot-5w1s-protonet train.precision=bfloat16 "
-    "episodes.way=60 episodes.query=3 train.steps=10000 evaluate.every=2000 evaluate.way=20 "
-    "evaluate.query=5",
+    "omniglot-20w1s-protonet": "metacli meta-train omniglot-20w1s-protonet",
+    "cifar-fs-protonet": "metacli meta-train cifar-fs-protonet",
     "omniglot-pretrain": f"{OMNIGLOT} algorithm.name=pretrain train.steps=600",
     "cifar-pretrain": f"{CIFAR} algorithm.name=pretrain train.steps=800",
 }
