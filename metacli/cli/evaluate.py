@@ -11,12 +11,14 @@ from metacli.cli import complete, options, text, words
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import signed
+from metacli.errors import UsageProblem
 
-Data = Annotated[
-    str | None,
+Words = Annotated[
+    list[str] | None,
     typer.Argument(
-        metavar="[DATA]",
-        help="A data set, a folder of classes or labelled examples; the model's own when absent.",
+        metavar="[DATA] [KEY=VALUE]...",
+        help="A data set, a folder of classes or labelled examples; the model's own when absent. "
+        "Then fields of its learner, such as inner_steps=10.",
         autocompletion=complete.data_sets,
         show_default=False,
     ),
@@ -52,7 +54,7 @@ Expect = Annotated[
 def evaluate(
     frame: Frame,
     model: options.Model,
-    data: Data = None,
+    words_: Words = None,
     split: Split = None,
     way: Way = None,
     shot: Shot = None,
@@ -70,12 +72,13 @@ def evaluate(
       metacli evaluate @last
       metacli evaluate @last --shot 1,2,5,10
     """
+    data, overrides = what_to_measure_on(words_ or [])
 
     def work(report: Reporter) -> Result:
         from metacli.engine.evaluate import evaluate as verb
 
         return verb(
-            *(model, data),
+            *(model, data, tuple(overrides)),
             split=split,
             way=way,
             shot=shot,
@@ -90,6 +93,19 @@ def evaluate(
         )
 
     frame.answer(work, lambda r: show(r, model), lambda r: text.number(r.get("mean"), 6))
+
+
+def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
+    """(data, overrides) from the words after the model.
+
+    Raises:
+        UsageProblem: two words that are no overrides, or a key without its `=`.
+    """
+    others, overrides = words.split_overrides(given)
+    words.refuse_key_without_value(others)
+    if len(others) > 1:
+        raise UsageProblem(f"one set of data at a time, found {', '.join(others)}")
+    return (others[0] if others else None), overrides
 
 
 def show(result: Result, model: str) -> Iterator[str]:

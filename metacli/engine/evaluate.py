@@ -4,12 +4,14 @@ examples."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metacli.engine import scores as score_file
+from metacli.engine.adapt_read import with_fields
 from metacli.engine.baseline_scores import score_baselines, summary
 from metacli.engine.build import Source
 from metacli.engine.bundle import Bundle
@@ -30,6 +32,7 @@ from metacli.errors import CheckFailed, UsageProblem
 def evaluate(
     model: str,
     data: str | None = None,
+    overrides: Sequence[str] = (),
     *,
     split: str | None = None,
     way: str | int | None = None,
@@ -54,6 +57,8 @@ def evaluate(
         data: a data set's name or a pool of class folders (default: what the model was trained on,
             other classes); for an adapted model labelled examples; for a multi-task model labelled
             rows of its tasks (default: the rows that its training left out).
+        overrides: fields of the learner, such as `inner_steps=10`, for tasks that it adapts to.
+            The scores go into a file of their own, which `compare` takes beside the run.
         way: `5`, or `3-20` to draw it for each episode.
         shot: `1`; `1,2,5,10` for a curve; `1-10` to draw each class's own.
         expect: measure under the recipe's `expect` and compare with its band.
@@ -76,6 +81,8 @@ def evaluate(
         require_known(checks, (error if opened.model.kind == "regression" else "accuracy",))
     if out is not None:
         score_file.require_place(Path(out), force=force, dry_run=dry_run)
+    if overrides and (opened.model.kind == "tasks" or opened.model.adapted):
+        raise UsageProblem(f"{overrides[0]}: this model does not adapt when it is measured")
     if opened.model.kind == "tasks":
         if expect or any(one is not None for one in (way, shot, query, seed)):
             raise UsageProblem(
@@ -102,6 +109,9 @@ def evaluate(
         result = evaluate_rows(opened, data, skip_bad, allow_duplicates, out, dry_run, report)
     else:
         reading = {"skip_bad": skip_bad, "allow_duplicates": allow_duplicates}
+        if overrides:
+            opened = replace(opened, model=with_fields(opened.model, overrides))
+            out = out or str(score_file.place_of_variant(opened.run, opened.path, overrides))
         source = replace_source(opened, data, reading)
         wanted = protocols(source.model, split, way, shot, query, episodes, seed, expect)
         if shot is not None and query is None and not expect:

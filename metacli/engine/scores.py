@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,13 @@ def place_for(run: Path | None, model: Path, out: str | None) -> Path:
         return run / SCORES
     name = hashlib.sha256(str(model).encode()).hexdigest()[:8]
     return (RUNS / "scores" / f"{model.name}-{name}.jsonl").absolute()
+
+
+def place_of_variant(run: Path | None, model: Path, overrides: Sequence[str]) -> Path:
+    """Beside `place_for`, named after what differs."""
+    usual = place_for(run, model, None)
+    name = re.sub(r"[^\w.=-]", "_", ",".join(overrides))[:80]
+    return usual.with_name(f"{usual.stem}-{name}.jsonl")
 
 
 def require_place(path: Path, *, force: bool, dry_run: bool) -> None:

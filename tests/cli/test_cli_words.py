@@ -232,9 +232,12 @@ def test_one_model_is_handed_over_as_a_word(stub: Callable[..., Any]) -> None:
 
 
 def test_evaluate_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
-    line = "evaluate m d --split val --way 3-20 --shot 1,2,5 --query 7 --episodes 100 --expect"
+    line = (
+        "evaluate m d inner_steps=3 --split val --way 3-20 --shot 1,2,5 --query 7 --episodes 100 "
+        "--expect"
+    )
     assert handed(stub, line) == (
-        ("m", "d"),
+        ("m", "d", ("inner_steps=3",)),
         {
             "split": "val",
             "way": "3-20",
@@ -253,6 +256,10 @@ def test_evaluate_hands_everything_to_the_engine(stub: Callable[..., Any]) -> No
             "dry_run": False,
         },
     )
+
+
+def test_evaluate_takes_overrides_without_data(stub: Callable[..., Any]) -> None:
+    assert handed(stub, "evaluate m inner_steps=3")[0] == ("m", None, ("inner_steps=3",))
 
 
 def test_predict_and_export_hand_everything_to_the_engine(stub: Callable[..., Any]) -> None:

@@ -13,11 +13,12 @@ from small_runs import copied
 from tiny_models import CLASSES, adapted_model, saved, tiny_model, write_classes
 
 from metacli.engine import bundle
+from metacli.engine.compare import compare
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Notice
 from metacli.engine.meta_train import meta_train
 from metacli.engine.scoring import score_episodes
-from metacli.errors import BundleError, CheckFailed, DataError, UsageProblem
+from metacli.errors import BundleError, CheckFailed, DataError, MetacliError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -150,6 +151,23 @@ def test_fields_that_the_recipe_replaces_for_evaluation_are_used() -> None:
     assert "--fail-over mse" in caught.value.hint
     with pytest.raises(CheckFailed):
         evaluate("waves", episodes=3, fail_over=["mse=0.0001"])
+
+
+def test_fields_of_the_learner_are_changed_for_one_evaluation(maml: str) -> None:
+    before = small_runs.tree("maml/model")
+    usual = evaluate(maml, episodes=3)
+    longer = evaluate(maml, None, ["inner_steps=4"], episodes=3)
+    assert longer["adaptation_steps"] == 4
+    assert longer["per_step"][:3] == usual["per_step"]
+    assert [step["step"] for step in longer["per_step"]] == [0, 1, 2, 3, 4]
+    assert longer["mean"] == longer["per_step"][-1]["mean"]
+    assert longer["scores"].endswith("maml/scores-inner_steps=4.jsonl")
+    assert scores("maml/scores.jsonl")[0]["result"]["adaptation_steps"] == 2
+    (found, *_) = compare(["maml", longer["scores"]])["pairs"]
+    assert found["delta"] == pytest.approx(longer["mean"] - usual["mean"])
+    assert small_runs.tree("maml/model") == before
+    with pytest.raises(MetacliError, match="inner_step"):
+        evaluate(maml, None, ["inner_step=4"], episodes=3)
 
 
 def test_a_dry_run_says_what_would_be_measured_and_writes_nothing(run: str) -> None:
@@ -311,6 +329,8 @@ def test_an_adapted_model_has_no_episodes(mine: str) -> None:
     for options in ({"way": 3}, {"shot": "1"}, {"split": "test"}, {"expect": True}):
         with pytest.raises(UsageProblem, match="for episodes"):
             evaluate(mine, data, **options)
+    with pytest.raises(UsageProblem, match="inner_steps=3: this model does not adapt"):
+        evaluate(mine, data, ["inner_steps=3"])
 
 
 def test_the_order_of_rows_does_not_move_the_score(mine: str) -> None:
