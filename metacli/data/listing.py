@@ -206,7 +206,13 @@ _GROUPS = {
     "table.no_target": "tables without a target",
     "table.columns_differ": "tasks with other columns",
     "data.same_name": "class names that are the same",
+    "data.mixed_kinds": "tasks of another kind",
 }
+
+
+def _group(code: str) -> str:
+    usual = "tables that cannot be used" if code.startswith("table.") else "unreadable files"
+    return _GROUPS.get(code, usual)
 
 
 def raise_problems(path: Path, findings: Iterable[Finding]) -> None:
@@ -219,7 +225,7 @@ def raise_problems(path: Path, findings: Iterable[Finding]) -> None:
         raise DataError(
             first.message, code=first.code, where=first.where, hint=first.hint, findings=errors
         )
-    groups = Counter(_GROUPS.get(error.code, "unreadable files") for error in errors)
+    groups = Counter(_group(error.code) for error in errors)
     counts = ", ".join(f"{count} {group}" for group, count in groups.items())
     listed = f" (the first {SHOWN_PROBLEMS} are listed)" if len(errors) > SHOWN_PROBLEMS else ""
     raise DataError(

@@ -207,10 +207,14 @@ def one_type(
     survey: Survey,
     choice: Choice,
 ) -> Listing:
-    """A set of tasks in tables: classification or regression is decided once, over all rows."""
-    tables = [one for one in children if one.content is not None]
+    """A set of tasks in tables: classification or regression is decided once, over all rows. Tasks
+    of another kind than the first table's are problems."""
+    first = next(one for one in children if one.content is not None)
+    tables = [one for one in children if one.content is not None and one.kind == first.kind]
+    findings += [other_kind(one, first) for one in children if one not in tables]
+    children = tables
     guessed = [f"a set of {len(children)} tasks"]
-    if tables and choice.type is None:
+    if choice.type is None:
         target = tables[0].content.target
         cells = [
             cell
@@ -227,6 +231,17 @@ def one_type(
             children = [survey(one.path, chosen) for one in children]
     found = [*findings, *(finding for one in children for finding in one.findings)]
     return _set(path, list(children), tuple(guessed), found)
+
+
+HOLDS = {"images": "pictures", "text": "texts", "table": "a table of columns"}
+
+
+def other_kind(task: Listing, first: Listing) -> Finding:
+    mine, theirs = HOLDS[task.kind], HOLDS[first.kind]
+    message = f"{shown(task.path.name)} holds {mine}, and {shown(first.path.name)} {theirs}: "
+    message += "the tasks of a set are of one kind"
+    hint = "move one kind into a folder of its own"
+    return Finding("error", "data.mixed_kinds", message, shown(task.path), hint)
 
 
 def _set(

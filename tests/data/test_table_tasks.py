@@ -13,6 +13,8 @@ from metacli.data.encoding import fit_encoding
 from metacli.data.images import ImageSpec
 from metacli.data.task import RowSpec, list_task, load_task, survey_task
 from metacli.data.text import HashedText
+from metacli.engine.inspect import inspect
+from metacli.engine.multitask import multitask
 from metacli.errors import DataError, UsageProblem
 
 TEXTS = RowSpec(HashedText(128), "text", "classification")
@@ -103,6 +105,25 @@ def test_tables_in_a_folder_are_a_set_with_one_decision_about_the_type(tmp_path:
     found = list_task(tmp_path)
     assert (found.what, len(found.children)) == ("tasks", 2)
     assert {one.content.type for one in found.children} == {"regression"}
+
+
+def test_tasks_of_several_kinds_are_no_set_and_each_odd_one_is_named(tmp_path: Path) -> None:
+    rows(tmp_path / "a" / "support.csv", 1)
+    rows(tmp_path / "b" / "support.csv", 2)
+    write(tmp_path / "words" / "support.csv", "text,label\nhello,hi\nbye now,ciao\n")
+    for label in ("cat", "dog"):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "pictures" / label / "1.png")
+    found = survey_task(tmp_path)
+    odd = [one for one in found.findings if one.code == "data.mixed_kinds"]
+    assert [Path(str(one.where)).name for one in odd] == ["pictures", "words"]
+    assert "pictures holds pictures, and a a table of columns" in odd[0].message
+    assert [one.path.name for one in found.children] == ["a", "b"]
+    assert [one["code"] for one in inspect(str(tmp_path))["problems"]].count(
+        "data.mixed_kinds"
+    ) == 2
+    with pytest.raises(DataError, match="2 tasks of another kind"):
+        multitask(str(tmp_path), out=str(tmp_path / "run"))
 
 
 def test_tasks_of_other_columns_are_named(tmp_path: Path) -> None:
