@@ -5,7 +5,7 @@ Shape letters: S support examples, B queries, N classes, C H W one picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from typing import Any
 
 import torch
@@ -20,11 +20,16 @@ from metacli.errors import DataError
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Params
 
-TRACED = {
-    "support": 6,
-    "way": 3,
-    "queries": 2,
-}  # different sizes, none of them 0 or 1
+SIZES = ("support", "way", "queries")
+
+
+def traced_sizes(model: Bundle) -> dict[str, int]:
+    """Sizes to trace with that nothing else in the model has: equal sizes are taken for one, and
+    the file would hold the size of a weight in place of that of its input.
+    """
+    taken = {size for one in model.params.values() for size in one.shape} | set(model.inputs.shape)
+    free = (size for size in itertools.count(5) if size not in taken)
+    return dict(zip(SIZES, free, strict=False))
 
 
 def support_graph(model: Bundle) -> Graph:
@@ -47,14 +52,11 @@ def support_graph(model: Bundle) -> Graph:
     )
     says = "probabilities" if classifies else "values"
     output = {"name": says, "dtype": "float32", "shape": ["queries", way], **unit_of(model)}
-    shown = torch.zeros(traced_shape(targets["shape"]))
+    sizes = traced_sizes(model)
+    shown = torch.zeros(sizes["support"], sizes["way"] if way == "way" else int(way))
     shown[:, 0] = 1.0
-    example = (entrance.zeros(TRACED["support"]), shown, entrance.zeros(TRACED["queries"]))
+    example = (entrance.zeros(sizes["support"]), shown, entrance.zeros(sizes["queries"]))
     return Graph(Unrolled(model, example), inputs, (output,), example)
-
-
-def traced_shape(shape: Sequence[int | str]) -> list[int]:
-    return [TRACED[size] if isinstance(size, str) else size for size in shape]
 
 
 def require_traceable(model: Bundle) -> None:

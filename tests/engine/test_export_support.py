@@ -15,7 +15,7 @@ from metacli.algorithms import ALGORITHMS
 from metacli.engine import onnx_ops
 from metacli.engine.bundle import Bundle
 from metacli.engine.export import export
-from metacli.engine.graph_support import support_graph
+from metacli.engine.graph_support import support_graph, traced_sizes
 from metacli.errors import DataError
 from metacli.types import Batch
 
@@ -53,6 +53,17 @@ def test_the_graph_of_a_protonet_is_its_adapt_and_predict_for_another_way_and_sh
     assert graph.inputs[1]["shape"] == ["support", "way"]
 
 
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 20, 17)])
+def test_no_size_of_a_graphs_inputs_is_taken_for_one_of_the_model(shape: tuple[int, ...]) -> None:
+    algorithm = {"name": "maml_plus_plus", "head": "proto", "inner_steps": 6}
+    model = with_own_numbers(tiny_model(algorithm, norm="group", shape=shape))
+    sizes = traced_sizes(model)
+    dimensions = {size for one in model.params.values() for size in one.shape}
+    assert 6 in dimensions
+    assert len({*sizes.values()}) == 3
+    assert not {*sizes.values()} & (dimensions | {*shape})
+
+
 def test_gradient_steps_are_written_out_in_the_graph() -> None:
     """One step of MAML on a linear network is known by heart."""
     model = tiny_regression()
@@ -88,6 +99,7 @@ def test_gradient_steps_are_written_out_in_the_graph() -> None:
         ("boil", {"head": "linear", "inner_steps": 1}),
         ("meta_sgd", {"head": "proto"}),
         ("maml_plus_plus", {"head": "proto", "inner_steps": 2}),
+        ("maml_plus_plus", {"head": "shared", "inner_steps": 6}),
         ("cavia", {"head": "linear"}),
         ("imaml", {"head": "proto", "inner_steps": 2}),
         ("pretrain", {"classifier": "ridge", "classes": 7}),
