@@ -16,8 +16,14 @@ WithSupport = Annotated[
     bool, typer.Option("--with-support", help="Adaptation inside: support and query are inputs.")
 ]
 Tolerance = Annotated[
-    float,
-    typer.Option("--tolerance", metavar="D", min=0.0, help="Largest difference to PyTorch."),
+    float | None,
+    typer.Option(
+        "--tolerance",
+        metavar="D",
+        min=0.0,
+        help="Largest difference to PyTorch; 1e-5, more for deep networks.",
+        show_default=False,
+    ),
 ]
 
 
@@ -26,7 +32,7 @@ def export(
     model: options.Model,
     format_: Format = "pt2",
     with_support: WithSupport = False,
-    tolerance: Tolerance = 1e-5,
+    tolerance: Tolerance = None,
 ) -> None:
     """Write a model as one file, and check it against PyTorch on real inputs.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,15 @@ def compare_adapted(opened: Opened, run: Run, seed: int) -> Compared:
         (found,) = run(inputs[first:last])
         differences.append(difference((found / scale,), (expected[first:last],)))
     return Compared(largest(differences), len(x), source)
+
+
+def float32_error(opened: Opened, seed: int) -> float:
+    """The largest difference of PyTorch in float32 to itself in float64, on the same inputs."""
+    x, _ = real_inputs(opened, seed)
+    params = {k: v.double() if v.is_floating_point() else v for k, v in opened.model.params.items()}
+    exact = reference(replace(opened.model, params=params), x)
+    scale = spread(opened.model)
+    return difference((reference(opened.model, x) / scale,), (exact / scale,))
 
 
 def compare_support(opened: Opened, run: Run, seed: int) -> Compared:

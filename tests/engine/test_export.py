@@ -24,9 +24,11 @@ from tiny_models import (
 from metacli.data.pool import make_pool
 from metacli.engine import export as module
 from metacli.engine import extras, graph, parity
+from metacli.engine.events import ignore
 from metacli.engine.export import export
 from metacli.engine.exporters import META, Format, run_pt2, to_pt2
-from metacli.engine.parity import batches
+from metacli.engine.models import open_model
+from metacli.engine.parity import batches, float32_error
 from metacli.errors import (
     BundleError,
     CheckFailed,
@@ -248,6 +250,21 @@ def test_the_tolerance_that_was_asked_for_is_the_one_that_counts(
     with pytest.raises(CheckFailed):
         export(mine, tolerance=9e-4)
     assert export(mine, tolerance=2e-3)["parity"]["max_abs"] == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_file_may_be_as_far_from_pytorch_as_float32_is_from_float64(
+    mine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = float32_error(open_model(mine, torch.device("cpu"), ignore), 0)
+    assert 0 < real < 1e-5
+    shifted = lambda data: lambda x: (run_pt2(data)(x)[0] + np.float32(1e-3),)  # noqa: E731
+    monkeypatch.setitem(module.FORMATS, "pt2", Format(to_pt2, shifted))
+    with pytest.raises(CheckFailed):
+        export(mine)
+    monkeypatch.setattr(module, "float32_error", lambda opened, seed: 6e-4)
+    assert export(mine)["parity"]["tolerance"] == 1.2e-3
+    with pytest.raises(CheckFailed):
+        export(mine, tolerance=1e-5, out="other.pt2")
 
 
 def test_an_unadapted_model_is_refused_with_the_command_that_adapts_it(tmp_path: Path) -> None:
