@@ -52,13 +52,11 @@ COMMON = (
     "train.meta_batch=2 evaluate.every=200 evaluate.episodes=100 evaluate.query=5"
 )
 OMNIGLOT = f"metacli meta-train omniglot-5w1s-protonet {COMMON} data.scheme=background"
-CIFAR = f"metacli meta-train glyphs-5w1s-protonet {COMMON} episodes.shift=2 data.source=cifar-fs"
 SOURCES = {
     "omniglot-protonet": f"{OMNIGLOT} train.steps=400",
     "omniglot-20w1s-protonet": "metacli meta-train omniglot-20w1s-protonet",
     "cifar-fs-protonet": "metacli meta-train cifar-fs-protonet",
     "omniglot-pretrain": f"{OMNIGLOT} algorithm.name=pretrain train.steps=600",
-    "cifar-pretrain": f"{CIFAR} algorithm.name=pretrain train.steps=800",
 }
 # What is left to choose on validation tasks; short, for these are minutes on a shared core.
 OPEN = {
