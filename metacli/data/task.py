@@ -96,7 +96,7 @@ def load_task(
     path: Path,
     spec: ImageSpec | RowSpec,
     *,
-    onto: Sequence[Path] = (),
+    onto: Sequence[tuple[Path, Choice]] = (),
     choice: Choice = NOTHING_SAID,
     skip_bad: bool = False,
     allow_duplicates: bool = False,
@@ -108,7 +108,8 @@ def load_task(
     Args:
         path: a folder that `list_task` calls a task.
         spec: the pictures, texts or rows that the model wants.
-        onto: earlier tasks that these examples are added to; all of them become one.
+        onto: earlier tasks that these examples are added to, each with what was said of its
+            columns; all of them become one.
         choice: what is said of the columns of tables.
         skip_bad: leave out files that cannot be read; they are counted in `Task.skipped`.
         allow_duplicates: go on with pictures that are in support and query or under two labels;
@@ -119,10 +120,10 @@ def load_task(
     Raises:
         DataError: not a task, or problems; the first 20 are in its findings.
     """
-    earlier = choice
+    said = [*onto, (path, choice)]
     if isinstance(spec, RowSpec):  # which knows what the columns were called
-        earlier, choice = NOTHING_SAID.completed(spec), choice.completed(spec)
-    parts = [*(survey_task(one, earlier) for one in onto), survey_task(path, choice)]
+        said = [(one, of_it.completed(spec)) for one, of_it in said]
+    parts = [survey_task(one, of_it) for one, of_it in said]
     for one in parts:
         if one.what != "task":
             raise not_a_task(one)

@@ -93,7 +93,7 @@ def adapt(
     require_known(checks, (metric,))
     require_type(type, sources)
     onto = () if earlier is None else earlier.tasks
-    first = (*onto, Path(task))[0].absolute().name
+    first = (*(path for path, _ in onto), Path(task))[0].absolute().name
     folder = target_folder(out, new_folder(RUNS / "adapted" / first), force=force)
     job = Job(
         *(Path(task), sources[0], holdout, seed or 0, place, report),
@@ -182,7 +182,7 @@ def adapted(
         "from": relative(source.opened.path, folder),
         "from_weights": weights_hash(source.opened.model.params),
         "overrides": list(job.overrides),
-        **adapted_to((*job.onto, job.task), folder),
+        **adapted_to((*job.onto, (job.task, job.choice)), folder),
         "support": result["task"]["support"],
     }
     scores = {"score": result["score"], "transfer": result["transfer"]}

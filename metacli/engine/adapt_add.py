@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,15 @@ class Before:
 
     Args:
         overrides: of its learner's fields.
-        tasks: what it was adapted to, in the order in which it was added.
+        tasks: what it was adapted to, in the order in which it was added, each with what was said
+            of its columns.
         support: hashes of those examples.
     """
 
     model: Opened
     source: Source
     overrides: tuple[str, ...]
-    tasks: tuple[Path, ...]
+    tasks: tuple[tuple[Path, Choice], ...]
     support: tuple[str, ...]
 
 
@@ -82,15 +83,15 @@ def before(
             where=where,
             hint="adapt its source anew, with all examples in one folder",
         )
-    tasks = tuple(beside(opened.path, str(one)) for one in [known["task"], *known.get("added", ())])
-    for task in tasks:
+    tasks = tasks_of(opened.path, known)
+    for task, _ in tasks:
         if not task.exists():
             raise gone("what it was adapted to", task)
     path = beside(opened.path, str(known["from"]))
     settings = tuple(map(str, known.get("overrides", ())))
     name, first = str(path), None
     if known.get("recipe") == FEATURES:  # a source that is no file: the columns themselves
-        name, first = FEATURES, tasks[0]
+        name, first = FEATURES, tasks[0][0]
         wanted: Any = model.inputs.wanted(model.answers)
         choice = choice.completed(wanted)
     elif not path.exists():
@@ -133,12 +134,34 @@ def require_same(found: Before, task: Task) -> None:
             f"{missing.total()} of the {len(found.support)} examples that it was adapted to are "
             "not there any more, or have changed",
             code="add.changed",
-            where=", ".join(map(str, found.tasks)),
+            where=", ".join(str(task) for task, _ in found.tasks),
             hint="put them back, or adapt anew with all examples in one folder",
         )
 
 
-def adapted_to(tasks: Sequence[Path], folder: Path) -> dict[str, Any]:
-    """What a model's provenance says of its examples: relative paths, the first task first."""
-    first, *added = (os.path.relpath(path.absolute(), folder) for path in tasks)
-    return {"task": first, **({"added": added} if added else {})}
+def adapted_to(tasks: Sequence[tuple[Path, Choice]], folder: Path) -> dict[str, Any]:
+    """What a model's provenance says of its examples: relative paths, the first task first, and
+    the columns of those of which something was said."""
+    first, *added = (os.path.relpath(path.absolute(), folder) for path, _ in tasks)
+    columns = [
+        {"target": one.target, "inputs": one.inputs and list(one.inputs)} for _, one in tasks
+    ]
+    said = any(one.target or one.inputs for _, one in tasks)
+    return {
+        "task": first,
+        **({"added": added} if added else {}),
+        **({"columns": columns} if said else {}),
+    }
+
+
+def tasks_of(folder: Path, provenance: Mapping[str, Any]) -> tuple[tuple[Path, Choice], ...]:
+    """What `adapted_to` wrote, of a model in that folder."""
+    paths = [provenance["task"], *provenance.get("added", ())]
+    columns = provenance.get("columns") or [{}] * len(paths)
+    return tuple(
+        (
+            beside(folder, str(path)),
+            Choice(target=said.get("target"), inputs=tuple(said.get("inputs") or ()) or None),
+        )
+        for path, said in zip(paths, columns, strict=True)
+    )

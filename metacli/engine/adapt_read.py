@@ -46,8 +46,8 @@ class Job:
 
     Args:
         holdout: share of the support to score on.
-        onto: tasks that the examples are added to, and `answers` what the model that was adapted to
-            them says, such as the name of its target.
+        onto: tasks that the examples are added to, with what was said of their columns, and
+            `answers` what the model that was adapted to them says, such as the name of its target.
         overrides: of the learner's fields.
         choice: what is said of the columns of tables.
     """
@@ -58,7 +58,7 @@ class Job:
     seed: int
     device: torch.device
     report: Reporter
-    onto: tuple[Path, ...] = ()
+    onto: tuple[tuple[Path, Choice], ...] = ()
     overrides: tuple[str, ...] = ()
     choice: Choice = NOTHING_SAID
     answers: Mapping[str, Any] = field(default_factory=dict)

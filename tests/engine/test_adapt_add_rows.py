@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ from test_feature_source import embeddings, write
 from metacli.engine.adapt import adapt
 from metacli.engine.bundle import load
 from metacli.engine.predict import predict
+from metacli.engine.report import report
 from metacli.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -90,6 +92,24 @@ def test_columns_keep_the_names_that_they_had(text_model: str) -> None:
     others = {"target": "kind", "input": "words"}
     adapt("mine", "other more.csv", add=True, out="mine3", **others)
     assert_same_weights("mine3", "at once")
+
+
+def test_each_part_keeps_the_names_of_its_columns_when_more_is_added(text_model: str) -> None:
+    write_texts(Path("whole.csv"), TOPICS[:3])
+    header = {"first": "said,topic", "more": "words,kind", "last": "said,topic"}
+    rows = rows_of("whole.csv")[1:]
+    thirds = {"first": rows[:9], "more": rows[9:14], "last": rows[14:]}
+    for name, part in thirds.items():
+        Path(f"{name}.csv").write_text("\n".join([header[name], *part]) + "\n")
+    adapt(text_model, "whole.csv", out="at once")
+    adapt(text_model, "first.csv", out="mine", target="topic", input="said")
+    adapt("mine", "more.csv", add=True, out="mine", force=True, target="kind", input="words")
+    result = adapt("mine", "last.csv", add=True, out="mine", force=True)
+    assert result["added"] == len(thirds["last"])
+    assert_same_weights("mine", "at once")
+    notices: list[Any] = []
+    report("mine", out="page.html", report=notices.append)
+    assert not [one for one in notices if getattr(one, "code", "") == "report.no_examples"]
 
 
 def test_rows_with_numbers_to_predict_are_added_and_again(number_model: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metacli.data.columns import NOTHING_SAID
+from metacli.data.columns import Choice
 from metacli.data.task import load_task, survey_task
+from metacli.engine.adapt_add import tasks_of
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.reporting.subject import Subject
 from metacli.engine.reporting.words import in_words
@@ -27,14 +27,13 @@ def support_examples(subject: Subject, report: Reporter) -> Examples:
     known = set(model.answers.get("support") or ())
     if task is None or not known:
         return {}
-    *onto, last = (
-        Path(os.path.normpath(subject.path / str(one)))
-        for one in [task, *model.provenance.get("added", ())]
-    )
+    *onto, (last, choice) = tasks_of(subject.path, model.provenance)
     spec = model.inputs.wanted(model.answers)
     try:
-        read = load_task(last, spec, onto=onto, skip_bad=True, allow_duplicates=True)
-        shown = read.support.x if model.inputs.kind == "image" else told(spec, [*onto, last])
+        read = load_task(last, spec, onto=onto, choice=choice, skip_bad=True, allow_duplicates=True)
+        shown = (
+            read.support.x if model.inputs.kind == "image" else told(spec, [*onto, (last, choice)])
+        )
         found: defaultdict[str, list[Any]] = defaultdict(list)
         assert read.support.y is not None
         for y, x, one in zip(read.support.y, read.support.x, shown, strict=True):
@@ -47,10 +46,10 @@ def support_examples(subject: Subject, report: Reporter) -> Examples:
     return {label: found[label] for label in read.labels or ("",) if found[label]}
 
 
-def told(spec: Any, tasks: Sequence[Path]) -> Iterator[str]:
+def told(spec: Any, tasks: Sequence[tuple[Path, Choice]]) -> Iterator[str]:
     """Rows of the support in words, in the order in which they are loaded."""
-    for task in tasks:
-        content = survey_task(task, NOTHING_SAID.completed(spec)).content
+    for task, choice in tasks:
+        content = survey_task(task, choice.completed(spec)).content
         table, roles = content.support, content.roles
         if roles.kind == "text":
             say = in_words(table.texts(roles.inputs[0]))
