@@ -3,6 +3,7 @@ whether learning together helped."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -71,24 +72,11 @@ def evaluate_tasks(
     y = rows.numbers(wanted)[1]
     mine = predictions(model.problem(), model.params, rows, wanted)
     others = baselines(opened, rows, wanted, report)
-    made = score(table.metric, y, mine)
-    shown = estimate_of(table.metric, y, mine)
     tasks = judged(table.metric, table.tasks, y, mine, others.get(SINGLE))
     line = line_of(opened, facts)
     said = {
         **facts,
-        "mean": shown["mean"],
-        "ci95": shown["ci95"],
-        "rows": made.rows,
-        "inductive": shown,
-        **beside(table.metric, y, mine),
-        "baselines": {
-            name: {
-                **estimate_of(table.metric, y, found),
-                **against(compare(made, score(table.metric, y, found)), table.metric),
-            }
-            for name, found in others.items()
-        },
+        **measured(table.metric, y, mine, others),
         "tasks": tasks,
         **mean_difference(tasks, rows, opened.run, line, report),
     }
@@ -98,6 +86,25 @@ def evaluate_tasks(
     if opened.run is not None:
         plot = draw_deltas(opened.run, tasks, f"deltas-{wanted}", f"on {wanted} rows")
     return {**said, "plot": None if plot is None else str(plot), "scores": str(path)}
+
+
+def measured(metric: str, y: Rows, mine: Rows, others: Mapping[str, Rows]) -> dict[str, Any]:
+    """Over all tasks: the score, other readings of it, and every baseline beside it."""
+    made, shown = score(metric, y, mine), estimate_of(metric, y, mine)
+    return {
+        "mean": shown["mean"],
+        "ci95": shown["ci95"],
+        "rows": made.rows,
+        "inductive": shown,
+        **beside(metric, y, mine),
+        "baselines": {
+            name: {
+                **estimate_of(metric, y, found),
+                **against(compare(made, score(metric, y, found)), metric),
+            }
+            for name, found in others.items()
+        },
+    }
 
 
 def require_same(provenance: Any, rows: TaskRows) -> None:

@@ -15,12 +15,11 @@ from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models import Opened
 from metacli.engine.task_build import make_rows
-from metacli.engine.task_evaluate import against, beside, judged, line_of
+from metacli.engine.task_evaluate import judged, line_of, measured
 from metacli.engine.task_labelled import Labelled, labelled_rows
 from metacli.engine.task_predict import outputs
-from metacli.engine.task_scores import compare, score
 from metacli.engine.task_single import SINGLE
-from metacli.engine.task_tables import estimate_of, mean_delta
+from metacli.engine.task_tables import mean_delta
 from metacli.errors import DataError, MetacliError
 
 ROWS = 256  # at a time
@@ -62,24 +61,12 @@ def evaluate_own(
         return {**facts, "dry_run": True, "mean": None, "ci95": None}
     y, mine = [one.y for one in found], answers(model, found)
     single = single_answers(opened, found)
-    made, shown = score(metric, y, mine), estimate_of(metric, y, mine)
     tasks = judged(metric, names, y, mine, single)
     others = {} if single is None else {SINGLE: single}
     line = line_of(opened, facts)
     said = {
         **facts,
-        "mean": shown["mean"],
-        "ci95": shown["ci95"],
-        "rows": made.rows,
-        "inductive": shown,
-        **beside(metric, y, mine),
-        "baselines": {
-            name: {
-                **estimate_of(metric, y, other),
-                **against(compare(made, score(metric, y, other)), metric),
-            }
-            for name, other in others.items()
-        },
+        **measured(metric, y, mine, others),
         "tasks": tasks,
         **mean_delta(tasks),
     }
