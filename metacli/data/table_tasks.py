@@ -210,22 +210,22 @@ def one_type(
     """A set of tasks in tables: classification or regression is decided once, over all rows. Tasks
     of another kind than the first table's are problems."""
     first = next(one for one in children if one.content is not None)
-    tables = [one for one in children if one.content is not None and one.kind == first.kind]
-    findings += [other_kind(one, first) for one in children if one not in tables]
-    children = tables
+    alike = [one.content is not None and one.kind == first.kind for one in children]
+    findings += [other_kind(o, first) for o, same in zip(children, alike, strict=True) if not same]
+    children = [one for one, same in zip(children, alike, strict=True) if same]
     guessed = [f"a set of {len(children)} tasks"]
     if choice.type is None:
-        target = tables[0].content.target
+        target = children[0].content.target
         cells = [
             cell
-            for one in tables
+            for one in children
             for half in (one.content.support, one.content.query)
             if half is not None and target in half.columns
             for cell in half.words(target)
         ]
         decided, why = type_of_target(target, cells, choice)
         guessed.append(why)
-        same = [one.content.type == decided for one in tables]
+        same = [one.content.type == decided for one in children]
         if not all(same):
             chosen = replace(choice, type=decided)
             children = [survey(one.path, chosen) for one in children]
