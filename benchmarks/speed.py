@@ -230,7 +230,7 @@ def problem_of(shape: Shape, chunk: int) -> Problem:
 
 def execution_of(shape: Shape) -> str:
     """What `train.execution: auto` means for this shape."""
-    execution, chunk = resolve_execution(shape.recipe, INPUTS)
+    execution, chunk = resolve_execution(shape.recipe, restore_learner(shape.recipe), INPUTS)
     return "loop" if execution == "loop" else f"{execution}-{chunk}"
 
 

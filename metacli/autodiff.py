@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metacli.trees import detach
 from metacli.types import Batch, Episode, Metrics, Params
 
 TaskLoss = Callable[[Params, Episode], tuple[Tensor, Metrics]]
@@ -19,7 +20,37 @@ TaskLoss = Callable[[Params, Episode], tuple[Tensor, Metrics]]
 
 def grad(loss: Callable[[Params], Tensor], params: Params) -> Params:
     """∇ loss(params). Differentiable itself, also inside `torch.vmap`."""
-    return torch.func.grad(loss)(params)
+    recorded = torch.is_grad_enabled() and any(value.requires_grad for value in params.values())
+    if not recorded or transformed():
+        return torch.func.grad(loss)(params)
+    # The same with fewer layers for every operation to pass. Views, as one parameter may be made of
+    # another (a head of class means), whose gradient does not go through it.
+    views = {name: value.view_as(value) for name, value in params.items()}
+    found = torch.autograd.grad(
+        loss(views), list(views.values()), create_graph=True, materialize_grads=True
+    )
+    return dict(zip(views, found, strict=True))
+
+
+def constant_grad(loss: Callable[[Params], Tensor], params: Params) -> Params:
+    """∇ loss(params) as a constant, for first-order methods. `grad` records its backward pass in
+    any case, which this does only where it has to."""
+    if transformed():
+        return detach(grad(loss, detach(params)))
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    with torch.enable_grad():
+        value = loss(leaves)
+    found = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+    return dict(zip(leaves, found, strict=True))
+
+
+def transformed() -> bool:
+    """Whether this runs inside `torch.vmap` or its kin, where no leaf can be made."""
+    try:
+        torch.empty(0).requires_grad_()
+    except RuntimeError:
+        return True
+    return False
 
 
 def num_tasks(episodes: Episode) -> int:
@@ -76,13 +107,18 @@ def run_chunk(fn: Callable[[Episode], Any], part: Episode, chunk: int) -> Any:
     return torch.vmap(fn, in_dims=(map_axes(part),), randomness="different")(part)
 
 
+SMALL = 80_000  # numbers in the examples of one task: 100 pictures of 28x28
+
+
 def in_order(fn: Callable[[Episode], Any], parts: list[Episode]) -> Iterator[Any]:
     """fn of every part, in order. As many parts at a time as torch has threads, each on one thread
-    alone: a task is too small to be divided well, and so its bits do not depend on the number of
-    threads.
+    alone: a task is too small to be divided well. One after the other where a part is one small
+    task, whose operations are so short that threads would wait for each other's turn in Python.
     """
-    threads = torch.get_num_threads()
-    if threads == 1 or len(parts) == 1 or parts[0].query.x.device.type != "cpu":
+    threads, first = torch.get_num_threads(), parts[0]
+    if threads == 1 or len(parts) == 1 or first.query.x.device.type != "cpu":
+        return map(fn, parts)
+    if num_tasks(first) == 1 and first.support.x.numel() + first.query.x.numel() < SMALL:
         return map(fn, parts)
     return _workers(threads).map(fn, parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import pytest
 import torch
@@ -36,6 +37,48 @@ def test_grad_is_the_same_inside_no_grad() -> None:
     with torch.no_grad():
         found = autodiff.grad(lambda p: (p["w"] ** 2).sum(), {"w": numbers(3.0)})
     assert found["w"].item() == 6.0
+
+
+def test_grad_within_a_gradient_that_is_recorded() -> None:
+    w, slope = numbers(2.0).requires_grad_(), numbers(5.0).requires_grad_()
+    first = autodiff.grad(lambda p: (slope * p["w"] ** 3).sum(), {"w": 1 * w, "idle": 1 * w})
+    assert (first["w"].item(), first["idle"].item()) == (60.0, 0.0)  # 3 s w²
+    of_w = autodiff.grad(lambda p: (p["w"] * p["v"]).sum(), {"w": 1 * w, "v": 3 * w})
+    assert (of_w["w"].item(), of_w["v"].item()) == (6.0, 2.0)  # v and w, though v is made of w
+    by_w, by_slope = torch.autograd.grad(first["w"].sum(), [w, slope])
+    assert (by_w.item(), by_slope.item()) == (60.0, 12.0)  # 6 s w, 3 w²
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_constant_gradient_is_not_recorded(within: bool) -> None:
+    slope = numbers(5.0).requires_grad_()
+
+    def cubed(value: torch.Tensor) -> torch.Tensor:
+        params = {"w": value * slope, "idle": value}
+        found = autodiff.constant_grad(lambda p: (p["w"] ** 3).sum(), params)
+        return found["w"] + found["idle"]  # 0
+
+    found = torch.vmap(cubed)(numbers(1.0, 2.0)[:, None]) if within else cubed(numbers(1.0, 2.0))
+    assert found.flatten().tolist() == [75.0, 300.0]  # 3 (5 x)²
+    assert not found.requires_grad
+
+
+def test_what_a_task_sees_of_threads() -> None:
+    def seen(size: int) -> set[str]:
+        where = set()
+
+        def loss(theta: Params, episode: Episode) -> tuple[torch.Tensor, Metrics]:
+            where.add(threading.current_thread().name.partition("_")[0])
+            return theta["w"].sum() * episode.query.x.sum(), {}
+
+        x = torch.ones(4, 1, size)
+        batch = Batch(x, x)
+        autodiff.mean_gradient(loss, {"w": torch.ones(1)}, Episode(batch, batch), 1)
+        return where
+
+    torch.set_num_threads(2)
+    assert seen(autodiff.SMALL // 2 - 1) == {"MainThread"}
+    assert seen(autodiff.SMALL // 2) == {"tasks"}
 
 
 def lines(tasks: int, *, masked: bool = False) -> Episode:
@@ -118,7 +161,10 @@ def test_episode_helpers_keep_uint8_pictures() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2])
 @pytest.mark.parametrize("algorithm", [MAML(inner_lr=0.1, inner_steps=2), Reptile(inner_steps=2)])
-def test_two_threads_over_tasks_give_the_bits_of_one(algorithm: MAML | Reptile, chunk: int) -> None:
+def test_two_threads_over_tasks_give_the_bits_of_one(
+    algorithm: MAML | Reptile, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autodiff, "SMALL", 0)
     problem = dataclasses.replace(toys.conv_problem(3, norm="batch"), chunk=chunk)
     params, episodes = toys.shaken(problem, dtype=torch.float32), toys.pictures(5)
 

@@ -320,7 +320,7 @@ def check_prefixes(learner: Any, backbone: Any, inputs: InputSpec, loaded: Loade
 
 def resolve(recipe: Recipe, learner: Any, backbone: Any, inputs: InputSpec) -> Recipe:
     """The recipe with every default and every `auto` written out."""
-    execution, chunk = resolve_execution(recipe, inputs)
+    execution, chunk = resolve_execution(recipe, learner, inputs)
     options = lambda value: json.loads(json.dumps(dataclasses.asdict(value)))  # noqa: E731  # tuples to lists
     plain = recipe.plain()
     if recipe.data.source not in DATASETS:  # the run is gone on with from any folder

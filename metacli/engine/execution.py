@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from metacli.algorithms import ALGORITHMS
 from metacli.algorithms.protocol import trains_on_classes
 from metacli.engine.inputs import InputSpec
 from metacli.errors import Finding
@@ -34,13 +33,14 @@ def check_execution(recipe: Recipe, learner: Any, loaded: Loaded) -> list[Findin
     return found
 
 
-def resolve_execution(recipe: Recipe, inputs: InputSpec) -> tuple[str, int]:
+def resolve_execution(recipe: Recipe, learner: Any, inputs: InputSpec) -> tuple[str, int]:
     """`auto`: a fixed rule from measured tables, never a timing, so that a recipe has the same
     bits everywhere.
 
     The table is benchmarks/results/speed.json: tasks are batched by vmap where each is small;
-    weights for each task make large convolutions slower than a loop does, shared ones later.
-    Several chunks run at a time where there are several threads.
+    weights for each task make large convolutions slower than a loop does. That is so for larger
+    tasks where the network's inner loop is differentiated, which is many short operations, and for
+    smaller ones where an inner loop is not.
     """
     train: Train = recipe.train
     if train.execution == "loop" or train.precision != "float32":
@@ -51,11 +51,14 @@ def resolve_execution(recipe: Recipe, inputs: InputSpec) -> tuple[str, int]:
         return "vmap", train.meta_batch
     high = lambda span: span if isinstance(span, int) else span[1]  # noqa: E731
     per_task = high(recipe.episodes.way) * (high(recipe.episodes.shot) + recipe.episodes.query)
-    learner = ALGORITHMS[recipe.algorithm.name].load()
-    inner_loop = hasattr(learner, "path")
-    strided = recipe.backbone.options.get("downsample") == "stride"
     if trains_on_classes(learner):
         return "loop", 1
-    if train.meta_batch > 1 and per_task <= (100 if strided and not inner_loop else 40):
+    strided = recipe.backbone.options.get("downsample") == "stride"
+    inner_loop, first_order = hasattr(learner, "path"), getattr(learner, "first_order", True)
+    head_alone = all(name.startswith("head") for name in getattr(learner, "adapts", ("",)))
+    most = 15 if inner_loop and first_order else 40
+    if inner_loop and not (first_order or head_alone) and strided:
+        most = 100
+    if train.meta_batch > 1 and per_task <= most:
         return "vmap", min(8 if per_task <= 15 else 4, train.meta_batch)
     return "loop", 1

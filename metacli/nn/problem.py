@@ -109,12 +109,12 @@ class Problem:
         module = self._module_here(together)
         own = {name: value for name, value in params.items() if name in self._module_names}
         if not together:
-            return torch.func.functional_call(module, own, (x,))
+            return torch.func.functional_call(module, own, (x,), tie_weights=False)
         if self.chunk == 1:
             x = channels_last(x)
         half = self.precision == "bfloat16"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half, cache_enabled=False):
-            features: Tensor = torch.func.functional_call(module, own, (x,))
+            features: Tensor = torch.func.functional_call(module, own, (x,), tie_weights=False)
         return features.float() if half else features
 
     def _module_here(self, together: bool) -> nn.Module:

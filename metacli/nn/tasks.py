@@ -253,5 +253,7 @@ class Encoder:
         return torch.stack(parts)
 
     def read(self, own: Params, x: Tensor) -> Tensor:  # [M, D] -> [M, F]
-        found: Tensor = functional_call(self.module, own, (x.reshape(-1, *self.shape),))
+        found: Tensor = functional_call(
+            self.module, own, (x.reshape(-1, *self.shape),), tie_weights=False
+        )
         return found

@@ -53,6 +53,9 @@ def test_way_inputs_and_kind_come_from_recipe_and_data() -> None:
     assert waves.recipe.train.execution == "vmap"
 
 
+STRIDED = ("episodes.query=15", "backbone.downsample=stride", "train.meta_batch=8")
+
+
 @pytest.mark.parametrize(
     ("overrides", "execution", "chunk"),
     [
@@ -61,7 +64,14 @@ def test_way_inputs_and_kind_come_from_recipe_and_data() -> None:
         (("algorithm.name=maml", "train.meta_batch=8", "episodes.query=8"), "vmap", 4),
         (("algorithm.name=maml", "episodes.query=15"), "loop", 1),
         (("episodes.query=15",), "loop", 1),
-        (("episodes.query=15", "backbone.downsample=stride", "train.meta_batch=8"), "vmap", 4),
+        (STRIDED, "loop", 1),
+        ((*STRIDED, "algorithm.name=maml"), "vmap", 4),
+        ((*STRIDED, "algorithm.name=anil"), "loop", 1),
+        ((*STRIDED, "algorithm.name=fomaml"), "loop", 1),
+        (("algorithm.name=anil", "train.meta_batch=8", "episodes.query=8"), "vmap", 4),
+        (("algorithm.name=fomaml", "train.meta_batch=8", "episodes.query=8"), "loop", 1),
+        (("algorithm.name=reptile", "train.meta_batch=8", "episodes.query=1"), "vmap", 8),
+        (("algorithm.name=reptile", "train.meta_batch=8", "episodes.query=8"), "loop", 1),
         (("algorithm.name=pretrain",), "loop", 1),
         (("algorithm.name=maml", "train.meta_batch=1"), "loop", 1),
         (("train.execution=vmap", "train.meta_batch=16"), "vmap", 8),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metacli import compiled
-from metacli.autodiff import grad, mean_gradient
+from metacli.autodiff import constant_grad, grad, mean_gradient
 from metacli.nn.problem import Problem, membership
 from metacli.nn.products import rows_first
 from metacli.trees import detach, map_params, pick, select
@@ -36,9 +36,7 @@ def sgd_path(
     """φ_0 .. φ_steps of φ ← φ − lr ∇L(φ). `first_order` treats the inner gradients as constants."""
     path = [phi]
     for step in range(steps):
-        # Detached parameters give the same numbers without recording the inner backward pass.
-        gradient = grad(loss, detach(phi) if first_order else phi)
-        gradient = detach(gradient) if first_order else gradient
+        gradient = constant_grad(loss, phi) if first_order else grad(loss, phi)
         rates = {name: lr(step, name) if callable(lr) else lr for name in phi}
         phi = {name: value - rates[name] * gradient[name] for name, value in phi.items()}
         path.append(phi)

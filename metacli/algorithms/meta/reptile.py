@@ -41,7 +41,7 @@ from metacli.algorithms.meta.inner import (
     union,
 )
 from metacli.algorithms.meta.minibatches import minibatches, shuffling
-from metacli.autodiff import grad, mean_direction
+from metacli.autodiff import constant_grad, mean_direction
 from metacli.nn.problem import Problem
 from metacli.trees import add_scaled, detach, map_params, subtract
 from metacli.types import Batch, Episode, Metrics, Params, State, Update
@@ -84,7 +84,7 @@ class Reptile:
             minibatches(keys, data.mask, self.inner_batch, self.inner_steps)
         ):
             part = Batch(data.x[rows], data.y[rows])
-            step_by = grad(support_loss(problem, begin, part, phi), phi)
+            step_by = constant_grad(support_loss(problem, begin, part, phi), phi)
             if self.inner_optimizer == "adam":
                 square = map_params(lambda v, g: torch.lerp(g * g, v, BETA2), square, step_by)
                 step_by = map_params(adam_step(step), step_by, square)
