@@ -188,10 +188,10 @@ def results(name: str) -> str:
     tables = neighbour("result_tables")
     rows = []
     for recipe in recipes_with(name):
-        path = ROOT / "benchmarks" / "results" / f"{recipe}.json"
-        if path.exists():
+        for path in sorted((ROOT / "benchmarks" / "results").glob(f"{recipe}*.json")):
             result = json.loads(path.read_text())
-            rows += [tables.row(result, score, "../../") for score in result["evaluate"]]
+            if result["recipe"] == recipe:  # with settings of its own, too
+                rows += [tables.row(result, score, "../../") for score in result["evaluate"]]
     shown = "\n".join([*tables.HEAD, *rows]) if rows else "None is committed."
     published = json.loads(PUBLISHED.read_text()).get(name)
     if published is None:

@@ -66,7 +66,8 @@ def fixed(score: Score) -> bool:
 
 
 def link(result: Result, root: str = "") -> str:
-    return f"[{result['recipe']}]({root}benchmarks/results/{result['recipe']}.json)"
+    file = result.get("name", result["recipe"])
+    return f"[{result['recipe']}]({root}benchmarks/results/{file}.json)"
 
 
 def minutes(result: Result) -> str:
@@ -146,7 +147,10 @@ def errors(scores: list[Score], pick: Callable[[Score], dict[str, Any]]) -> list
 
 def error(value: dict[str, float]) -> str:
     digits = ".3f" if value["mean"] < 1000 else ".2g"
-    return f"{value['mean']:{digits}} ± {value['ci95']:{digits}}"
+    lost = value.get("not_finite")  # not in the mean
+    return f"{value['mean']:{digits}} ± {value['ci95']:{digits}}" + (
+        f" ({lost:.0f} diverged)" if lost else ""
+    )
 
 
 def joined(*cells: str) -> str:

@@ -46,6 +46,7 @@ ANY_WAY: list[Options] = [
     {"way": n, "shot": "1-10", "query": 10, "episodes": 200} for n in (3, 7, 20, 50)
 ]
 WAVES: list[Options] = [{"episodes": 2000}, {"shot": 5, "episodes": 2000}]
+FURTHER: list[Options] = [{**options, "inner_steps": 10} for options in WAVES]  # than in training
 PHOTOGRAPHS: list[Options] = [{"way": 5, "shot": 1}, {"way": 5, "shot": 5}]
 PLANS: dict[str, list[Options]] = {
     "glyphs-5w1s-protonet": [
@@ -61,15 +62,17 @@ PLANS: dict[str, list[Options]] = {
         {"data": "kannada-mnist", "way": 5, "shot": 1, "query": 15},
         {"data": "kannada-mnist", "way": 10, "shot": 5, "query": 15},
     ],
+    "omniglot-20w1s-protonet-random": CHARACTERS,
     "omniglot-20w1s-anil": CHARACTERS,
     "omniglot-20w1s-maml": AS_MANY,
+    "omniglot-20w1s-maml-vinyals": AS_MANY,
     "cifar-fs-protonet": PHOTOGRAPHS,
     "cifar-fs-r2d2": PHOTOGRAPHS,
     "cifar-fs-maml": PHOTOGRAPHS,
     "cifar-fs-pretrain": PHOTOGRAPHS,
     "omniglot-5w1s-reptile": [{"way": 5, "shot": k, "query": 1} for k in (1, 5)],
     "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
-    "sinusoid-10shot-maml": WAVES,
+    "sinusoid-10shot-maml": FURTHER,
     "sinusoid-10shot-meta_sgd": WAVES,
     "sinusoid-10shot-maml_plus_plus": WAVES,
     "sinusoid-10shot-cavia": WAVES,
@@ -91,6 +94,14 @@ PLANS: dict[str, list[Options]] = {
     "glyphs-anyway-maml": ANY_WAY,
     "glyphs-anyway-protonet": ANY_WAY,
 }
+# The same recipe with other settings: a result of its own, under this name.
+VARIANTS: dict[str, tuple[str, list[str]]] = {
+    "omniglot-20w1s-protonet-random": ("omniglot-20w1s-protonet", ["data.scheme=random"]),
+    "omniglot-20w1s-maml-vinyals": (
+        "omniglot-20w1s-maml",
+        ["data.scheme=vinyals", "train.steps=26000", "evaluate.every=2600"],
+    ),
+}
 
 
 def main() -> None:
@@ -110,20 +121,22 @@ def main() -> None:
     write_table()
 
 
-def measure(recipe: str, run: str | None) -> None:
+def measure(name: str, run: str | None) -> None:
     """One recipe, trained unless a run is given, and evaluated as its plan says."""
     start = time.time()
-    command = ["meta-train", recipe]
-    train = metacli(*command) if run is None else trained(recipe, run)
+    recipe, changes = VARIANTS.get(name, (name, []))
+    command = ["meta-train", recipe, *changes]
+    train = metacli(*command) if run is None else trained(recipe, changes, run)
     hours = (time.time() - start) / 3600 if run is None else seconds_of(train["run"]) / 3600
     commands, scores = [["metacli", *command]], []
-    for options in PLANS[recipe]:
+    for options in PLANS[name]:
         words = words_of(options)
         scores.append(relative(metacli("evaluate", train["run"], *words)))
         commands.append(["metacli", "evaluate", "@last", *words])
     facts = json.loads((Path(train["run"]) / "run.json").read_text())
     result = {
         "recipe": recipe,
+        "name": name,
         "commands": [" ".join(words) for words in commands],
         "train_commit": (facts.get("commit") or "")[:7] or None,
         "evaluate_commit": commit(),
@@ -136,13 +149,20 @@ def measure(recipe: str, run: str | None) -> None:
         "evaluate": scores,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{recipe}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def words_of(options: Options) -> list[str]:
-    """The words of `evaluate` for one entry of a plan; `data` is another data set."""
-    named = [w for key, v in options.items() if key != "data" for w in (f"--{key}", str(v))]
-    return [*([options["data"]] if "data" in options else []), *named]
+    """The words of `evaluate` for one entry of a plan; `data` is another data set, `inner_steps` a
+    field of the learner."""
+    named = [
+        word
+        for key, value in options.items()
+        if key not in ("data", "inner_steps")
+        for word in (f"--{key}", str(value))
+    ]
+    field = [f"inner_steps={options['inner_steps']}"] if "inner_steps" in options else []
+    return [*([options["data"]] if "data" in options else []), *named, *field]
 
 
 def curve(run: Path) -> list[dict[str, Any]]:
@@ -164,11 +184,11 @@ def metacli(*words: str) -> dict[str, Any]:
     return result
 
 
-def trained(recipe: str, run: str) -> dict[str, Any]:
+def trained(recipe: str, changes: list[str], run: str) -> dict[str, Any]:
     """What meta-train said of a run that is there already, which must be of this very recipe."""
     details = metacli("inspect", run)["details"]
     path = Path(run).absolute()
-    wanted, found = (settings(name) for name in (recipe, str(path / "recipe.yaml")))
+    wanted, found = settings(recipe, changes), settings(str(path / "recipe.yaml"), [])
     if wanted != found:
         different = [key for key in wanted if wanted[key] != found[key]]
         sys.exit(f"{run} is not a run of {recipe}: {', '.join(different)}")
@@ -176,9 +196,9 @@ def trained(recipe: str, run: str) -> dict[str, Any]:
     return {"run": str(path), "metrics": metrics, "steps": details.get("steps")}
 
 
-def settings(recipe: str) -> dict[str, Any]:
+def settings(recipe: str, changes: list[str]) -> dict[str, Any]:
     """What a run of the recipe is made with, apart from how its computation is divided."""
-    plain = build(load(recipe)).recipe.plain()
+    plain = build(load(recipe, changes)).recipe.plain()
     plain.pop("expect")
     for key in ("execution", "chunk"):
         plain["train"].pop(key)
@@ -218,7 +238,7 @@ def machine() -> str:
 
 def table() -> str:
     """Markdown tables from every results file, in the order of PLANS."""
-    paths = [RESULTS / f"{recipe}.json" for recipe in PLANS]
+    paths = [RESULTS / f"{name}.json" for name in PLANS]
     return result_tables.tables([json.loads(path.read_text()) for path in paths if path.exists()])
 
 

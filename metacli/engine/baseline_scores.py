@@ -70,10 +70,20 @@ def score_baselines(
         found["pixels"] = over_episodes(pixel_scores(source.episode, few)).as_dict()
     if opened.run is not None:
         for folder in sorted((opened.run / "baselines").glob("*")):
-            other = load_bundle(folder)
+            other = adapted_as_often(load_bundle(folder), model)
             params = {k: v.to(device) for k, v in other.params.items()}
             scored(folder.name, other, params, protocol.episodes)
     return found
+
+
+def adapted_as_often(other: Bundle, model: Bundle) -> Bundle:
+    """A baseline with the inner steps that the model is measured with, where both have any."""
+    from metacli.engine.adapt_read import with_fields
+
+    own, wanted = (getattr(one.learner(), "inner_steps", None) for one in (other, model))
+    if own is None or wanted is None or own == wanted:
+        return other
+    return with_fields(other, [f"inner_steps={wanted}"])
 
 
 def as_seen(source: Source, of: Bundle) -> Source:

@@ -11,14 +11,16 @@ import reference
 import torch
 import toys
 
+from metacli import autodiff
 from metacli.algorithms.meta.inner import HEAD
 from metacli.algorithms.meta.joint import Joint
 from metacli.algorithms.meta.minibatches import minibatches, shuffling
-from metacli.algorithms.meta.reptile import Reptile
+from metacli.algorithms.meta.reptile import OWN, SQUARE, Reptile
 from metacli.engine import loop
 from metacli.engine.events import ignore
 from metacli.nn.problem import Problem
 from metacli.schema.recipe import Train
+from metacli.trees import without
 from metacli.types import Batch, Episode, Params
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,17 +62,21 @@ def slow_end(
     network: Any,
     loss: Any,
     rows: list[list[int]],
-) -> Params:
-    """φ_k, with one optimiser of the reference for each number."""
-    phi = {name: value.clone() for name, value in params.items()}
+    done: int,
+) -> tuple[Params, Params]:
+    """φ_k, with one optimiser of the reference for each number, and their second moments."""
+    phi = {name: value.clone() for name, value in params.items() if not name.startswith(OWN)}
+    adams: dict[str, list[reference.Adam]] = {name: [] for name in names}
 
-    def optimiser() -> Callable[[float, float], float]:
+    def optimiser(name: str, index: int) -> Callable[[float, float], float]:
         if learner.inner_optimizer == "sgd":
             return lambda value, g: value - learner.inner_lr * g
         adam = reference.Adam(beta1=0.0)
+        adam.t, adam.v = done, float(params[SQUARE + name].flatten()[index])
+        adams[name].append(adam)
         return lambda value, g: adam.step(value, g, learner.inner_lr)
 
-    steppers = {name: [optimiser() for _ in range(phi[name].numel())] for name in names}
+    steppers = {name: [optimiser(name, at) for at in range(phi[name].numel())] for name in names}
     for part in rows:
         leaves = {n: v.detach().requires_grad_(n in steppers) for n, v in phi.items()}
         value = loss(reference.linear(leaves, network(leaves, data.x[part])), data.y[part])
@@ -79,13 +85,20 @@ def slow_end(
             pairs = zip(steppers[name], phi[name].flatten(), g.flatten(), strict=True)
             moved = [stepper(float(v), float(d)) for stepper, v, d in pairs]
             phi[name] = torch.tensor(moved, dtype=torch.float64).view_as(phi[name])
-    return phi
+    made = {name: [one.v for one in own] for name, own in adams.items() if own}
+    return phi, {
+        SQUARE + n: torch.tensor(v, dtype=torch.float64).view_as(phi[n]) for n, v in made.items()
+    }
 
 
 def assert_equals_reference(
     learner: Reptile, problem: Problem, network: Any, loss: Any, episodes: Episode
 ) -> None:
     params, tasks = toys.shaken(problem), len(episodes.query.y)
+    own, state = learner.init(problem, params)
+    if own:  # as after some steps
+        params |= {n: torch.rand(v.shape, generator=toys.rng(4)).to(v) for n, v in own.items()}
+        state = {"steps": 7}
     both = [
         Batch(torch.cat([s.x, q.x]), torch.cat([s.y, q.y]))
         for s, q in (toys.task(episodes, index) for index in range(tasks))
@@ -94,15 +107,27 @@ def assert_equals_reference(
     keys = shuffling(len(both[0].y), size, learner.inner_steps, toys.rng(3))
     rows = shuffled_batches(keys, size, learner.inner_steps)
     ends = [
-        slow_end(learner, params, sorted(problem.trainable), data, network, loss, rows)
+        slow_end(
+            learner,
+            params,
+            sorted(problem.trainable),
+            data,
+            network,
+            loss,
+            rows,
+            state.get("steps", 0),
+        )
         for data in both
     ]
-    wanted = {n: params[n] - sum(end[n] for end in ends) / tasks for n in problem.trainable}
+    wanted = {n: params[n] - sum(end[n] for end, _ in ends) / tasks for n in problem.trainable}
+    squares = {n: sum(made[n] for _, made in ends) / tasks for n in own}
     assert max(float(v.abs().max()) for v in wanted.values()) > 1e-3
     for chunk in (1, 2):
         cut = dataclasses.replace(problem, chunk=chunk)
-        update = learner.direction(cut, params, episodes, {}, toys.rng(3))
+        update = learner.direction(cut, params, episodes, state, toys.rng(3))
         toys.assert_same(update.direction, wanted)
+        toys.assert_same(update.replace, squares)
+        assert update.state == ({"steps": 7 + learner.inner_steps} if own else {})
 
 
 @pytest.mark.parametrize("size", [4, 11])
@@ -152,7 +177,25 @@ def test_an_outer_step_of_one_ends_at_the_mean_of_the_adapted_parameters() -> No
     ]
     ends = [learner.adapt(problem, params, {}, data) for data in both]
     wanted = {name: (ends[0][name] + ends[1][name]) / 2 for name in params}
-    toys.assert_same(end.params, wanted, atol=1e-9)
+    toys.assert_same(without(end.params, OWN), wanted, atol=1e-9)
+
+
+def test_adapt_goes_on_with_the_second_moment_of_training() -> None:
+    problem, data = toys.wave_problem(), toys.task(toys.waves(1), 0).support
+    params = toys.shaken(problem)
+    learner = Reptile(inner_lr=0.01, inner_steps=1, inner_batch=99)
+    own, state = learner.init(problem, params)
+    params |= {name: torch.full_like(value, 4.0) for name, value in own.items()}
+    found = learner.adapt(problem, params, {"steps": 10**6}, data)
+    assert set(found) == set(params) - set(own)
+    theta = {name: params[name] for name in problem.trainable}
+    by = autodiff.grad(lambda p: problem.loss_on({**params, **p}, data), theta)
+    wanted = {
+        n: v - 0.01 * by[n] / (0.999 * 4 + 0.001 * by[n] ** 2).sqrt() for n, v in theta.items()
+    }
+    toys.assert_same({name: found[name] for name in theta}, wanted, atol=1e-9)
+    fresh = learner.adapt(problem, {**params, **own}, state, data)  # a first step is the rate
+    assert float((fresh[HEAD[0]] - params[HEAD[0]]).abs().max()) == pytest.approx(0.01, rel=1e-6)
 
 
 @pytest.mark.parametrize("head", ["linear", "proto", "shared"])

@@ -146,6 +146,9 @@ def test_fields_that_the_recipe_replaces_for_evaluation_are_used() -> None:
     assert (result["metric"], result["chance"]) == ("mse", None)
     assert len(result["per_step"]) == 3  # inner_steps 2 of evaluate, not 1 of the algorithm
     assert set(result["baselines"]) == {"untrained", "joint"}
+    longer = evaluate("waves", None, ["inner_steps=4"], episodes=3)["baselines"]
+    for name in longer:  # as often adapted as the model
+        assert [step["step"] for step in longer[name]["per_step"]] == [0, 1, 2, 3, 4]
     with pytest.raises(UsageProblem) as caught:
         evaluate("waves", fail_under=["mse=1"])
     assert "--fail-over mse" in caught.value.hint

@@ -10,9 +10,10 @@ so that `train: {optimizer: sgd, lr: ε}` is θ ← θ + ε (φ − θ); the pap
 Where we differ: the training data of a task are its support and its query together, as there is no
 loss on held-out examples; the paper's 10 train shots are 9 + 1. Mini-batches are cut from one
 shuffle after another as in the authors' code, but are never larger than the data, and the average
-is over the classes of a mini-batch. Adam's second moment begins at zero in every task; the authors
-carry it from task to task. `adapt` draws its mini-batches from a fixed seed. `query_*` metrics are
-of examples that were trained on.
+is over the classes of a mini-batch. Adam's second moment goes on from task to task, as in the
+authors' code; the tasks of a meta-batch begin with the same one, and leave their mean. `adapt`
+begins with the last, and draws its mini-batches from a fixed seed. `query_*` metrics are of
+examples that were trained on.
 
 k = `inner_steps`; U is `inner_optimizer` with `inner_lr` on `inner_batch` examples; `adam`
 has β1 = 0.
@@ -33,6 +34,7 @@ from metacli.algorithms.meta.inner import (
     HeadName,
     count_classes,
     head_size,
+    learned_like,
     movable,
     query_loss,
     start,
@@ -43,10 +45,12 @@ from metacli.algorithms.meta.inner import (
 from metacli.algorithms.meta.minibatches import minibatches, shuffling
 from metacli.autodiff import constant_grad, mean_direction
 from metacli.nn.problem import Problem
-from metacli.trees import add_scaled, detach, map_params, subtract
+from metacli.trees import add_scaled, detach, map_params, select, subtract, without
 from metacli.types import Batch, Episode, Metrics, Params, State, Update
 
 BETA2, EPS = 0.999, 1e-8
+OWN = "reptile."
+SQUARE = f"{OWN}square."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +75,28 @@ class Reptile:
         return self.head != "linear"
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
-        return {}, {}
+        if self.inner_optimizer == "sgd":
+            return {}, {}
+        moved = learned_like(problem, params)
+        return {SQUARE + n: torch.zeros_like(value) for n, value in moved.items()}, {"steps": 0}
 
     def inner(
-        self, problem: Problem, params: Params, data: Batch, way: int, keys: Tensor
-    ) -> list[Params]:
-        """θ_0 .. θ_k. `keys` [E, M] are random numbers that shuffle the M examples E times."""
-        begin = detach(start(problem, params, data, self.head, way))
-        phi = movable(problem, begin)
-        path, square = [begin], map_params(torch.zeros_like, phi)
+        self,
+        problem: Problem,
+        params: Params,
+        state: State,
+        data: Batch,
+        way: int,
+        keys: Tensor,
+    ) -> tuple[list[Params], Params]:
+        """θ_0 .. θ_k, and Adam's second moment at the end. `keys` [E, M] are random numbers that
+        shuffle the M examples E times."""
+        begin = detach(start(problem, without(params, OWN), data, self.head, way))
+        phi, done = movable(problem, begin), state.get("steps", 0)
+        path, square = [begin], {}
+        if self.inner_optimizer == "adam":
+            none = torch.zeros((), device=data.y.device)
+            square = {n: params.get(SQUARE + n, none.to(v)).expand_as(v) for n, v in phi.items()}
         for step, rows in enumerate(
             minibatches(keys, data.mask, self.inner_batch, self.inner_steps)
         ):
@@ -87,10 +104,10 @@ class Reptile:
             step_by = constant_grad(support_loss(problem, begin, part, phi), phi)
             if self.inner_optimizer == "adam":
                 square = map_params(lambda v, g: torch.lerp(g * g, v, BETA2), square, step_by)
-                step_by = map_params(adam_step(step), step_by, square)
+                step_by = map_params(adam_step(done + step), step_by, square)
             phi = add_scaled(phi, step_by, -self.inner_lr)
             path.append({**begin, **phi})
-        return path
+        return path, square
 
     def keys(self, examples: int, rng: torch.Generator, like: Tensor) -> Tensor:
         return shuffling(examples, self.inner_batch, self.inner_steps, rng).to(like.device)
@@ -103,31 +120,41 @@ class Reptile:
         keys = self.keys(examples, rng, batch.query.y)  # one for all tasks, whose rows are random
 
         def moved(episode: Episode) -> tuple[Params, Metrics]:
-            phi = self.inner(problem, params, union(episode), way, keys)[-1]
+            path, square = self.inner(problem, params, state, union(episode), way, keys)
+            phi = path[-1]
             prediction = problem.predict(phi, episode.query.x, together=True)
-            if self.head == "shared":  # the row goes to the mean of what the classes made of it
-                phi |= {name: phi[name].mean(0, keepdim=True) for name in HEAD}
-            return subtract(theta, phi), query_loss(problem, prediction, episode.query)[1]
+            if self.head != "linear":  # a row goes to the mean of what the classes made of it
+                phi, square = ({**at, **mean_rows(at)} for at in (phi, square))
+            left = {SQUARE + name: value for name, value in square.items()}
+            metrics = query_loss(problem, prediction, episode.query)[1]
+            return {**subtract(theta, phi), **left}, metrics
 
-        direction, metrics = mean_direction(moved, batch, problem.chunk)
-        return Update(direction, state, metrics)
+        found, metrics = mean_direction(moved, batch, problem.chunk)
+        after = {"steps": state.get("steps", 0) + self.inner_steps} if state else {}
+        return Update(without(found, OWN), after, metrics, select(found, (OWN,)))
 
-    def steps(self, problem: Problem, params: Params, support: Batch) -> list[Params]:
+    def steps(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
         keys = self.keys(len(support.y), torch.Generator().manual_seed(0), support.y)
-        return self.inner(problem, params, support, count_classes(support.y, problem), keys)
+        way = count_classes(support.y, problem)
+        return self.inner(problem, params, state, support, way, keys)[0]
 
     def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        steps = self.steps(problem, params, support)
+        steps = self.steps(problem, params, state, support)
         return [problem.freeze_statistics(phi, support) for phi in steps]
 
     def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        return problem.freeze_statistics(self.steps(problem, params, support)[-1], support)
+        return problem.freeze_statistics(self.steps(problem, params, state, support)[-1], support)
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         return problem.predict(adapted, x)
 
     def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         return problem.predict(adapted, x, together=True)
+
+
+def mean_rows(params: Params) -> Params:
+    """The head's rows as their mean, one row; nothing where there is no head."""
+    return {name: params[name].mean(0, keepdim=True) for name in HEAD if name in params}
 
 
 def adam_step(step: int) -> Callable[[Tensor, Tensor], Tensor]:
