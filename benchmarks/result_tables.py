@@ -137,7 +137,8 @@ def of_waves(rows: list[tuple[Result, list[Score]]]) -> list[str]:
 def errors(scores: list[Score], pick: Callable[[Score], dict[str, Any]]) -> list[str]:
     cells = []
     for shot in (10, 5):
-        of_shot = [pick(score) for score in scores if score["shot"] == shot]
+        own = sorted(scores, key=lambda s: -len(s["per_step"] or []))  # the most steps first
+        of_shot = [pick(score) for score in own if score["shot"] == shot]
         steps = {s["step"]: s for s in (of_shot[0].get("per_step") or [])} if of_shot else {}
         if of_shot and of_shot[0] and set(steps) <= {0}:  # nothing is adapted
             steps = {STEPS[0]: of_shot[0]}

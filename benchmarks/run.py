@@ -72,7 +72,7 @@ PLANS: dict[str, list[Options]] = {
     "cifar-fs-pretrain": PHOTOGRAPHS,
     "omniglot-5w1s-reptile": [{"way": 5, "shot": k, "query": 1} for k in (1, 5)],
     "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
-    "sinusoid-10shot-maml": FURTHER,
+    "sinusoid-10shot-maml": [WAVES[0], *FURTHER],
     "sinusoid-10shot-meta_sgd": WAVES,
     "sinusoid-10shot-maml_plus_plus": WAVES,
     "sinusoid-10shot-cavia": WAVES,
