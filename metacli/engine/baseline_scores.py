@@ -77,11 +77,12 @@ def score_baselines(
 
 
 def adapted_as_often(other: Bundle, model: Bundle) -> Bundle:
-    """A baseline with the inner steps that the model is measured with, where both have any."""
+    """A baseline with the inner steps that the model is measured with, where it has any: an oracle
+    has none."""
     from metacli.engine.adapt_read import with_fields
 
     own, wanted = (getattr(one.learner(), "inner_steps", None) for one in (other, model))
-    if own is None or wanted is None or own == wanted:
+    if not own or wanted is None or own == wanted:
         return other
     return with_fields(other, [f"inner_steps={wanted}"])
 
