@@ -213,6 +213,8 @@ def implementations(shape: Shape) -> dict[str, Callable[[Params, Any, Episode], 
     found = {"loop": ours(1), "vmap-4": ours(4)}
     if shape.tasks >= 8:
         found["vmap-8"] = ours(8)
+    if shape.tasks >= 32:
+        found["vmap-16"] = ours(16)
     if shape == COMPILED:
         found["compiled-8"] = ours(8, compiled=True)
     found["eager"] = others(EAGER[shape.algorithm])

@@ -61,6 +61,12 @@ def test_auto_is_twice_as_fast_as_the_best_peer_and_compiled_three_times(rows: A
     assert rows[shape]["compiled-8"]["seconds"] <= peer / 3
 
 
+def test_auto_is_nowhere_slower_than_the_eager_loop(rows: Any) -> None:
+    for found in rows.values():
+        auto = next(row for row in found.values() if row.get("auto"))
+        assert auto["seconds"] <= found["eager"]["seconds"]
+
+
 def test_sampling_costs_less_than_a_twentieth_of_a_step(rows: Any) -> None:
     assert all(found["sampling"]["share_of_step"] < 0.05 for found in rows.values())
 

@@ -60,5 +60,6 @@ def resolve_execution(recipe: Recipe, learner: Any, inputs: InputSpec) -> tuple[
     if inner_loop and not (first_order or head_alone) and strided:
         most = 100
     if train.meta_batch > 1 and per_task <= most:
-        return "vmap", min(8 if per_task <= 15 else 4, train.meta_batch)
+        few = 16 if train.meta_batch >= 32 else 8  # at least two chunks, for two threads
+        return "vmap", min(few if per_task <= 15 else 4, train.meta_batch)
     return "loop", 1

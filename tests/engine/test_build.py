@@ -60,7 +60,8 @@ STRIDED = ("episodes.query=15", "backbone.downsample=stride", "train.meta_batch=
     ("overrides", "execution", "chunk"),
     [
         (("algorithm.name=maml",), "vmap", 2),
-        (("algorithm.name=maml", "train.meta_batch=32"), "vmap", 8),
+        (("algorithm.name=maml", "train.meta_batch=32"), "vmap", 16),
+        (("algorithm.name=maml", "train.meta_batch=31"), "vmap", 8),
         (("algorithm.name=maml", "train.meta_batch=8", "episodes.query=8"), "vmap", 4),
         (("algorithm.name=maml", "episodes.query=15"), "loop", 1),
         (("episodes.query=15",), "loop", 1),
