@@ -37,7 +37,7 @@ def constant_grad(loss: Callable[[Params], Tensor], params: Params) -> Params:
     any case, which this does only where it has to."""
     if transformed():
         return detach(grad(loss, detach(params)))
-    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    leaves = attached(params)
     with torch.enable_grad():
         value = loss(leaves)
     found = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
@@ -196,7 +196,7 @@ def gradient(
     fn: Callable[[Params], tuple[Tensor, Tensor]], params: Params
 ) -> tuple[Params, Tensor]:
     """∇ of the scalar that fn gives first, zero where it does not depend; and the detached rest."""
-    theta = {key: value.detach().requires_grad_() for key, value in params.items()}
+    theta = attached(params)
     value, rest = fn(theta)
     grads = torch.autograd.grad(value, list(theta.values()), materialize_grads=True)
     return dict(zip(theta, grads, strict=True)), rest.detach()
@@ -204,7 +204,7 @@ def gradient(
 
 def task_rows(fn: Callable[[Params], Tensor], params: Params) -> Tensor:
     """J [T, P]: the gradient of each of the T losses, in the order of `flatten`."""
-    theta = {key: value.detach().requires_grad_() for key, value in params.items()}
+    theta = attached(params)
     losses = fn(theta)
     rows = [
         torch.autograd.grad(loss, list(theta.values()), retain_graph=True, materialize_grads=True)
@@ -230,7 +230,7 @@ def copied_rows(fn: Callable[[Params], Tensor], params: Params, tasks: int) -> T
 
 def task_gradients(fn: Callable[[Params], Tensor], params: Params) -> Params:
     """The gradient of each of the T losses: every parameter with a leading [T]."""
-    theta = {key: value.detach().requires_grad_() for key, value in params.items()}
+    theta = attached(params)
     rows = [
         torch.autograd.grad(loss, list(theta.values()), retain_graph=True, materialize_grads=True)
         for loss in fn(theta)

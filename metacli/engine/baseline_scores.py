@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from metacli.data.sinusoid import Sinusoids
+from metacli.engine.adapt_read import with_fields
 from metacli.engine.build import Source, restore_learner
 from metacli.engine.bundle import Bundle
 from metacli.engine.bundle import load as load_bundle
@@ -79,8 +80,6 @@ def score_baselines(
 def adapted_as_often(other: Bundle, model: Bundle) -> Bundle:
     """A baseline with the inner steps that the model is measured with, where it has any: an oracle
     has none."""
-    from metacli.engine.adapt_read import with_fields
-
     own, wanted = (getattr(one.learner(), "inner_steps", None) for one in (other, model))
     if not own or wanted is None or own == wanted:
         return other
