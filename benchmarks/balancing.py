@@ -22,10 +22,10 @@ from balancing_table import write_table
 from learning import RESULTS, arm_of, learned
 
 from metacli.algorithms import ALGORITHMS, names
-from metacli.data.task_parts import TEST_SHARE
-from metacli.engine.intervals import nadeau_bengio
-from metacli.engine.task_params import predictions
-from metacli.engine.task_scores import score
+from metacli.data.multi_task.splits import TEST_SHARE
+from metacli.engine.scoring.intervals import nadeau_bengio
+from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.scoring.multi_task_scores import score
 
 DIVISIONS = 10
 DATA = {

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from metacli.engine.checks import LOWER_IS_BETTER
+from metacli.engine.scoring.checks import LOWER_IS_BETTER
 
 HERE = Path(__file__).resolve().parent
 README, RESULTS = HERE / "README.md", HERE / "results" / "tasks"

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from learning import CPU, QUIET, RESULTS, arm_of, learned, say, write
 
-from metacli.engine.intervals import paired
-from metacli.engine.relatedness import relatedness
-from metacli.engine.task_evaluate import judged
-from metacli.engine.task_guard import Arm, decide
-from metacli.engine.task_params import predictions
+from metacli.engine.scoring.intervals import paired
+from metacli.engine.scoring.multi_task_evaluate import judged
+from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.training.guard import Arm, decide
+from metacli.engine.training.relatedness import relatedness
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- families: made by benchmarks/families.py -->", "<!-- end of families -->"

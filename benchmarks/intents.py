@@ -21,16 +21,16 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from metacli.data.intents import out_of_scope
-from metacli.engine.adapt_read import Source
-from metacli.engine.adapt_score import answers_of
-from metacli.engine.build import make_source
+from metacli.data.catalogue.intents import out_of_scope
+from metacli.engine.adapting.reading import Source
+from metacli.engine.adapting.scoring import answers_of
 from metacli.engine.evaluate import evaluate
-from metacli.engine.intervals import paired
 from metacli.engine.meta_train import meta_train
-from metacli.engine.models import open_model
-from metacli.engine.place import cache_root, require_device
-from metacli.engine.simple_scores import TFIDF
+from metacli.engine.models.opening import open_model
+from metacli.engine.scoring.intervals import paired
+from metacli.engine.scoring.simple_scores import TFIDF
+from metacli.engine.storage.paths import cache_root, require_device
+from metacli.engine.training.build import make_source
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FILE = RESULTS / "intents.json"

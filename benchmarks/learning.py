@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from metacli.data.task_parts import TEST_SHARE
-from metacli.engine.intervals import nadeau_bengio
-from metacli.engine.task_baselines import outside_predictions
-from metacli.engine.task_build import (
+from metacli.data.multi_task.splits import TEST_SHARE
+from metacli.engine.scoring.intervals import nadeau_bengio
+from metacli.engine.scoring.multi_task_baselines import outside_predictions
+from metacli.engine.scoring.multi_task_params import final_params, predictions
+from metacli.engine.scoring.multi_task_scores import score
+from metacli.engine.training.guard import Arm
+from metacli.engine.training.multi_task_build import (
     build_tasks,
     describe_tasks,
     make_task_problem,
     single_recipe,
 )
-from metacli.engine.task_guard import Arm
-from metacli.engine.task_params import final_params, predictions
-from metacli.engine.task_scores import score
-from metacli.engine.task_single import alone_method, train_best
+from metacli.engine.training.single_task import alone_method, train_best
 from metacli.schema.load import load
 
 RESULTS = Path(__file__).resolve().parent / "results" / "tasks"

@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from metacli.engine import bundle
-from metacli.engine.adapt_read import Job, Source, prepared, read
-from metacli.engine.adapt_score import native, on_query
+from metacli.engine.adapting.folds import logistic_on_raw
+from metacli.engine.adapting.reading import Job, Source, prepared, read
+from metacli.engine.adapting.scoring import native, on_query
 from metacli.engine.events import ignore
-from metacli.engine.folds import logistic_on_raw
-from metacli.engine.intervals import paired
-from metacli.engine.models import open_model
+from metacli.engine.models import bundle, open_model
 from metacli.engine.sample import sample
+from metacli.engine.scoring.intervals import paired
 
 RESULTS = Path(__file__).resolve().parent / "results"
 WAYS, SHOT, QUERY, TASKS = (3, 5, 10, 20), 5, 10, 10

@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacli.engine.build import make_source
-from metacli.engine.calibration import answered, limit_of
+from metacli.engine.adapting.calibration import answered, limit_of
+from metacli.engine.adapting.folds import repeated_folds
 from metacli.engine.events import ignore
-from metacli.engine.folds import repeated_folds
-from metacli.engine.intervals import over_episodes, paired
-from metacli.engine.models import open_model
-from metacli.engine.place import require_device
-from metacli.engine.task_scores import area
+from metacli.engine.models.opening import open_model
+from metacli.engine.scoring.intervals import over_episodes, paired
+from metacli.engine.scoring.multi_task_scores import area
+from metacli.engine.storage.paths import require_device
+from metacli.engine.training.build import make_source
 from metacli.types import Batch
 
 RESULTS = Path(__file__).parent / "results" / "reject"

@@ -22,13 +22,13 @@ import numpy as np
 import torch
 
 from metacli.algorithms.multitask.relatedness import cosine
-from metacli.data.task_families import FamilyOptions, families
-from metacli.data.task_parts import divide
-from metacli.data.tasks import TaskRows
-from metacli.engine.relatedness import MEASURES, TRUNKS, UNITS, measured, suggested
-from metacli.engine.task_params import with_statistics
+from metacli.data.catalogue.task_families import FamilyOptions, families
+from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.splits import divide
+from metacli.engine.scoring.multi_task_params import with_statistics
+from metacli.engine.training.relatedness import MEASURES, TRUNKS, UNITS, measured, suggested
+from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.hard import Hard
-from metacli.nn.tasks import TaskProblem
 
 TARGET = Path(__file__).resolve().parent / "results" / "tasks" / "relatedness.json"
 SEEDS = 10

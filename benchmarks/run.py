@@ -24,7 +24,7 @@ from typing import Any
 
 import result_tables
 
-from metacli.engine.build import build
+from metacli.engine.training.build import build
 from metacli.schema.load import load
 
 HERE = Path(__file__).resolve().parent

@@ -102,9 +102,9 @@ def errors_of_reference(weights: list[Tensor], x: Tensor, y: Tensor) -> np.ndarr
 
 def errors_of_run(run: str) -> np.ndarray:
     """The same of a metacli run, as `evaluate` measures it."""
-    from metacli.engine.build import make_source
-    from metacli.engine.models import open_model
-    from metacli.engine.scoring import score_episodes
+    from metacli.engine.models.opening import open_model
+    from metacli.engine.scoring.episodes import score_episodes
+    from metacli.engine.training.build import make_source
 
     model = open_model(run, torch.device("cpu"), lambda event: None).model
     source = make_source(model.recipe, "test", shot=SHOT, query=QUERY, seed=0)
@@ -122,8 +122,8 @@ def errors_of_run(run: str) -> np.ndarray:
 
 
 def compare(file: Path, runs: list[str]) -> None:
-    from metacli.data.sinusoid import Sinusoids
-    from metacli.engine.intervals import over_episodes, paired_t
+    from metacli.data.catalogue.sinusoid import Sinusoids
+    from metacli.engine.scoring.intervals import over_episodes, paired_t
 
     source = Sinusoids(SHOT, QUERY, (0, "sinusoid", "test", 1, SHOT, QUERY))
     drawn = [source.episode(index) for index in range(WAVES)]

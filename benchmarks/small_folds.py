@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from metacli.engine.folds import Split, repeated_folds, stratified_folds
-from metacli.engine.intervals import nadeau_bengio
+from metacli.engine.adapting.folds import Split, repeated_folds, stratified_folds
+from metacli.engine.scoring.intervals import nadeau_bengio
 
 RESULTS = Path(__file__).parent / "results" / "small_folds.json"
 SHAPES = ((5, 2), (5, 3), (10, 3), (5, 4), (5, 5), (2, 8))  # classes, examples of each

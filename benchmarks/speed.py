@@ -28,13 +28,13 @@ from run import README, RESULTS, commit, machine
 from speed_peers import EAGER, INNER_LR, PEERS, Network, name_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from metacli.data.episodes import ClassEpisodes
-from metacli.data.registry import load_pool
-from metacli.engine.build import make_problem, restore_learner
-from metacli.engine.execution import resolve_execution
-from metacli.engine.inputs import InputSpec
-from metacli.engine.memory import keep_freed_memory
-from metacli.engine.place import cache_root
+from metacli.data.catalogue.registry import load_pool
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.storage.paths import cache_root
+from metacli.engine.training.build import make_problem, restore_learner
+from metacli.engine.training.execution import resolve_execution
+from metacli.engine.training.memory import keep_freed_memory
 from metacli.nn.problem import Problem
 from metacli.schema.recipe import Recipe
 from metacli.types import Episode, Params

@@ -23,15 +23,23 @@ import numpy as np
 import torch
 from tasks_table import RESULTS, write_tables
 
-from metacli.data.task_parts import TEST_SHARE
-from metacli.engine import bundle, task_job
-from metacli.engine.intervals import nadeau_bengio, paired, t_quantile
+from metacli.data.multi_task.splits import TEST_SHARE
+from metacli.engine.models import bundle
 from metacli.engine.multitask import multitask
-from metacli.engine.task_baselines import outside_predictions
-from metacli.engine.task_build import make_rows
-from metacli.engine.task_params import predictions
-from metacli.engine.task_scores import Rows, mean_r2, own_metric, score, task_score, within
-from metacli.engine.task_single import SINGLE
+from metacli.engine.scoring.intervals import nadeau_bengio, paired, t_quantile
+from metacli.engine.scoring.multi_task_baselines import outside_predictions
+from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.scoring.multi_task_scores import (
+    Rows,
+    mean_r2,
+    own_metric,
+    score,
+    task_score,
+    within,
+)
+from metacli.engine.training import multi_task_run as task_job
+from metacli.engine.training.multi_task_build import make_rows
+from metacli.engine.training.single_task import SINGLE
 
 ROOT = Path(__file__).resolve().parent
 SMALL = 30  # training rows below which a task is small

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from metacli.engine.checks import LOWER_IS_BETTER
-from metacli.engine.task_single import SINGLE
+from metacli.engine.scoring.checks import LOWER_IS_BETTER
+from metacli.engine.training.single_task import SINGLE
 from metacli.schema.load import shipped
 
 HERE = Path(__file__).resolve().parent

@@ -29,17 +29,17 @@ from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.l2_sp import L2SP
 from metacli.algorithms.transfer.lp_ft import LPFT
+from metacli.data.catalogue.omniglot import OmniglotOptions, split_characters
+from metacli.data.catalogue.registry import load_pool
 from metacli.data.draws import shuffled
-from metacli.data.omniglot import OmniglotOptions, split_characters
-from metacli.data.pool import Pool, fitted
-from metacli.data.registry import load_pool
-from metacli.engine import bundle
-from metacli.engine.bundle import Bundle
-from metacli.engine.intervals import paired
-from metacli.engine.place import cache_root
-from metacli.engine.transfer import starting_point
-from metacli.nn.logistic import fit_logistic
+from metacli.data.few_shot.pools import Pool, fitted
+from metacli.engine.adapting.transfer import starting_point
+from metacli.engine.models import bundle
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.scoring.intervals import paired
+from metacli.engine.storage.paths import cache_root
 from metacli.nn.problem import Problem
+from metacli.nn.solvers.logistic import fit_logistic
 from metacli.types import Batch, Params
 
 HERE = Path(__file__).resolve().parent

@@ -21,11 +21,11 @@ from torch import nn
 from transfer import RESULTS, SCRATCH, accuracy, log, summary, write
 
 from metacli.algorithms import ALGORITHMS
+from metacli.data.catalogue.registry import load_tasks
 from metacli.data.draws import shuffled
-from metacli.data.registry import load_tasks
-from metacli.data.tasks import TaskTable
-from metacli.engine.place import cache_root
-from metacli.engine.transfer import settled
+from metacli.data.multi_task.dataset import TaskTable
+from metacli.engine.adapting.transfer import settled
+from metacli.engine.storage.paths import cache_root
 from metacli.nn.problem import Problem, make_module
 from metacli.nn.sharing.linear_logits import Rows, fit
 from metacli.nn.sharing.mean_logistic import MeanLogistic

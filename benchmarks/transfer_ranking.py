@@ -25,10 +25,10 @@ from metacli.algorithms.protocol import trains_on_classes
 from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
 from metacli.algorithms.transfer.protocol import network_of
-from metacli.engine import bundle
-from metacli.engine.bundle import Bundle
-from metacli.engine.folds import held_out, stratified_folds
-from metacli.engine.intervals import paired
+from metacli.engine.adapting.folds import held_out, stratified_folds
+from metacli.engine.models import bundle
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.scoring.intervals import paired
 from metacli.types import Batch
 
 

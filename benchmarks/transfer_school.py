@@ -20,11 +20,11 @@ from torch import nn
 from transfer import RESULTS, SCRATCH, log, write
 
 from metacli.algorithms import ALGORITHMS
+from metacli.data.catalogue.registry import load_tasks
 from metacli.data.draws import shuffled
-from metacli.data.registry import load_tasks
-from metacli.engine.intervals import paired
-from metacli.engine.place import cache_root
-from metacli.engine.transfer import settled
+from metacli.engine.adapting.transfer import settled
+from metacli.engine.scoring.intervals import paired
+from metacli.engine.storage.paths import cache_root
 from metacli.nn.problem import Problem, make_module
 from metacli.nn.sharing.mean_ridge import MeanRidge
 from metacli.types import Batch, Params

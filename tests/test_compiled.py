@@ -14,8 +14,8 @@ from metacli import compiled
 from metacli.algorithms.meta.maml import MAML
 from metacli.algorithms.meta.meta_sgd import MetaSGD
 from metacli.errors import EnvironmentProblem
-from metacli.nn.inputs import PixelInput
-from metacli.nn.norms import BatchStatNorm
+from metacli.nn.layers.inputs import PixelInput
+from metacli.nn.layers.norms import BatchStatNorm
 from metacli.nn.problem import Problem, make_module
 from metacli.types import Params
 

@@ -16,12 +16,12 @@ import torch
 import toys
 
 from metacli.algorithms import ALGORITHMS
+from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.data.draws import stream, uniforms
-from metacli.data.episodes import ClassEpisodes
-from metacli.data.pool import make_pool
-from metacli.data.sinusoid import Sinusoids
-from metacli.engine import loop
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import make_pool
 from metacli.engine.events import StepDone
+from metacli.engine.training import loop
 from metacli.nn.problem import Problem
 from metacli.schema.recipe import Train
 from metacli.types import Params

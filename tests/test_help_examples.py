@@ -74,7 +74,7 @@ def write_inputs() -> None:
 def test_every_example_of_a_help_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from metacli.engine import task_baselines
+    from metacli.engine.scoring import multi_task_baselines as task_baselines
 
     monkeypatch.setattr(task_baselines, "suited", lambda table: iter(()))  # trees take their time
     monkeypatch.chdir(tmp_path)

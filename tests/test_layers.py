@@ -48,7 +48,7 @@ FORBIDDEN_ATTRIBUTES = {("torch", "load"), ("torch", "save")}
 
 
 def layer_of(path: Path) -> str:
-    """`data` of metacli/data/pool.py; `version` is metacli/__init__.py."""
+    """`data` of metacli/data/few_shot/pools.py; `version` is metacli/__init__.py."""
     first = path.relative_to(ROOT).parts[0]
     return "version" if first == "__init__.py" else first.removesuffix(".py")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from metacli.algorithms import ALGORITHMS
-from metacli.engine.build import build, make_learner
+from metacli.engine.training.build import build, make_learner
 from metacli.schema.load import load
 
 ROOT = Path(__file__).resolve().parents[1]

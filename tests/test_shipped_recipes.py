@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from metacli.data.registry import DATASETS
-from metacli.engine.build import build, make_learner, make_named
-from metacli.nn.backbones import BACKBONES
+from metacli.data.catalogue.registry import DATASETS
+from metacli.engine.training.build import build, make_learner, make_named
+from metacli.nn.backbones.table import BACKBONES
 from metacli.schema.load import dump, load, shipped
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metacli.nn.backbones import make_backbone
-from metacli.nn.inputs import PixelInput
+from metacli.nn.backbones.table import make_backbone
+from metacli.nn.layers.inputs import PixelInput
 from metacli.nn.problem import Problem, Statistics, make_module
 from metacli.types import Batch, Episode, Params
 

@@ -43,7 +43,7 @@ def compare(frame: Frame, paths: Paths) -> None:
 
 def draw(result: Result, target: Path) -> bool:
     """A picture where the file is named like one."""
-    from metacli.engine import compare_plot
+    from metacli.engine.reporting import compare_plot
 
     if target.suffix.lower() not in compare_plot.PICTURES:
         return False

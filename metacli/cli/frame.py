@@ -184,7 +184,7 @@ def write_text(target: Path, content: str) -> None:
         RunFailed: no space left.
         EnvironmentProblem: the folder cannot be written.
     """
-    from metacli.engine.storage import write_file
+    from metacli.engine.storage.writer import write_file
 
     write_file(target, content.encode("utf-8", "surrogateescape"))
 

@@ -11,19 +11,20 @@ from typing import Any
 
 import torch
 
-from metacli.data.columns import Choice
-from metacli.engine import bundle, journal
-from metacli.engine.adapt_add import adapted_to, before, require_same, weights_hash
-from metacli.engine.adapt_read import Job, Read, Source, open_sources, read, require_classes
-from metacli.engine.adapt_score import measured
-from metacli.engine.bundle import Bundle
-from metacli.engine.checks import parse_checks, require_checks, require_known
+from metacli.data.tables.columns import Choice
+from metacli.engine.adapting.adding import adapted_to, before, require_same, weights_hash
+from metacli.engine.adapting.ranking import none_helps, rank
+from metacli.engine.adapting.reading import Job, Read, Source, open_sources, read, require_classes
+from metacli.engine.adapting.scoring import measured
+from metacli.engine.adapting.transfer import METHODS, settled
 from metacli.engine.events import Notice, Reporter, ignore
-from metacli.engine.place import RUNS, new_folder, require_device
-from metacli.engine.place import target as target_folder
-from metacli.engine.ranking import none_helps, rank
-from metacli.engine.rows import picture_hash
-from metacli.engine.transfer import METHODS, settled
+from metacli.engine.models import bundle
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.predicting.rows import picture_hash
+from metacli.engine.scoring.checks import parse_checks, require_checks, require_known
+from metacli.engine.storage.paths import RUNS, new_folder, require_device
+from metacli.engine.storage.paths import target as target_folder
+from metacli.engine.training import journal
 from metacli.errors import UsageProblem
 from metacli.types import Batch
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from metacli.engine.arms import Arm, Key, Line, arms_of, common_keys, read_scored
-from metacli.engine.checks import LOWER_IS_BETTER
 from metacli.engine.events import Notice, Reporter, ignore
-from metacli.engine.intervals import (
+from metacli.engine.scoring.arms import Arm, Key, Line, arms_of, common_keys, read_scored
+from metacli.engine.scoring.checks import LOWER_IS_BETTER
+from metacli.engine.scoring.intervals import (
     Difference,
     Verdict,
     benjamini_hochberg,

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from metacli.engine import journal
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.extras import EXTRAS, install_line, missing, version_of
-from metacli.engine.place import cache_root, require_device
+from metacli.engine.storage.paths import cache_root, require_device
+from metacli.engine.training import journal
 from metacli.errors import EnvironmentProblem, Finding
-from metacli.nn.conv4 import Conv4
+from metacli.nn.backbones.conv4 import Conv4
 
 PACKAGES = ("torchvision", "numpy", "pillow", "safetensors", "pydantic")
 CLOSE = 1e-2  # TF32 keeps ten bits, and this is a sum over four layers

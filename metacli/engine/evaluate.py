@@ -10,22 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from metacli.engine import scores as score_file
-from metacli.engine.adapt_read import with_fields
-from metacli.engine.baseline_scores import score_baselines, summary
-from metacli.engine.build import Source
-from metacli.engine.bundle import Bundle
-from metacli.engine.checks import LOWER_IS_BETTER, parse_checks, require_checks, require_known
-from metacli.engine.episodes_of import replace_source, source_of, with_room
+from metacli.engine.adapting.reading import with_fields
 from metacli.engine.events import Notice, Progress, Reporter, ignore
-from metacli.engine.models import Opened, open_model
-from metacli.engine.place import require_device
-from metacli.engine.protocol import Protocol, protocols
-from metacli.engine.rows import evaluate_rows
-from metacli.engine.scoring import EpisodeScores, score_episodes
-from metacli.engine.simple_scores import simple_scores
-from metacli.engine.task_evaluate import evaluate_tasks
-from metacli.engine.task_evaluate_own import evaluate_own
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.opening import Opened, open_model
+from metacli.engine.predicting.rows import evaluate_rows
+from metacli.engine.scoring import score_file
+from metacli.engine.scoring.baseline_scores import score_baselines, summary
+from metacli.engine.scoring.checks import (
+    LOWER_IS_BETTER,
+    parse_checks,
+    require_checks,
+    require_known,
+)
+from metacli.engine.scoring.episodes import EpisodeScores, score_episodes
+from metacli.engine.scoring.evaluation_episodes import replace_source, source_of, with_room
+from metacli.engine.scoring.multi_task_evaluate import evaluate_tasks
+from metacli.engine.scoring.multi_task_user import evaluate_own
+from metacli.engine.scoring.protocol import Protocol, protocols
+from metacli.engine.scoring.simple_scores import simple_scores
+from metacli.engine.storage.paths import require_device
+from metacli.engine.training.build import Source
 from metacli.errors import CheckFailed, UsageProblem
 
 

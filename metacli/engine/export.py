@@ -13,24 +13,24 @@ from typing import Any
 import torch
 
 from metacli import __version__
-from metacli.engine import companion
-from metacli.engine.bundle import Bundle
 from metacli.engine.events import Notice, Progress, Reporter, ignore
-from metacli.engine.exporters import FORMATS
-from metacli.engine.extras import require_extra
-from metacli.engine.graph import Graph, adapted_graph
-from metacli.engine.graph_support import support_graph
-from metacli.engine.graph_tasks import tasks_graph
-from metacli.engine.models import Opened, open_model
-from metacli.engine.parity import (
+from metacli.engine.exporting import companion
+from metacli.engine.exporting.exporters import FORMATS
+from metacli.engine.exporting.graph import Graph, adapted_graph
+from metacli.engine.exporting.graph_support import support_graph
+from metacli.engine.exporting.graph_tasks import tasks_graph
+from metacli.engine.exporting.parity import (
     Compare,
     compare_adapted,
     compare_support,
     compare_tasks,
     float32_error,
 )
-from metacli.engine.place import STAMP, require_device
-from metacli.engine.storage import write_file
+from metacli.engine.extras import require_extra
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.opening import Opened, open_model
+from metacli.engine.storage.paths import STAMP, require_device
+from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError, CheckFailed, DataError, UsageProblem
 
 TOLERANCE = 1e-5

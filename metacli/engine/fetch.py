@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from metacli.data.download import fetch_dataset
-from metacli.data.registry import DATASETS
+from metacli.data.cache.download import fetch_dataset
+from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.events import Progress, Reporter, ignore
-from metacli.engine.place import cache_root, mirror, offline
+from metacli.engine.storage.paths import cache_root, mirror, offline
 
 
 def fetch(

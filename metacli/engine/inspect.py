@@ -9,9 +9,9 @@ from typing import Any
 
 from metacli.data.files import shown
 from metacli.engine.events import Reporter, ignore
-from metacli.engine.looked import Looked
-from metacli.engine.place import MODEL_FILE, last_run
-from metacli.engine.storage import MANIFEST
+from metacli.engine.inspecting.findings import Looked
+from metacli.engine.storage.paths import MODEL_FILE, last_run
+from metacli.engine.storage.writer import MANIFEST
 from metacli.errors import CheckFailed, DataError, Finding
 from metacli.schema.load import RUN_FILE, shipped
 
@@ -60,16 +60,16 @@ def look(name: str, report: Reporter) -> Looked:
     path = last_run() if name == "@last" else Path(name)
     if not os.path.lexists(path):
         if name in dict(shipped()):
-            from metacli.engine.inspect_recipe import look_at_recipe
+            from metacli.engine.inspecting.recipes import look_at_recipe
 
             return look_at_recipe(name, report)
         raise missing(name)
     if path.is_dir() and (is_run(path) or is_model(path)):
-        from metacli.engine.inspect_model import look_at_model, look_at_run
+        from metacli.engine.inspecting.models import look_at_model, look_at_run
 
         return (look_at_run if is_run(path) else look_at_model)(path.absolute(), name, report)
     if path.suffix.lower() in YAML or (path / RUN_FILE).is_file():
-        from metacli.engine.inspect_recipe import look_at_recipe
+        from metacli.engine.inspecting.recipes import look_at_recipe
 
         return look_at_recipe(name, report)
     if path.suffix.lower() in EXPORTS:
@@ -77,7 +77,7 @@ def look(name: str, report: Reporter) -> Looked:
         hint = "the model folder that it came from can be inspected"
         problem = Finding("error", "model.export", message, shown(path), hint)
         return Looked("exported file", path.absolute(), (problem,))
-    from metacli.engine.inspect_task import look_at_data
+    from metacli.engine.inspecting.tasks import look_at_data
 
     return look_at_data(path, name, report)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from metacli.engine.checks import parse_checks
 from metacli.engine.events import Reporter, ignore
-from metacli.engine.own_tasks import choose_tasks
-from metacli.engine.resume import reopen
-from metacli.engine.run import go, open_job, several
+from metacli.engine.scoring.checks import parse_checks
+from metacli.engine.training.resume import reopen
+from metacli.engine.training.run import go, open_job, several
+from metacli.engine.training.user_multi_task import choose_tasks
 from metacli.errors import UsageProblem
 
 

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 
 from metacli.data.images import read_image
-from metacli.data.task import list_inputs
-from metacli.engine.bundle import Bundle
-from metacli.engine.calibration import ENOUGH_TO_REJECT, unlike
+from metacli.data.user.open import list_inputs
+from metacli.engine.adapting.calibration import ENOUGH_TO_REJECT, unlike
 from metacli.engine.events import Progress, Reporter, ignore
-from metacli.engine.models import open_model
-from metacli.engine.place import require_device
-from metacli.engine.row_predict import STDIN, answered, plain
-from metacli.engine.rows import ROWS, calibrated, outputs
-from metacli.engine.task_predict import NONE_OF_THESE, predict_tasks
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.opening import open_model
+from metacli.engine.predicting.multi_task_predict import NONE_OF_THESE, predict_tasks
+from metacli.engine.predicting.row_predict import STDIN, answered, plain
+from metacli.engine.predicting.rows import ROWS, calibrated, outputs
+from metacli.engine.storage.paths import require_device
 from metacli.errors import DataError, UsageProblem
 
 AUTO: Literal["auto"] = "auto"

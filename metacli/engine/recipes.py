@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from metacli.engine.storage import write_file
+from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError, DataError, EnvironmentProblem, RecipeError
 from metacli.schema.load import Loaded, dump, load, shipped
 from metacli.schema.recipe import Recipe
@@ -44,7 +44,7 @@ def show_recipe(name: str) -> str:
 def resolved(loaded: Loaded) -> Recipe:
     if loaded.recipe.kind != "meta":
         return loaded.recipe
-    from metacli.engine.build import build
+    from metacli.engine.training.build import build
 
     try:
         return build(loaded).recipe

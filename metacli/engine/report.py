@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from metacli.engine.events import Notice, Reporter, ignore
-from metacli.engine.place import require_device
-from metacli.engine.reporting import told
+from metacli.engine.reporting import settings
 from metacli.engine.reporting.blocks import Page, Section
 from metacli.engine.reporting.measured import measured, on_what
 from metacli.engine.reporting.page import html_of
 from metacli.engine.reporting.repeat import repeat
 from metacli.engine.reporting.subject import Subject, open_subject
 from metacli.engine.spelling import metric_name, score, visible
-from metacli.engine.storage import write_file
+from metacli.engine.storage.paths import require_device
+from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError, MetacliError
 from metacli.schema.load import dump
 
@@ -70,7 +70,7 @@ def require_new(target: Path, *, force: bool) -> None:
 def page_of(subject: Subject, report: Reporter) -> Page:
     """All sections that this kind of run or model has."""
     sections = [
-        *told.what_it_is(subject),
+        *settings.what_it_is(subject),
         *by_kind(subject, report),
         *repeat(subject, dump(subject.model.recipe, "")),
     ]
@@ -84,17 +84,17 @@ def by_kind(subject: Subject, report: Reporter) -> list[Section]:
 
         return of_adapted(subject, report)
     if subject.model.recipe.kind == "multitask":
-        from metacli.engine.reporting.on_tasks import of_tasks
+        from metacli.engine.reporting.on_multi_task import of_tasks
 
-        return [*of_tasks(subject), *told.learning(subject)]
-    return [*measured(subject), *told.learning(subject), *validation(subject, report)]
+        return [*of_tasks(subject), *settings.learning(subject)]
+    return [*measured(subject), *settings.learning(subject), *validation(subject, report)]
 
 
 def validation(subject: Subject, report: Reporter) -> list[Section]:
     """What is drawn from validation tasks; a notice where their data are not there."""
-    from metacli.data.episodes import ClassEpisodes
-    from metacli.data.sinusoid import Sinusoids
-    from metacli.engine.reporting import episodes, on_pictures, on_rows, on_waves, waves
+    from metacli.data.catalogue.sinusoid import Sinusoids
+    from metacli.data.few_shot.episodes import ClassEpisodes
+    from metacli.engine.reporting import episodes, on_images, on_regression, on_rows, regression
 
     try:
         source = episodes.validation_source(subject.model)
@@ -102,12 +102,12 @@ def validation(subject: Subject, report: Reporter) -> list[Section]:
         report(Notice(f"nothing is drawn from validation tasks: {error.message}", "report.no_data"))
         return []
     if isinstance(source, Sinusoids):
-        return on_waves.of_waves(
-            waves.fits(subject.model, source), waves.scores(subject.model, source)
+        return on_regression.of_waves(
+            regression.fits(subject.model, source), regression.scores(subject.model, source)
         )
     if isinstance(source, ClassEpisodes):
         pictures = subject.model.inputs.kind == "image"
-        told = on_pictures.of_episodes if pictures else on_rows.of_episodes
+        told = on_images.of_episodes if pictures else on_rows.of_episodes
         return told(episodes.look(subject.model, source, report))
     return []
 

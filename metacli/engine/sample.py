@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from metacli.data.episodes import ClassEpisodes, EpisodeMembers
+from metacli.data.catalogue.registry import DATASETS, load_pool
+from metacli.data.few_shot.episodes import ClassEpisodes, EpisodeMembers
+from metacli.data.few_shot.pools import Pool
+from metacli.data.few_shot.user_regression import is_set_of_numbers
 from metacli.data.files import is_system_file
 from metacli.data.images import read_pixels
-from metacli.data.pool import Pool
-from metacli.data.registry import DATASETS, load_pool
-from metacli.data.task import list_task
-from metacli.data.user_tasks import is_set_of_numbers
-from metacli.engine.disk import make_folder, remove, sync_folder, write_new, writing
+from metacli.data.user.open import list_task
 from metacli.engine.events import Progress, Reporter, ignore
-from metacli.engine.place import cache_root
 from metacli.engine.sample_rows import Drawn, draw_numbers, draw_rows
-from metacli.engine.storage import json_bytes
+from metacli.engine.storage.disk import make_folder, remove, sync_folder, write_new, writing
+from metacli.engine.storage.paths import cache_root
+from metacli.engine.storage.writer import json_bytes
 from metacli.errors import BundleError, DataError
 
 MARK = ".metacli-sample.json"  # hidden, so that no reader of tasks sees it: what was drawn

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metacli.data.coded import is_text
-from metacli.data.episodes import ClassEpisodes
-from metacli.data.pool import Pool
-from metacli.data.registry import DATASETS, load_tasks
-from metacli.data.table import Table
-from metacli.data.task_episodes import TaskEpisodes
-from metacli.data.user_tasks import load_number_tasks, tables_of, user_tables
-from metacli.engine.place import cache_root
+from metacli.data.catalogue.registry import DATASETS, load_tasks
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import Pool
+from metacli.data.few_shot.regression import TaskEpisodes
+from metacli.data.few_shot.user_regression import load_number_tasks, tables_of, user_tables
+from metacli.data.tables.coded import is_text
+from metacli.data.tables.reader import Table
+from metacli.engine.storage.paths import cache_root
 
 LABEL, TEXT = "label", "text"
 

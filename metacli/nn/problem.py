@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metacli.nn.norms import WITH_STATISTICS, BatchStatNorm
-from metacli.nn.products import as_products
+from metacli.nn.layers.norms import WITH_STATISTICS, BatchStatNorm
+from metacli.nn.layers.products import as_products
 from metacli.types import Batch, Params
 
 Statistics = Literal["none", "support", "running"]

@@ -18,10 +18,11 @@ import toys
 
 import metacli.algorithms
 from metacli.algorithms import ALGORITHMS, names
-from metacli.engine import bundle, loop
-from metacli.engine.build import make_learner, make_problem, restore_learner
 from metacli.engine.events import ignore
-from metacli.engine.inputs import InputSpec
+from metacli.engine.models import bundle
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.training import loop
+from metacli.engine.training.build import make_learner, make_problem, restore_learner
 from metacli.nn.problem import Problem
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Named, Recipe, Train

@@ -13,8 +13,8 @@ import toys
 from metacli.algorithms.meta.inner import HEAD
 from metacli.algorithms.meta.maml import MAML
 from metacli.algorithms.meta.maml_plus_plus import LR, MAMLPlusPlus
-from metacli.engine import loop
 from metacli.engine.events import ignore
+from metacli.engine.training import loop
 from metacli.nn.problem import Problem
 from metacli.schema.recipe import Train
 from metacli.types import Batch, Episode, Params

@@ -25,8 +25,8 @@ from metacli.algorithms.multitask.weighting.rlw import RLW
 from metacli.algorithms.multitask.weighting.uncertainty import Uncertainty
 from metacli.autodiff import task_rows
 from metacli.errors import RecipeError
+from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.hard import Hard
-from metacli.nn.tasks import TaskProblem
 from metacli.trees import flatten, pick
 from metacli.types import Batch
 

@@ -13,9 +13,9 @@ from metacli.algorithms.multitask.meta import (
     weighed_losses,
 )
 from metacli.algorithms.multitask.weighting.meta import Meta
+from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.auxiliary import Auxiliary
 from metacli.nn.sharing.hard import Hard
-from metacli.nn.tasks import TaskProblem
 from metacli.types import Batch, Episode
 
 T, M, D = 3, 10, 4

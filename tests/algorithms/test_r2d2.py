@@ -11,7 +11,7 @@ import torch
 import toys
 
 from metacli.algorithms.meta.r2d2 import R2D2
-from metacli.nn.ridge import ridge
+from metacli.nn.solvers.ridge import ridge
 from metacli.types import Batch, Episode, Params
 
 pytestmark = pytest.mark.usefixtures("one_thread")

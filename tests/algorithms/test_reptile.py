@@ -16,8 +16,8 @@ from metacli.algorithms.meta.inner import HEAD
 from metacli.algorithms.meta.joint import Joint
 from metacli.algorithms.meta.minibatches import minibatches, shuffling
 from metacli.algorithms.meta.reptile import OWN, SQUARE, Reptile
-from metacli.engine import loop
 from metacli.engine.events import ignore
+from metacli.engine.training import loop
 from metacli.nn.problem import Problem
 from metacli.schema.recipe import Train
 from metacli.trees import without

@@ -108,6 +108,6 @@ def test_the_shell_is_offered_what_fits(line: str, offered: str) -> None:
 
 def test_the_data_sets_offered_are_those_of_the_registry() -> None:
     from metacli.cli.complete import DATA_SETS
-    from metacli.data.registry import DATASETS
+    from metacli.data.catalogue.registry import DATASETS
 
     assert sorted(DATA_SETS) == sorted(DATASETS)

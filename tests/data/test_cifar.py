@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data import registry
-from metacli.data.cifar import decode, things
-from metacli.data.download import fetch_dataset
-from metacli.data.registry import load_pool
+from metacli.data.cache.download import fetch_dataset
+from metacli.data.catalogue import registry
+from metacli.data.catalogue.cifar import decode, things
+from metacli.data.catalogue.registry import load_pool
 from metacli.errors import DataError, DownloadError, ExitCode
 
 SPLITS = ("train", "val", "test")

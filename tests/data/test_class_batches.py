@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from metacli.data.class_batches import ClassBatches, num_labels
-from metacli.data.episodes import ClassEpisodes
-from metacli.data.pool import Pool, make_pool
+from metacli.data.few_shot.class_batches import ClassBatches, num_labels
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import Pool, make_pool
 
 CLASSES, EACH = 7, 5
 

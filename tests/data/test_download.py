@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacli.data import archives, download, registry
-from metacli.data.archives import contents_digest
-from metacli.data.download import FetchResult, fetch_dataset
-from metacli.data.registry import Archive
+from metacli.data.cache import archives, download
+from metacli.data.cache.archives import contents_digest
+from metacli.data.cache.download import FetchResult, fetch_dataset
+from metacli.data.catalogue import registry
+from metacli.data.catalogue.registry import Archive
 from metacli.errors import DataError, DownloadError, EnvironmentProblem, ExitCode
 
 SETS = {"small_a.zip": ("Alpha", "Beta"), "small_b.zip": ("Gamma",)}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from metacli.data.encoding import Encoding, Numeric, fit_encoding, fit_target
-from metacli.data.table import Table, parse_table
+from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding, fit_target
+from metacli.data.tables.reader import Table, parse_table
 from metacli.errors import DataError
 
 

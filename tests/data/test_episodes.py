@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from metacli.data.draws import partial_shuffle, shuffled
-from metacli.data.episodes import ClassEpisodes, EpisodeMembers
-from metacli.data.pool import Pool, make_pool
+from metacli.data.few_shot.episodes import ClassEpisodes, EpisodeMembers
+from metacli.data.few_shot.pools import Pool, make_pool
 from metacli.errors import DataError, ExitCode
 
 PICTURES = 6
@@ -192,8 +192,8 @@ def test_the_drawn_members_are_those_of_every_other_machine() -> None:
 
 PROGRAM = """
 import hashlib, numpy as np
-from metacli.data.episodes import ClassEpisodes
-from metacli.data.pool import make_pool
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import make_pool
 store = np.arange(12 * 6 * 9, dtype=np.int64).astype(np.uint8).reshape(-1, 1, 3, 3)
 pool = make_pool(name="p", split="train", scheme=None, classes=[f"c{i}" for i in range(12)],
                  rows=[np.arange(6) + 6 * i for i in range(12)], store=store, contents="",

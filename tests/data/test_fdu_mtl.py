@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from metacli.data.registry import load_tasks
-from metacli.data.task_files import keep
-from metacli.data.task_parts import divide
-from metacli.data.tasks import TaskRows
-from metacli.data.text import HashedText
-from metacli.data.text_tables import packed
-from metacli.engine.task_baselines import outside_predictions
+from metacli.data.cache.kept_files import keep
+from metacli.data.catalogue.registry import load_tasks
+from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.from_texts import packed
+from metacli.data.multi_task.splits import divide
+from metacli.data.tables.text import HashedText
+from metacli.engine.scoring.multi_task_baselines import outside_predictions
 from metacli.errors import DataError
-from metacli.nn.tasks import unpacked
+from metacli.nn.multi_task import unpacked
 
 SMALL = {"features": 1024}
 
@@ -81,7 +81,7 @@ def test_the_weights_of_words_are_those_of_training_texts(tmp_path):
 
 
 def test_of_a_long_text_the_heaviest_words_are_kept(monkeypatch):
-    from metacli.data import text_tables
+    from metacli.data.multi_task import from_texts as text_tables
 
     monkeypatch.setattr(text_tables, "MOST", 2)
     from scipy.sparse import csr_matrix

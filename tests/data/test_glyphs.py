@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data import glyphs
-from metacli.data.episodes import ClassEpisodes
-from metacli.data.glyphs import GlyphOptions, draw_alphabet
-from metacli.data.pool import Pool
+from metacli.data.catalogue import glyphs
+from metacli.data.catalogue.glyphs import GlyphOptions, draw_alphabet
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import Pool
 from metacli.errors import DataError
 
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from metacli.data.files import shown
 from metacli.data.images import MAX_PIXELS, ImageSpec, pixel_hash, read_image, read_pixels
-from metacli.data.task import list_inputs, list_task, load_task, survey_task
+from metacli.data.user.open import list_inputs, list_task, load_task, survey_task
 from metacli.errors import DataError
 
 GREY8 = ImageSpec(1, 8, 8)
@@ -444,7 +444,7 @@ def test_the_listing_does_not_depend_on_hash_seed_or_locale(tmp_path: Path):
     for number, name in enumerate((b"B", b"a", b"caf\xc3\xa9", b"caf\xe9", b"Z")):
         picture(tmp_path / os.fsdecode(name) / "1.png", number)
     code = (
-        "import sys; from pathlib import Path; from metacli.data.task import list_task\n"
+        "import sys; from pathlib import Path; from metacli.data.user.open import list_task\n"
         "found = list_task(Path(sys.argv[1]))\n"
         "print(ascii((found.labels, [row.label for row in found.support])))"
     )

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data.columns import target_numbers
-from metacli.data.encoding import fit_encoding
-from metacli.data.listing import Listing
-from metacli.data.row_loading import RowSpec
-from metacli.data.table import parse_table
-from metacli.data.table_tasks import numbers_of
-from metacli.data.task import load_task, survey_task
-from metacli.data.text import HashedText
+from metacli.data.tables.columns import target_numbers
+from metacli.data.tables.encoding import fit_encoding
+from metacli.data.tables.reader import parse_table
+from metacli.data.tables.text import HashedText
+from metacli.data.user.listing import Listing
+from metacli.data.user.open import load_task, survey_task
+from metacli.data.user.row_loading import RowSpec
+from metacli.data.user.table_layouts import numbers_of
 from metacli.engine.inspect import inspect
-from metacli.engine.row_predict import lines
+from metacli.engine.predicting.row_predict import lines
 from metacli.errors import MetacliError
 
 ROWS = [

@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from metacli.data.download import fetch_dataset
-from metacli.data.episodes import ClassEpisodes
-from metacli.data.omniglot import OmniglotOptions, characters, decode, split_characters
-from metacli.data.registry import load_pool
+from metacli.data.cache.download import fetch_dataset
+from metacli.data.catalogue.omniglot import OmniglotOptions, characters, decode, split_characters
+from metacli.data.catalogue.registry import load_pool
+from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.errors import DataError
 
 SPLITS = ("train", "val", "test")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metacli.data.omniglot import characters
-from metacli.data.registry import load_tasks
-from metacli.data.store import write_stored
-from metacli.data.task_parts import divide
-from metacli.data.tasks import SPLITS
+from metacli.data.cache.store import write_stored
+from metacli.data.catalogue.omniglot import characters
+from metacli.data.catalogue.registry import load_tasks
+from metacli.data.multi_task.dataset import SPLITS
+from metacli.data.multi_task.splits import divide
 from metacli.errors import DataError
 
 

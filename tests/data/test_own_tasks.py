@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacli.data.registry import load_tasks
-from metacli.data.task_parts import divide
+from metacli.data.catalogue.registry import load_tasks
+from metacli.data.multi_task.splits import divide
 from metacli.errors import DataError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metacli.cli import complete
-from metacli.data.registry import DATASETS, find, load_pool, make_options, resolve
+from metacli.data.catalogue.registry import DATASETS, find, load_pool, make_options, resolve
 from metacli.errors import DataError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from metacli.data.sinusoid import Sinusoids
+from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.errors import DataError
 
 FIRST = (2.1064517706504136, 2.352739249851367)  # amplitude and phase

@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from metacli.data.table import parse_table, read_table
-from metacli.data.table_formats import MAX_FIELD
+from metacli.data.tables.formats import MAX_FIELD
+from metacli.data.tables.reader import parse_table, read_table
 from metacli.errors import DataError
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data.columns import Choice
-from metacli.data.table import parse_table
-from metacli.data.table_sets import Piece, table_set
-from metacli.data.task_parts import divide
-from metacli.data.tasks import TaskRows
+from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.from_tables import Piece, table_set
+from metacli.data.multi_task.splits import divide
+from metacli.data.tables.columns import Choice
+from metacli.data.tables.reader import parse_table
 from metacli.errors import DataError
 
 HERE = Path()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacli.data.columns import Choice
-from metacli.data.encoding import fit_encoding
 from metacli.data.images import ImageSpec
-from metacli.data.task import RowSpec, list_task, load_task, survey_task
-from metacli.data.text import HashedText
+from metacli.data.tables.columns import Choice
+from metacli.data.tables.encoding import fit_encoding
+from metacli.data.tables.text import HashedText
+from metacli.data.user.open import RowSpec, list_task, load_task, survey_task
 from metacli.engine.inspect import inspect
 from metacli.engine.multitask import multitask
 from metacli.errors import DataError, UsageProblem

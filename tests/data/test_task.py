@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from metacli.data.images import ImageSpec
-from metacli.data.task import list_inputs, list_task, load_task, survey_task
+from metacli.data.user.open import list_inputs, list_task, load_task, survey_task
 from metacli.errors import DataError
 
 GREY2 = ImageSpec(1, 2, 2)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from metacli.data.table import Table, parse_table
-from metacli.data.task_episodes import NumberTasks, TaskEpisodes, divide_tasks, number_tasks
+from metacli.data.few_shot.regression import NumberTasks, TaskEpisodes, divide_tasks, number_tasks
+from metacli.data.tables.reader import Table, parse_table
 from metacli.errors import DataError
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from metacli.data.download import fetch_dataset
-from metacli.data.registry import load_tasks
-from metacli.data.task_parts import GAP, divide
-from metacli.data.tasks import SPLITS, TaskRows, TaskTable, all_of
+from metacli.data.cache.download import fetch_dataset
+from metacli.data.catalogue.registry import load_tasks
+from metacli.data.multi_task.dataset import SPLITS, TaskRows, TaskTable, all_of
+from metacli.data.multi_task.splits import GAP, divide
 from metacli.errors import DataError, DownloadError
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
@@ -294,7 +294,7 @@ def test_a_cached_file_that_rotted_is_found_and_fetched_again(fetched, tmp_path)
 
 def test_the_generator_of_families_is_frozen(tmp_path):
     """Methods were tuned on these very numbers: other ones need another VERSION."""
-    from metacli.data.task_families import VERSION
+    from metacli.data.catalogue.task_families import VERSION
 
     made, _ = load_tasks("task-families", {"flipped": 1}, tmp_path)
     assert VERSION == 1

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-from metacli.data import text
-from metacli.data.coded import CodedRows, encoder_of
-from metacli.data.text import HashedText, SentenceText, text_encoder
+from metacli.data.tables import text
+from metacli.data.tables.coded import CodedRows, encoder_of
+from metacli.data.tables.text import HashedText, SentenceText, text_encoder
 from metacli.errors import DataError, EnvironmentProblem
 
 TEXTS = ("play some jazz", "Wake me up at six", "play the news", "été à Paris")

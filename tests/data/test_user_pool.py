@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacli.data.episodes import ClassEpisodes
-from metacli.data.registry import load_pool
-from metacli.data.user_pool import divide
+from metacli.data.catalogue.registry import load_pool
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.user_images import divide
 from metacli.errors import DataError, ExitCode
 
 SPLITS = ("train", "val", "test")

@@ -15,9 +15,9 @@ from PIL import Image
 from small_runs import tree
 from tiny_models import adapted_model, saved, tiny_model, tiny_regression, write_classes
 
-from metacli.engine import bundle
 from metacli.engine.adapt import adapt
 from metacli.engine.events import Notice
+from metacli.engine.models import bundle
 from metacli.engine.predict import predict
 from metacli.errors import BundleError, CheckFailed, DataError, RecipeError, UsageProblem
 

@@ -14,7 +14,7 @@ from tiny_models import random_pictures, saved, tiny_model, write_classes
 
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
-from metacli.engine.bundle import load
+from metacli.engine.models.bundle import load
 from metacli.engine.predict import predict
 from metacli.errors import DataError, UsageProblem
 

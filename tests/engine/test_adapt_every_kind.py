@@ -27,7 +27,8 @@ SCRATCH = "the same network from scratch"
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from metacli.algorithms.transfer.fine_tune import FineTune
-    from metacli.engine import adapt_score, task_baselines
+    from metacli.engine.adapting import scoring as adapt_score
+    from metacli.engine.scoring import multi_task_baselines as task_baselines
 
     monkeypatch.setattr(task_baselines, "suited", lambda table: iter(()))
     monkeypatch.setattr(adapt_score, "SCRATCH", FineTune(lr=1e-3, steps=2, head_rate=1.0))

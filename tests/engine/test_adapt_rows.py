@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data.table import read_table
+from metacli.data.tables.reader import read_table
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Event, Notice
 from metacli.engine.inspect import inspect
 from metacli.engine.meta_train import meta_train
-from metacli.engine.models import open_model
-from metacli.engine.place import require_device
+from metacli.engine.models.opening import open_model
 from metacli.engine.predict import predict
 from metacli.engine.sample import sample
+from metacli.engine.storage.paths import require_device
 from metacli.errors import CheckFailed, DataError, UsageProblem
 
 TOPICS = ("bread", "rain", "train", "jazz", "garden", "money", "winter", "doctor", "paint", "river")

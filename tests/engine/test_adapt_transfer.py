@@ -15,11 +15,12 @@ from tiny_models import saved, tiny_model, write_classes
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.linear_probe import LinearProbe
-from metacli.engine import bundle, transfer
 from metacli.engine.adapt import adapt
+from metacli.engine.adapting import transfer
+from metacli.engine.adapting.folds import stratified_folds
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
-from metacli.engine.folds import stratified_folds
+from metacli.engine.models import bundle
 from metacli.engine.predict import predict
 from metacli.errors import RecipeError
 from metacli.types import Batch
@@ -131,7 +132,7 @@ def test_a_setting_is_picked_without_the_examples_that_are_scored(
         seen.append(len(support.y))
         return whole(learner, problem, params, state, support, seed)
 
-    monkeypatch.setattr("metacli.engine.adapt_score.settled", spy)
+    monkeypatch.setattr("metacli.engine.adapting.scoring.settled", spy)
     result = adapt(model, "task", method="linear-probe", out="mine")
     assert result["score"]["how"] == "kfold:4"
     assert seen == [6] * 12  # the folds are dealt three times
@@ -152,7 +153,7 @@ def test_a_model_of_the_first_version_with_prototypes_is_still_read(model: str) 
     """Its fields stood among the recipe's."""
     import json
 
-    from metacli.engine.storage import write_folder
+    from metacli.engine.storage.writer import write_folder
 
     write_classes(Path("task"), COUNTS)
     adapt(model, "task", ["distance=cosine"], method="prototype", out="mine")

@@ -6,7 +6,7 @@ import pytest
 import toys
 
 from metacli.algorithms import ALGORITHMS, names
-from metacli.engine.any_way import any_way_hint, any_way_learners
+from metacli.engine.adapting.any_way import any_way_hint, any_way_learners
 
 
 def test_every_classifier_of_the_table_is_named_once() -> None:

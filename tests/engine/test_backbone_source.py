@@ -16,18 +16,18 @@ from small_runs import tree
 from tiny_models import saved, tiny_model
 from torchvision import models
 
-from metacli.data import registry
-from metacli.data.entries import plain_archive
-from metacli.data.task import load_task
-from metacli.data.weights import WEIGHTS, fetched_weights
-from metacli.engine import bundle
+from metacli.data.catalogue import registry
+from metacli.data.catalogue.entries import plain_archive
+from metacli.data.catalogue.weights import WEIGHTS, fetched_weights
+from metacli.data.user.open import load_task
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.fetch import fetch
+from metacli.engine.models import bundle
 from metacli.engine.predict import predict
 from metacli.errors import BundleError, DataError, DownloadError, UsageProblem
-from metacli.nn.torchvision_backbones import arch_of
+from metacli.nn.backbones.torchvision_backbones import arch_of
 
 pytestmark = pytest.mark.usefixtures("workplace")
 ARCH = "shufflenet_v2_x1_0"  # the smallest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_models import write_classes
 
-from metacli.engine.build import build
+from metacli.engine.training.build import build
 from metacli.errors import RecipeError
 from metacli.schema.load import load as load_recipe
 

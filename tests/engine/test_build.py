@@ -9,7 +9,7 @@ import torch
 from small_runs import RECIPE, WAVES, recipe
 from tiny_models import write_classes
 
-from metacli.engine.build import build, make_source, restore_learner
+from metacli.engine.training.build import build, make_source, restore_learner
 from metacli.errors import DataError, RecipeError
 from metacli.schema.load import dump, load
 

@@ -11,13 +11,13 @@ import torch
 from scipy.optimize import minimize_scalar
 from tiny_models import adapted_model, random_pictures, saved, tiny_model, write_classes
 
-from metacli.engine import calibration
 from metacli.engine.adapt import adapt
-from metacli.engine.bundle import load
+from metacli.engine.adapting import calibration
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
+from metacli.engine.models.bundle import load
 from metacli.engine.predict import predict
-from metacli.engine.rows import probabilities
+from metacli.engine.predicting.rows import probabilities
 
 pytestmark = pytest.mark.usefixtures("workplace")
 

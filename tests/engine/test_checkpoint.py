@@ -8,9 +8,9 @@ import pytest
 import torch
 import toys
 
-from metacli.engine import checkpoint
-from metacli.engine.loop import Snapshot
-from metacli.engine.serial import bytes_to_tensors, tensors_to_bytes
+from metacli.engine.storage.serial import bytes_to_tensors, tensors_to_bytes
+from metacli.engine.training import checkpoint
+from metacli.engine.training.loop import Snapshot
 from metacli.errors import BundleError
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metacli.engine import scores
 from metacli.engine.compare import compare
+from metacli.engine.scoring import score_file as scores
 from metacli.errors import BundleError, DataError, ExitCode
 
 WHAT = {

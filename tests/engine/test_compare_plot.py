@@ -11,7 +11,7 @@ from test_compare import noisy, run
 
 from metacli.cli.app import main
 from metacli.engine.compare import compare
-from metacli.engine.compare_plot import draw, labels, letter
+from metacli.engine.reporting.compare_plot import draw, labels, letter
 
 
 def test_it_names_every_item_pair_and_verdict_and_is_the_same_for_the_same_numbers(

@@ -12,12 +12,12 @@ import small_runs
 from small_runs import copied
 from tiny_models import CLASSES, adapted_model, saved, tiny_model, write_classes
 
-from metacli.engine import bundle
 from metacli.engine.compare import compare
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Notice
 from metacli.engine.meta_train import meta_train
-from metacli.engine.scoring import score_episodes
+from metacli.engine.models import bundle
+from metacli.engine.scoring.episodes import score_episodes
 from metacli.errors import BundleError, CheckFailed, DataError, MetacliError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")

@@ -21,14 +21,15 @@ from tiny_models import (
     write_classes,
 )
 
-from metacli.data.pool import make_pool
+from metacli.data.few_shot.pools import make_pool
 from metacli.engine import export as module
-from metacli.engine import extras, graph, parity
+from metacli.engine import extras
 from metacli.engine.events import ignore
 from metacli.engine.export import export
-from metacli.engine.exporters import META, Format, run_pt2, to_pt2
-from metacli.engine.models import open_model
-from metacli.engine.parity import batches, float32_error
+from metacli.engine.exporting import graph, parity
+from metacli.engine.exporting.exporters import META, Format, run_pt2, to_pt2
+from metacli.engine.exporting.parity import batches, float32_error
+from metacli.engine.models.opening import open_model
 from metacli.errors import (
     BundleError,
     CheckFailed,

@@ -10,8 +10,8 @@ import pytest
 from tiny_models import adapted_model, saved, tiny_model
 
 from metacli.algorithms import ALGORITHMS, names
-from metacli.engine.bundle import Bundle
 from metacli.engine.export import export
+from metacli.engine.models.bundle import Bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 FORMATS = ("pt2", "onnx")

@@ -12,10 +12,10 @@ from test_adapt_rows import text_model as text_model
 from test_adapt_rows import write_texts, write_town
 from test_export_example import run_alone
 
-from metacli.data.text import HashedText
+from metacli.data.tables.text import HashedText
 from metacli.engine.adapt import adapt
-from metacli.engine.entrance import Words, weights_of
 from metacli.engine.export import export
+from metacli.engine.exporting.entrance import Words, weights_of
 from metacli.engine.predict import predict
 
 

@@ -12,10 +12,10 @@ import torch
 from tiny_models import adapted_model, random_pictures, saved, tiny_model, tiny_regression
 
 from metacli.algorithms import ALGORITHMS
-from metacli.engine import onnx_ops
-from metacli.engine.bundle import Bundle
 from metacli.engine.export import export
-from metacli.engine.graph_support import support_graph, traced_sizes
+from metacli.engine.exporting import onnx_ops
+from metacli.engine.exporting.graph_support import support_graph, traced_sizes
+from metacli.engine.models.bundle import Bundle
 from metacli.errors import DataError
 from metacli.types import Batch
 

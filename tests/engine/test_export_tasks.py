@@ -11,10 +11,10 @@ import torch
 from test_export_example import run_alone
 from test_task_use import BASE
 
-from metacli.data.encoding import Categorical, Encoding, Numeric
-from metacli.data.table import parse_table
-from metacli.engine.entrance import Cells, cells_of
+from metacli.data.tables.encoding import Categorical, Encoding, Numeric
+from metacli.data.tables.reader import parse_table
 from metacli.engine.export import export
+from metacli.engine.exporting.entrance import Cells, cells_of
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.errors import DataError
@@ -31,7 +31,7 @@ ENCODING = Encoding(
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metacli.engine import task_baselines
+    from metacli.engine.scoring import multi_task_baselines as task_baselines
 
     monkeypatch.setattr(task_baselines, "suited", lambda table: iter(()))
     monkeypatch.chdir(tmp_path)

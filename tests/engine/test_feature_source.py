@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from metacli.engine import bundle
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
+from metacli.engine.models import bundle
 from metacli.engine.predict import predict
 from metacli.errors import DataError, UsageProblem
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 import toys
 
-from metacli.engine import folds, intervals
+from metacli.engine.adapting import folds
+from metacli.engine.scoring import intervals
 from metacli.types import Batch
 
 

@@ -11,12 +11,13 @@ from filelock import FileLock
 from PIL import Image
 from tiny_models import adapted_model, saved, tiny_model, write_classes
 
-from metacli.engine import bundle, checkpoint
 from metacli.engine.inspect import inspect
-from metacli.engine.lock import LOCK
-from metacli.engine.looked import MOST, bounded
-from metacli.engine.loop import Snapshot
-from metacli.engine.storage import write_json
+from metacli.engine.inspecting.findings import MOST, bounded
+from metacli.engine.models import bundle
+from metacli.engine.storage.lock import LOCK
+from metacli.engine.storage.writer import write_json
+from metacli.engine.training import checkpoint
+from metacli.engine.training.loop import Snapshot
 from metacli.errors import CheckFailed, DataError, Finding
 from metacli.schema.load import dump
 

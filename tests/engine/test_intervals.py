@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metacli.engine import intervals
+from metacli.engine.scoring import intervals
 
 
 def test_over_episodes_of_four_numbers() -> None:

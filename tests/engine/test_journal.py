@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from metacli.engine import journal
 from metacli.engine.events import EvaluationDone, Notice, StepDone
-from metacli.engine.journal import Journal, cut_back, ends_window
+from metacli.engine.training import journal
+from metacli.engine.training.journal import Journal, cut_back, ends_window
 from metacli.errors import BundleError, RunFailed
 
 

@@ -12,13 +12,13 @@ import time
 
 import pytest
 
-from metacli.engine.lock import OWNER, hold
+from metacli.engine.storage.lock import OWNER, hold
 from metacli.errors import EnvironmentProblem
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from metacli.engine.lock import hold
+from metacli.engine.storage.lock import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -14,9 +14,9 @@ import torch
 import toys
 
 from metacli.algorithms.meta.maml import MAML
-from metacli.engine import checkpoint, loop
 from metacli.engine.events import StepDone, ignore
-from metacli.engine.loop import Snapshot, rate_factor
+from metacli.engine.training import checkpoint, loop
+from metacli.engine.training.loop import Snapshot, rate_factor
 from metacli.errors import RunFailed
 from metacli.schema.recipe import Train
 from metacli.types import Params, Update

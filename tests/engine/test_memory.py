@@ -10,7 +10,7 @@ import pytest
 
 FAULTS = """
 import resource
-from metacli.engine.memory import keep_freed_memory
+from metacli.engine.training.memory import keep_freed_memory
 assert {change} is False or keep_freed_memory()
 def step():
     blocks = [bytearray(8_000_000) for _ in range(4)]

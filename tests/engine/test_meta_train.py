@@ -14,9 +14,10 @@ import torch
 from small_runs import facts, lines, recipe, trained, weights
 from tiny_models import write_classes
 
-from metacli.engine import disk, journal
 from metacli.engine.events import EvaluationDone, Notice, RunFinished, RunStarted, StepDone
 from metacli.engine.meta_train import meta_train
+from metacli.engine.storage import disk
+from metacli.engine.training import journal
 from metacli.errors import (
     BundleError,
     CheckFailed,
@@ -459,7 +460,7 @@ def test_a_relative_folder_of_data_is_recorded_whole() -> None:
 
 
 def test_nan_validations_lose_against_any_other() -> None:
-    from metacli.engine.keeper import better
+    from metacli.engine.training.keeper import better
 
     assert better(math.nan, None, "classification")
     assert better(0.1, math.nan, "classification")

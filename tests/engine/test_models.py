@@ -14,11 +14,11 @@ import torch
 from small_runs import copied, damage
 from tiny_models import adapted_model, saved, tiny_model, tiny_regression
 
-from metacli.engine import bundle, checkpoint
-from metacli.engine.card import model_card
 from metacli.engine.events import Notice, ignore
-from metacli.engine.models import open_model
-from metacli.engine.storage import write_folder
+from metacli.engine.models import bundle, open_model
+from metacli.engine.models.card import model_card
+from metacli.engine.storage.writer import write_folder
+from metacli.engine.training import checkpoint
 from metacli.errors import BundleError
 
 pytestmark = pytest.mark.usefixtures("workplace")

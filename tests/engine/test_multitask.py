@@ -13,17 +13,17 @@ import pytest
 import torch
 
 from metacli.cli.app import main
-from metacli.data.download import fetch_dataset
-from metacli.engine import bundle
+from metacli.data.cache.download import fetch_dataset
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import EvaluationDone, StepDone
 from metacli.engine.meta_train import meta_train
+from metacli.engine.models import bundle
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
-from metacli.engine.task_baselines import outside_predictions
-from metacli.engine.task_build import make_rows
-from metacli.engine.task_params import predictions
+from metacli.engine.scoring.multi_task_baselines import outside_predictions
+from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.training.multi_task_build import make_rows
 from metacli.errors import (
     BundleError,
     DataError,
@@ -63,7 +63,7 @@ def recipe(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def few_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Boosted trees take longer than all the rest."""
-    from metacli.engine import task_baselines
+    from metacli.engine.scoring import multi_task_baselines as task_baselines
 
     real = task_baselines.suited
     short = lambda table: (one for one in real(table) if one[0] != "trees-task-column")  # noqa: E731
@@ -125,7 +125,7 @@ def test_the_single_task_baseline_is_each_network_trained_by_itself(recipe):
 
 @pytest.mark.usefixtures("few_baselines")
 def test_test_rows_are_read_by_evaluate_alone(recipe, monkeypatch):
-    from metacli.data.tasks import TaskRows
+    from metacli.data.multi_task.dataset import TaskRows
 
     asked: list[str] = []
     real = TaskRows.numbers
@@ -356,8 +356,8 @@ def test_groups_auto_trains_the_suggested_groups_and_a_repeat_has_the_same(recip
 
 @pytest.mark.usefixtures("few_baselines")
 def test_a_guarded_model_answers_as_each_task_was_decided(recipe, monkeypatch):
-    from metacli.engine import task_job
-    from metacli.engine.task_guard import Decision
+    from metacli.engine.training import multi_task_run as task_job
+    from metacli.engine.training.guard import Decision
 
     chosen = [True, False, True, False]
     monkeypatch.setattr(
@@ -386,7 +386,7 @@ def test_a_guarded_model_answers_as_each_task_was_decided(recipe, monkeypatch):
 
 
 def test_the_guard_shares_only_what_is_better_by_one_standard_error():
-    from metacli.engine.task_guard import judge
+    from metacli.engine.training.guard import judge
 
     rng = np.random.default_rng(0)
     y = [rng.normal(size=40) for _ in range(5)]
@@ -402,7 +402,7 @@ def test_the_guard_shares_only_what_is_better_by_one_standard_error():
 
 
 def test_inner_folds_leave_every_training_row_out_once(recipe):
-    from metacli.engine.task_guard import FOLDS, inner_folds, without_fold
+    from metacli.engine.training.guard import FOLDS, inner_folds, without_fold
 
     rows = make_rows(load(recipe).recipe)
     numbers = inner_folds(rows)

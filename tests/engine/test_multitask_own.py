@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "few", "cache")
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Per-task models alone, which are quick."""
-    from metacli.engine import task_baselines
+    from metacli.engine.scoring import multi_task_baselines as task_baselines
 
     real = task_baselines.suited
     short = lambda table: (one for one in real(table) if one[0] == "per-task")  # noqa: E731

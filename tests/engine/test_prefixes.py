@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metacli.engine.build import build
+from metacli.engine.training.build import build
 from metacli.errors import RecipeError
 from metacli.schema.load import load
 

@@ -11,10 +11,10 @@ from tiny_models import saved, tiny_model, write_classes
 
 from metacli.algorithms.transfer.leep import leep
 from metacli.algorithms.transfer.logme import logme
-from metacli.data.task import load_task
+from metacli.data.user.open import load_task
 from metacli.engine.adapt import adapt
+from metacli.engine.adapting.ranking import none_helps
 from metacli.engine.events import Notice
-from metacli.engine.ranking import none_helps
 
 pytestmark = pytest.mark.usefixtures("workplace")
 COUNTS = {"ant": 4, "bee": 4, "cat": 4}

@@ -18,10 +18,10 @@ import small_runs
 from PIL import Image
 from tiny_models import tiny_model, write_classes
 
-from metacli.engine import bundle
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.meta_train import meta_train
+from metacli.engine.models import bundle
 from metacli.engine.multitask import multitask
 from metacli.engine.report import report
 from metacli.errors import BundleError
@@ -141,7 +141,7 @@ def test_the_recipe_on_the_page_trains_the_same_run(finished: Path, workplace: P
 def test_a_report_reads_no_test_data(
     finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from metacli.engine import build
+    from metacli.engine.training import build
 
     splits = []
     real = build.load_pool
@@ -156,9 +156,9 @@ def test_a_report_reads_no_test_data(
 
 
 def test_confusions_are_those_of_the_validation_episodes(finished: Path, workplace: Path) -> None:
-    from metacli.engine.models import open_model
-    from metacli.engine.place import require_device
+    from metacli.engine.models.opening import open_model
     from metacli.engine.reporting.episodes import look, most_confused, validation_source
+    from metacli.engine.storage.paths import require_device
 
     model = open_model(str(finished), require_device("cpu"), lambda event: None).model
     source = validation_source(model)
@@ -198,10 +198,10 @@ def test_a_run_of_waves_shows_the_fit_before_and_after(workplace: Path) -> None:
 
 
 def test_the_error_of_a_fit_is_that_of_its_curve(workplace: Path) -> None:
-    from metacli.engine.models import open_model
-    from metacli.engine.place import require_device
-    from metacli.engine.reporting import waves
+    from metacli.engine.models.opening import open_model
+    from metacli.engine.reporting import regression as waves
     from metacli.engine.reporting.episodes import validation_source
+    from metacli.engine.storage.paths import require_device
 
     meta_train(small_runs.recipe(small_runs.WAVES, "w.yaml"), out="waves", device="cpu")
     model = open_model("waves", require_device("cpu"), lambda event: None).model
@@ -236,7 +236,7 @@ def test_a_run_of_many_tasks_shows_each_and_who_is_related(workplace: Path) -> N
 
 
 def test_a_large_affinity_is_one_small_picture(workplace: Path) -> None:
-    from metacli.engine.reporting.on_tasks import affinity
+    from metacli.engine.reporting.on_multi_task import affinity
 
     names = [f"task {i}" for i in range(40)]
     matrix = np.eye(40)
@@ -294,7 +294,7 @@ def test_names_from_outside_are_text_wherever_they_stand(workplace: Path) -> Non
 
 def test_a_hostile_task_name_in_relatedness_is_text(workplace: Path) -> None:
     from metacli.engine.reporting.blocks import Page
-    from metacli.engine.reporting.on_tasks import affinity
+    from metacli.engine.reporting.on_multi_task import affinity
     from metacli.engine.reporting.page import html_of
 
     found = {"tasks": list(HOSTILE), "matrix": np.eye(3).tolist(), "measure": HOSTILE[0]}

@@ -11,11 +11,11 @@ from test_adapt_rows import text_model as text_model
 from test_feature_source import embeddings, write
 from test_report import read
 
-from metacli.data.table import parse_table
+from metacli.data.tables.reader import parse_table
 from metacli.engine.adapt import adapt
-from metacli.engine.bundle import load
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Event, Notice
+from metacli.engine.models.bundle import load
 from metacli.engine.report import report
 from metacli.engine.reporting.words import LONGEST, in_words
 

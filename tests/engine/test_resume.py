@@ -21,10 +21,10 @@ import torch
 from small_runs import copied, facts, lines, trained
 from tiny_models import write_classes
 
-from metacli.engine import checkpoint
 from metacli.engine.events import Notice, RunStarted
 from metacli.engine.meta_train import meta_train
-from metacli.engine.signals import watch
+from metacli.engine.training import checkpoint
+from metacli.engine.training.signals import watch
 from metacli.errors import BundleError, Interrupted, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")

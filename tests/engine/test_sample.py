@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from tiny_models import write_classes
 
-from metacli.data.episodes import ClassEpisodes
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import Pool, make_pool
 from metacli.data.images import ImageSpec, read_image
-from metacli.data.pool import Pool, make_pool
-from metacli.data.task import load_task
+from metacli.data.user.open import load_task
 from metacli.engine import sample as module
 from metacli.engine.sample import folder_names, sample
 from metacli.errors import BundleError, DataError, RunFailed

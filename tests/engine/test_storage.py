@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metacli.engine.storage import (
+from metacli.engine.storage.writer import (
     MANIFEST,
     bytes_to_tensors,
     json_bytes,
@@ -333,7 +333,7 @@ def test_what_file_managers_leave_does_not_matter(tmp_path):
 
 
 def test_a_newer_manifest_is_refused_by_its_number(tmp_path, monkeypatch):
-    monkeypatch.setattr("metacli.engine.storage.MANIFEST_FORMAT", 2)
+    monkeypatch.setattr("metacli.engine.storage.writer.MANIFEST_FORMAT", 2)
     write_folder(tmp_path / "m", OLD)
     monkeypatch.undo()
     with pytest.raises(BundleError, match="has format 2, this metacli reads 1"):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from metacli.engine.inspect import inspect
-from metacli.engine.suspects import (
+from metacli.engine.inspecting.suspects import (
     LEAST,
     NEIGHBOURS,
     by_means,

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from metacli.data.task_parts import divide
-from metacli.data.tasks import TaskRows, TaskTable, all_of
-from metacli.engine import simple_models
-from metacli.engine.simple_models import augmented_ridge, linear, logistic, spread, with_task
-from metacli.engine.task_baselines import outside_predictions, suited
+from metacli.data.multi_task.dataset import TaskRows, TaskTable, all_of
+from metacli.data.multi_task.splits import divide
+from metacli.engine.scoring import simple_models
+from metacli.engine.scoring.multi_task_baselines import outside_predictions, suited
+from metacli.engine.scoring.simple_models import (
+    augmented_ridge,
+    linear,
+    logistic,
+    spread,
+    with_task,
+)
 
 
 def rows(tasks: int = 3, columns: int = 2):

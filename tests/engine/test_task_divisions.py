@@ -10,8 +10,8 @@ import pytest
 
 from metacli.cli.app import main
 from metacli.engine.evaluate import evaluate
-from metacli.engine.intervals import nadeau_bengio, paired
 from metacli.engine.multitask import multitask
+from metacli.engine.scoring.intervals import nadeau_bengio, paired
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,7 +30,7 @@ evaluate: {every: 10}
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metacli.engine import task_baselines
+    from metacli.engine.scoring import multi_task_baselines as task_baselines
 
     monkeypatch.setattr(task_baselines, "suited", lambda table: iter(()))
     monkeypatch.chdir(tmp_path)

@@ -14,13 +14,13 @@ from test_task_use import own_rows, people, pictures, write_rows
 from test_task_use import place as place
 
 from metacli.cli.app import main
-from metacli.engine import bundle
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Notice
+from metacli.engine.models import bundle
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
-from metacli.engine.task_build import make_rows
-from metacli.engine.task_scores import score
+from metacli.engine.scoring.multi_task_scores import score
+from metacli.engine.training.multi_task_build import make_rows
 from metacli.errors import DataError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("one_thread")

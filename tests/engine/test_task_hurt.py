@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.engine import task_baselines
 from metacli.engine.evaluate import evaluate
 from metacli.engine.multitask import multitask
-from metacli.engine.task_evaluate import judged
-from metacli.engine.task_guard import Decision, beside_the_others
+from metacli.engine.scoring import multi_task_baselines as task_baselines
+from metacli.engine.scoring.multi_task_evaluate import judged
+from metacli.engine.training.guard import Decision, beside_the_others
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

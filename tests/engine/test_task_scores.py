@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from metacli.engine import task_scores
-from metacli.engine.task_evaluate import judged
-from metacli.engine.task_scores import area, compare, score, task_score
+from metacli.engine.scoring import multi_task_scores as task_scores
+from metacli.engine.scoring.multi_task_evaluate import judged
+from metacli.engine.scoring.multi_task_scores import area, compare, score, task_score
 
 Y = [np.array([1.0, 3.0]), np.array([5.0, 7.0, 9.0])]
 P = [np.array([1.0, 2.0]), np.array([5.0, 8.0, 9.0])]

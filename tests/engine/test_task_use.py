@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from metacli.cli.app import main
-from metacli.data.columns import Choice
-from metacli.data.table import parse_table
-from metacli.data.table_sets import Piece, table_set
-from metacli.engine import bundle
+from metacli.data.multi_task.from_tables import Piece, table_set
+from metacli.data.tables.columns import Choice
+from metacli.data.tables.reader import parse_table
 from metacli.engine.adapt import adapt
+from metacli.engine.models import bundle
+from metacli.engine.models.multi_task_source import source_problem, task_source
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
-from metacli.engine.task_build import make_rows
-from metacli.engine.task_params import predictions
-from metacli.engine.task_source import source_problem, task_source
+from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.training.multi_task_build import make_rows
 from metacli.errors import BundleError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,7 +40,7 @@ evaluate: {every: 10}
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metacli.engine import task_baselines
+    from metacli.engine.scoring import multi_task_baselines as task_baselines
 
     monkeypatch.setattr(task_baselines, "suited", lambda table: iter(()))
     monkeypatch.chdir(tmp_path)
@@ -64,7 +64,7 @@ def people(rows: int = 40) -> str:
 @pytest.fixture
 def mixed(monkeypatch: pytest.MonkeyPatch) -> str:
     """A model of a yes or no, three classes and a number, over the same rows."""
-    from metacli.data import task_families
+    from metacli.data.catalogue import task_families
 
     table = parse_table(people().encode(), "csv", "people")
     pieces = [Piece(name, table, name) for name in ("rich", "kind", "hours")]
@@ -188,8 +188,8 @@ def test_a_soft_shared_model_starts_at_the_mean_of_its_networks():
 @pytest.fixture
 def alphabets(monkeypatch: pytest.MonkeyPatch) -> str:
     """A model of two sets of pictures with two and three classes."""
-    from metacli.data import task_families
-    from metacli.data.tasks import TaskTable, all_of
+    from metacli.data.catalogue import task_families
+    from metacli.data.multi_task.dataset import TaskTable, all_of
 
     draw = np.random.default_rng(0)
     made = TaskTable(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from tiny_models import saved, tiny_model, tiny_regression
 
-from metacli.data.cifar import things
-from metacli.data.store import write_stored
-from metacli.engine.bundle import Bundle
+from metacli.data.cache.store import write_stored
+from metacli.data.catalogue.cifar import things
 from metacli.engine.evaluate import evaluate
+from metacli.engine.models.bundle import Bundle
 from metacli.errors import DataError
 
 QUICK: dict[str, Any] = {"way": 3, "shot": 2, "query": 2, "episodes": 6, "device": "cpu"}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from tiny_models import tiny_model
 
-from metacli.engine.baseline_scores import untrained
+from metacli.engine.scoring.baseline_scores import untrained
 
 
 def test_the_learners_own_numbers_are_as_they_began_whatever_training_made_of_them() -> None:

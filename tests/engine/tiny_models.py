@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from metacli.engine import bundle
-from metacli.engine.bundle import Bundle
-from metacli.engine.inputs import InputSpec
+from metacli.engine.models import bundle
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.inputs import InputSpec
 from metacli.schema.recipe import Recipe
 from metacli.types import Batch
 

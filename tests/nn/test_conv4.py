@@ -7,7 +7,7 @@ import reference
 import torch
 import toys
 
-from metacli.nn.backbones import BACKBONES, make_backbone
+from metacli.nn.backbones.table import BACKBONES, make_backbone
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,7 +8,7 @@ import torch
 import toys
 from sklearn.linear_model import LogisticRegression
 
-from metacli.nn.logistic import fit_logistic
+from metacli.nn.solvers.logistic import fit_logistic
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from metacli.nn.multi_task import TaskProblem, as_sparse, unpacked
 from metacli.nn.sharing.linear_logits import INTERCEPT, Rows, clustered, disorder
 from metacli.nn.sharing.mean_logistic import MeanLogistic
-from metacli.nn.tasks import TaskProblem, as_sparse, unpacked
 from metacli.types import Batch
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from metacli.nn.mixed_models import Moments, fit_mixed, learned, with_ones
+from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.mean_ridge import MeanRidge
 from metacli.nn.sharing.mixed_effects import MixedEffects, rows_of
-from metacli.nn.tasks import TaskProblem
+from metacli.nn.solvers.mixed_models import Moments, fit_mixed, learned, with_ones
 from metacli.types import Batch
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from metacli.nn.mixed_models import fit_mixed, with_ones
+from metacli.nn.solvers.mixed_models import fit_mixed, with_ones
 
 
 def schools(tasks: int = 12, columns: int = 2, seed: int = 0):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from metacli.algorithms.meta.maml import MAML
 from metacli.algorithms.meta.protonet import ProtoNet
 from metacli.errors import DataError
-from metacli.nn.norms import BatchStatNorm, NormName, TaskNorm, make_norm
+from metacli.nn.layers.norms import BatchStatNorm, NormName, TaskNorm, make_norm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,8 +8,8 @@ import toys
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metacli.nn.norms import BatchStatNorm
-from metacli.nn.products import PatchConv, RowNorm, as_products, patches_of, rows_first
+from metacli.nn.layers.norms import BatchStatNorm
+from metacli.nn.layers.products import PatchConv, RowNorm, as_products, patches_of, rows_first
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metacli.algorithms.meta.maml import MAML
-from metacli.nn.backbones import make_backbone
-from metacli.nn.inputs import PixelInput
+from metacli.nn.backbones.table import make_backbone
+from metacli.nn.layers.inputs import PixelInput
 from metacli.nn.problem import Problem, make_module
 from metacli.types import Params
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metacli.nn.chosen import ChosenProblem
+from metacli.nn.multi_task import Encoder, TaskProblem
+from metacli.nn.selected import ChosenProblem
 from metacli.nn.sharing.coupled import Coupled, covariance
 from metacli.nn.sharing.cross_stitch import CrossStitch
 from metacli.nn.sharing.grouped import grouped, inside, rows_of
@@ -14,7 +15,6 @@ from metacli.nn.sharing.mean_ridge import MeanRidge
 from metacli.nn.sharing.mmoe import MMoE
 from metacli.nn.sharing.soft_l2 import Apart, SoftL2
 from metacli.nn.sharing.soft_pairwise import SoftPairwise
-from metacli.nn.tasks import Encoder, TaskProblem
 from metacli.types import Batch
 
 T, M, D = 3, 12, 4

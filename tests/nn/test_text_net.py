@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from metacli.nn.text import Text, unit
+from metacli.nn.backbones.text import Text, unit
 
 
 def test_untrained_it_keeps_every_angle_and_nothing_else() -> None:

@@ -16,9 +16,9 @@ from torch import nn
 
 from metacli.algorithms.meta.maml import MAML
 from metacli.errors import RecipeError
-from metacli.nn.backbones import make_backbone
+from metacli.nn.backbones.table import make_backbone
+from metacli.nn.backbones.torchvision_backbones import MEAN, STD, Arch, FrozenNorm
 from metacli.nn.problem import Problem, Statistics, make_module
-from metacli.nn.torchvision_backbones import MEAN, STD, Arch, FrozenNorm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = "shufflenet_v2_x1_0"
@@ -161,7 +161,8 @@ def test_every_network_of_the_list_gives_its_features(arch: str) -> None:
 
 def test_torchvision_is_imported_only_when_a_network_of_it_is_built() -> None:
     code = (
-        "import sys, metacli.nn.torchvision_backbones as m; from metacli.nn.backbones import "
-        "make_backbone; make_backbone('torchvision', {}); sys.exit('torchvision' in sys.modules)"
+        "import sys, metacli.nn.backbones.torchvision_backbones as m; "
+        "from metacli.nn.backbones.table import make_backbone; make_backbone('torchvision', {}); "
+        "sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from metacli import compiled
 from metacli.autodiff import constant_grad, grad, mean_gradient
+from metacli.nn.layers.products import rows_first
 from metacli.nn.problem import Problem, membership
-from metacli.nn.products import rows_first
 from metacli.trees import detach, map_params, pick, select
 from metacli.types import Batch, Episode, Metrics, Params
 

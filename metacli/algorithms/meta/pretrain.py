@@ -33,9 +33,9 @@ from metacli.algorithms.meta.episodic import frozen_features, running_statistics
 from metacli.algorithms.meta.inner import HEAD, count_classes, query_loss, trained
 from metacli.algorithms.meta.protonet import PROTOTYPES, ProtoNet
 from metacli.autodiff import mean_gradient
-from metacli.nn.logistic import fit_logistic
 from metacli.nn.problem import Problem
-from metacli.nn.ridge import regression_of, ridge
+from metacli.nn.solvers.logistic import fit_logistic
+from metacli.nn.solvers.ridge import regression_of, ridge
 from metacli.trees import without
 from metacli.types import Batch, Episode, Metrics, Params, State, Update
 

@@ -31,7 +31,7 @@ from metacli.algorithms.meta.episodic import features_of, frozen_features, runni
 from metacli.algorithms.meta.inner import HEAD, count_classes, query_loss, trained
 from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem
-from metacli.nn.ridge import Solve, regression_of, ridge
+from metacli.nn.solvers.ridge import Solve, regression_of, ridge
 from metacli.trees import without
 from metacli.types import Batch, Episode, Metrics, Params, State, Update
 

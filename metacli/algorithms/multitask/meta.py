@@ -15,7 +15,7 @@ from metacli.algorithms.multitask.method import PREFIX, loss_metrics
 from metacli.algorithms.multitask.relatedness import halves, whole_mask
 from metacli.algorithms.multitask.weighting.meta import Meta
 from metacli.autodiff import gradient, task_gradients
-from metacli.nn.tasks import TaskProblem
+from metacli.nn.multi_task import TaskProblem
 from metacli.trees import add_scaled
 from metacli.types import Batch, Episode, Params, State, Update
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metacli.algorithms.multitask.protocol import Surgery, Weighting
 from metacli.autodiff import copied_rows, gradient, task_rows
-from metacli.nn.tasks import TaskProblem
+from metacli.nn.multi_task import TaskProblem
 from metacli.trees import pick, unflatten
 from metacli.types import Batch, Metrics, Params, State, Update
 

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.multitask.method import jacobian
+from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.scheme import trunk
-from metacli.nn.tasks import TaskProblem
 from metacli.trees import pick, unflatten
 from metacli.types import Batch, Params
 

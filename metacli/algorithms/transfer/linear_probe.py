@@ -27,8 +27,8 @@ from torch import Tensor
 from metacli.algorithms.meta.episodic import frozen_features
 from metacli.algorithms.meta.inner import HEAD
 from metacli.algorithms.transfer.protocol import Tried, choices, filled, network_of, outputs_of
-from metacli.nn.logistic import fit_logistic
 from metacli.nn.problem import Problem
+from metacli.nn.solvers.logistic import fit_logistic
 from metacli.types import Batch, Params, State
 
 GRID = {"penalty": (1e-3, 1e-2, 1e-1, 1.0, 10.0)}

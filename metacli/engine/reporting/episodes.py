@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from metacli.data.episodes import ClassEpisodes, EpisodeMembers
-from metacli.engine.build import make_source
-from metacli.engine.bundle import Bundle
+from metacli.data.few_shot.episodes import ClassEpisodes, EpisodeMembers
 from metacli.engine.events import Progress, Reporter
+from metacli.engine.models.bundle import Bundle
 from metacli.engine.reporting.words import in_words
-from metacli.engine.scoring import to_device
+from metacli.engine.scoring.episodes import to_device
+from metacli.engine.training.build import make_source
 from metacli.types import Episode
 
 EPISODES = 40

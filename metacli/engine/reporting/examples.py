@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metacli.data.columns import Choice
-from metacli.data.task import load_task, survey_task
-from metacli.engine.adapt_add import tasks_of
+from metacli.data.tables.columns import Choice
+from metacli.data.user.open import load_task, survey_task
+from metacli.engine.adapting.adding import tasks_of
 from metacli.engine.events import Notice, Reporter
+from metacli.engine.predicting.rows import picture_hash
 from metacli.engine.reporting.subject import Subject
 from metacli.engine.reporting.words import in_words
-from metacli.engine.rows import picture_hash
 from metacli.errors import MetacliError
 
 Examples = Mapping[str, Sequence[Any]]

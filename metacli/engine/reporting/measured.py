@@ -9,8 +9,8 @@ from typing import Any
 
 from metacli.engine.reporting import plots
 from metacli.engine.reporting.blocks import Commands, Plot, Section, Table, Text, section
+from metacli.engine.reporting.settings import span
 from metacli.engine.reporting.subject import Line, Subject
-from metacli.engine.reporting.told import span
 from metacli.engine.spelling import is_fraction, metric_name, score, visible
 
 SAME = ("data_digest", "split", "way", "query", "seed", "episodes")  # points of one curve

@@ -19,7 +19,7 @@ from metacli.engine.reporting.blocks import (
 )
 from metacli.engine.reporting.confusions import LARGEST_MATRIX, counts_matrix, worst_counts
 from metacli.engine.reporting.examples import Examples, support_examples
-from metacli.engine.reporting.pictures import picture, strip
+from metacli.engine.reporting.images import picture, strip
 from metacli.engine.reporting.subject import Subject
 from metacli.engine.spelling import metric_name, score, signed, visible
 

@@ -9,7 +9,7 @@ import numpy as np
 from metacli.engine.reporting.blocks import Block, Section, Table, Text, section
 from metacli.engine.reporting.confusions import confusions
 from metacli.engine.reporting.episodes import Looked, Pair, Sample
-from metacli.engine.reporting.on_pictures import steps
+from metacli.engine.reporting.on_images import steps
 from metacli.engine.spelling import visible
 
 MOST = 3  # examples of a class

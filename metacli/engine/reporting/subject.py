@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from metacli.engine import journal
-from metacli.engine import scores as score_file
-from metacli.engine.bundle import Bundle
 from metacli.engine.events import Reporter
-from metacli.engine.intervals import over_episodes
-from metacli.engine.models import open_model
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.opening import open_model
+from metacli.engine.scoring import score_file
+from metacli.engine.scoring.intervals import over_episodes
+from metacli.engine.training import journal
 from metacli.errors import MetacliError
 
 Line = dict[str, Any]

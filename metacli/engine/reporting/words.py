@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from metacli.data.table import Table
+from metacli.data.tables.reader import Table
 from metacli.engine.spelling import visible
 
 LONGEST = 160  # characters of an example

@@ -24,9 +24,9 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from metacli.nn.mixed_models import Mixed, Moments, expected, learned, precisions, with_ones
 from metacli.nn.sharing.mean_ridge import MeanRidge, Positive
 from metacli.nn.sharing.scheme import heads
+from metacli.nn.solvers.mixed_models import Mixed, Moments, expected, learned, precisions, with_ones
 from metacli.types import Batch, Params
 
 SPREAD = 1.0  # of standardised targets

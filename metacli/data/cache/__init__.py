@@ -1,0 +1,1 @@
+"""Downloads, archives, and the folders that keep what was read from them."""

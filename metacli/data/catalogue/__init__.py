@@ -1,0 +1,1 @@
+"""The data sets that metacli knows by name, one file each, and their registry."""

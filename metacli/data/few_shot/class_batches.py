@@ -1,0 +1,45 @@
+"""Episodes whose labels are the classes of the pool, for what learns all of them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metacli.data.few_shot.episodes import ClassEpisodes, EpisodeMembers
+from metacli.data.few_shot.pools import Pool
+from metacli.types import Batch, Episode
+
+TURNS = 4
+
+
+def num_labels(pool: Pool) -> int:
+    """Classes of the pool; each of its four quarter turns is one where episodes draw their own."""
+    return len(pool.classes) * (TURNS if pool.random_turns else 1)
+
+
+@dataclass(frozen=True)
+class ClassBatches:
+    """The meta-batches of a source, picture by picture, with labels 0..`num_labels(pool)` - 1."""
+
+    episodes: ClassEpisodes
+
+    def meta_batch_at(self, step: int) -> Episode:
+        """As `ClassEpisodes.meta_batch_at`, with the same pictures."""
+        source = self.episodes
+        first = step * source.meta_batch
+        drawn = [source.members(first + i) for i in range(source.meta_batch)]
+        labels = torch.tensor([self._labels(members) for members in drawn])  # [B, N]
+        support, query = source.meta_batch_at(step)
+        return Episode(_relabelled(support, labels), _relabelled(query, labels))
+
+    def _labels(self, members: EpisodeMembers) -> list[int]:
+        if not self.episodes.pool.random_turns:
+            return list(members.classes)
+        pairs = zip(members.classes, members.turns, strict=True)
+        return [of_class * TURNS + turn for of_class, turn in pairs]
+
+
+def _relabelled(half: Batch, labels: Tensor) -> Batch:
+    return half._replace(y=labels.gather(1, half.y))

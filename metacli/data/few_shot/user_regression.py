@@ -1,0 +1,113 @@
+"""Sets of tasks with numbers to predict, for few-shot regression: of a data set by name, or of a
+user's own tables, one table for each task or one table with a column of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metacli.data.few_shot.regression import NumberTasks, number_tasks
+from metacli.data.few_shot.user_images import holds_rows
+from metacli.data.few_shot.user_rows import choice_of
+from metacli.data.files import shown
+from metacli.data.multi_task.dataset import TaskTable
+from metacli.data.tables.columns import Choice
+from metacli.data.tables.reader import Table
+from metacli.data.user.listing import Listing
+from metacli.data.user.open import list_task
+from metacli.data.user.table_layouts import TableTask
+from metacli.errors import DataError
+
+TARGET = "y"  # of data sets whose files name no column
+
+
+def is_set_of_numbers(source: str, options: Mapping[str, Any]) -> bool:
+    """Whether a path holds tasks whose targets are numbers. Raises as `list_task`."""
+    if not holds_tables(Path(source)):
+        return False
+    listing = list_task(Path(source), choice=choice_of(options))
+    return listing.what == "tasks" and all(
+        one.content is not None and one.content.type == "regression" for one in listing.children
+    )
+
+
+def holds_tables(path: Path) -> bool:
+    """Whether a table, or a folder with tables in it or in its folders: a look at names alone."""
+    if holds_rows(path):
+        return True
+    return path.is_dir() and any(holds_rows(one) for one in path.iterdir() if one.is_dir())
+
+
+def load_number_tasks(
+    source: str, split: str, options: Mapping[str, Any], cache: Path
+) -> NumberTasks:
+    """The tasks of one split.
+
+    Raises:
+        DataError: not fetched yet, tasks of classes, too few tasks, or cells that are no numbers.
+    """
+    from metacli.data.catalogue.registry import DATASETS, load_tasks
+
+    if source not in DATASETS:
+        return user_number_tasks(Path(source), split, choice_of(options))
+    table, _ = load_tasks(source, options, cache)
+    return named_number_tasks(table, split)
+
+
+def named_number_tasks(table: TaskTable, split: str) -> NumberTasks:
+    """Of a data set of many tasks."""
+    if set(table.kinds) != {"regression"}:
+        raise DataError(
+            f"{table.name} has tasks with classes; few-shot regression needs numbers",
+            code="data.no_numbers",
+            where=table.name,
+            hint=f"metacli multitask learns its tasks together: metacli recipes lists {table.name}",
+        )
+    tables = tables_of(table)
+    kinds: dict[str, Any] = dict.fromkeys(columns_of(table), "numeric")
+    return number_tasks(table.name, split, tables, TARGET, kinds)
+
+
+def columns_of(table: TaskTable) -> tuple[str, ...]:
+    """Names of the columns; x00, x01, ... where the file has none."""
+    return table.columns or tuple(f"x{number:02}" for number in range(table.num_columns))
+
+
+def tables_of(table: TaskTable) -> dict[str, Table]:
+    """Each task as a user's table would hold it."""
+    import polars as pl
+
+    names = columns_of(table)
+    found = {}
+    for task, x, y in zip(table.tasks, table.x, table.y, strict=True):
+        cells = {name: x[:, place] for place, name in enumerate(names)} | {TARGET: y}
+        found[task] = Table(task, pl.DataFrame(cells).select(pl.all().cast(pl.String)))
+    return found
+
+
+def user_number_tasks(path: Path, split: str, choice: Choice) -> NumberTasks:
+    """Of a user's own tables; support and query of a task are one."""
+    listing = list_task(path, choice=choice)
+    tables = {one.path.name: whole(one) for one in listing.children}
+    content = listing.children[0].content
+    return number_tasks(
+        shown(path.name), split, tables, content.target, content.roles.kinds, content.unit
+    )
+
+
+def user_tables(path: Path) -> dict[str, Table]:
+    """All rows of each task."""
+    return {one.path.name: whole(one) for one in list_task(path).children}
+
+
+def whole(task: Listing) -> Table:
+    """All rows of a task."""
+    content: TableTask = task.content
+    support, query = content.support, content.query
+    if query is None:
+        return support
+    import polars as pl
+
+    frame = pl.concat([support.frame, query.frame.select(support.frame.columns)])
+    return Table(support.name, frame, support.first)

@@ -1,0 +1,1 @@
+"""Many related tasks, each with rows of its own, as one padded batch."""

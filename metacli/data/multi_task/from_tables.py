@@ -1,0 +1,220 @@
+"""Tables of cells as sets of tasks: several targets of the same rows, or rows of several tasks.
+
+Inputs are encoded with the categories and statistics of training rows, so the rows are divided
+first. Targets are encoded before that: their words are the tasks' classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from metacli.data.files import shown
+from metacli.data.multi_task.dataset import Kind, TaskTable
+from metacli.data.multi_task.splits import divide
+from metacli.data.tables.columns import Choice, assign, type_of_target
+from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding
+from metacli.data.tables.reader import Table
+from metacli.errors import DataError, Finding
+
+RARE = 0.2  # share of the rarer class below which accuracy says nothing
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One task: a table, and which of its columns is the target.
+
+    Args:
+        tested: how many of its rows, the last ones, are test; 0: they are drawn.
+    """
+
+    task: str
+    table: Table
+    target: str
+    tested: int = 0
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a set says of its columns.
+
+    Args:
+        inputs: columns to predict from.
+        encoding: how their cells become numbers, with statistics of training rows.
+        task: the column that names the task of a row, where there is one.
+        targets: the column of each task.
+    """
+
+    inputs: tuple[str, ...]
+    encoding: Encoding
+    task: str | None
+    targets: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"task": self.task, "targets": list(self.targets), **self.encoding.as_dict()}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The targets of one task: y [n], NaN where missing, and the names of its labels."""
+
+    y: np.ndarray
+    kind: Kind
+    labels: tuple[str, ...]
+
+
+def table_set(
+    name: str,
+    pieces: Sequence[Piece],
+    choice: Choice,
+    contents: str,
+    seed: int,
+    *,
+    folder: Any,
+) -> tuple[TaskTable, tuple[Finding, ...]]:
+    """The set of tasks, and what is said of its columns.
+
+    Args:
+        pieces: where all have the same table, their rows are shared.
+        choice: inputs, type, and the column that names the task.
+        contents: digest of what was read. seed: of the division.
+        folder: where the table lies.
+    Raises:
+        DataError: no inputs, a target that cannot be read, too few rows.
+    """
+    shared = len(pieces) > 1 and all(one.table is pieces[0].table for one in pieces)
+    targets = tuple(dict.fromkeys(one.target for one in pieces))
+    answers = read_targets(pieces, choice)
+    kinds: tuple[Kind, ...] = tuple(one.kind for one in answers)
+    tested = tuple(one.tested for one in pieces)
+    blank = np.zeros((0, 0))
+    made = TaskTable(
+        name=name,
+        tasks=tuple(one.task for one in pieces),
+        x=tuple(blank for _ in pieces),
+        y=tuple(one.y for one in answers),
+        kinds=kinds,
+        metric=metric_of(answers, shared=shared),
+        contents=hashlib.sha256(f"{contents} {targets} {choice}".encode()).hexdigest(),
+        scale="task" if shared else "pooled",
+        rows="shared" if shared else "own",
+        split="last" if any(tested) else "random",
+        test_rows=tested,
+        classes=tuple(one.labels for one in answers),
+    )
+    parts = divide(made, seed)
+    learned = [one.table.rows(rows) for one, rows in zip(pieces, parts["train"], strict=True)]
+    if shared:
+        learned = learned[:1]
+    whole = pieces[0].table if shared else joined([one.table for one in pieces])
+    inputs, roles, findings = input_columns(whole, targets, choice, folder)
+    encoding = fit_encoding(learned, {one: roles[one] for one in inputs})
+    tables = [pieces[0].table] if shared else [one.table for one in pieces]
+    x = [encoding.encode(one).astype(np.float64) for one in tables]
+    columns = Columns(inputs, encoding, choice.task, tuple(one.target for one in pieces))
+    every = tuple(x) * (len(pieces) if shared else 1)
+    return replace(made, x=every, columns=encoded_names(encoding), read=columns), findings
+
+
+def input_columns(
+    table: Table, targets: Sequence[str], choice: Choice, folder: Any
+) -> tuple[tuple[str, ...], dict[str, Any], tuple[Finding, ...]]:
+    """The columns to predict from and the kind of each; no target is among them."""
+    others = [one for one in table.columns if one not in (*targets, choice.task)]
+    wanted = choice.inputs or tuple(others)
+    asked = replace(choice, target=targets[0], inputs=tuple(one for one in wanted))
+    roles = assign(table, asked, folder)
+    return roles.inputs, dict(roles.kinds), roles.findings
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """All rows of tables with the same columns: what is constant in one may tell the tasks apart.
+
+    Raises:
+        DataError: other columns than the first has.
+    """
+    import polars as pl
+
+    first = tables[0]
+    for one in tables[1:]:
+        if gone := sorted(set(first.columns) - set(one.columns)):
+            raise DataError(
+                f"{one.name} lacks {', '.join(map(shown, gone[:5]))}, which {first.name} has",
+                code="table.columns_differ",
+                where=one.name,
+                hint="tasks that are learned together have the same columns",
+            )
+    frames = [one.frame.select(first.columns) for one in tables]
+    return Table(first.name, pl.concat(frames), first.first)
+
+
+def read_targets(pieces: Sequence[Piece], choice: Choice) -> list[Answers]:
+    """One decision for all pieces with the same target: its type, and the names of its labels."""
+    cells = [one.table.words(one.target) for one in pieces]
+    every: dict[str, list[str | None]] = {}
+    for piece, mine in zip(pieces, cells, strict=True):
+        every.setdefault(piece.target, []).extend(mine)
+    found: list[Answers] = []
+    labels: dict[str, tuple[str, ...]] = {}
+    kinds: dict[str, Kind] = {}
+    for name, values in every.items():
+        kinds[name] = type_of_target(name, values, choice)[0]
+        labels[name] = names_of({value for value in values if value is not None})
+        if kinds[name] == "classification" and len(labels[name]) < 2:
+            raise DataError(
+                f"target {shown(name)} has one value", code="data.one_class", where=name
+            )
+    for piece, mine in zip(pieces, cells, strict=True):
+        if kinds[piece.target] == "regression":
+            found.append(Answers(piece.table.numbers(piece.target), "regression", ()))
+            continue
+        place = {label: float(number) for number, label in enumerate(labels[piece.target])}
+        y = np.array([np.nan if cell is None else place[cell] for cell in mine])
+        found.append(Answers(y, "classification", labels[piece.target]))
+    return found
+
+
+def names_of(labels: set[str]) -> tuple[str, ...]:
+    """Labels in order: numbers by size, words by their letters."""
+    try:
+        return tuple(sorted(labels, key=float))
+    except ValueError:
+        return tuple(sorted(labels))
+
+
+def metric_of(answers: Sequence[Answers], *, shared: bool) -> str:
+    """By which the whole set is judged."""
+    kinds = {one.kind for one in answers}
+    if len(kinds) > 1:
+        return "mean_score"
+    if kinds == {"regression"}:
+        return "nmse" if shared else "explained_variance"
+    if {len(one.labels) for one in answers} == {2}:
+        known = np.concatenate([one.y[~np.isnan(one.y)] for one in answers])
+        if min(known.mean(), 1 - known.mean()) < RARE:
+            return "auc"
+    return "accuracy"
+
+
+def plain_columns(table: TaskTable) -> Columns:
+    """Of a set that is no table of cells: its numbers as they are, under the names that they have,
+    or x1, x2, ...; and a column `task` where each task has rows of its own."""
+    names = table.columns or tuple(f"x{number}" for number in range(1, table.num_columns + 1))
+    encoding = Encoding(tuple(Numeric(name, 0.0, 1.0, missing=False) for name in names))
+    return Columns(names, encoding, None if table.rows == "shared" else "task", table.tasks)
+
+
+def encoded_names(encoding: Encoding) -> tuple[str, ...]:
+    """A name for every column of x."""
+    names: list[str] = []
+    for one in encoding.columns:
+        values = getattr(one, "values", None)
+        if values is None:
+            names += [one.name, f"{one.name}: missing"][: one.width]
+        else:
+            names += [f"{one.name}: {value}" for value in (*values, "another")]
+    return tuple(names)

@@ -1,0 +1,68 @@
+"""Texts as sets of tasks. A text is kept as the places and weights of its n-grams, and spread to
+all features only in the network, since nearly all of them are zero.
+
+Letters: M texts, F features, L n-grams that are kept of a text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from metacli.data.multi_task.dataset import TaskTable
+from metacli.data.multi_task.splits import divide
+from metacli.data.tables.text import HashedText
+
+MOST = 512  # n-grams of a text that are kept: those with the largest weights
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """How rows of texts become x: the column `text`, and one that names the task of a row."""
+
+    encoder: HashedText
+    task: str | None = "task"
+    column: str = "text"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"task": self.task, "column": self.column, **self.encoder.as_dict()}
+
+
+def text_set(table: TaskTable, encoder: HashedText, seed: int) -> TaskTable:
+    """The table with its texts encoded; the weights of n-grams are those of training rows."""
+    parts = divide(table, seed)
+    ends = np.cumsum([0, *map(len, table.texts)])
+    counts = counted(encoder, table.texts)
+    learned = np.concatenate([a + rows for a, rows in zip(ends, parts["train"], strict=False)])
+    fitted = encoder.fit_counts([one[learned] for one in counts])
+    x = packed(fitted.weigh(counts))
+    return replace(
+        table,
+        x=tuple(np.split(x, ends[1:-1])),
+        levels=(0.0, 1.0),
+        packed=fitted.width,
+        read=TextColumns(fitted),
+    )
+
+
+@lru_cache(maxsize=1)  # a run, its evaluation and its baselines read the same texts
+def counted(encoder: HashedText, texts: tuple[tuple[str, ...], ...]) -> list[Any]:
+    return encoder.counts([text for one in texts for text in one])
+
+
+def packed(matrix: Any) -> np.ndarray:
+    """Sparse rows [M, F] as float32 [M, 2 L]: L places, then the weight at each; 0 where a text has
+    fewer."""
+    found = np.zeros((matrix.shape[0], 2 * MOST), np.float32)
+    for row in range(matrix.shape[0]):
+        here = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        places, weights = matrix.indices[here], matrix.data[here]
+        if len(places) > MOST:
+            kept = np.sort(np.argsort(-np.abs(weights), kind="stable")[:MOST])
+            places, weights = places[kept], weights[kept]
+        found[row, : len(places)] = places
+        found[row, MOST : MOST + len(places)] = weights
+    return found

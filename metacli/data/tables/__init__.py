@@ -1,0 +1,1 @@
+"""Tables and texts: one reader, what columns mean, and numbers made of cells."""

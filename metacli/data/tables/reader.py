@@ -1,0 +1,144 @@
+"""One reader of tables: CSV, TSV, JSON lines and Parquet become text cells, or an error that names
+row and column.
+
+A row is numbered as a spreadsheet numbers it: the header of a CSV is row 1. Byte order marks and
+CRLF are accepted; what else a file may hold that is not a table of UTF-8 text is refused, since a
+guess about it would be silent. What the cells mean is decided in `columns.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metacli.data.files import read_regular, shown
+from metacli.errors import DataError
+
+MAX_COLUMNS = 20_000
+MISSING = ("", "NA", "N/A", "na", "n/a", "null", "NULL", "None", "?")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, columns by name.
+
+    Args:
+        name: what errors call it, fit to print.
+        frame: a polars DataFrame of strings; null is a missing cell.
+        first: number of the first row below the header.
+        guessed: what was decided by looking, in words.
+    """
+
+    name: str
+    frame: Any
+    first: int = 2
+    guessed: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.frame.columns)
+
+    def __len__(self) -> int:
+        return int(self.frame.height)
+
+    def row(self, number: int) -> str:
+        """Where the row is, for a message: `scores.csv:7`."""
+        return f"{self.name}:{self.first + number}"
+
+    def rows(self, numbers: Sequence[int] | np.ndarray) -> Table:
+        """Some of the rows; they are numbered anew, so `row` means nothing any more."""
+        return Table(self.name, self.frame[np.asarray(numbers, np.int64)], self.first, self.guessed)
+
+    def require(self, name: str) -> str:
+        """The name itself. Raises DataError naming the nearest and all columns."""
+        if name in self.columns:
+            return name
+        near = difflib.get_close_matches(name, self.columns, n=1)
+        have = ", ".join(shown(one) for one in self.columns[:20])
+        raise DataError(
+            f"{self.name} has no column {shown(name)!r}; it has {have}",
+            code="table.no_column",
+            where=self.name,
+            hint=f"did you mean {shown(near[0])!r}?" if near else None,
+        )
+
+    def words(self, name: str) -> list[str | None]:
+        """Cells without the blanks around them; None where missing."""
+        cells = self.frame[self.require(name)].str.strip_chars()
+        found: list[str | None] = cells.set(cells.is_in(MISSING), None).to_list()
+        return found
+
+    def texts(self, name: str) -> list[str]:
+        """Cells as they are. Raises DataError for an empty one."""
+        cells: list[str | None] = self.frame[self.require(name)].to_list()
+        for number, cell in enumerate(cells):
+            if cell is None or not cell.strip():
+                raise self.cell_error("is empty", number, name, "table.empty_text")
+        return [cell or "" for cell in cells]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """float64 [M], NaN where missing. Raises DataError for a cell that is no finite number."""
+        import polars as pl
+
+        cells = self.frame[self.require(name)].str.strip_chars()
+        missing = (cells.is_null() | cells.is_in(MISSING)).to_numpy()
+        values = cells.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        bad = np.flatnonzero(~missing & ~np.isfinite(values))
+        if len(bad):
+            cell = shown(str(cells[int(bad[0])])[:40])
+            raise self.cell_error(
+                f"is {cell!r}, not a finite number",
+                int(bad[0]),
+                name,
+                "table.not_a_number",
+                "put it right, or leave the cell empty if it is missing",
+            )
+        return np.where(missing, np.nan, values)
+
+    def cell_error(
+        self, what: str, number: int, column: str, code: str, hint: str | None = None
+    ) -> DataError:
+        """An error about one cell."""
+        where = f"{self.row(number)}, column {shown(column)}"
+        message = f"row {self.first + number}, column {shown(column)} of {self.name} {what}"
+        return DataError(message, code=code, where=where, hint=hint)
+
+
+def read_table(path: Path) -> Table:
+    """The table in a file, by the ending of its name.
+
+    Raises:
+        DataError: missing, unreadable, or not a table; row and column are named.
+    """
+    return parse_table(read_regular(path), path.suffix.lower().lstrip("."), shown(path.name))
+
+
+def parse_table(content: bytes, ending: str, name: str) -> Table:
+    """The table in some bytes.
+
+    Args:
+        ending: csv, tsv, jsonl or parquet.
+        name: what errors call it.
+    Raises:
+        DataError: not a table; row and column are named.
+    """
+    from metacli.data.tables.formats import READERS
+
+    reader = READERS.get(ending)
+    if reader is None:
+        known = ", ".join(READERS)
+        message = f"{name} is no table that is read here; wanted {known}"
+        raise DataError(message, code="table.format", where=name)
+    columns, first, guessed = reader(content, ending, name)
+    table = Table(name, columns, first, guessed)
+    if not table.columns or not len(table):
+        raise DataError(f"{name} has no rows", code="table.empty", where=name)
+    if len(table.columns) > MAX_COLUMNS:
+        message = f"{name} has {len(table.columns)} columns; at most {MAX_COLUMNS} are read"
+        raise DataError(message, code="table.too_wide", where=name)
+    return table

@@ -1,0 +1,218 @@
+"""The one door for a user's examples: decides what a path holds, lists it, decodes it.
+
+First match wins: a task file; a table of support; support (or train) and query; pools of disjoint
+classes; class folders; a folder of tasks; loose pictures; a table. `LISTERS` says which kinds of
+content this version reads.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metacli.data.files import Entries, mode_of, scan, shown, unopened
+from metacli.data.images import ImageSpec
+from metacli.data.tables.columns import NOTHING_SAID, Choice
+from metacli.data.user.image_folders import SUPPORT_NAMES, Survey, list_images
+from metacli.data.user.joined import joined
+from metacli.data.user.listing import (
+    Listing,
+    Row,
+    downgrade,
+    kind_of,
+    not_a_task,
+    nothing_usable,
+    raise_problems,
+    refused,
+)
+from metacli.data.user.loading import Examples, Report, Task, load_listing, say_nothing
+from metacli.data.user.row_loading import RowSpec, load_rows, require_same_kind
+from metacli.data.user.table_layouts import list_tables
+from metacli.data.user.task_yaml import NAME as TASK_FILE
+from metacli.data.user.task_yaml import list_task_file
+from metacli.errors import DataError
+
+__all__ = [
+    "Examples",
+    "Listing",
+    "Row",
+    "RowSpec",
+    "Task",
+    "list_inputs",
+    "list_task",
+    "load_task",
+    "survey_task",
+]
+
+
+def list_task(path: Path, *, skip_bad: bool = False, choice: Choice = NOTHING_SAID) -> Listing:
+    """What `path` holds: a task, a set of tasks, pools of classes or loose inputs. Decodes nothing.
+
+    Args:
+        path: a folder or a file.
+        skip_bad: links, pipes and devices become warnings.
+        choice: what is said of the columns of tables.
+
+    Raises:
+        DataError: nothing usable, or the path is missing; all problems are in its findings.
+    """
+    listing = survey_task(path, choice)
+    findings = downgrade(listing.findings) if skip_bad else listing.findings
+    raise_problems(path, findings)
+    return replace(listing, findings=findings)
+
+
+def survey_task(path: Path, choice: Choice = NOTHING_SAID) -> Listing:
+    """As `list_task`, but problems stay in the findings, for whoever wants to show them all.
+
+    Raises:
+        DataError: the path is missing, or holds nothing that this version reads.
+    """
+    kind, entries = _recognise(path)
+    return _survey_kind(kind, path, entries, choice)
+
+
+def survey_entries(path: Path, entries: Entries, choice: Choice) -> Listing:
+    """As `survey_task` of a folder of which these entries count."""
+    return _survey_kind(_recognise_folder(path, entries), path, entries, choice)
+
+
+def _survey_kind(kind: str, path: Path, entries: Entries | None, choice: Choice) -> Listing:
+    lister = LISTERS.get(kind)
+    if lister is None:
+        raise DataError(
+            f"{shown(path)} is plain text; examples are read from tables and folders of pictures",
+            code="data.kind_not_supported",
+            where=shown(path),
+            hint="a CSV with the columns text and label",
+        )
+    return lister(path, entries, survey_task, choice)
+
+
+def load_task(
+    path: Path,
+    spec: ImageSpec | RowSpec,
+    *,
+    onto: Sequence[tuple[Path, Choice]] = (),
+    choice: Choice = NOTHING_SAID,
+    skip_bad: bool = False,
+    allow_duplicates: bool = False,
+    one_class: bool = False,
+    report: Report = say_nothing,
+) -> Task:
+    """Decodes the task at `path`; all problems of all files are collected into one error.
+
+    Args:
+        path: a folder that `list_task` calls a task.
+        spec: the pictures, texts or rows that the model wants.
+        onto: earlier tasks that these examples are added to, each with what was said of its
+            columns; all of them become one.
+        choice: what is said of the columns of tables.
+        skip_bad: leave out files that cannot be read; they are counted in `Task.skipped`.
+        allow_duplicates: go on with pictures that are in support and query or under two labels;
+            they are counted in `Task.duplicates`.
+        one_class: a single class will do, as of examples to score.
+        report: told (what, done, total) after each picture.
+
+    Raises:
+        DataError: not a task, or problems; the first 20 are in its findings.
+    """
+    said = [*onto, (path, choice)]
+    if isinstance(spec, RowSpec):  # which knows what the columns were called
+        said = [(one, of_it.completed(spec)) for one, of_it in said]
+    parts = [survey_task(one, of_it) for one, of_it in said]
+    for one in parts:
+        if one.what != "task":
+            raise not_a_task(one)
+        require_same_kind(one, spec)
+    listing = joined(parts)
+    if one_class:
+        enough = [one for one in listing.findings if one.code != "data.too_few_classes"]
+        listing = replace(listing, findings=tuple(enough))
+    if isinstance(spec, RowSpec):
+        return load_rows(listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    return load_listing(
+        listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates, report=report
+    )
+
+
+def list_inputs(paths: Sequence[Path]) -> Iterator[Path]:
+    """Every file to predict, in the order given; folders are walked in byte order of full paths.
+
+    Nothing is left out but hidden and system files: a missing path, a link, a pipe, a folder
+    without files are given out too, and the reader says what is wrong with them, row by row. A link
+    that was itself named is followed.
+    """
+    for path in paths:
+        target = Path(os.path.realpath(path)) if stat.S_ISLNK(mode_of(path)) else path
+        if stat.S_ISDIR(mode_of(target)):
+            yield from _walk(target)
+        else:
+            yield target
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below a folder; one without files, or that may not be listed, stands for itself."""
+    stack = [(folder, True)]
+    while stack:
+        path, is_folder = stack.pop()
+        if not is_folder:
+            yield path
+            continue
+        try:
+            entries = scan(path)
+        except DataError:
+            yield path  # the reader names the reason
+            continue
+        files = [*entries.files, *entries.links, *entries.specials]
+        found = [(os.fsencode(name), name, False) for name in files]
+        found += [(os.fsencode(name) + b"/", name, True) for name in entries.folders]
+        if not found:
+            yield path
+        stack += [(path / name, inner) for _, name, inner in sorted(found, reverse=True)]
+
+
+def _recognise(path: Path) -> tuple[str, Entries | None]:
+    """The kind of content, and the entries of a folder."""
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)  # a link that was itself named is followed
+    except (OSError, ValueError) as error:
+        raise unopened(path, error) from error
+    if not is_folder:
+        kind = kind_of(path.name)
+        if kind is None:
+            raise nothing_usable(path, "is neither a folder nor a picture")
+        return kind, None
+    entries = scan(path)
+    return _recognise_folder(path, entries), entries
+
+
+def _recognise_folder(path: Path, entries: Entries) -> str:
+    if TASK_FILE in entries.files:
+        return "task file"
+    tables = [name for name in entries.files if kind_of(name) == "table"]
+    if any(name.startswith(tuple(f"{word}." for word in SUPPORT_NAMES)) for name in tables):
+        return "table"
+    if entries.folders:
+        # One table beside one folder: the table names the pictures in it.
+        return "table" if len(tables) == 1 and len(entries.folders) == 1 else "images"
+    if any(kind_of(name) == "images" for name in entries.files):
+        return "images"
+    if tables:
+        return "table"
+    problems = refused(path, entries)
+    raise nothing_usable(path, "has no class folders and no pictures", problems)
+
+
+Lister = Callable[[Path, Entries | None, Survey, Choice], Listing]
+
+# One more entry here reads one more kind of content. A lister gets the path, its entries (None: a
+# file), what lists the folders inside, and what is said of columns.
+LISTERS: dict[str, Lister] = {
+    "images": list_images,
+    "table": list_tables,
+    "task file": list_task_file,
+}

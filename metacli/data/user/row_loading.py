@@ -1,0 +1,153 @@
+"""From the tables of a task to arrays: rows of numbers or texts, every problem collected."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from metacli.data.files import shown
+from metacli.data.images import ImageSpec
+from metacli.data.tables.columns import TaskType, target_numbers, targets_of
+from metacli.data.tables.reader import Table
+from metacli.data.user.listing import Listing, as_finding, raise_problems
+from metacli.data.user.loading import Examples, Task, same_examples
+from metacli.data.user.table_layouts import TableTask, numbers_of
+from metacli.errors import DataError, Finding
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """The rows that a model wants.
+
+    Args:
+        encoder: makes numbers of a Table, or of texts.
+        kind: of the listing: text or table.
+        type: what the model answers with.
+        inputs: its columns; None for texts, whose column may have any name.
+        target: what its target is called; None where that is not known. input: its texts.
+    """
+
+    encoder: Any
+    kind: Literal["text", "table"]
+    type: TaskType
+    inputs: tuple[str, ...] | None = None
+    target: str | None = None
+    input: str | None = None
+
+
+def require_same_kind(listing: Listing, spec: ImageSpec | RowSpec) -> None:
+    """Raises DataError for pictures given to a model of texts, and so on."""
+    wants = spec.kind if isinstance(spec, RowSpec) else "images"
+    if listing.kind == wants:
+        return
+    words = {"images": "pictures", "text": "texts", "table": "a table of numbers and categories"}
+    hint = None
+    if wants == "text":
+        hint = "name the column of the texts: --input COLUMN"
+    raise DataError(
+        f"{shown(listing.path)} holds {words[listing.kind]}, the model takes {words[wants]}",
+        code="data.mismatch",
+        where=shown(listing.path),
+        hint=hint,
+    )
+
+
+def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicates: bool) -> Task:
+    """The task as numbers; y is int64 labels, or float64 in the user's units.
+
+    Raises:
+        DataError: problems in the tables or between them.
+    """
+    found = list(listing.findings)
+    seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    sides: dict[str, list[Examples]] = {"support": [], "query": []}
+    for part in listing.children or (listing,):
+        content: TableTask = part.content
+        for side, table in (("support", content.support), ("query", content.query)):
+            if table is None:
+                continue
+            try:
+                sides[side].append(_examples(table, content, listing.labels, spec))
+            except DataError as error:
+                found.append(as_finding(error))
+                continue
+            remember(seen, side, table, content)
+    clashes, repeats = clashing(seen, listing)
+    if allow_duplicates:
+        clashes = [replace(one, level="warning") for one in clashes]
+    raise_problems(listing.path, [*found, *clashes])
+    content = listing.content
+    units = [part.content.unit for part in listing.children or (listing,)]
+    return Task(
+        path=listing.path,
+        kind=listing.kind,
+        type=content.type,
+        labels=listing.labels,
+        support=_together(sides["support"]),
+        query=_together(sides["query"]) if sides["query"] else None,
+        guessed=listing.guessed,
+        findings=(*found, *clashes, *repeats),
+        skipped=0,
+        duplicates=len(clashes) if listing.kind == "text" else 0,
+        unit=next((unit for unit in units if unit is not None), None),
+        target=content.target,
+        input=content.roles.inputs[0] if listing.kind == "text" else None,
+    )
+
+
+def _together(parts: Sequence[Examples]) -> Examples:
+    """The rows of one side of all tables, one table after the other."""
+    y = [part.y for part in parts if part.y is not None]
+    names = tuple(name for part in parts for name in part.names)
+    return Examples(np.concatenate([part.x for part in parts]), names, np.concatenate(y))
+
+
+def _examples(table: Table, content: TableTask, labels: Sequence[str], spec: RowSpec) -> Examples:
+    x = numbers_of(table, content, spec.encoder, spec.kind == "text")
+    if content.type == "regression":
+        y = target_numbers(table, content.target)
+    else:
+        number = {label: place for place, label in enumerate(labels)}
+        cells = targets_of(table, content.target)
+        y = np.array([number.get(cell, -1) for cell in cells], np.int64)
+    return Examples(x, tuple(table.row(i) for i in range(len(table))), y)
+
+
+def remember(
+    seen: defaultdict[str, list[tuple[str, str, str]]], side: str, table: Table, content: TableTask
+) -> None:
+    """Where every example stands, by its cells."""
+    answers = table.words(content.target) if content.target in table.columns else [""] * len(table)
+    if content.roles.kind == "text":
+        keys = [text.strip() for text in table.texts(content.roles.inputs[0])]
+    else:
+        have = [one for one in content.roles.inputs if one in table.columns]
+        keys = [repr(row) for row in zip(*(table.words(one) for one in have), strict=True)]
+    label = content.type == "classification"
+    for number, (key, answer) in enumerate(zip(keys, answers, strict=True)):
+        seen[key].append((side, (answer or "") if label else "", table.row(number)))
+
+
+def clashing(
+    seen: defaultdict[str, list[tuple[str, str, str]]], listing: Listing
+) -> tuple[list[Finding], list[Finding]]:
+    """Errors and warnings about examples that are the same.
+
+    Rows of a few categories may well be equal by chance, so of a table it is only said.
+    """
+    if listing.kind == "text":
+        return same_examples(seen, "text")
+    clashes, _ = same_examples(seen, "row")
+    across = [one for one in clashes if "support and query" in one.message]
+    if not across:
+        return [], []
+    rows = sum(len(places) for places in seen.values())
+    message = (
+        f"{len(across)} different rows stand in support and query alike (of {rows} rows), the "
+        f"first: {across[0].message.partition(': ')[2]}"
+    )
+    return [], [Finding("warning", "table.same_rows", message, shown(listing.path))]

@@ -1,0 +1,1 @@
+"""A model and a user's examples become an adapted model."""

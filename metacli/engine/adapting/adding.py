@@ -1,0 +1,167 @@
+"""`adapt MODEL MORE --add`: more examples, or one more class, onto an adapted model.
+
+The new model is the one that adapting to all examples at once would have given, to the bit and with
+every learner: its source is opened again, the earlier examples are read again, and all of them are
+adapted to together. Neither may have changed; an adapted model knows both by their hashes and holds
+no example itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metacli.data.tables.columns import Choice
+from metacli.data.user.loading import Task
+from metacli.engine.adapting.reading import Source, open_sources
+from metacli.engine.events import Reporter
+from metacli.engine.models.feature_source import FEATURES
+from metacli.engine.models.opening import Opened, open_model
+from metacli.engine.predicting.rows import picture_hash
+from metacli.engine.storage.serial import tensors_to_bytes
+from metacli.errors import DataError, UsageProblem
+from metacli.types import Params
+
+
+@dataclass(frozen=True)
+class Before:
+    """What an adapted model was made of.
+
+    Args:
+        overrides: of its learner's fields.
+        tasks: what it was adapted to, in the order in which it was added, each with what was said
+            of its columns.
+        support: hashes of those examples.
+    """
+
+    model: Opened
+    source: Source
+    overrides: tuple[str, ...]
+    tasks: tuple[tuple[Path, Choice], ...]
+    support: tuple[str, ...]
+
+
+def before(
+    names: Sequence[str],
+    overrides: Sequence[str],
+    choice: Choice,
+    device: torch.device,
+    report: Reporter,
+) -> Before:
+    """The source of an adapted model, ready to adapt as it did then.
+
+    Raises:
+        UsageProblem: more than one model, or settings that would make it another one.
+        DataError: it was not adapted, or its source is gone or has changed.
+    """
+    if len(names) > 1:
+        raise UsageProblem("--add wants one adapted model, and there are several")
+    if overrides:
+        hint = "adapt the source anew to change them"
+        raise UsageProblem("--add adapts with the settings that the model has", hint=hint)
+    opened = open_model(names[0], device, report)
+    model, where = opened.model, str(opened.path)
+    if not model.adapted:
+        raise DataError(
+            "--add wants an adapted model, and this one is not",
+            code="model.not_adapted",
+            where=where,
+            hint="leave --add out",
+        )
+    known = model.provenance
+    if "from" not in known or "from_weights" not in known or "task" not in known:
+        raise DataError(
+            "this model does not say what it was adapted from and to",
+            code="add.unknown",
+            where=where,
+            hint="adapt its source anew, with all examples in one folder",
+        )
+    tasks = tasks_of(opened.path, known)
+    for task, _ in tasks:
+        if not task.exists():
+            raise gone("what it was adapted to", task)
+    path = beside(opened.path, str(known["from"]))
+    settings = tuple(map(str, known.get("overrides", ())))
+    name, first = str(path), None
+    if known.get("recipe") == FEATURES:  # a source that is no file: the columns themselves
+        name, first = FEATURES, tasks[0][0]
+        wanted: Any = model.inputs.wanted(model.answers)
+        choice = choice.completed(wanted)
+    elif not path.exists():
+        raise gone("the model that it was adapted from", path)
+    (source,) = open_sources([name], settings, str(model.method), device, report, first, choice)
+    if weights_hash(source.opened.model.params) != known["from_weights"]:
+        raise DataError(
+            "the model that it was adapted from has changed since",
+            code="add.changed",
+            where=str(path),
+            hint=f"metacli adapt {os.path.relpath(path)} ALL_EXAMPLES/",
+        )
+    return Before(opened, source, settings, tasks, tuple(model.answers.get("support", ())))
+
+
+def beside(model: Path, relative: str) -> Path:
+    """A model's folder holds relative paths."""
+    return Path(os.path.normpath(model / relative))
+
+
+def gone(what: str, path: Path) -> DataError:
+    return DataError(
+        f"{what} is not there any more, and --add needs it",
+        code="add.gone",
+        where=str(path),
+        hint="put it back, or adapt anew with all examples in one folder",
+    )
+
+
+def weights_hash(params: Params) -> str:
+    """SHA-256 of a model's tensors."""
+    return hashlib.sha256(tensors_to_bytes(params)).hexdigest()
+
+
+def require_same(found: Before, task: Task) -> None:
+    """Raises DataError where earlier examples are not among those that were read."""
+    missing = Counter(found.support) - Counter(picture_hash(x) for x in task.support.x)
+    if missing:
+        raise DataError(
+            f"{missing.total()} of the {len(found.support)} examples that it was adapted to are "
+            "not there any more, or have changed",
+            code="add.changed",
+            where=", ".join(str(task) for task, _ in found.tasks),
+            hint="put them back, or adapt anew with all examples in one folder",
+        )
+
+
+def adapted_to(tasks: Sequence[tuple[Path, Choice]], folder: Path) -> dict[str, Any]:
+    """What a model's provenance says of its examples: relative paths, the first task first, and
+    the columns of those of which something was said."""
+    first, *added = (os.path.relpath(path.absolute(), folder) for path, _ in tasks)
+    columns = [
+        {"target": one.target, "inputs": one.inputs and list(one.inputs)} for _, one in tasks
+    ]
+    said = any(one.target or one.inputs for _, one in tasks)
+    return {
+        "task": first,
+        **({"added": added} if added else {}),
+        **({"columns": columns} if said else {}),
+    }
+
+
+def tasks_of(folder: Path, provenance: Mapping[str, Any]) -> tuple[tuple[Path, Choice], ...]:
+    """What `adapted_to` wrote, of a model in that folder."""
+    paths = [provenance["task"], *provenance.get("added", ())]
+    columns = provenance.get("columns") or [{}] * len(paths)
+    return tuple(
+        (
+            beside(folder, str(path)),
+            Choice(target=said.get("target"), inputs=tuple(said.get("inputs") or ()) or None),
+        )
+        for path, said in zip(paths, columns, strict=True)
+    )

@@ -1,0 +1,180 @@
+"""The part of an exported file between what a user has and what the network takes: cells of a table
+are encoded and scaled inside, hashed words are weighed and scaled inside, pixels need nothing.
+
+Shape letters: B rows, C cells, D numbers, F features of a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metacli.data.tables.encoding import Categorical, Encoding, Numeric
+from metacli.data.tables.text import HashedText, SentenceText
+from metacli.engine.models.inputs import InputSpec
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """How a file takes its examples.
+
+    Args:
+        module: the input to what the network takes.
+        name: of the input. shape: without the rows.
+        values: what its numbers are, in words.
+        raw: the inverse of `module`, for rows that were read already.
+        facts: more for whoever fills the input, such as the columns.
+    """
+
+    module: nn.Module
+    name: str
+    shape: tuple[int, ...]
+    values: str | None = None
+    raw: Callable[[np.ndarray], np.ndarray] = np.asarray
+    dtype: str = "float32"
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def described(self, rows: str, name: str | None = None) -> dict[str, Any]:
+        """As it is written into the file."""
+        found = {"name": name or self.name, "dtype": self.dtype, "shape": [rows, *self.shape]}
+        told = {} if self.values is None else {"values": self.values}
+        return {**found, **told, **self.facts}
+
+    def zeros(self, rows: int) -> Tensor:
+        return torch.zeros(rows, *self.shape, dtype=getattr(torch, self.dtype))
+
+    def filled(self, x: np.ndarray) -> np.ndarray:
+        """Rows that were read, as the file takes them."""
+        return np.ascontiguousarray(self.raw(x), self.dtype)
+
+
+def entrance_of(spec: InputSpec) -> Entrance:
+    """The entrance of a model for one kind of task."""
+    encoder = spec.encoder
+    if isinstance(encoder, Encoding):
+        return of_cells(encoder)
+    if isinstance(encoder, HashedText):
+        return of_words(encoder)
+    if isinstance(encoder, SentenceText):
+        values = f"embeddings of the sentence-transformers model {encoder.model}, of length 1"
+        return Entrance(nn.Identity(), "embeddings", spec.shape, values)
+    if spec.kind != "image":
+        return Entrance(nn.Identity(), "numbers", spec.shape)
+    channels, height, width = spec.shape
+    colour = "grey" if channels == 1 else "RGB"
+    values = f"0 to 255, {colour}, as in the file, resized to {height}x{width}"
+    return Entrance(nn.Identity(), "pixels", spec.shape, values)
+
+
+def of_cells(encoding: Encoding) -> Entrance:
+    """The rows of a table."""
+    columns = [
+        {"name": one.name, "values": list(one.values) if isinstance(one, Categorical) else None}
+        for one in encoding.columns
+    ]
+    return Entrance(
+        Cells(encoding),
+        "cells",
+        (len(columns),),
+        "numbers as they are, NaN where missing; a word as its place among its column's values, "
+        "-1 where it is missing or unknown; scaling is inside",
+        lambda x: cells_of(encoding, x),
+        "float64",
+        {"columns": columns},
+    )
+
+
+def of_words(encoder: HashedText) -> Entrance:
+    """Texts from their features on: hashing words is not for a graph."""
+    alone = encoder.characters == (0, 0)
+    size = encoder.features if alone else encoder.features // 2
+    which = f"{size} of words" if alone else f"{size} of words, {size} of characters within words"
+    return Entrance(
+        Words(encoder),
+        "counts",
+        (encoder.features,),
+        f"signed counts of hashed n-grams, {which}, as scikit-learn's HashingVectorizer gives; "
+        "weighing and scaling are inside",
+        lambda x: x / weights_of(encoder),
+        facts={
+            "text": {
+                "features": size,
+                "words": list(encoder.words),
+                "characters": list(encoder.characters),
+            }
+        },
+    )
+
+
+class Cells(nn.Module):
+    """Cells [B, C], float64, to the numbers [B, D] that `Encoding` makes of them.
+
+    A number is itself, NaN where the cell is missing; a word is its place among the values of its
+    column, anything else where it is missing or unknown.
+    """
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        self.columns = encoding.columns
+
+    def forward(self, cells: Tensor) -> Tensor:
+        parts = [
+            _numeric(one, cells[:, at]) if isinstance(one, Numeric) else _word(one, cells[:, at])
+            for at, one in enumerate(self.columns)
+        ]
+        return torch.cat(parts, 1).to(torch.float32)
+
+
+def _numeric(column: Numeric, cell: Tensor) -> Tensor:  # [B] -> [B, 1 or 2]
+    gone = torch.isnan(cell)
+    scaled = torch.where(gone, 0.0, (cell - column.mean) / column.scale)
+    both = (scaled, gone.to(cell.dtype)) if column.missing else (scaled,)
+    return torch.stack(both, 1)
+
+
+def _word(column: Categorical, cell: Tensor) -> Tensor:  # [B] -> [B, values + 1]
+    unknown = len(column.values)
+    known = (cell >= 0) & (cell < unknown)  # a NaN is neither
+    place = torch.where(known, cell, float(unknown))
+    return (place[:, None] == torch.arange(unknown + 1, dtype=cell.dtype)).to(cell.dtype)
+
+
+def cells_of(encoding: Encoding, x: np.ndarray) -> np.ndarray:
+    """Cells [M, C] that are encoded as x [M, D]."""
+    cells, at = [], 0
+    for one in encoding.columns:
+        part = x[:, at : at + one.width].astype(np.float64)
+        at += one.width
+        if isinstance(one, Categorical):
+            cells.append(part.argmax(1).astype(np.float64))
+            continue
+        value = part[:, 0] * one.scale + one.mean
+        cells.append(np.where(part[:, 1] > 0, np.nan, value) if one.missing else value)
+    return np.stack(cells, 1)
+
+
+class Words(nn.Module):
+    """Signed counts [B, F] to the features of `HashedText`: weighed, and each part, of words and of
+    characters, of one length (0 where it has no n-gram)."""
+
+    weights: Tensor
+
+    def __init__(self, encoder: HashedText) -> None:
+        super().__init__()
+        self.parts = 1 if encoder.characters == (0, 0) else 2
+        self.register_buffer("weights", torch.from_numpy(weights_of(encoder)))
+
+    def forward(self, counts: Tensor) -> Tensor:
+        parts = (counts * self.weights).chunk(self.parts, 1)
+        scaled = [part / part.norm(dim=1, keepdim=True).clamp(min=1e-12) for part in parts]
+        return torch.cat(scaled, 1) / self.parts**0.5
+
+
+def weights_of(encoder: HashedText) -> np.ndarray:
+    """float32 [F]."""
+    return np.array(encoder.idf or np.ones(encoder.features), np.float32)

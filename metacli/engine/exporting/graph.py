@@ -1,0 +1,133 @@
+"""What is exported: a module without metacli in it, with names for what goes in and comes out.
+
+Shape letters: B batch (dynamic), C H W one picture, N classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metacli.engine.exporting.entrance import entrance_of
+from metacli.engine.models.bundle import Bundle
+from metacli.nn.problem import Problem
+from metacli.types import Params
+
+Arrays = tuple[np.ndarray, ...]
+Run = Callable[..., Arrays]
+"""A file that was read back: arrays in the order of the inputs to arrays in the order of the
+outputs."""
+
+_TRACED = 2  # a batch of one would be taken for a constant
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A module to write into a file.
+
+    Args:
+        inputs: of each: name, dtype, shape (a word is a dynamic size), and what its values are.
+        outputs: the same; `labels` where the last axis are classes.
+        example: zeros to trace with; they stay in the file, so no picture of anybody's.
+    """
+
+    module: nn.Module
+    inputs: tuple[dict[str, Any], ...]
+    outputs: tuple[dict[str, Any], ...]
+    example: tuple[Tensor, ...]
+
+    def dynamic(self) -> tuple[dict[int, Any], ...]:
+        """Which axes of each input may have any size, for `torch.export`."""
+        words = {size for one in self.inputs for size in one["shape"] if isinstance(size, str)}
+        dims = {word: torch.export.Dim(word) for word in words}
+        return tuple(
+            {axis: dims[size] for axis, size in enumerate(one["shape"]) if isinstance(size, str)}
+            for one in self.inputs
+        )
+
+
+class Deployed(nn.Module):
+    """What a user has of an example to probabilities [B, N], or to values in the user's unit.
+
+    All weights are parameters or buffers of this module: exporters take nothing else along.
+    """
+
+    def __init__(self, model: Bundle, entrance: nn.Module) -> None:
+        super().__init__()
+        problem = model.problem()
+        self.entrance, self.target = entrance, model.inputs.unscaled
+        self.classifies = model.kind == "classification"
+        self.temperature = model.temperature
+        self.learner = model.learner()
+        self.network = copy.deepcopy(problem.module).requires_grad_(False)
+        own = set(self.network.state_dict())
+        self.network.load_state_dict({k: v for k, v in model.params.items() if k in own})
+        rest = {k: v for k, v in model.params.items() if k not in own}
+        self.names = {name: name.replace(".", "__") for name in rest}
+        for name, value in rest.items():
+            self.register_buffer(self.names[name], value.detach().clone())
+        facts = {field.name: getattr(problem, field.name) for field in fields(problem)}
+        self.problem = _Owned(**{**facts, "module": self.network})
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        params = {name: getattr(self, buffer) for name, buffer in self.names.items()}
+        prediction = self.learner.predict(self.problem, params, self.entrance(x))
+        if self.classifies:
+            return torch.softmax(prediction / self.temperature, 1)
+        return prediction * self.target.scale + self.target.mean
+
+
+class _Owned(Problem):
+    """A problem whose network has its weights inside, for learners that only predict."""
+
+    def embed(self, params: Params, x: Tensor, *, together: bool = False) -> Tensor:
+        assert not together  # an export answers row by row
+        found: Tensor = self.module(x)
+        return found
+
+
+def adapted_graph(model: Bundle) -> Graph:
+    """An adapted model: its support is in its weights."""
+    entrance = entrance_of(model.inputs)
+    return Graph(
+        Deployed(model, entrance.module),
+        (entrance.described("batch"),),
+        (described_output(model, "batch"),),
+        (entrance.zeros(_TRACED),),
+    )
+
+
+def described_output(model: Bundle, rows: str) -> dict[str, Any]:
+    """The output of an adapted model."""
+    if model.classes is None:
+        found = {"name": "values", "dtype": "float32", "shape": [rows, model.way]}
+        return {**found, **unit_of(model)}
+    found = {"name": "probabilities", "dtype": "float32", "shape": [rows, len(model.classes)]}
+    return {**found, "labels": list(model.classes)}
+
+
+def unit_of(model: Bundle) -> dict[str, str]:
+    """What the values of a regression are, as far as it is known."""
+    answers = model.answers
+    words = (answers.get("target"), answers.get("unit") or model.inputs.unscaled.unit)
+    said = " in ".join(word for word in words if word)
+    return {"values": said} if said else {}
+
+
+@torch.no_grad()
+def reference(model: Bundle, x: np.ndarray) -> np.ndarray:
+    """What `predict` computes, for examples as the data layer reads them: uint8 or float32."""
+    from metacli.engine.predicting.rows import probabilities
+
+    rows = torch.from_numpy(np.ascontiguousarray(x))
+    if model.kind == "classification":
+        return probabilities(model, rows).numpy()
+    found: Tensor = model.learner().predict(model.problem(), model.params, rows)
+    return model.inputs.unscaled.decode(found.double().numpy())

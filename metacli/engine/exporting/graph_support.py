@@ -1,0 +1,159 @@
+"""A whole learner as one graph: support and query in, probabilities out, adaptation inside.
+
+Shape letters: S support examples, B queries, N classes, C H W one picture.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from metacli.algorithms import ALGORITHMS, names
+from metacli.engine.exporting.entrance import entrance_of
+from metacli.engine.exporting.graph import Graph, unit_of
+from metacli.engine.models.bundle import Bundle
+from metacli.errors import DataError
+from metacli.nn.problem import Problem
+from metacli.types import Batch, Params
+
+SIZES = ("support", "way", "queries")
+
+
+def traced_sizes(model: Bundle) -> dict[str, int]:
+    """Sizes to trace with that nothing else in the model has: equal sizes are taken for one, and
+    the file would hold the size of a weight in place of that of its input.
+    """
+    taken = {size for one in model.params.values() for size in one.shape} | set(model.inputs.shape)
+    free = (size for size in itertools.count(5) if size not in taken)
+    return dict(zip(SIZES, free, strict=False))
+
+
+def support_graph(model: Bundle) -> Graph:
+    """The learner with its adaptation inside.
+
+    Raises:
+        DataError: its adaptation is not a fixed sequence of tensor operations.
+    """
+    require_traceable(model)
+    entrance = entrance_of(model.inputs)
+    classifies = model.kind == "classification"
+    way: int | str = "way" if classifies and model.learner().any_way else model.way
+    targets = {"name": "support_y", "dtype": "float32", "shape": ["support", way]}
+    if classifies:
+        targets["values"] = "1 in the column of the example's class, 0 elsewhere"
+    inputs = (
+        entrance.described("support", "support_x"),
+        targets,
+        entrance.described("queries", "query_x"),
+    )
+    says = "probabilities" if classifies else "values"
+    output = {"name": says, "dtype": "float32", "shape": ["queries", way], **unit_of(model)}
+    sizes = traced_sizes(model)
+    shown = torch.zeros(sizes["support"], sizes["way"] if way == "way" else int(way))
+    shown[:, 0] = 1.0
+    example = (entrance.zeros(sizes["support"]), shown, entrance.zeros(sizes["queries"]))
+    return Graph(Unrolled(model, example), inputs, (output,), example)
+
+
+def require_traceable(model: Bundle) -> None:
+    """Raises DataError naming the learners that can be written with their support."""
+    if model.recipe.kind == "multitask":
+        raise DataError(
+            "a multi-task model does not adapt by itself: it answers for its own tasks",
+            code="export.not_traceable",
+            where=str(model.provenance.get("recipe", "")),
+            hint="leave out --with-support, or adapt first and export the adapted model",
+        )
+    if model.adapted:
+        raise DataError(
+            "this model is adapted already: its support is part of its weights",
+            code="model.adapted",
+            where=str(model.provenance.get("recipe", "")),
+            hint="leave out --with-support, or export the model that it came from",
+        )
+    if traceable(model.learner()):
+        return
+    able = [
+        name
+        for name in names("meta")
+        if traceable(ALGORITHMS[name].load()(**ALGORITHMS[name].preset))
+    ]
+    raise DataError(
+        f"{model.recipe.algorithm.name} cannot be exported with its support: its adaptation is not "
+        "a fixed sequence of tensor operations",
+        code="export.not_traceable",
+        where=str(model.provenance.get("recipe", "")),
+        hint=f"learners that can: {', '.join(able)}; or adapt first and export the adapted model",
+    )
+
+
+def traceable(learner: Any) -> bool:
+    return bool(getattr(learner, "traceable", True))
+
+
+class Unrolled(nn.Module):
+    """Adaptation and prediction as a flat list of tensor operations, gradients written out."""
+
+    def __init__(self, model: Bundle, example: tuple[Tensor, ...]) -> None:
+        super().__init__()
+        self.names = [name.replace(".", "__") for name in model.params]
+        for name, value in zip(self.names, model.params.values(), strict=True):
+            self.register_buffer(name, value.detach().clone())
+        self.entrance = entrance_of(model.inputs).module
+        support_x, support_y, query_x = example
+        shown = (self.entrance(support_x), support_y, self.entrance(query_x))
+        self.graph = unrolled(model, shown)
+        self.eval()
+
+    def forward(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+        weights = [getattr(self, name) for name in self.names]
+        known, asked = self.entrance(support_x), self.entrance(query_x)
+        found: Tensor = self.graph(*weights, known, support_y, asked)
+        return found
+
+
+def unrolled(model: Bundle, example: tuple[Tensor, ...]) -> fx.GraphModule:
+    """`answer` with every gradient as operations of its own: exporters know no derivatives."""
+    problem = model.problem()
+    assert problem.training_module is not None  # made now: nothing can be copied while tracing
+
+    def flat(*tensors: Tensor) -> Tensor:
+        weights = dict(zip(model.params, tensors[:-3], strict=True))
+        return answer(model, problem, weights, *tensors[-3:])
+
+    with torch.no_grad():
+        made = make_fx(flat, tracing_mode="symbolic", _allow_non_fake_inputs=True)(
+            *model.params.values(), *example
+        )
+    for node in list(made.graph.nodes):
+        if node.target is torch.ops.aten._linalg_check_errors.default:
+            made.graph.erase_node(node)  # a file has nobody to raise an error for
+    made.recompile()
+    return made
+
+
+def answer(
+    model: Bundle,
+    problem: Problem,
+    params: Params,
+    support_x: Tensor,  # [S, C, H, W]
+    support_y: Tensor,  # [S, N], one-hot; [S, outputs] for a regression
+    query_x: Tensor,  # [B, C, H, W]
+) -> Tensor:
+    """Adapt to the support, then predict the queries: probabilities [B, N] or values. Examples are
+    as the network takes them, values in the user's unit."""
+    learner, target = model.learner(), model.inputs.unscaled
+    if model.kind == "regression":
+        scaled = (support_y - target.mean) / target.scale
+        phi = learner.adapt(problem, params, model.state, Batch(support_x, scaled))
+        values: Tensor = learner.predict(problem, phi, query_x)
+        return values * target.scale + target.mean
+    # Labels alone would not say how many classes there are without looking at them.
+    told = problem.with_way(support_y.shape[1])
+    support = Batch(support_x, support_y.argmax(1))
+    phi = learner.adapt(told, params, model.state, support)
+    return torch.softmax(learner.predict(told, phi, query_x), 1)

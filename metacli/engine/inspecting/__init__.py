@@ -1,0 +1,1 @@
+"""What a path is, and every problem in it."""

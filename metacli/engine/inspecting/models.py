@@ -1,0 +1,203 @@
+"""`inspect` of a run (status, checkpoints, best score) and of a model, adapted or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from metacli.engine.events import Progress, Reporter
+from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
+from metacli.engine.models import bundle
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.storage.lock import LOCK
+from metacli.engine.training import checkpoint, journal
+from metacli.errors import BundleError, Finding, MetacliError
+from metacli.schema.load import load as load_recipe
+
+
+def look_at_model(path: Path, name: str, report: Reporter) -> Looked:
+    """Check the sums of a model folder and that its weights are those of its network."""
+    try:
+        model = bundle.load(path)
+    except MetacliError as error:
+        return Looked("model", path, findings_of(error))
+    problems = weights_problems(model, path)
+    what = "adapted model" if model.adapted else "model"
+    steps = () if problems else model_next(model, name)
+    return Looked(what, path, bounded(problems), model_details(model), steps)
+
+
+def weights_problems(model: Bundle, path: Path) -> list[Finding]:
+    """Whether the network of the recipe can be made, and takes these weights."""
+    try:
+        expected = model.problem().module.state_dict()
+    except MetacliError as error:
+        return list(findings_of(error))
+    except ValidationError as error:  # options of a backbone or learner that this version lacks
+        message = f"the model's recipe does not fit this metacli: {error.errors()[0]['msg']}"
+        return [Finding("error", "model.recipe", message, str(path), "use a newer metacli")]
+    wrong = [key for key in expected if key not in model.params]
+    wrong += [
+        key
+        for key, value in expected.items()
+        if key in model.params and model.params[key].shape != value.shape
+    ]
+    where = str(path / bundle.WEIGHTS)
+    return [
+        Finding("error", "model.weights", f"{key} is missing or has another shape", where)
+        for key in wrong
+    ]
+
+
+def model_details(model: Bundle) -> dict[str, Any]:
+    recipe, provenance = model.recipe, model.provenance
+    return {
+        "recipe": provenance.get("recipe"),
+        "kind": model.kind,
+        "learner": recipe.algorithm.name,
+        "backbone": {"name": recipe.backbone.name, **recipe.backbone.options},
+        "trained_on": recipe.data.source,
+        "episodes": recipe.episodes.model_dump(),
+        "input": model.inputs.as_dict(),
+        "numbers": sum(value.numel() for value in model.params.values()),
+        "method": model.method,
+        "classes": None if model.classes is None else list(model.classes),
+        "scores": short_scores(model) or None,
+        "calibration": model.answers.get("calibration"),
+        "rejects": model.answers.get("reject"),
+        "provenance": dict(provenance),
+    }
+
+
+def short_scores(model: Bundle) -> dict[str, Any]:
+    """Without the list of every baseline, of which the best is told anyway, and the confusions."""
+    long = ("all", "confusion")
+    return {
+        name: {k: v for k, v in value.items() if k not in long}
+        if isinstance(value, dict)
+        else value
+        for name, value in model.scores.items()
+    }
+
+
+def model_next(model: Bundle, name: str) -> tuple[str, ...]:
+    if not model.adapted:
+        adapt = (command("adapt", name, "FOLDER"),) if model.kind == "classification" else ()
+        return (command("evaluate", name), *adapt)
+    return (
+        command("predict", name, "INPUT"),
+        command("evaluate", name, "FOLDER"),
+        command("export", name),
+    )
+
+
+def look_at_run(path: Path, name: str, report: Reporter) -> Looked:
+    """A run's own words about itself, and whether what it saved can be read."""
+    problems: list[Finding] = []
+    facts = facts_of(path, problems)
+    alive = is_running(path)
+    states = {prefix: saved(path / "state", prefix, problems) for prefix in ("step", "best")}
+    report(Progress("reading checkpoints", 1, 1))
+    steps = steps_of(path, problems)
+    model = model_of(path, problems)
+    status = facts.get("status")
+    if status == "running" and not alive:
+        status = "killed"  # it had no time to write anything else
+    details = {
+        "status": status,
+        "recipe": facts.get("recipe"),
+        "steps": f"{facts.get('steps', states['step'].newest)} of {steps}" if steps else None,
+        "best_step": states["best"].newest,
+        "best": states["best"].facts.get("best"),
+        "checkpoints": {prefix: one.readable for prefix, one in states.items()},
+        "model": str(path / "model") if model else None,
+        **{key: facts.get(key) for key in ("seed", "device", "versions", "seconds", "data_digest")},
+    }
+    done = status == "finished" and steps is not None and (states["step"].newest or 0) >= steps
+    following = run_next(name, done=done, usable=model or bool(states["best"].readable))
+    return Looked("run", path, bounded(problems), details, () if alive else following)
+
+
+def run_next(name: str, *, done: bool, usable: bool) -> tuple[str, ...]:
+    resume = () if done else (command("meta-train", "--resume", name),)
+    use = (command("evaluate", name), command("adapt", name, "FOLDER")) if usable else ()
+    return (*resume, *use)
+
+
+def facts_of(path: Path, problems: list[Finding]) -> dict[str, Any]:
+    try:
+        facts = journal.read_run(path)
+    except BundleError as error:
+        where = str(path / "run.json")
+        problems.append(Finding("error", "run.damaged", error.message, where))
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def steps_of(path: Path, problems: list[Finding]) -> int | None:
+    """Steps that the run was to take."""
+    try:
+        return load_recipe(str(path)).recipe.train.steps
+    except MetacliError as error:
+        problems += findings_of(error)
+        return None
+
+
+def model_of(path: Path, problems: list[Finding]) -> bool:
+    """Whether there is a model that can be read."""
+    folder = path / "model"
+    if not folder.is_dir():
+        return False
+    try:
+        bundle.load(folder)
+    except MetacliError as error:
+        problems += findings_of(error)
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class States:
+    """The checkpoints of one prefix: steps of the readable ones, and what the newest remembers."""
+
+    readable: list[int]
+    newest: int | None
+    facts: dict[str, Any]
+
+
+def saved(folder: Path, prefix: str, problems: list[Finding]) -> States:
+    """Every checkpoint read; a damaged one is a warning as long as another is left."""
+    readable: list[int] = []
+    damaged: list[Finding] = []
+    facts: dict[str, Any] = {}
+    for step, path in checkpoint.numbered(folder, prefix):  # newest first
+        try:
+            found = checkpoint.read(path)
+        except MetacliError as error:
+            damaged.append(*findings_of(error))
+            continue
+        facts = facts or found.facts
+        readable.append(step)
+    level: Literal["error", "warning"] = "warning" if readable else "error"
+    problems += [
+        Finding(level, one.code, f"{prefix} checkpoint: {one.message}", one.where, one.hint)
+        for one in damaged
+    ]
+    return States(readable, readable[0] if readable else None, facts)
+
+
+def is_running(path: Path) -> bool:
+    """Whether a process holds the run's lock; the kernel knows, whatever run.json says."""
+    if not (path / LOCK).is_file():
+        return False
+    try:
+        with FileLock(path / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # not ours to lock: then it is not ours to judge either
+        return False

@@ -1,0 +1,1 @@
+"""What is saved as a model, and opening it again."""

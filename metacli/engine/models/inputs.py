@@ -1,0 +1,117 @@
+"""What a model takes in: recorded in `model.json`, so that a user's file is read exactly as the
+training data were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.pools import Pool
+from metacli.data.few_shot.regression import NumberTasks
+from metacli.data.images import ImageSpec
+from metacli.data.tables.coded import encoder_of, is_text
+from metacli.data.tables.encoding import Target
+from metacli.data.user.row_loading import RowSpec
+from metacli.schema.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One example.
+
+    Args:
+        kind: `image` (uint8 pixels as in the file), `text` or `numbers` (float32).
+        shape: [C, H, W] of a picture, or the shape of the numbers.
+        invert: the network sees dark strokes on light paper as high values.
+        reader: how texts or cells of a table become the numbers; None for pictures, and for
+            numbers that no user's file holds.
+        target: of a regression on tables: name, mean, scale and unit.
+    """
+
+    kind: Literal["image", "numbers", "text"]
+    shape: tuple[int, ...]
+    invert: bool = False
+    reader: Mapping[str, Any] | None = None
+    target: Mapping[str, Any] | None = None
+
+    def image(self) -> ImageSpec:
+        channels, height, width = self.shape
+        return ImageSpec(channels, height, width)
+
+    def wanted(self, answers: Mapping[str, Any]) -> ImageSpec | RowSpec:
+        """What is to be read of a user's files.
+
+        Args:
+            answers: of a model, which say what columns were called when it was adapted.
+        """
+        if self.reader is None:
+            return self.image()
+        encoder = self.encoder
+        return RowSpec(
+            encoder,
+            "text" if self.kind == "text" else "table",
+            "regression" if self.regresses else "classification",
+            None if self.kind == "text" else encoder.names,
+            answers.get("target") or (self.target or {}).get("name"),
+            answers.get("input"),
+        )
+
+    @property
+    def encoder(self) -> Any:
+        """What makes numbers of a user's texts or cells; None for pictures."""
+        return None if self.reader is None else encoder_of(self.reader)
+
+    @property
+    def regresses(self) -> bool:
+        """Whether its tasks are regressions."""
+        return self.target is not None or (self.kind == "numbers" and self.reader is None)
+
+    @property
+    def unscaled(self) -> Target:
+        """From the network's answers to the user's numbers."""
+        return Target("y") if self.target is None else Target(**self.target)
+
+    def as_dict(self) -> dict[str, Any]:
+        plain: dict[str, Any] = {
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "invert": self.invert,
+        }
+        if self.reader is not None:
+            plain["reader"] = dict(self.reader)
+        if self.target is not None:
+            plain["target"] = dict(self.target)
+        return plain
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> InputSpec:
+        return cls(
+            value["kind"],
+            tuple(value["shape"]),
+            value["invert"],
+            value.get("reader"),
+            value.get("target"),
+        )
+
+
+def input_of_pool(pool: Pool, recipe: Recipe) -> InputSpec:
+    """Rows of a pool. Of pictures, strokes on paper are inverted, as the data set or the recipe's
+    `data.invert` says."""
+    if pool.encoder is not None:
+        kind: Literal["text", "numbers"] = "text" if is_text(pool.store.rows) else "numbers"
+        return InputSpec(kind, pool.picture_shape, reader=pool.encoder.as_dict())
+    entry = DATASETS.get(recipe.data.source)
+    invert = recipe.data.options.get("invert", entry.ink if entry else False)
+    return InputSpec("image", pool.picture_shape, bool(invert))
+
+
+def input_of_tasks(tasks: NumberTasks) -> InputSpec:
+    """Rows of tasks that are regressions."""
+    return InputSpec(
+        "numbers",
+        (tasks.encoding.width,),
+        reader=tasks.encoding.as_dict(),
+        target=tasks.target.as_dict(),
+    )

@@ -1,0 +1,1 @@
+"""Scores with intervals, and what they are compared with."""

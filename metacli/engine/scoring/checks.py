@@ -1,0 +1,67 @@
+"""Thresholds that a user asked for: `--fail-under accuracy=0.9`, `--fail-over mse=0.2`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from metacli.engine.storage.paths import split_assignment
+from metacli.errors import CheckFailed, UsageProblem
+
+LOWER_IS_BETTER = ("mse", "nmse", "rmse", "mae", "loss")
+
+
+@dataclass(frozen=True)
+class Check:
+    metric: str
+    bound: float
+    fails: Literal["under", "over"]
+
+
+def parse_checks(fail_under: Sequence[str], fail_over: Sequence[str]) -> list[Check]:
+    """Raises UsageProblem: not METRIC=VALUE, or the wrong direction for the metric (it names the
+    other option)."""
+    checks = [Check(*split_assignment(text, "--fail-under"), "under") for text in fail_under]
+    checks += [Check(*split_assignment(text, "--fail-over"), "over") for text in fail_over]
+    for check in checks:
+        lower = check.metric.removeprefix("val_") in LOWER_IS_BETTER
+        if lower != (check.fails == "over"):
+            other = "over" if lower else "under"
+            raise UsageProblem(
+                f"--fail-{check.fails} on {check.metric}, where "
+                f"{'lower' if lower else 'higher'} is better",
+                where="command line",
+                hint=f"--fail-{other} {check.metric}={check.bound:g}",
+            )
+    return checks
+
+
+def require_known(checks: Sequence[Check], names: Sequence[str]) -> None:
+    """Raises UsageProblem for a metric that will not be measured: before the work, not after."""
+    for check in checks:
+        if check.metric not in names:
+            near = difflib.get_close_matches(check.metric, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            raise UsageProblem(f"no metric {check.metric!r} in this result", hint=hint)
+
+
+def require_checks(
+    checks: Sequence[Check], values: Mapping[str, float | None], result: dict[str, Any]
+) -> None:
+    """Raises CheckFailed for the first that does not hold, UsageProblem for a metric that was not
+    measured."""
+    require_known(checks, list(values))
+    for check in checks:
+        measured = values[check.metric]
+        value = math.nan if measured is None else measured
+        # Written so that NaN fails as well.
+        good = value >= check.bound if check.fails == "under" else value <= check.bound
+        if not good:
+            raise CheckFailed(
+                f"{check.metric} is {value:.4f}, wanted "
+                f"{'at least' if check.fails == 'under' else 'at most'} {check.bound:g}",
+                result=result,
+            )

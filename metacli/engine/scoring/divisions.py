@@ -1,0 +1,81 @@
+"""What learning together is worth on the mean over the tasks, and how sure that is.
+
+The tasks of one division of the rows share their test rows' luck and the trained networks, so where
+runs of the recipe under several divisions lie beside each other and were evaluated, the interval is
+that of Nadeau and Bengio over the divisions; otherwise Student's over the tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metacli.data.multi_task.dataset import TaskRows
+from metacli.engine.events import Notice, Reporter
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.scoring import score_file
+from metacli.engine.scoring.intervals import nadeau_bengio
+from metacli.engine.scoring.multi_task_tables import MEAN_DELTA, mean_delta
+from metacli.errors import BundleError
+
+FEWEST = 3  # divisions whose spread says anything
+
+
+def trained_as(model: Bundle) -> str:
+    """The same for runs that differ in their seed and in the division of the rows alone."""
+    plain = model.recipe.plain()
+    plain["data"] = {key: value for key, value in plain["data"].items() if key != "split_seed"}
+    left_out = ("seed", "expect", "baselines")
+    return score_file.units_hash(**{k: v for k, v in plain.items() if k not in left_out})
+
+
+def mean_difference(
+    tasks: list[dict[str, Any]],
+    rows: TaskRows,
+    run: Path | None,
+    line: dict[str, Any],
+    report: Reporter,
+) -> dict[str, Any]:
+    """`mean_delta`, `mean_delta_ci95`, and what they are over in words: `mean_delta_over`.
+
+    Args:
+        tasks: of this evaluation.
+        run: whose neighbours may have been evaluated, too.
+        line: of the score file: `trained`, `split` and `split_seed`.
+    """
+    own = mean_delta(tasks)
+    if run is None or own["mean_delta"] is None:
+        return own
+    found: dict[int, list[float]] = {line["split_seed"]: [own["mean_delta"]]}
+    for other in neighbours(run, report):
+        same = all(other.get(key) == line[key] for key in ("trained", "split"))
+        value = mean_delta((other.get("result") or {}).get("tasks") or [])["mean_delta"]
+        if same and value is not None:
+            found.setdefault(other["split_seed"], []).append(value)
+    if len(found) < FEWEST:
+        return own
+    values = np.array([np.mean(found[seed]) for seed in sorted(found)])
+    delta, low, high = nadeau_bengio(values, share(rows, line["split"]))
+    said = (delta, [low, high], f"{len(found)} divisions of the rows")
+    return dict(zip(MEAN_DELTA, said, strict=True))
+
+
+def neighbours(run: Path, report: Reporter) -> Iterator[dict[str, Any]]:
+    """What was evaluated of the other runs in the same folder."""
+    for path in sorted(run.parent.glob(f"*/{score_file.SCORES}")):
+        if path.parent == run:
+            continue
+        try:
+            yield from score_file.read(path)
+        except BundleError as error:
+            report(Notice(f"left out: {error.message}", "scores.damaged"))
+
+
+def share(rows: TaskRows, split: str) -> float:
+    """Rows of a split for each row that a model of another division may have learned from."""
+    sizes = {name: sum(map(len, parts)) for name, parts in rows.parts.items()}
+    learned: Sequence[str] = ("train", "val") if split == "test" else ("train",)
+    return sizes[split] / sum(sizes[name] for name in learned)

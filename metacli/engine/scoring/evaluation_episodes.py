@@ -1,0 +1,89 @@
+"""The episodes that a model is evaluated on: of which data, and whether they have enough."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from metacli.data.catalogue.registry import DATASETS
+from metacli.engine.events import Notice, Reporter
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.opening import Opened
+from metacli.engine.scoring.protocol import Protocol
+from metacli.engine.scoring.unseen import fit_to, require_kind, require_unseen
+from metacli.engine.training.build import Source, make_source
+from metacli.errors import DataError
+
+FOLDS = ("fold",)  # of sets of texts that hold the same intents
+
+
+def replace_source(opened: Opened, data: str | None, reading: dict[str, bool]) -> Opened:
+    """The model with its recipe pointed at other data. Raises DataError when there are none, or
+    they are of another kind than the model's."""
+    if data is None:
+        return opened
+    recipe = opened.model.recipe
+    if same_source(data, recipe.data.source) and not any(reading.values()):
+        return opened  # with the scheme that it was trained under
+    if data in DATASETS:
+        require_kind(opened.model, data)
+        shared = FOLDS if opened.model.inputs.kind == "text" else ()
+        kept = {key: recipe.data.options[key] for key in shared if key in recipe.data.options}
+        source = recipe.data.model_copy(update={"source": data, "options": kept})
+    else:
+        path = Path(data)
+        if not path.exists():
+            raise DataError(
+                "no such data set or folder",
+                code="data.not_found",
+                where=data,
+                hint="metacli fetch --list",
+            )
+        require_kind(opened.model, data)
+        options: dict[str, Any] = {"way": 2, **reading}
+        if opened.model.inputs.kind == "image":
+            channels, height, _ = opened.model.inputs.shape
+            options |= {"size": height, "channels": channels}
+        source = recipe.data.model_copy(update={"source": str(path.absolute()), "options": options})
+    return replace(
+        opened, model=replace(opened.model, recipe=recipe.model_copy(update={"data": source}))
+    )
+
+
+def same_source(data: str, trained: str) -> bool:
+    """Whether both are one data set, or one folder however it was written."""
+    named = data in DATASETS or trained in DATASETS
+    return data == trained if named else Path(data).resolve() == Path(trained).resolve()
+
+
+def source_of(model: Bundle, protocol: Protocol) -> Source:
+    """The episodes of a protocol. Raises DataError where the data do not have them, or the model
+    was trained on them."""
+    source = make_source(
+        model.recipe,
+        protocol.split,
+        way=protocol.way,
+        shot=protocol.shot,
+        query=protocol.query,
+        seed=protocol.seed,
+        balanced=protocol.balanced,
+    )
+    require_unseen(model, source, protocol.split)
+    return fit_to(model, source)
+
+
+def with_room(model: Bundle, wanted: list[Protocol], report: Reporter) -> list[Protocol]:
+    """The same protocols with as many queries, which nobody asked for, as the smallest class leaves
+    beside the most shots: one number for all, so that they can be compared."""
+    shots = [one.shot if isinstance(one.shot, int) else one.shot[1] for one in wanted]
+    least = make_source(model.recipe, wanted[0].split, way=2, shot=1, query=1, seed=0)
+    pool = getattr(least, "pool", None)
+    if pool is None:
+        return wanted
+    room = min(map(len, pool.rows)) - max(shots)
+    if not 1 <= room < wanted[0].query:
+        return wanted
+    message = f"{room} queries per class, since the smallest class has {room + max(shots)} examples"
+    report(Notice(message, "evaluate.fewer_queries"))
+    return [replace(one, query=room) for one in wanted]

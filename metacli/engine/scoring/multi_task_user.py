@@ -1,0 +1,145 @@
+"""`evaluate` of a multi-task model on a user's own labelled rows of its tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metacli.engine.events import Notice, Reporter
+from metacli.engine.models import bundle
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.opening import Opened
+from metacli.engine.predicting.multi_task_labelled import Labelled, labelled_rows
+from metacli.engine.predicting.multi_task_predict import outputs
+from metacli.engine.scoring import score_file
+from metacli.engine.scoring.multi_task_evaluate import judged, line_of, measured
+from metacli.engine.scoring.multi_task_tables import mean_delta
+from metacli.engine.training.multi_task_build import make_rows
+from metacli.engine.training.single_task import SINGLE
+from metacli.errors import DataError, MetacliError
+
+ROWS = 256  # at a time
+
+
+def evaluate_own(
+    opened: Opened,
+    data: str,
+    skip_bad: bool,
+    allow_duplicates: bool,
+    out: str | None,
+    dry_run: bool,
+    report: Reporter,
+) -> dict[str, Any]:
+    """As `evaluate_tasks`, on the tasks that have rows in `data`.
+
+    Raises:
+        DataError: rows that cannot be read, are of no task of the model, or were trained on.
+    """
+    model = opened.model
+    found = labelled_rows(model, Path(data), skip_bad=skip_bad, allow_duplicates=allow_duplicates)
+    require_new(model, found, data, allow_duplicates, report)
+    names = tuple(model.answers["tasks"][one.task] for one in found)
+    metric: str = model.answers["metric"]
+    facts: dict[str, Any] = {
+        "metric": metric,
+        "data": data,
+        "split": None,
+        "split_seed": None,
+        "data_digest": digest_of(found),
+        "num_tasks": len(found),
+        **dict.fromkeys(("episodes", "episodes_seed", "scheme", "way", "shot", "query")),
+        **dict.fromkeys(("transductive", "chance", "expect")),
+        "statistics": "train",
+        "per_step": [],
+        "curve": [],
+    }
+    if dry_run:
+        return {**facts, "dry_run": True, "mean": None, "ci95": None}
+    y, mine = [one.y for one in found], answers(model, found)
+    single = single_answers(opened, found)
+    tasks = judged(metric, names, y, mine, single)
+    others = {} if single is None else {SINGLE: single}
+    line = line_of(opened, facts)
+    said = {
+        **facts,
+        **measured(metric, y, mine, others),
+        "tasks": tasks,
+        **mean_delta(tasks),
+    }
+    path = score_file.place_for(opened.run, opened.path, out)
+    score_file.record(path, line, np.array([task["value"] for task in tasks], float), said)
+    return {**said, "plot": None, "scores": str(path)}
+
+
+def answers(model: Bundle, found: Sequence[Labelled]) -> list[np.ndarray]:
+    """What the model says of each task's rows, in the user's units."""
+    return [
+        np.concatenate(
+            [
+                outputs(model, one.x[start : start + ROWS])[one.task]
+                for start in range(0, len(one.x), ROWS)
+            ]
+        )
+        for one in found
+    ]
+
+
+def single_answers(opened: Opened, found: Sequence[Labelled]) -> list[np.ndarray] | None:
+    """What the single-task models of the run say; None where it has none."""
+    if opened.run is None or not (folder := opened.run / "baselines" / SINGLE).is_dir():
+        return None
+    return answers(bundle.load(folder), found)
+
+
+def require_new(
+    model: Bundle,
+    found: Sequence[Labelled],
+    data: str,
+    allow_duplicates: bool,
+    report: Reporter,
+) -> None:
+    """Raises DataError for texts or pictures that the model was trained on: its score on those is
+    no result. Rows of few columns may well be equal by chance, which is only said."""
+    try:
+        rows = make_rows(model.recipe)
+    except MetacliError as error:
+        message = f"whether the model was trained on these rows is not known: {error.message}"
+        report(Notice(message, "data.training_rows"))
+        return
+    if model.inputs.kind == "text":
+        learned: Sequence[Any] = rows.words("train", "val")
+        again = [set(learned[one.task]) & set(one.texts) for one in found]
+    else:
+        learned = rows.numbers("train", "val")[0]
+        again = [keys(learned[one.task]) & keys(one.x) for one in found]
+    count = sum(map(len, again))
+    if not count:
+        return
+    what = {"text": "texts", "image": "pictures"}.get(model.inputs.kind, "rows")
+    message = f"{count} different {what} are among those that the model was trained on"
+    if model.inputs.kind != "numbers" and not allow_duplicates:
+        raise DataError(
+            message,
+            code="data.trained_on",
+            where=data,
+            hint="give it others; --allow-duplicates goes on all the same",
+        )
+    report(Notice(message, "data.trained_on"))
+
+
+def keys(x: np.ndarray) -> set[bytes]:
+    """Each row as bytes, as the network gets them."""
+    return {row.tobytes() for row in np.ascontiguousarray(x, np.float32)}
+
+
+def digest_of(found: Sequence[Labelled]) -> str:
+    """SHA-256 hex of rows, targets and tasks."""
+    whole = hashlib.sha256()
+    for one in found:
+        whole.update(f"{one.task} {len(one.y)}".encode())
+        whole.update(np.ascontiguousarray(one.x, "<f4").tobytes() + one.y.tobytes())
+    return whole.hexdigest()

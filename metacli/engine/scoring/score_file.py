@@ -1,0 +1,108 @@
+"""The score file: one line per evaluation with a value per unit, so that any two models can be
+paired later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metacli.engine.storage.paths import RUNS
+from metacli.engine.storage.serial import finite
+from metacli.engine.storage.writer import write_file
+from metacli.errors import BundleError
+
+if TYPE_CHECKING:
+    from metacli.engine.models.bundle import Bundle
+
+SCORES = "scores.jsonl"
+
+
+def units_hash(**what: Any) -> str:
+    """The same for evaluations whose values belong together unit by unit."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def arm_of(model: Bundle) -> dict[str, Any]:
+    """What lets runs of one recipe under several seeds be counted as one: a fingerprint of how the
+    model was trained, without the seed, and the seed."""
+    trained = model.provenance.get("data", {})
+    left_out = {"seed", "data", "expect", "baselines"}
+    how = {key: value for key, value in model.recipe.plain().items() if key not in left_out}
+    data = {key: value for key, value in trained.items() if key != "classes"}
+    return {"recipe": units_hash(how=how, data=data), "run_seed": model.recipe.seed}
+
+
+def place_for(run: Path | None, model: Path, out: str | None) -> Path:
+    """`-o`, or the run's own file, or below ./runs for a model by itself: evaluating never changes
+    a model."""
+    if out is not None:
+        return Path(out).absolute()
+    if run is not None:
+        return run / SCORES
+    name = hashlib.sha256(str(model).encode()).hexdigest()[:8]
+    return (RUNS / "scores" / f"{model.name}-{name}.jsonl").absolute()
+
+
+def place_of_variant(run: Path | None, model: Path, overrides: Sequence[str]) -> Path:
+    """Beside `place_for`, named after what differs."""
+    usual = place_for(run, model, None)
+    name = re.sub(r"[^\w.=-]", "_", ",".join(overrides))[:80]
+    return usual.with_name(f"{usual.stem}-{name}.jsonl")
+
+
+def require_place(path: Path, *, force: bool, dry_run: bool) -> None:
+    """`-o` must be new or empty; with `force` a score file is begun anew, anything else is kept.
+
+    Raises:
+        BundleError: something is there.
+    """
+    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+        return
+    if path.is_dir() or not force:
+        raise BundleError(
+            "a folder is in the way" if path.is_dir() else "the file has content",
+            code="output.exists",
+            where=str(path),
+            hint="give another -o" + ("" if path.is_dir() else ", or --force to replace it"),
+        )
+    if any("units" not in line for line in read(path)):
+        raise BundleError("not a score file: not replaced", code="output.foreign", where=str(path))
+    if not dry_run:
+        path.unlink()
+
+
+def record(
+    path: Path, line: dict[str, Any], values: np.ndarray, said: Mapping[str, Any] | None = None
+) -> None:
+    """Add an evaluation; one of the same model, units and metric is replaced.
+
+    Args:
+        said: the result that `evaluate` gave, for `report` to show.
+    """
+    numbers = [float(v) if np.isfinite(v) else None for v in values]
+    new = {**line, "values": numbers}
+    if said is not None:
+        new["result"] = finite(said)
+    same = ("model", "units", "metric", "mode")
+    kept = [old for old in read(path) if any(old.get(key) != new.get(key) for key in same)]
+    text = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in [*kept, new])
+    write_file(path, text.encode())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        text = path.read_bytes().decode()
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, OSError):
+        lines = [None]
+    if not all(isinstance(line, dict) for line in lines):
+        raise BundleError("not a score file", code="scores.damaged", where=str(path))
+    return lines

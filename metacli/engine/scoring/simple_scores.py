@@ -1,0 +1,118 @@
+"""What a user would do without metacli, on the very same episodes: TF-IDF and logistic regression,
+ridge regression of the support, and one ridge regression of all training tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.regression import NumberTasks, TaskEpisodes
+from metacli.engine.events import Progress, Reporter
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.scoring.intervals import over_episodes, paired, verdict
+from metacli.engine.training.build import Source, has_tasks, number_tasks_of
+
+MOST_EPISODES = 200  # a logistic regression of many classes takes a second
+PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression, picked by leaving one row out
+TFIDF = "tf-idf + logistic regression"
+RIDGE = "ridge on the same rows"
+POOLED = "ridge on all training tasks"
+
+Score = Callable[[int], float]
+
+
+def simple_scores(
+    model: Bundle, source: Source, ours: np.ndarray, report: Reporter
+) -> dict[str, Any]:
+    """Mean and interval of each, and how far the model is from it, on the same episodes; the
+    interval of a difference is over episodes, and over tasks where each has several.
+
+    Args:
+        ours: [E] values of the model. A positive `delta` is better, also of an error.
+    """
+    methods: dict[str, Score] = {}
+    better = 1.0
+    if isinstance(source, TaskEpisodes):
+        better = -1.0
+        methods = {RIDGE: own_ridge(source)}
+        if has_tasks(model.recipe):
+            methods[POOLED] = pooled_ridge(source, number_tasks_of(model.recipe, "train"))
+    elif isinstance(source, ClassEpisodes) and model.inputs.kind == "text":
+        methods = {TFIDF: tfidf_logistic(source)}
+    found = {}
+    for name, score in methods.items():
+        most = len(ours) if isinstance(source, TaskEpisodes) else MOST_EPISODES
+        count = min(len(ours), most)
+        values = np.empty(count)
+        for index in range(count):
+            values[index] = score(index)
+            report(Progress(f"baseline {name}", index + 1, count, "episodes"))
+        differences = better * (ours[:count] - values)
+        if isinstance(source, TaskEpisodes):  # episodes of one task are not independent
+            tasks = np.array([source.members(index)[0] for index in range(count)])
+            differences = np.array([differences[tasks == one].mean() for one in np.unique(tasks)])
+        delta, low, high = paired(differences)
+        found[name] = {
+            **over_episodes(values).as_dict(),
+            "delta": delta,
+            "delta_ci95": [low, high],
+            "verdict": verdict(low, high, len(differences)),
+            "units": len(differences),
+        }
+    return found
+
+
+def tfidf_logistic(source: ClassEpisodes) -> Score:
+    """scikit-learn with its defaults, fitted to the support's texts alone; accuracy."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    texts = source.pool.store.rows
+
+    def half(rows: tuple[tuple[int, ...], ...]) -> tuple[list[str], np.ndarray]:
+        flat = [texts[row] for of_class in rows for row in of_class]
+        return flat, np.repeat(np.arange(len(rows)), [len(one) for one in rows])
+
+    def score(index: int) -> float:
+        drawn = source.members(index)
+        x, y = half(drawn.support)
+        fitted = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000)).fit(x, y)
+        x, y = half(drawn.query)
+        return float((fitted.predict(x) == y).mean())
+
+    return score
+
+
+def own_ridge(source: TaskEpisodes) -> Score:
+    """Ridge regression on the support, its penalty picked by leaving one row out; squared error in
+    the user's units."""
+    from sklearn.linear_model import RidgeCV
+
+    def score(index: int) -> float:
+        support, query = source.episode(index)
+        fitted = RidgeCV(alphas=PENALTIES).fit(support.x.numpy(), support.y[:, 0].numpy())
+        return squared(source, fitted.predict(query.x.numpy()), query.y[:, 0].numpy())
+
+    return score
+
+
+def pooled_ridge(source: TaskEpisodes, learned: NumberTasks) -> Score:
+    """One ridge regression on the rows of all training tasks, which sees no support."""
+    from sklearn.linear_model import RidgeCV
+
+    fitted = RidgeCV(alphas=PENALTIES).fit(np.concatenate(learned.x), np.concatenate(learned.y))
+
+    def score(index: int) -> float:
+        query = source.episode(index).query
+        return squared(source, fitted.predict(query.x.numpy()), query.y[:, 0].numpy())
+
+    return score
+
+
+def squared(source: TaskEpisodes, found: np.ndarray, y: np.ndarray) -> float:
+    """Mean squared error in the user's units."""
+    return float(((found - y) ** 2).mean() * source.tasks.target.scale**2)

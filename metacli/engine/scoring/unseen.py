@@ -1,0 +1,99 @@
+"""Data that a model was not trained on: that it fits the model, and holds no class it has seen."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from metacli.data.catalogue.registry import DATASETS, load_pool
+from metacli.data.catalogue.sinusoid import Sinusoids
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import fitted
+from metacli.data.few_shot.regression import TaskEpisodes
+from metacli.data.few_shot.user_regression import holds_tables
+from metacli.data.user.open import list_task
+from metacli.engine.models.bundle import Bundle
+from metacli.engine.storage.paths import cache_root
+from metacli.errors import DataError
+
+Source = ClassEpisodes | Sinusoids | TaskEpisodes
+
+
+HOLDS = {"images": "pictures", "text": "texts", "waves": "waves", "tasks": "tables"}
+TAKES = {"image": "pictures", "text": "texts"}
+
+
+def require_kind(model: Bundle, data: str) -> None:
+    """Raises DataError when pictures are meant for a model of numbers, and so on."""
+    wants = TAKES.get(model.inputs.kind, "numbers" if model.inputs.reader is None else "tables")
+    holds = HOLDS[DATASETS[data].kind] if data in DATASETS else kind_in(Path(data))
+    if holds != wants and (holds, wants) != ("waves", "numbers"):
+        raise DataError(
+            f"the data are {holds} and the model takes {wants}", code="data.mismatch", where=data
+        )
+
+
+def kind_in(path: Path) -> str:
+    """What a user's folder or table holds. Raises DataError for a table without a target."""
+    if not holds_tables(path):
+        return "pictures"
+    return {"images": "pictures", "text": "texts", "table": "tables"}[list_task(path).kind]
+
+
+def fit_to(model: Bundle, source: Source) -> Source:
+    """The same episodes with pictures of the size and channels that the model takes, or texts and
+    rows as it reads them.
+
+    Raises:
+        DataError: tasks with numbers to predict that are scaled otherwise than the model's.
+    """
+    if isinstance(source, TaskEpisodes):
+        if source.tasks.encoding.as_dict() != model.inputs.reader:
+            raise DataError(
+                "these tasks are not those that the model was trained among, so its columns and "
+                "its scale are others",
+                code="data.mismatch",
+                where=source.tasks.name,
+                hint="adapt the model to one of them: metacli adapt",
+            )
+        return source
+    if not isinstance(source, ClassEpisodes):
+        return source
+    if source.pool.encoder is not None:
+        store = source.pool.store.read_by(model.inputs.encoder)
+        return replace(source, pool=replace(source.pool, store=store))
+    return replace(source, pool=fitted(source.pool, tuple(model.inputs.shape)))
+
+
+def require_unseen(model: Bundle, source: Source, split: str) -> None:
+    """Raises DataError when a class of the split was trained on."""
+    if not isinstance(source, ClassEpisodes) or split == "train":
+        return
+    data = model.recipe.data.source
+    seen = sorted(trained_classes(model, data) & set(source.pool.classes))
+    if seen:
+        hint = "the folder has changed since training: keep train/ and test/ apart"
+        if data in DATASETS:
+            hint = f"it has the pictures of {model.provenance['data']['source']} in other splits"
+        raise DataError(
+            f"{len(seen)} class(es) of split {split} were trained on: {', '.join(seen[:5])}",
+            code="data.seen_class",
+            where=data,
+            hint=hint,
+        )
+
+
+def trained_classes(model: Bundle, data: str) -> set[str]:
+    """Class names that training used, where `data` has the same pictures: a folder as it was then,
+    or another data set that shares them. Splits of one data set are disjoint by themselves.
+    """
+    trained = model.provenance.get("data", {})
+    source = trained.get("source")
+    if source == data:
+        return set(trained.get("classes") or ())
+    shared = source in DATASETS and data in DATASETS
+    if not shared or DATASETS[source].folder != DATASETS[data].folder:
+        return set()
+    names = {field.name for field in fields(DATASETS[source].options)}
+    options = {key: value for key, value in trained.items() if key in names}
+    return set(load_pool(source, "train", options, cache_root()).classes)

@@ -1,0 +1,1 @@
+"""Paths, locks, and the one writer of files."""

@@ -1,0 +1,1 @@
+"""Runs: built from a recipe, trained, validated, saved and resumed."""

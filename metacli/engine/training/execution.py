@@ -1,0 +1,65 @@
+"""`train.execution`: how the tasks of a meta-batch are computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metacli.algorithms.protocol import trains_on_classes
+from metacli.engine.models.inputs import InputSpec
+from metacli.errors import Finding
+from metacli.schema.load import Loaded
+from metacli.schema.recipe import Recipe, Train
+
+
+def check_execution(recipe: Recipe, learner: Any, loaded: Loaded) -> list[Finding]:
+    """Executions that are asked for by name and cannot be had."""
+    message, hint = "", "train.execution=vmap, loop or auto"
+    spans = (recipe.episodes.way, recipe.episodes.shot)
+    if recipe.train.execution == "batched":
+        message = "execution batched is not offered: matrix products are no faster than vmap here "
+        message += "until they are compiled"
+        hint = "train.execution=compiled, vmap, loop or auto"
+    elif recipe.train.execution == "compiled" and not getattr(learner, "compiles", False):
+        message = f"execution compiled is not for {recipe.algorithm.name}"
+    elif recipe.train.execution == "compiled" and not all(isinstance(one, int) for one in spans):
+        message = "execution compiled needs tasks of one size: a program is of one shape"
+    found = []
+    if message:
+        found.append(loaded.finding("train.execution", message, code="recipe.value", hint=hint))
+    if recipe.train.precision != "float32" and recipe.train.execution not in ("auto", "loop"):
+        message = f"precision {recipe.train.precision} is for tasks one by one, in a loop"
+        hint = "train.execution=loop or auto"
+        found.append(loaded.finding("train.precision", message, code="recipe.mismatch", hint=hint))
+    return found
+
+
+def resolve_execution(recipe: Recipe, learner: Any, inputs: InputSpec) -> tuple[str, int]:
+    """`auto`: a fixed rule from measured tables, never a timing, so that a recipe has the same
+    bits everywhere.
+
+    The table is benchmarks/results/speed.json: tasks are batched by vmap where each is small;
+    weights for each task make large convolutions slower than a loop does. That is so for larger
+    tasks where the network's inner loop is differentiated, which is many short operations, and for
+    smaller ones where an inner loop is not.
+    """
+    train: Train = recipe.train
+    if train.execution == "loop" or train.precision != "float32":
+        return "loop", 1
+    if train.execution in ("vmap", "compiled"):
+        return train.execution, min(train.chunk or 8, train.meta_batch)
+    if inputs.kind == "numbers":
+        return "vmap", train.meta_batch
+    high = lambda span: span if isinstance(span, int) else span[1]  # noqa: E731
+    per_task = high(recipe.episodes.way) * (high(recipe.episodes.shot) + recipe.episodes.query)
+    if trains_on_classes(learner):
+        return "loop", 1
+    strided = recipe.backbone.options.get("downsample") == "stride"
+    inner_loop, first_order = hasattr(learner, "path"), getattr(learner, "first_order", True)
+    head_alone = all(name.startswith("head") for name in getattr(learner, "adapts", ("",)))
+    most = 15 if inner_loop and first_order else 40
+    if inner_loop and not (first_order or head_alone) and strided:
+        most = 100
+    if train.meta_batch > 1 and per_task <= most:
+        few = 16 if train.meta_batch >= 32 else 8  # at least two chunks, for two threads
+        return "vmap", min(few if per_task <= 15 else 4, train.meta_batch)
+    return "loop", 1

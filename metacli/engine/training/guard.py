@@ -1,0 +1,167 @@
+"""The guard against negative transfer: each task shares only where that is better for it.
+
+On inner folds of the training rows the run's own training and the single-task one are repeated; a
+task shares where its mean gain over the folds is more than one standard error (L. Breiman et al.'s
+rule, with the simpler model alone). The error is the larger one of that over folds, which knows how
+much training varies, and that over rows. Validation rows pick the step, as they do in the run; test
+rows are not read.
+
+Of many tasks one is always lucky. So what the others gain counts, too: gains in units of their
+errors, z_t ~ N(θ_t, 1), are taken as draws of θ_t ~ N(μ, τ²) with μ and τ² from all tasks (C.
+Morris, "Parametric empirical Bayes inference", JASA 78, 1983), and the expected θ_t given all tasks
+has to be more than its own standard error as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from metacli.data.draws import shuffled
+from metacli.data.multi_task.dataset import TaskRows
+from metacli.engine.events import Reporter
+from metacli.engine.scoring.checks import LOWER_IS_BETTER
+from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.scoring.multi_task_scores import compare, own_metric, task_score
+from metacli.engine.training.single_task import train_best
+from metacli.nn.multi_task import TaskProblem
+from metacli.schema.recipe import Recipe
+
+FOLDS = 5
+FEWEST = 4  # tasks from which one learns how much gains differ
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of training: the run's own, or each task by itself."""
+
+    name: str
+    problem: TaskProblem
+    method: Any
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a task shares, and why: its mean gain by sharing (positive is better), in units of
+    its metric, and the standard error of that."""
+
+    shares: bool
+    gain: float
+    error: float
+
+    def as_dict(self) -> dict[str, Any]:
+        answer = "together" if self.shares else "alone"
+        return {"answer": answer, "gain": self.gain, "standard_error": self.error}
+
+
+def decide(
+    together: Arm,
+    alone: Arm,
+    rows: TaskRows,
+    steps: int,
+    device: torch.device,
+    received: Callable[[], int | None],
+    report: Reporter,
+) -> list[Decision] | None:
+    """One decision for each task; None when a signal came."""
+    numbers = inner_folds(rows)
+    found: dict[str, list[list[np.ndarray]]] = {together.name: [], alone.name: []}
+    targets = []
+    for fold in range(FOLDS):
+        inner = without_fold(rows, numbers, fold)
+        targets.append(inner.numbers("test")[1])
+        for arm in (together, alone):
+            label = f"guard: fold {fold + 1} of {FOLDS}, {arm.name}"
+            made = train_best(
+                *(arm.method, arm.problem, inner, arm.recipe, steps, device, received, report),
+                label,
+            )
+            if made is None:
+                return None
+            found[arm.name].append(predictions(arm.problem, made[0], inner, "test"))
+    metric, tasks = rows.table.metric, range(len(rows.table.tasks))
+    return beside_the_others(
+        [
+            judge(
+                metric,
+                [one[task] for one in targets],
+                [one[task] for one in found[together.name]],
+                [one[task] for one in found[alone.name]],
+            )
+            for task in tasks
+        ]
+    )
+
+
+def judge(
+    metric: str, y: list[np.ndarray], together: list[np.ndarray], alone: list[np.ndarray]
+) -> Decision:
+    """The decision for one task from its held-out rows in every fold."""
+    sign = -1.0 if own_metric(metric, together[0]) in LOWER_IS_BETTER else 1.0
+    gains, variances = [], []
+    for target, a, b in zip(y, together, alone, strict=True):
+        if len(target) < 2:
+            continue
+        first, second = (task_score(metric, target, one) for one in (a, b))
+        difference = compare(first, second)
+        if math.isfinite(difference.delta) and math.isfinite(difference.high):
+            gains.append(sign * difference.delta)
+            parts = (x - z for x, z in zip(first.parts, second.parts, strict=True))
+            variances.append(sum(float(one.var(ddof=1)) / len(one) for one in parts))
+    if len(gains) < 2:
+        return Decision(False, math.nan, math.nan)
+    values = np.array(gains)
+    over_folds = float(values.std(ddof=1)) / math.sqrt(len(values))
+    over_rows = math.sqrt(sum(variances)) / len(values)
+    error = max(over_folds, over_rows)
+    gain = float(values.mean())
+    return Decision(gain > error, gain, error)
+
+
+def beside_the_others(found: list[Decision]) -> list[Decision]:
+    """The decisions without those that only luck among many tasks explains."""
+    known = [one for one in found if one.error > 0 and math.isfinite(one.gain / one.error)]
+    if len(known) < FEWEST:
+        return found
+    z = np.array([one.gain / one.error for one in known])
+    spread = max(0.0, float(z.var(ddof=1)) - 1)  # τ²
+    error = math.sqrt((spread + 1 / len(z)) / (spread + 1))  # of θ_t and of μ
+
+    def likely(one: Decision) -> bool:
+        if one not in known:
+            return True
+        return spread * one.gain / one.error + float(z.mean()) > error * (spread + 1)
+
+    return [replace(one, shares=one.shares and likely(one)) for one in found]
+
+
+def inner_folds(rows: TaskRows) -> list[np.ndarray]:
+    """The fold of each training row of each task: stretches of a trajectory, otherwise at random,
+    classes apart."""
+    found = []
+    for task, (kind, own) in enumerate(zip(rows.table.kinds, rows.parts["train"], strict=True)):
+        fold = np.empty(len(own), np.int64)
+        if rows.table.split == "blocks":
+            fold[:] = np.arange(len(own)) * FOLDS // max(1, len(own))
+        else:
+            shared = rows.table.rows == "shared"
+            order = np.array(shuffled(len(own), "guard", 0 if shared else task), np.int64)
+            if kind == "classification" and not shared:
+                order = order[np.argsort(rows.table.y[task][own[order]], kind="stable")]
+            fold[order] = np.arange(len(own)) % FOLDS
+        found.append(fold)
+    return found
+
+
+def without_fold(rows: TaskRows, numbers: list[np.ndarray], fold: int) -> TaskRows:
+    """The same rows, with one fold of the training rows in the place of the test rows."""
+    train = rows.parts["train"]
+    inner = tuple(own[number != fold] for own, number in zip(train, numbers, strict=True))
+    held = tuple(own[number == fold] for own, number in zip(train, numbers, strict=True))
+    return replace(rows, parts={"train": inner, "val": rows.parts["val"], "test": held})

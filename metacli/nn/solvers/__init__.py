@@ -1,0 +1,1 @@
+"""Models that are solved and not trained."""
