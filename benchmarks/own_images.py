@@ -24,7 +24,8 @@ from metacli.engine.adapting.folds import logistic_on_raw
 from metacli.engine.adapting.reading import Job, Source, prepared, read
 from metacli.engine.adapting.scoring import native, on_query
 from metacli.engine.events import ignore
-from metacli.engine.models import bundle, open_model
+from metacli.engine.models import bundle
+from metacli.engine.models.opening import open_model
 from metacli.engine.sample import sample
 from metacli.engine.scoring.intervals import paired
 

@@ -60,6 +60,6 @@ def test_the_wheel_is_read_from_where_it_is_installed(installed, tmp_path):
 
 def test_the_wheel_holds_its_data_files_and_its_types(installed):
     assert (installed / "metacli" / "py.typed").is_file()
-    assert (installed / "metacli" / "data" / "omniglot_splits.txt").is_file()
+    assert (installed / "metacli" / "data" / "catalogue" / "omniglot_splits.txt").is_file()
     (entry,) = installed.glob("metacli-*.dist-info/entry_points.txt")
     assert "metacli = metacli.cli.app:run" in entry.read_text()
