@@ -16,8 +16,8 @@ from tiny_models import adapted_model, saved, tiny_model, tiny_regression
 
 from metacli.engine.events import Notice, ignore
 from metacli.engine.models import bundle
-from metacli.engine.models.opening import open_model
 from metacli.engine.models.card import model_card
+from metacli.engine.models.opening import open_model
 from metacli.engine.storage.writer import write_folder
 from metacli.engine.training import checkpoint
 from metacli.errors import BundleError
