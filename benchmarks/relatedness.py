@@ -23,8 +23,8 @@ import torch
 
 from metacli.algorithms.multitask.relatedness import cosine
 from metacli.data.catalogue.task_families import FamilyOptions, families
-from metacli.data.multi_task.dataset import TaskRows
-from metacli.data.multi_task.splits import divide
+from metacli.data.multi_task.dataset import MultiTaskRows
+from metacli.data.multi_task.splits import divide_rows
 from metacli.engine.scoring.multi_task_params import with_statistics
 from metacli.engine.training.relatedness import MEASURES, TRUNKS, UNITS, measured, suggested
 from metacli.nn.multi_task import TaskProblem
@@ -47,20 +47,20 @@ def recovery(snr: int, flipped: int) -> dict[str, Any]:
     found: dict[str, int] = dict.fromkeys(MEASURES, 0)
     for seed in range(SEEDS):
         table = families(FamilyOptions(seed=seed, snr=snr, flipped=flipped), Path())
-        rows = TaskRows(table, divide(table, 0))
+        rows = MultiTaskRows(table, divide_rows(table, 0))
         for name in MEASURES:
             groups = suggested(measured(name, rows, 0).numpy())
             found[name] += groups == truth(np.array(table.groups))
     return {"snr": snr, "flipped": flipped, "exact": found, "seeds": SEEDS}
 
 
-def small_rows(snr: int, flipped: int, seed: int) -> TaskRows:
+def small_rows(snr: int, flipped: int, seed: int) -> MultiTaskRows:
     """As few training rows as the set has, and many test rows."""
     size = TRAIN + VAL + 1000
     table = families(FamilyOptions(seed=seed, snr=snr, flipped=flipped, size=size), Path())
     cuts = {"train": (0, TRAIN), "val": (TRAIN, TRAIN + VAL), "test": (TRAIN + VAL, size)}
     parts = {name: (np.arange(*cut),) * len(table.tasks) for name, cut in cuts.items()}
-    return TaskRows(table, parts)
+    return MultiTaskRows(table, parts)
 
 
 def gains(snr: int, flipped: int) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def raw_cosine(rows: TaskRows) -> np.ndarray:
+def raw_cosine(rows: MultiTaskRows) -> np.ndarray:
     tasks = len(rows.table.tasks)
     problem = TaskProblem(Hard(), (rows.table.num_columns, UNITS), (False,) * tasks, "nmse")
     batch = rows.batch("train")
@@ -99,7 +99,7 @@ def raw_cosine(rows: TaskRows) -> np.ndarray:
     return torch.stack(found).mean(0).numpy()
 
 
-def pair_gains(rows: TaskRows) -> np.ndarray:
+def pair_gains(rows: MultiTaskRows) -> np.ndarray:
     """[i, j]: by how much the test error of j falls, relative to training alone, when i and j
     share a trunk; each at the step that its own validation picks. All pairs are trained at once,
     and every task alone as a pair with itself."""

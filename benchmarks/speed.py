@@ -28,8 +28,8 @@ from run import README, RESULTS, commit, machine
 from speed_peers import EAGER, INNER_LR, PEERS, Network, name_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from metacli.data.catalogue.registry import load_pool
 from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.sources import load_pool
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.build import make_problem, restore_learner

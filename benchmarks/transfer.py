@@ -30,9 +30,9 @@ from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.l2_sp import L2SP
 from metacli.algorithms.transfer.lp_ft import LPFT
 from metacli.data.catalogue.omniglot import OmniglotOptions, split_characters
-from metacli.data.catalogue.registry import load_pool
 from metacli.data.draws import shuffled
 from metacli.data.few_shot.pools import Pool, fitted
+from metacli.data.sources import load_pool
 from metacli.engine.adapting.transfer import starting_point
 from metacli.engine.models import bundle
 from metacli.engine.models.bundle import Bundle

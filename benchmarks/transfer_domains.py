@@ -21,9 +21,9 @@ from torch import nn
 from transfer import RESULTS, SCRATCH, accuracy, log, summary, write
 
 from metacli.algorithms import ALGORITHMS
-from metacli.data.catalogue.registry import load_tasks
 from metacli.data.draws import shuffled
-from metacli.data.multi_task.dataset import TaskTable
+from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.sources import load_multi_task
 from metacli.engine.adapting.transfer import settled
 from metacli.engine.storage.paths import cache_root
 from metacli.nn.problem import Problem, make_module
@@ -40,7 +40,7 @@ RECIPE = "fdu-mtl-mean"
 
 def main() -> None:
     started = time.time()
-    table, _ = load_tasks("fdu-mtl", {"sublinear": True}, cache_root())
+    table, _ = load_multi_task("fdu-mtl", {"sublinear": True}, cache_root())
     encoder = table.read.encoder
     counts = encoder.counts([text for texts in table.texts for text in texts])[0]
     ends = np.cumsum([0, *map(len, table.texts)])
@@ -97,7 +97,7 @@ def mean_head(w: np.ndarray) -> Params:
     return {"head.weight": both[:, :-1].contiguous(), "head.bias": both[:, -1].contiguous()}
 
 
-def drawn(table: TaskTable, x: Any, new: int, learned: int, shot: int) -> tuple[Batch, Batch]:
+def drawn(table: MultiTaskData, x: Any, new: int, learned: int, shot: int) -> tuple[Batch, Batch]:
     """`shot` training reviews of each label, nested, and all test reviews."""
     y = table.y[new]
     order = np.array(shuffled(learned, "new domain", table.tasks[new]))
@@ -126,7 +126,7 @@ def of_domain(support: Batch, query: Batch, source: Params) -> dict[str, float]:
     return found
 
 
-def told_of(table: TaskTable, values: dict[str, list[float]]) -> dict[str, Any]:
+def told_of(table: MultiTaskData, values: dict[str, list[float]]) -> dict[str, Any]:
     scratch = np.array(values[SCRATCH])
     return {
         "targets": list(reversed(table.tasks)),

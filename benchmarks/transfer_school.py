@@ -20,8 +20,8 @@ from torch import nn
 from transfer import RESULTS, SCRATCH, log, write
 
 from metacli.algorithms import ALGORITHMS
-from metacli.data.catalogue.registry import load_tasks
 from metacli.data.draws import shuffled
+from metacli.data.sources import load_multi_task
 from metacli.engine.adapting.transfer import settled
 from metacli.engine.scoring.intervals import paired
 from metacli.engine.storage.paths import cache_root
@@ -36,7 +36,7 @@ UNADAPTED = "source as it is"
 
 def main() -> None:
     started = time.time()
-    table, _ = load_tasks("school", {}, cache_root())
+    table, _ = load_multi_task("school", {}, cache_root())
     errors: dict[str, list[float]] = {name: [] for name in (SCRATCH, UNADAPTED, *WAYS)}
     for draw in range(DRAWS):
         order = np.array(shuffled(len(table.x), "new schools", draw))

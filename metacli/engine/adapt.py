@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from metacli.data.tables.columns import Choice
+from metacli.data.tables.choice import Choice
 from metacli.engine.adapting.adding import adapted_to, before, require_same, weights_hash
 from metacli.engine.adapting.ranking import none_helps, rank
 from metacli.engine.adapting.reading import Job, Read, Source, open_sources, read, require_classes

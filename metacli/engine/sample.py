@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from metacli.data.catalogue.registry import DATASETS, load_pool
+from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.episodes import ClassEpisodes, EpisodeMembers
 from metacli.data.few_shot.pools import Pool
-from metacli.data.few_shot.user_regression import is_set_of_numbers
+from metacli.data.few_shot.user_regression import holds_regression_tasks
 from metacli.data.files import is_system_file
 from metacli.data.images import read_pixels
+from metacli.data.sources import load_pool
 from metacli.data.user.open import list_task
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.sample_rows import Drawn, draw_numbers, draw_rows
@@ -96,7 +97,7 @@ def has_number_tasks(data: str) -> bool:
     """Whether it is a set of tasks with numbers to predict."""
     if data in DATASETS:
         return DATASETS[data].kind == "tasks"
-    return is_set_of_numbers(data, {})
+    return holds_regression_tasks(data, {})
 
 
 def write_rows(target: Path, data: str, drawn: Drawn, split: str, seed: int) -> dict[str, Any]:

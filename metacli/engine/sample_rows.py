@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metacli.data.catalogue.registry import DATASETS, load_tasks
+from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import Pool
-from metacli.data.few_shot.regression import TaskEpisodes
-from metacli.data.few_shot.user_regression import load_number_tasks, tables_of, user_tables
+from metacli.data.few_shot.regression import RegressionEpisodes
+from metacli.data.few_shot.user_regression import tables_of, user_tables
+from metacli.data.sources import load_multi_task, load_regression_tasks
 from metacli.data.tables.coded import is_text
 from metacli.data.tables.reader import Table
 from metacli.engine.storage.paths import cache_root
@@ -59,12 +60,12 @@ def written(rows: Any, numbers: Sequence[Sequence[int]], names: Sequence[str]) -
 def draw_numbers(data: str, shot: int, query: int, split: str, seed: int) -> Drawn:
     """The first episode of `evaluate` of a set of tasks with numbers to predict."""
     if data in DATASETS:
-        whole, _ = load_tasks(data, {}, cache_root())
+        whole, _ = load_multi_task(data, {}, cache_root())
         tables = tables_of(whole)
     else:
         tables = user_tables(Path(data))
-    tasks = load_number_tasks(data, split, {}, cache_root())
-    source = TaskEpisodes(
+    tasks = load_regression_tasks(data, split, {}, cache_root())
+    source = RegressionEpisodes(
         tasks=tasks, shot=shot, query=query, seed=(seed, tasks.digest, shot, query)
     )
     task, support, asked = source.members(0)

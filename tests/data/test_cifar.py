@@ -13,7 +13,7 @@ import pytest
 from metacli.data.cache.download import fetch_dataset
 from metacli.data.catalogue import registry
 from metacli.data.catalogue.cifar import decode, things
-from metacli.data.catalogue.registry import load_pool
+from metacli.data.sources import load_pool
 from metacli.errors import DataError, DownloadError, ExitCode
 
 SPLITS = ("train", "val", "test")

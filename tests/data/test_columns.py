@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from metacli.data.tables.columns import Choice, assign, leaks, type_of_target
+from metacli.data.tables.choice import Choice
+from metacli.data.tables.columns import assign, leaks, type_of_target
 from metacli.data.tables.reader import Table, parse_table
 from metacli.errors import DataError
 

@@ -14,8 +14,8 @@ from metacli.data.cache.archives import contents_digest
 from metacli.data.cache.download import fetch_dataset
 from metacli.data.catalogue import registry
 from metacli.data.catalogue.entries import idx_archive
-from metacli.data.catalogue.registry import load_pool
 from metacli.data.few_shot.pools import fitted
+from metacli.data.sources import load_pool
 from metacli.errors import DataError, DownloadError
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"

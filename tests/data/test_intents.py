@@ -12,9 +12,9 @@ import pytest
 
 from metacli.data.cache.kept_files import keep
 from metacli.data.catalogue.intents import ClincOptions, clinc_classes, kept_lines, out_of_scope
-from metacli.data.catalogue.registry import load_pool
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import Pool
+from metacli.data.sources import load_pool
 from metacli.errors import DataError
 
 DOMAINS = {f"domain{d}": [f"intent{d}{i}" for i in range(3)] for d in range(10)}

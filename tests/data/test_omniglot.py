@@ -15,8 +15,8 @@ from PIL import Image
 
 from metacli.data.cache.download import fetch_dataset
 from metacli.data.catalogue.omniglot import OmniglotOptions, characters, decode, split_characters
-from metacli.data.catalogue.registry import load_pool
 from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.sources import load_pool
 from metacli.errors import DataError
 
 SPLITS = ("train", "val", "test")

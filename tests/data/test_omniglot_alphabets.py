@@ -7,9 +7,9 @@ import pytest
 
 from metacli.data.cache.store import write_stored
 from metacli.data.catalogue.omniglot import characters
-from metacli.data.catalogue.registry import load_tasks
 from metacli.data.multi_task.dataset import SPLITS
-from metacli.data.multi_task.splits import divide
+from metacli.data.multi_task.splits import divide_rows
+from metacli.data.sources import load_multi_task
 from metacli.errors import DataError
 
 
@@ -25,7 +25,7 @@ def stored(tmp_path):
 
 
 def test_an_alphabet_is_a_task_of_its_own_characters(stored):
-    made, _ = load_tasks("omniglot-alphabets", {}, stored)
+    made, _ = load_multi_task("omniglot-alphabets", {}, stored)
     assert len(made.tasks) == 30
     assert sum(map(len, made.classes)) == 964
     greek = made.tasks.index("Greek")
@@ -38,8 +38,8 @@ def test_an_alphabet_is_a_task_of_its_own_characters(stored):
 
 
 def test_every_character_is_in_every_part(stored):
-    made, _ = load_tasks("omniglot-alphabets", {"most": 2}, stored)
-    parts = divide(made, 0)
+    made, _ = load_multi_task("omniglot-alphabets", {"most": 2}, stored)
+    parts = divide_rows(made, 0)
     for name in SPLITS:
         for task in range(2):
             seen = np.unique(made.y[task][parts[name][task]])
@@ -47,7 +47,7 @@ def test_every_character_is_in_every_part(stored):
 
 
 def test_the_other_alphabets_are_those_of_the_evaluation_set(stored):
-    made, _ = load_tasks("omniglot-alphabets", {"part": "evaluation"}, stored)
+    made, _ = load_multi_task("omniglot-alphabets", {"part": "evaluation"}, stored)
     assert len(made.tasks) == 20
     with pytest.raises(DataError, match="part is background or evaluation"):
-        load_tasks("omniglot-alphabets", {"part": "greek"}, stored)
+        load_multi_task("omniglot-alphabets", {"part": "greek"}, stored)

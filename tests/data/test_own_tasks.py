@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacli.data.catalogue.registry import load_tasks
-from metacli.data.multi_task.splits import divide
+from metacli.data.multi_task.splits import divide_rows
+from metacli.data.sources import load_multi_task
 from metacli.errors import DataError
 
 
@@ -22,7 +22,7 @@ def pupils(rows: int = 48, school: bool = True) -> str:
 
 
 def load(path: Path, **options):
-    return load_tasks(str(path), options, Path("nowhere"))[0]
+    return load_multi_task(str(path), options, Path("nowhere"))[0]
 
 
 def test_a_column_of_tasks_gives_each_its_own_rows(tmp_path):
@@ -53,7 +53,7 @@ def test_a_folder_of_tables_is_a_set_and_query_rows_are_test(tmp_path):
     made = load(tmp_path, target="label", input="age,sex")
     assert made.tasks == ("one", "two")
     assert made.labels == (("no", "yes"),) * 2
-    assert divide(made, 0)["test"][0].tolist() == [20, 21, 22, 23, 24]
+    assert divide_rows(made, 0)["test"][0].tolist() == [20, 21, 22, 23, 24]
 
 
 def test_what_is_constant_in_one_task_may_tell_the_tasks_apart(tmp_path):

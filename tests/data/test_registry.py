@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from metacli.cli import complete
-from metacli.data.catalogue.registry import DATASETS, find, load_pool, make_options, resolve
+from metacli.data.catalogue.registry import DATASETS, find, make_options, resolve
+from metacli.data.sources import load_pool
 from metacli.errors import DataError
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.data.multi_task.from_tables import Piece, table_set
-from metacli.data.multi_task.splits import divide
-from metacli.data.tables.columns import Choice
+from metacli.data.multi_task.splits import divide_rows
+from metacli.data.tables.choice import Choice
 from metacli.data.tables.reader import parse_table
 from metacli.errors import DataError
 
@@ -49,12 +49,12 @@ def test_targets_of_three_kinds_share_their_rows_and_none_is_an_input():
 
 def test_inputs_are_encoded_with_statistics_of_training_rows():
     made = several(people())
-    rows = divide(made, 0)["train"][0]
+    rows = divide_rows(made, 0)["train"][0]
     ages = 20.0 + np.arange(24)
     wanted = (ages - ages[rows].mean()) / ages[rows].std()
     assert made.x[0][:, 0] == pytest.approx(wanted, abs=1e-6)
     lines = people().splitlines()
-    test = divide(made, 0)["test"][0][0]
+    test = divide_rows(made, 0)["test"][0][0]
     lines[1 + test] = lines[1 + test].replace(f"{20 + test},", "900,", 1)
     again = several("\n".join(lines) + "\n")
     assert np.delete(again.x[0], test, 0) == pytest.approx(np.delete(made.x[0], test, 0))
@@ -64,7 +64,7 @@ def test_an_empty_target_is_missing_for_its_task_alone():
     made = several(people(gone=(0, 4)))
     assert np.flatnonzero(np.isnan(made.y[0])).tolist() == [0, 4]
     assert not np.isnan(made.y[1]).any()
-    batch = TaskRows(made, divide(made, 0)).batch("train", "val", "test")
+    batch = MultiTaskRows(made, divide_rows(made, 0)).batch("train", "val", "test")
     assert batch.mask.sum(1).tolist() == [22, 24, 24]
 
 
@@ -82,7 +82,7 @@ def test_the_last_rows_of_a_piece_may_be_its_test():
     table = read(people())
     pieces = [Piece(name, table, name, tested=5) for name in ("rich", "hours")]
     made, _ = table_set("people", pieces, Choice(), "0", 3, folder=HERE)
-    assert divide(made, 3)["test"][0].tolist() == [19, 20, 21, 22, 23]
+    assert divide_rows(made, 3)["test"][0].tolist() == [19, 20, 21, 22, 23]
 
 
 @pytest.mark.parametrize(

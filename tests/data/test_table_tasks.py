@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from metacli.data.images import ImageSpec
-from metacli.data.tables.columns import Choice
+from metacli.data.tables.choice import Choice
 from metacli.data.tables.encoding import fit_encoding
 from metacli.data.tables.text import HashedText
 from metacli.data.user.open import RowSpec, list_task, load_task, survey_task

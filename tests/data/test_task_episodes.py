@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from metacli.data.few_shot.regression import NumberTasks, TaskEpisodes, divide_tasks, number_tasks
+from metacli.data.few_shot.regression import (
+    RegressionEpisodes,
+    RegressionTasks,
+    divide_tasks,
+    regression_tasks,
+)
 from metacli.data.tables.reader import Table, parse_table
 from metacli.errors import DataError
 
@@ -19,8 +24,8 @@ def tables(count: int = 10, rows: int = 9) -> dict[str, Table]:
     return made
 
 
-def tasks(split: str) -> NumberTasks:
-    return number_tasks("mine", split, tables(), "y", {"a": "numeric"})
+def tasks(split: str) -> RegressionTasks:
+    return regression_tasks("mine", split, tables(), "y", {"a": "numeric"})
 
 
 def test_tasks_are_divided_and_none_is_in_two_parts() -> None:
@@ -41,7 +46,7 @@ def test_the_statistics_are_of_the_training_tasks_whichever_split_is_asked_for()
 
 
 def test_support_and_query_of_an_episode_are_different_rows_of_one_task() -> None:
-    source = TaskEpisodes(tasks=tasks("train"), shot=4, query=5)
+    source = RegressionEpisodes(tasks=tasks("train"), shot=4, query=5)
     seen = set()
     for index in range(30):
         task, support, query = source.members(index)
@@ -55,19 +60,19 @@ def test_support_and_query_of_an_episode_are_different_rows_of_one_task() -> Non
 
 
 def test_a_meta_batch_stacks_the_episodes_by_their_numbers() -> None:
-    source = TaskEpisodes(tasks=tasks("train"), shot=3, query=2, meta_batch=2)
+    source = RegressionEpisodes(tasks=tasks("train"), shot=3, query=2, meta_batch=2)
     stacked = source.meta_batch_at(3)
     torch.testing.assert_close(stacked.query.y[1], source.episode(7).query.y)
 
 
 def test_a_task_with_too_few_rows_is_named() -> None:
     with pytest.raises(DataError, match="10 rows of each task"):
-        TaskEpisodes(tasks=tasks("train"), shot=5, query=5)
+        RegressionEpisodes(tasks=tasks("train"), shot=5, query=5)
 
 
 def every_split(of: dict[str, Table]) -> None:
     for split in ("train", "val", "test"):
-        number_tasks("mine", split, of, "y", {"a": "numeric"})
+        regression_tasks("mine", split, of, "y", {"a": "numeric"})
 
 
 def test_a_missing_target_is_named_by_row() -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from metacli.data.cache.download import fetch_dataset
-from metacli.data.catalogue.registry import load_tasks
-from metacli.data.multi_task.dataset import SPLITS, TaskRows, TaskTable, all_of
-from metacli.data.multi_task.splits import GAP, divide
+from metacli.data.multi_task.dataset import SPLITS, MultiTaskData, MultiTaskRows, all_of
+from metacli.data.multi_task.splits import GAP, divide_rows
+from metacli.data.sources import load_multi_task
 from metacli.errors import DataError, DownloadError
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
@@ -20,7 +20,7 @@ MIRROR = os.environ.get("METACLI_MIRROR") or (str(BESIDE) if BESIDE.is_dir() els
 needs_files = pytest.mark.skipif(MIRROR is None, reason="no METACLI_MIRROR with the files")
 
 
-def table(sizes: tuple[int, ...] = (20, 33), **changes) -> TaskTable:
+def table(sizes: tuple[int, ...] = (20, 33), **changes) -> MultiTaskData:
     draw = np.random.default_rng(0)
     fields = {
         "name": "toy",
@@ -31,11 +31,11 @@ def table(sizes: tuple[int, ...] = (20, 33), **changes) -> TaskTable:
         "metric": "nmse",
         "contents": "0",
     }
-    return TaskTable(**{**fields, **changes})
+    return MultiTaskData(**{**fields, **changes})
 
 
 def test_every_row_of_every_task_is_in_one_part():
-    parts = divide(table(), 0)
+    parts = divide_rows(table(), 0)
     for task, size in enumerate((20, 33)):
         rows = np.concatenate([parts[name][task] for name in SPLITS])
         assert sorted(rows) == list(range(size))
@@ -43,9 +43,9 @@ def test_every_row_of_every_task_is_in_one_part():
 
 
 def test_a_division_is_named_by_its_seed():
-    same, other = divide(table(), 1), divide(table(), 2)
+    same, other = divide_rows(table(), 1), divide_rows(table(), 2)
     assert all(
-        (a == b).all() for a, b in zip(same["test"], divide(table(), 1)["test"], strict=True)
+        (a == b).all() for a, b in zip(same["test"], divide_rows(table(), 1)["test"], strict=True)
     )
     assert any((a != b).any() for a, b in zip(same["test"], other["test"], strict=True))
 
@@ -54,7 +54,7 @@ def test_rare_positives_are_spread_over_all_parts():
     labels = np.zeros(100)
     labels[:8] = 1
     made = table((100,), y=(labels,), kinds=all_of("classification", 1), metric="auc")
-    parts = divide(made, 0)
+    parts = divide_rows(made, 0)
     assert [int(labels[parts[name][0]].sum()) for name in SPLITS] == [5, 1, 2]
 
 
@@ -62,7 +62,7 @@ def test_blocks_of_a_trajectory_have_gaps_between_them():
     draw = np.random.default_rng(0)
     x = draw.normal(size=(4449, 3))
     made = table((1, 1), x=(x, x), y=(x[:, 0], x[:, 1]), rows="shared", split="blocks")
-    parts = divide(made, 0)
+    parts = divide_rows(made, 0)
     assert parts["train"][0] is parts["train"][1]
     owner = np.full(4449, -1)
     for number, name in enumerate(SPLITS):
@@ -77,7 +77,7 @@ def test_blocks_of_a_trajectory_have_gaps_between_them():
 
 def test_the_last_rows_are_the_test_of_a_set_that_says_so():
     made = table((20, 20), split="last", test_rows=(4, 0))
-    parts = divide(made, 3)
+    parts = divide_rows(made, 3)
     assert parts["test"][0].tolist() == [16, 17, 18, 19]
     assert len(parts["val"][0]) == 3
     assert len(parts["test"][1]) == 5  # drawn
@@ -85,11 +85,11 @@ def test_the_last_rows_are_the_test_of_a_set_that_says_so():
 
 def test_a_task_with_too_few_rows_is_named():
     with pytest.raises(DataError, match="t1 has 3 rows"):
-        divide(table((20, 3)), 0)
+        divide_rows(table((20, 3)), 0)
 
 
 def test_the_batch_is_padded_and_says_where():
-    rows = TaskRows(table(), divide(table(), 0))
+    rows = MultiTaskRows(table(), divide_rows(table(), 0))
     batch = rows.batch("train", dtype=torch.float64)
     assert batch.x.shape == (2, 20, 4)
     assert batch.mask.sum(1).tolist() == [12, 20]
@@ -101,12 +101,12 @@ def test_the_batch_is_padded_and_says_where():
 
 def test_statistics_are_those_of_training_rows_pooled_or_of_each_task():
     pooled, own = table(scale="pooled"), table(scale="task")
-    rows = TaskRows(pooled, divide(pooled, 0))
+    rows = MultiTaskRows(pooled, divide_rows(pooled, 0))
     x, y = rows.numbers("train")
     found = rows.standard("train")
     assert found.x_mean == pytest.approx(np.concatenate(x).mean(0))
     assert found.y_scale == pytest.approx(np.full(2, np.concatenate(y).std()))
-    each = TaskRows(own, divide(own, 0)).standard("train")
+    each = MultiTaskRows(own, divide_rows(own, 0)).standard("train")
     assert each.y_mean == pytest.approx([one.mean() for one in y])
 
 
@@ -114,14 +114,14 @@ def test_a_constant_column_and_a_label_keep_their_scale():
     x = np.ones((20, 2))
     x[:, 1] = np.arange(20) % 2
     made = table((20,), x=(x,), y=(x[:, 1],), kinds=all_of("classification", 1))
-    found = TaskRows(made, divide(made, 0)).standard("train")
+    found = MultiTaskRows(made, divide_rows(made, 0)).standard("train")
     assert found.x_scale[0] == 1
     assert (found.y_mean[0], found.y_scale[0]) == (0, 1)
 
 
 def test_steps_draw_rows_of_the_task_itself_and_the_same_ones_again():
     made = table()
-    rows = TaskRows(made, divide(made, 0), rows_per_step=7)
+    rows = MultiTaskRows(made, divide_rows(made, 0), rows_per_step=7)
     whole = rows.batch("train", dtype=torch.float64)
     drawn = rows.draw(whole, 5)
     assert drawn.x.shape == (2, 7, 4)
@@ -133,7 +133,7 @@ def test_steps_draw_rows_of_the_task_itself_and_the_same_ones_again():
 
 
 def test_families_are_what_their_description_says(tmp_path):
-    made, _ = load_tasks("task-families", {"size": 4000, "snr": 40}, tmp_path)
+    made, _ = load_multi_task("task-families", {"size": 4000, "snr": 40}, tmp_path)
     assert made.groups == (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, -1, -1)
     slopes = np.stack(
         [np.linalg.lstsq(x, y, rcond=None)[0] for x, y in zip(made.x, made.y, strict=True)]
@@ -147,13 +147,13 @@ def test_families_are_what_their_description_says(tmp_path):
 
 
 def test_flipped_tasks_have_the_opposite_sign_and_seeds_other_numbers(tmp_path):
-    plain, _ = load_tasks("task-families", {}, tmp_path)
-    flipped, _ = load_tasks("task-families", {"flipped": 1}, tmp_path)
+    plain, _ = load_multi_task("task-families", {}, tmp_path)
+    flipped, _ = load_multi_task("task-families", {"flipped": 1}, tmp_path)
     noise = np.corrcoef(plain.y[0], flipped.y[0])[0, 1]
     assert noise < -0.3
     assert flipped.y[1] == pytest.approx(plain.y[1])
-    assert load_tasks("task-families", {"seed": 1}, tmp_path)[0].contents != plain.contents
-    assert plain.contents == load_tasks("task-families", {}, tmp_path)[0].contents
+    assert load_multi_task("task-families", {"seed": 1}, tmp_path)[0].contents != plain.contents
+    assert plain.contents == load_multi_task("task-families", {}, tmp_path)[0].contents
 
 
 def test_missing_targets_teach_the_other_tasks_only():
@@ -161,9 +161,9 @@ def test_missing_targets_teach_the_other_tasks_only():
     one, other = np.arange(20.0), np.arange(20.0) + 100
     one[[3, 4]] = np.nan
     made = table((20, 20), x=(x, x), y=(one, other), rows="shared", scale="task")
-    parts = divide(made, 0)
+    parts = divide_rows(made, 0)
     assert parts["train"][0] is parts["train"][1]
-    rows = TaskRows(made, parts, rows_per_step=9)
+    rows = MultiTaskRows(made, parts, rows_per_step=9)
     batch = rows.batch(*SPLITS, dtype=torch.float64)
     assert (batch.x.shape, batch.mask.sum(1).tolist()) == ((20, 2), [18, 20])
     assert torch.isfinite(batch.y).all()
@@ -178,17 +178,17 @@ def test_missing_targets_teach_the_other_tasks_only():
 def test_missing_targets_of_a_tasks_own_rows_are_in_no_part():
     y = np.arange(20.0)
     y[::2] = np.nan
-    parts = divide(table((20,), y=(y,)), 0)
+    parts = divide_rows(table((20,), y=(y,)), 0)
     rows = np.concatenate([parts[name][0] for name in SPLITS])
     assert sorted(rows) == list(range(1, 20, 2))
     with pytest.raises(DataError, match="t0 has 5 rows"):
-        divide(table((20,), y=(np.where(np.arange(20) < 5, 1.0, np.nan),)), 0)
+        divide_rows(table((20,), y=(np.where(np.arange(20) < 5, 1.0, np.nan),)), 0)
 
 
 def test_every_class_is_divided_by_itself():
     labels = np.repeat([0.0, 1.0, 2.0], [8, 16, 4])
     made = table((28,), y=(labels,), kinds=all_of("classification", 1), classes=(("a", "b", "c"),))
-    parts = divide(made, 0)
+    parts = divide_rows(made, 0)
     counts = {name: np.bincount(labels[parts[name][0]].astype(int)).tolist() for name in SPLITS}
     assert counts == {"train": [5, 10, 2], "val": [1, 2, 1], "test": [2, 4, 1]}
 
@@ -197,13 +197,13 @@ def test_classes_of_single_rows_leave_something_to_validate_and_test_on():
     labels = np.arange(8.0)
     names = (tuple("abcdefgh"),)
     made = table((8,), y=(labels,), kinds=all_of("classification", 1), classes=names)
-    assert [len(divide(made, 0)[name][0]) for name in SPLITS] == [5, 1, 2]
+    assert [len(divide_rows(made, 0)[name][0]) for name in SPLITS] == [5, 1, 2]
 
 
 def test_pictures_stay_bytes_and_have_fixed_levels():
     x = np.arange(12 * 4, dtype=np.uint8).reshape(12, 4)
     made = table((12,), x=(x,), y=(np.arange(12.0),), shape=(1, 2, 2), levels=(255.0, -255.0))
-    rows = TaskRows(made, divide(made, 0))
+    rows = MultiTaskRows(made, divide_rows(made, 0))
     batch = rows.batch(*SPLITS)
     assert batch.x.dtype == torch.float32
     assert sorted(batch.x[0, :, 0].tolist()) == list(range(0, 48, 4))
@@ -212,13 +212,13 @@ def test_pictures_stay_bytes_and_have_fixed_levels():
 
 def test_a_set_of_pictures_is_no_table_of_tasks(tmp_path):
     with pytest.raises(DataError, match="glyphs has images") as caught:
-        load_tasks("glyphs", {}, tmp_path)
+        load_multi_task("glyphs", {}, tmp_path)
     assert "school" in caught.value.hint
 
 
 def test_what_was_not_fetched_names_the_command(tmp_path):
     with pytest.raises(DataError, match="not been fetched") as caught:
-        load_tasks("school", {}, tmp_path)
+        load_multi_task("school", {}, tmp_path)
     assert caught.value.hint == "metacli fetch school"
 
 
@@ -245,28 +245,28 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_files
 def test_the_files_hold_what_is_known_of_them(fetched):
-    school, _ = load_tasks("school", {}, fetched)
+    school, _ = load_multi_task("school", {}, fetched)
     assert (len(school.tasks), sum(map(len, school.y)), school.num_columns) == (139, 15362, 28)
     assert np.concatenate(school.y).mean() == pytest.approx(20.6, abs=0.05)
-    landmine, _ = load_tasks("landmine", {}, fetched)
+    landmine, _ = load_multi_task("landmine", {}, fetched)
     assert (len(landmine.tasks), sum(y.sum() for y in landmine.y)) == (29, 904)
-    sarcos, _ = load_tasks("sarcos", {}, fetched)
+    sarcos, _ = load_multi_task("sarcos", {}, fetched)
     assert [y.std() for y in sarcos.y] == pytest.approx(
         [20.4, 14.9, 10, 13.8, 1, 1.7, 2.6], rel=0.06
     )
-    buyers, _ = load_tasks("computer-buyers", {}, fetched)
+    buyers, _ = load_multi_task("computer-buyers", {}, fetched)
     assert (len(buyers.tasks), buyers.x[0].shape) == (190, (20, 14))
 
 
 @needs_files
 def test_the_census_is_read_with_its_oddities(fetched):
-    made, _ = load_tasks("adult", {}, fetched)
+    made, _ = load_multi_task("adult", {}, fetched)
     assert made.tasks == ("income", "marital-status", "hours-per-week")
     assert made.metric == "mean_score"
     assert made.x[0].shape[0] == 48842
     # Labels of the test file end in a full stop, which is none of theirs.
     assert made.labels[0] == ("<=50K", ">50K")
-    parts = divide(made, 0)
+    parts = divide_rows(made, 0)
     assert [len(parts[name][0]) for name in SPLITS] == [26049, 6512, 16281]
     assert made.y[0][parts["test"][0]].sum() == 3846
     assert not any("Husband" in name for name in made.columns)
@@ -275,7 +275,7 @@ def test_the_census_is_read_with_its_oddities(fetched):
 
 @needs_files
 def test_differences_of_the_uint8_file_do_not_wrap(fetched):
-    school, _ = load_tasks("school", {}, fetched)
+    school, _ = load_multi_task("school", {}, fetched)
     assert min((x - 1).min() for x in school.x) == -1
 
 
@@ -287,16 +287,16 @@ def test_a_cached_file_that_rotted_is_found_and_fetched_again(fetched, tmp_path)
     content[1000] ^= 1
     file.write_bytes(content)
     with pytest.raises(DataError, match="damaged"):
-        load_tasks("school", {}, tmp_path)
+        load_multi_task("school", {}, tmp_path)
     fetch_dataset("school", tmp_path, mirror=MIRROR, offline=True, force=True)
-    assert len(load_tasks("school", {}, tmp_path)[0].tasks) == 139
+    assert len(load_multi_task("school", {}, tmp_path)[0].tasks) == 139
 
 
 def test_the_generator_of_families_is_frozen(tmp_path):
     """Methods were tuned on these very numbers: other ones need another VERSION."""
     from metacli.data.catalogue.task_families import VERSION
 
-    made, _ = load_tasks("task-families", {"flipped": 1}, tmp_path)
+    made, _ = load_multi_task("task-families", {"flipped": 1}, tmp_path)
     assert VERSION == 1
     assert made.contents.startswith("1-")
     found = [made.y[0][0], made.y[0][1], made.y[13][-1], made.x[5][0, 0]]
@@ -307,9 +307,9 @@ def test_the_generator_of_families_is_frozen(tmp_path):
 
 def test_more_test_rows_leave_the_training_problem_as_it_is(tmp_path):
     plain, more = (
-        load_tasks("task-families", {"test_rows": count}, tmp_path)[0] for count in (0, 500)
+        load_multi_task("task-families", {"test_rows": count}, tmp_path)[0] for count in (0, 500)
     )
-    few, many = (TaskRows(one, divide(one, 3)) for one in (plain, more))
+    few, many = (MultiTaskRows(one, divide_rows(one, 3)) for one in (plain, more))
     for split in ("train", "val"):
         for a, b in zip(few.numbers(split), many.numbers(split), strict=True):
             np.testing.assert_array_equal(np.stack(a), np.stack(b))
@@ -327,7 +327,7 @@ def test_more_test_rows_leave_the_training_problem_as_it_is(tmp_path):
 def test_relatives_of_families_are_alike_and_others_are_not(tmp_path):
     directions, groups = [], None
     for seed in range(6):
-        made, _ = load_tasks("task-families", {"size": 800, "snr": 40, "seed": seed}, tmp_path)
+        made, _ = load_multi_task("task-families", {"size": 800, "snr": 40, "seed": seed}, tmp_path)
         groups = np.array(made.groups)
         w = [np.linalg.lstsq(x, y, rcond=None)[0] for x, y in zip(made.x, made.y, strict=True)]
         directions.append(np.stack([one / np.linalg.norm(one) for one in w]))

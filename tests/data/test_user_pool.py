@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacli.data.catalogue.registry import load_pool
 from metacli.data.few_shot.episodes import ClassEpisodes
-from metacli.data.few_shot.user_images import divide
+from metacli.data.few_shot.pools import divide_classes
+from metacli.data.sources import load_pool
 from metacli.errors import DataError, ExitCode
 
 SPLITS = ("train", "val", "test")
@@ -69,7 +69,7 @@ def test_a_part_with_too_few_classes_is_refused_with_its_size(folder: Path, tmp_
 
 
 def test_a_hundred_classes_divide_into_64_16_and_20() -> None:
-    parts = divide([f"/{c}" for c in range(100)], 16, "here")
+    parts = divide_classes([f"/{c}" for c in range(100)], 16, "here")
     assert [len(part) for part in parts.values()] == [64, 16, 20]
 
 

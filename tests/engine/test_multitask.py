@@ -125,12 +125,12 @@ def test_the_single_task_baseline_is_each_network_trained_by_itself(recipe):
 
 @pytest.mark.usefixtures("few_baselines")
 def test_test_rows_are_read_by_evaluate_alone(recipe, monkeypatch):
-    from metacli.data.multi_task.dataset import TaskRows
+    from metacli.data.multi_task.dataset import MultiTaskRows
 
     asked: list[str] = []
-    real = TaskRows.numbers
+    real = MultiTaskRows.numbers
     monkeypatch.setattr(
-        TaskRows, "numbers", lambda self, *splits: asked.extend(splits) or real(self, *splits)
+        MultiTaskRows, "numbers", lambda self, *splits: asked.extend(splits) or real(self, *splits)
     )
     multitask(recipe, out="run")
     assert set(asked) == {"train", "val"}

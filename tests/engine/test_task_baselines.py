@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from metacli.data.multi_task.dataset import TaskRows, TaskTable, all_of
-from metacli.data.multi_task.splits import divide
+from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows, all_of
+from metacli.data.multi_task.splits import divide_rows
 from metacli.engine.scoring import simple_models
 from metacli.engine.scoring.multi_task_baselines import outside_predictions, suited
 from metacli.engine.scoring.simple_models import (
@@ -28,7 +28,7 @@ def rows(tasks: int = 3, columns: int = 2):
     return x, y
 
 
-def table(kinds=None, **changes) -> TaskTable:
+def table(kinds=None, **changes) -> MultiTaskData:
     x, y = rows()
     kinds = kinds or all_of("regression", 3)
     y = [
@@ -37,7 +37,7 @@ def table(kinds=None, **changes) -> TaskTable:
     ]
     fields = {"name": "toy", "tasks": ("a", "b", "c"), "metric": "nmse", "contents": "0"}
     fields |= {"x": tuple(x), "y": tuple(y), "kinds": kinds}
-    return TaskTable(**{**fields, **changes})
+    return MultiTaskData(**{**fields, **changes})
 
 
 def test_columns_are_doubled_for_all_tasks_and_for_the_rows_own():
@@ -124,15 +124,17 @@ def test_each_kind_of_table_has_its_models(changes, names):
 
 def test_every_model_answers_in_the_unit_of_its_task_without_reading_other_rows():
     made = table(kinds=("regression", "classification", "regression"), metric="mean_score")
-    parts = divide(made, 0)
-    found = dict(outside_predictions(TaskRows(made, parts), ("train",), "val", lambda name: None))
+    parts = divide_rows(made, 0)
+    found = dict(
+        outside_predictions(MultiTaskRows(made, parts), ("train",), "val", lambda name: None)
+    )
     counts = [len(one) for one in parts["val"]]
     shapes = [(counts[0],), (counts[1], 2), (counts[2],)]
     assert [one.shape for one in found["per-task"]] == shapes
     assert found["trees"][1].sum(1) == pytest.approx(1)
     unread = [~np.isin(np.arange(len(y)), parts["train"][t]) for t, y in enumerate(made.y)]
     hidden = tuple(np.where(out, 0.0, y) for out, y in zip(unread, made.y, strict=True))
-    again = TaskRows(replace(made, y=hidden), parts)
+    again = MultiTaskRows(replace(made, y=hidden), parts)
     same = dict(outside_predictions(again, ("train",), "val", lambda name: None))
     for name, values in found.items():
         assert np.concatenate(same[name], None) == pytest.approx(np.concatenate(values, None))

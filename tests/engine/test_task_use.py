@@ -12,7 +12,7 @@ import torch
 
 from metacli.cli.app import main
 from metacli.data.multi_task.from_tables import Piece, table_set
-from metacli.data.tables.columns import Choice
+from metacli.data.tables.choice import Choice
 from metacli.data.tables.reader import parse_table
 from metacli.engine.adapt import adapt
 from metacli.engine.models import bundle
@@ -189,10 +189,10 @@ def test_a_soft_shared_model_starts_at_the_mean_of_its_networks():
 def alphabets(monkeypatch: pytest.MonkeyPatch) -> str:
     """A model of two sets of pictures with two and three classes."""
     from metacli.data.catalogue import task_families
-    from metacli.data.multi_task.dataset import TaskTable, all_of
+    from metacli.data.multi_task.dataset import MultiTaskData, all_of
 
     draw = np.random.default_rng(0)
-    made = TaskTable(
+    made = MultiTaskData(
         name="toy",
         tasks=("first", "second"),
         x=tuple(draw.integers(0, 256, (24, 28 * 28), dtype=np.uint8) for _ in range(2)),

@@ -51,7 +51,7 @@ class DataSet:
             tables of many related tasks, `weights` are those of a backbone.
         loader: `module:function` of (split, options, cache, report) that gives a Pool; for waves
             the class of the source; for tasks of (options, cache, report) that gives a
-            TaskTable.
+            MultiTaskData.
         builder: `module:function` of (members, folder, options, report) that fills the cache
             folder; empty when there is nothing to keep.
         options: frozen dataclass that validates its fields.

@@ -16,7 +16,7 @@ import numpy as np
 
 from metacli.data.cache.kept_files import digest, read_file
 from metacli.data.cache.store import Report, silent
-from metacli.data.multi_task.dataset import TaskTable, all_of
+from metacli.data.multi_task.dataset import MultiTaskData, all_of
 from metacli.data.multi_task.from_texts import text_set
 from metacli.data.tables.text import HashedText
 from metacli.errors import DataError
@@ -46,7 +46,7 @@ class ReviewOptions:
             )
 
 
-def fdu_mtl(options: ReviewOptions, cache: Path, report: Report = silent) -> TaskTable:
+def fdu_mtl(options: ReviewOptions, cache: Path, report: Report = silent) -> MultiTaskData:
     """The reviews; the lines of each test file are test."""
     packed = read_file(cache, "fdu-mtl", "fdu_mtl.zip")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
@@ -54,7 +54,7 @@ def fdu_mtl(options: ReviewOptions, cache: Path, report: Report = silent) -> Tas
         learned = [lines(archive.read(name + TRAIN), name) for name in names]
         asked = [lines(archive.read(name + TEST), name) for name in names]
     every = [(*a, *b) for a, b in zip(learned, asked, strict=True)]
-    made = TaskTable(
+    made = MultiTaskData(
         name="fdu-mtl",
         tasks=tuple(names),
         x=tuple(np.zeros((len(one), 0), np.float32) for one in every),

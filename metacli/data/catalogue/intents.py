@@ -11,7 +11,6 @@ CLINC150 occur twice in the file; the second is left out.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import json
@@ -19,15 +18,14 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from metacli.data.cache.kept_files import read_file
 from metacli.data.cache.store import Report, silent
 from metacli.data.few_shot.pools import Pool, check_split, make_pool
-from metacli.data.tables.coded import CodedRows
-from metacli.data.tables.text import TextEncoder, text_encoder
+from metacli.data.tables.coded import coded, fitted_encoder
+from metacli.data.tables.text import text_encoder
 from metacli.errors import DataError
 
 FOLDS = 5
@@ -161,15 +159,3 @@ def _pool(
         store=coded(texts, encoder),
         contents=hashlib.sha256("\n".join(texts).encode()).hexdigest(),
     )
-
-
-@functools.lru_cache(maxsize=4)
-def fitted_encoder(name: str, features: int, texts: tuple[str, ...]) -> TextEncoder:
-    """Kept for a while: a run asks for its pools several times."""
-    return text_encoder(name, features).fit(texts)
-
-
-@functools.lru_cache(maxsize=8)
-def coded(texts: tuple[str, ...], encoder: Any) -> CodedRows:
-    """The store of these texts; kept for a while, as its numbers are."""
-    return CodedRows(texts, encoder)

@@ -22,8 +22,9 @@ from metacli.data.cache.kept_files import read_file
 from metacli.data.cache.store import Report, silent
 from metacli.data.catalogue.fdu_mtl import TRAIN
 from metacli.data.catalogue.fdu_mtl import lines as review_lines
-from metacli.data.catalogue.intents import PARTS, IntentOptions, coded, fitted_encoder, kept_lines
+from metacli.data.catalogue.intents import PARTS, IntentOptions, kept_lines
 from metacli.data.few_shot.pools import Pool, check_split, make_pool
+from metacli.data.tables.coded import coded, fitted_encoder
 
 REVIEWS = 200  # of a class
 DOMAINS = {"train": slice(0, 10), "val": slice(10, 13), "test": slice(13, 16)}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from metacli.data.catalogue.entries import DataSet, plain_archive
 from metacli.data.catalogue.fdu_mtl import ReviewOptions
-from metacli.data.catalogue.multi_task_sets import TaskOptions
+from metacli.data.catalogue.multi_task_sets import MultiTaskOptions
 from metacli.data.catalogue.task_families import FamilyOptions
 
 _WEB = "https://raw.githubusercontent.com/"
 _SPLIT = "25 % of each task's rows are test, 20 % of the others validation, drawn by split_seed"
 
-TASK_SETS: tuple[DataSet, ...] = (
+MULTI_TASK_SETS: tuple[DataSet, ...] = (
     DataSet(
         name="school",
         kind="tasks",
         loader="metacli.data.catalogue.multi_task_sets:school",
         builder="metacli.data.cache.kept_files:keep",
-        options=TaskOptions,
+        options=MultiTaskOptions,
         archives=(
             plain_archive(
                 "school.mat",
@@ -37,7 +37,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         kind="tasks",
         loader="metacli.data.catalogue.multi_task_sets:landmine",
         builder="metacli.data.cache.kept_files:keep",
-        options=TaskOptions,
+        options=MultiTaskOptions,
         archives=(
             plain_archive(
                 "LandmineData.mat",
@@ -58,7 +58,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         kind="tasks",
         loader="metacli.data.catalogue.multi_task_sets:sarcos",
         builder="metacli.data.cache.kept_files:keep",
-        options=TaskOptions,
+        options=MultiTaskOptions,
         archives=(
             plain_archive(
                 "sarcos_inv_test.mat",
@@ -79,7 +79,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         kind="tasks",
         loader="metacli.data.catalogue.multi_task_sets:computer_buyers",
         builder="metacli.data.cache.kept_files:keep",
-        options=TaskOptions,
+        options=MultiTaskOptions,
         archives=(
             plain_archive(
                 "computer_buyers.zip",
@@ -101,7 +101,7 @@ TASK_SETS: tuple[DataSet, ...] = (
         kind="tasks",
         loader="metacli.data.catalogue.multi_task_sets:adult",
         builder="metacli.data.cache.kept_files:keep",
-        options=TaskOptions,
+        options=MultiTaskOptions,
         archives=(
             plain_archive(
                 "adult.zip",

@@ -1,4 +1,4 @@
-"""Data sets of many related tasks that metacli knows by name: how their files become `TaskTable`s.
+"""Data sets of many related tasks that metacli knows by name: as `MultiTaskData`.
 
 The cache keeps a file as it was verified (its SHA-256 is in the registry) and reads it anew each
 time; they are small.
@@ -15,13 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from metacli.data.cache.kept_files import read_file
 from metacli.data.cache.store import Report, silent
-from metacli.data.multi_task.dataset import TaskTable, all_of, content_digest
+from metacli.data.multi_task.dataset import MultiTaskData, all_of, content_digest
+from metacli.data.multi_task.from_tables import Piece, table_set
+from metacli.data.tables.choice import Choice
+from metacli.data.tables.reader import parse_table
 from metacli.errors import DataError
 
 
 @dataclass(frozen=True)
-class TaskOptions:
+class MultiTaskOptions:
     """Options of every set of tasks.
 
     Args:
@@ -33,7 +37,7 @@ class TaskOptions:
     rows: int = 0
 
 
-def school(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTable:
+def school(options: MultiTaskOptions, cache: Path, report: Report = silent) -> MultiTaskData:
     """Examination scores of the pupils of 139 London schools; a task per school.
 
     The file's arrays are uint8: they are floats here before any arithmetic.
@@ -41,7 +45,7 @@ def school(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTa
     cells = _matlab(_stored(cache, "school", "school.mat"))
     x = tuple(np.asarray(one, np.float64) for one in cells["X"].ravel())
     y = tuple(np.asarray(one, np.float64).ravel() for one in cells["Y"].ravel())
-    return TaskTable(
+    return MultiTaskData(
         name="school",
         tasks=tuple(f"school-{number:03}" for number in range(1, len(x) + 1)),
         x=x,
@@ -52,12 +56,12 @@ def school(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTa
     )
 
 
-def landmine(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTable:
+def landmine(options: MultiTaskOptions, cache: Path, report: Report = silent) -> MultiTaskData:
     """Buried mines in radar images of 29 fields; 6 % of the examples are mines."""
     cells = _matlab(_stored(cache, "landmine", "LandmineData.mat"))
     x = tuple(np.asarray(one, np.float64) for one in cells["feature"].ravel())
     y = tuple(np.asarray(one, np.float64).ravel() for one in cells["label"].ravel())
-    return TaskTable(
+    return MultiTaskData(
         name="landmine",
         tasks=tuple(f"field-{number:02}" for number in range(1, len(x) + 1)),
         x=x,
@@ -69,14 +73,14 @@ def landmine(options: TaskOptions, cache: Path, report: Report = silent) -> Task
     )
 
 
-def sarcos(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTable:
+def sarcos(options: MultiTaskOptions, cache: Path, report: Report = silent) -> MultiTaskData:
     """Seven joint torques of a robot arm from its positions, velocities and accelerations."""
     whole = np.asarray(
         _matlab(_stored(cache, "sarcos", "sarcos_inv_test.mat"))["sarcos_inv_test"], np.float64
     )
     x, targets = whole[:, :21], whole[:, 21:]
     y = tuple(np.ascontiguousarray(targets[:, joint]) for joint in range(7))
-    return TaskTable(
+    return MultiTaskData(
         name="sarcos",
         tasks=tuple(f"torque-{joint}" for joint in range(1, 8)),
         x=(x,) * 7,
@@ -95,14 +99,16 @@ def sarcos(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTa
     )
 
 
-def computer_buyers(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTable:
+def computer_buyers(
+    options: MultiTaskOptions, cache: Path, report: Report = silent
+) -> MultiTaskData:
     """How likely 190 people are to buy each of 20 computers; the last four computers are test."""
     packed = _stored(cache, "computer-buyers", "computer_buyers.zip")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         cells = _matlab(archive.read("conjointAnalysisComputerBuyers.mat"))
     design = np.asarray(cells["designMarix"], np.float64)  # so spelt in the file
     liking = np.asarray(cells["likeBuy"], np.float64)  # [190, 20]
-    return TaskTable(
+    return MultiTaskData(
         name="computer-buyers",
         tasks=tuple(f"person-{number:03}" for number in range(1, len(liking) + 1)),
         x=(design,) * len(liking),
@@ -123,16 +129,12 @@ ADULT = (
 ADULT_TARGETS = ("income", "marital-status", "hours-per-week")
 
 
-def adult(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTable:
+def adult(options: MultiTaskOptions, cache: Path, report: Report = silent) -> MultiTaskData:
     """Income, marital status and hours of work of 48,842 people, from what else the census asked.
 
     The rows of UCI's `adult.test` are test; its first line is a remark and its labels end in a full
     stop. `relationship` is not among the inputs: husbands and wives are married.
     """
-    from metacli.data.multi_task.from_tables import Piece, table_set
-    from metacli.data.tables.columns import Choice
-    from metacli.data.tables.reader import parse_table
-
     packed = _stored(cache, "adult", "adult.zip")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         learned = archive.read("adult.data").decode("ascii").split("\n")
@@ -152,14 +154,12 @@ def adult(options: TaskOptions, cache: Path, report: Report = silent) -> TaskTab
 
 def _stored(cache: Path, name: str, file: str) -> bytes:
     """The verified file. Raises DataError: not fetched yet, or altered since."""
-    from metacli.data.cache.kept_files import read_file
-
     return read_file(cache, name, file)
 
 
 def _matlab(content: bytes) -> dict[str, Any]:
     """The variables of a MATLAB file whose digest was checked before."""
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # slow to import
 
     try:
         found: dict[str, Any] = loadmat(io.BytesIO(content))

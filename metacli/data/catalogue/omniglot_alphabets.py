@@ -13,7 +13,7 @@ import numpy as np
 
 from metacli.data.cache.store import Report, fetched, silent
 from metacli.data.catalogue.omniglot import characters
-from metacli.data.multi_task.dataset import TaskTable, all_of
+from metacli.data.multi_task.dataset import MultiTaskData, all_of
 from metacli.errors import DataError
 
 PAPER = 255.0
@@ -40,7 +40,7 @@ class AlphabetOptions:
             raise DataError(message, code="data.option")
 
 
-def alphabets(options: AlphabetOptions, cache: Path, report: Report = silent) -> TaskTable:
+def alphabets(options: AlphabetOptions, cache: Path, report: Report = silent) -> MultiTaskData:
     """The tasks; pixels stay bytes, dark ink on light paper, until the network's first layer."""
     stored = fetched(cache / "omniglot", "omniglot")
     rows = {one.name: one.rows for one in stored.groups}
@@ -56,7 +56,7 @@ def alphabets(options: AlphabetOptions, cache: Path, report: Report = silent) ->
         x.append(pictures.reshape(len(pictures), -1))
         y.append(np.repeat(np.arange(len(members)), [len(one) for one in members]).astype(float))
     shape = stored.images.shape[1:]
-    return TaskTable(
+    return MultiTaskData(
         name="omniglot-alphabets",
         tasks=tuple(chosen),
         x=tuple(x),

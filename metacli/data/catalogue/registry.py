@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from metacli.data.cache.store import Report, silent
 from metacli.data.catalogue.cifar import CifarOptions
 from metacli.data.catalogue.digits import DigitOptions
 from metacli.data.catalogue.entries import Archive, DataSet, idx_archive
 from metacli.data.catalogue.glyphs import GlyphOptions
-from metacli.data.catalogue.multi_task_entries import TASK_SETS
+from metacli.data.catalogue.multi_task_entries import MULTI_TASK_SETS
 from metacli.data.catalogue.omniglot import OmniglotOptions, characters
 from metacli.data.catalogue.omniglot_alphabets import AlphabetOptions
+from metacli.data.catalogue.options import check_options
 from metacli.data.catalogue.sinusoid import SinusoidOptions
 from metacli.data.catalogue.text_entries import TEXT_SETS
 from metacli.data.catalogue.weights import WEIGHTS
-from metacli.data.few_shot.pools import SPLITS, Pool
-from metacli.data.files import mode_of
-from metacli.data.multi_task.dataset import TaskTable
+from metacli.data.few_shot.pools import SPLITS
 from metacli.errors import DataError
 
 _OMNIGLOT = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
@@ -209,7 +205,7 @@ DATASETS: dict[str, DataSet] = {
             summary="sine waves of random amplitude and phase; nothing to download",
         ),
         *TEXT_SETS,
-        *TASK_SETS,
+        *MULTI_TASK_SETS,
         DataSet(
             name="omniglot-alphabets",
             kind="tasks",
@@ -251,81 +247,8 @@ def make_options(of: DataSet, options: Mapping[str, Any]) -> Any:
     return check_options(of.name, of.options, options)
 
 
-_WORDS: dict[type, str] = {str: "text", int: "a number", bool: "true or false"}
-
-
-def check_options(name: str, of: type, options: Mapping[str, Any]) -> Any:
-    """An options dataclass from plain values; each default tells the type of its field.
-
-    Raises:
-        DataError: an unknown option, a value of the wrong type, or one that the dataclass refuses.
-    """
-    known = {one.name: one for one in fields(of)}
-    for key, value in options.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"options: {', '.join(known) or 'none'}"
-            message = f"{name} has no option {key!r}"
-            raise DataError(message, code="data.unknown_option", hint=hint)
-        wanted = type(known[key].default)
-        if type(value) is not wanted:
-            raise DataError(
-                f"{name}: {key} is {value!r}; wanted {_WORDS[wanted]}",
-                code="data.option_type",
-            )
-    return of(**options)
-
-
 def resolve(reference: str) -> Callable[..., Any]:
     """The function that a `module:function` names."""
     module, _, name = reference.partition(":")
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found
-
-
-def load_pool(
-    source: str, split: str, options: Mapping[str, Any], cache: Path, report: Report = silent
-) -> Pool:
-    """The classes of a split of a data set, or of a user's own folder of pictures.
-
-    Args:
-        source: a name in DATASETS, or the path of a folder with class folders.
-        options: of the data set; for a folder see `metacli.data.few_shot.user_images`.
-        cache: the cache's root.
-    Raises:
-        DataError: unknown name, split or option; not fetched yet; a folder without classes.
-    """
-    if source not in DATASETS and ("/" in source or mode_of(Path(source))):
-        from metacli.data.few_shot.user_images import pool as user_pool
-
-        return user_pool(Path(source), split, options, cache, report)
-    found = find(source)
-    if found.kind not in ("images", "text"):
-        message = f"{source} has {found.kind}, not classes of pictures or texts"
-        raise DataError(message, code="data.no_classes", hint="metacli recipes lists what uses it")
-    made: Pool = resolve(found.loader)(split, make_options(found, options), cache, report)
-    return made
-
-
-def load_tasks(
-    source: str, options: Mapping[str, Any], cache: Path, report: Report = silent
-) -> tuple[TaskTable, Any]:
-    """The tasks of a data set, or of a user's own files, and its options, checked.
-
-    Raises:
-        DataError: unknown name or option, not a set of tasks, or not fetched yet.
-    """
-    if source not in DATASETS and ("/" in source or mode_of(Path(source))):
-        from metacli.data.multi_task.from_user import OwnTaskOptions, own_tasks
-
-        said = check_options("a set of tasks", OwnTaskOptions, options)
-        return own_tasks(Path(source), said, report), said
-    found = find(source)
-    if found.kind != "tasks":
-        message = f"{source} has {found.kind}, not a table of tasks"
-        known = ", ".join(name for name, one in DATASETS.items() if one.kind == "tasks")
-        own = f"./{source} is what lies there; " if mode_of(Path(source)) else ""
-        raise DataError(message, code="data.no_tasks", hint=f"{own}sets of tasks are {known}")
-    made = make_options(found, options)
-    table: TaskTable = resolve(found.loader)(made, cache, report)
-    return table, made

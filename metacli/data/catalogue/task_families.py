@@ -9,7 +9,7 @@ unit vector of its own. Rows x ~ N(0, I_D);
 A task with a flipped sign has -w_t: it uses the very features of its group with the opposite
 answer. Fixed: 24 columns, spread 0.3, bend 0.5, and noise = 10^(-snr / 20) of the signal.
 
-True relatives: tasks of one group, flipped or not (`TaskTable.groups`; -1 is related to none). Two
+True relatives: tasks of one group, flipped or not (`MultiTaskData.groups`; -1: none). Two
 tasks of a group have w_t·w_u = ±0.91 plus what their own parts add (standard deviation 0.08), tasks
 of no common group 0 plus the same. The generator is version 1 and was fixed before any method was
 tuned on it: a change of a formula or a fixed number is a new VERSION, which changes the digest of
@@ -28,7 +28,7 @@ import numpy as np
 
 from metacli.data.cache.store import Report, silent
 from metacli.data.draws import stream, uniforms
-from metacli.data.multi_task.dataset import TaskTable, all_of, content_digest
+from metacli.data.multi_task.dataset import MultiTaskData, all_of, content_digest
 from metacli.errors import DataError
 
 COLUMNS, SPREAD, BEND = 24, 0.3, 0.5
@@ -71,7 +71,7 @@ class FamilyOptions:
             raise DataError("test_rows is 0 or more", code="data.option")
 
 
-def families(options: FamilyOptions, cache: Path, report: Report = silent) -> TaskTable:
+def families(options: FamilyOptions, cache: Path, report: Report = silent) -> MultiTaskData:
     """The table of tasks; nothing is read or kept."""
     key = ("task-families", options.seed)
     axes = np.linalg.qr(_normal(key, "axes", (COLUMNS, COLUMNS)))[0].T
@@ -95,7 +95,7 @@ def families(options: FamilyOptions, cache: Path, report: Report = silent) -> Ta
         y.append(signals + level * np.concatenate([noise, noise_of_more]))
         names.append(f"group{group + 1}-{member + 1}" if group >= 0 else f"alone-{member + 1}")
         groups.append(group)
-    return TaskTable(
+    return MultiTaskData(
         name="task-families",
         tasks=tuple(names),
         x=tuple(x),

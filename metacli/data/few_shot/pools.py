@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -159,3 +160,28 @@ def fitted(pool: Pool, shape: tuple[int, ...]) -> Pool:
         store[place] = fit(channels[0] if len(channels) == 1 else channels.transpose(1, 2, 0), spec)
     rows = tuple(np.searchsorted(used, one) for one in pool.rows)
     return replace(pool, rows=rows, store=store)
+
+
+def divide_classes(keys: Sequence[str], way: int, where: str) -> dict[str, list[str]]:
+    """64/16/20 % of the classes in the order of SHA-256 of their names.
+
+    Args:
+        keys: `<anything>/<class name>`.
+    Raises:
+        DataError: a part would have fewer than `way` classes.
+    """
+    order = sorted(
+        keys, key=lambda key: hashlib.sha256(os.fsencode(key.partition("/")[2])).digest()
+    )
+    first, second = round(0.64 * len(order)), round(0.80 * len(order))
+    parts = dict(zip(SPLITS, (order[:first], order[first:second], order[second:]), strict=True))
+    sizes = [len(part) for part in parts.values()]
+    if min(sizes) < way:
+        raise DataError(
+            f"{len(order)} classes divide into {sizes[0]} to train on, {sizes[1]} to validate and "
+            f"{sizes[2]} to test; each part needs {way}",
+            code="data.too_few_classes",
+            where=where,
+            hint="ask for a smaller way, add classes, or make folders train, val and test yourself",
+        )
+    return {split: sorted(part) for split, part in parts.items()}

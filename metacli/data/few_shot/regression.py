@@ -28,7 +28,7 @@ SHARES = (0.72, 0.80)  # of the tasks: 72 % train, 8 % val, 20 % test
 
 
 @dataclass(frozen=True, eq=False)
-class NumberTasks:
+class RegressionTasks:
     """The tasks of one split, as numbers.
 
     Args:
@@ -46,14 +46,14 @@ class NumberTasks:
     digest: str
 
 
-def number_tasks(
+def regression_tasks(
     name: str,
     split: str,
     tables: dict[str, Table],
     target: str,
     kinds: dict[str, Any],
     unit: str | None = None,
-) -> NumberTasks:
+) -> RegressionTasks:
     """The tasks of a split out of the tables of all tasks.
 
     Raises:
@@ -72,7 +72,7 @@ def number_tasks(
     )
     for array in (*x, *y):
         whole.update(np.ascontiguousarray(array).tobytes())
-    return NumberTasks(name, split, tuple(chosen), x, y, encoding, scale, whole.hexdigest())
+    return RegressionTasks(name, split, tuple(chosen), x, y, encoding, scale, whole.hexdigest())
 
 
 def divide_tasks(tasks: Sequence[str], where: str) -> dict[str, list[str]]:
@@ -97,7 +97,7 @@ def divide_tasks(tasks: Sequence[str], where: str) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True)
-class TaskEpisodes:
+class RegressionEpisodes:
     """A source of regression episodes: x [K, D], y [K, 1] of the support; Q of the query.
 
     Episode i takes a task and K + Q of its rows at random, named by (seed, i).
@@ -112,7 +112,7 @@ class TaskEpisodes:
         DataError: a task with fewer than K + Q rows.
     """
 
-    tasks: NumberTasks
+    tasks: RegressionTasks
     shot: int | tuple[int, int]
     query: int
     seed: tuple[Any, ...] = ("train", 0)

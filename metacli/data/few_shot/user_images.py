@@ -26,11 +26,13 @@ from metacli.data.cache.store import (
     silent,
     write_index,
 )
-from metacli.data.few_shot.pools import SPLITS, Pool, check_split, make_pool
-from metacli.data.few_shot.user_rows import choice_of, row_pool
-from metacli.data.files import read_regular, scan, shown
+from metacli.data.catalogue.options import check_options
+from metacli.data.few_shot.pools import Pool, check_split, divide_classes, make_pool
+from metacli.data.few_shot.user_rows import row_pool
+from metacli.data.files import read_regular, shown
 from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
-from metacli.data.user.listing import Listing, Row, as_finding, kind_of, raise_problems
+from metacli.data.tables.choice import choice_of
+from metacli.data.user.listing import Listing, Row, as_finding, holds_rows, raise_problems
 from metacli.data.user.open import list_task
 from metacli.errors import DataError, Finding
 
@@ -57,13 +59,6 @@ class FolderOptions:
 PICTURES_ONLY = ("size", "channels")
 
 
-def holds_rows(path: Path) -> bool:
-    """Whether a path is a table, or a folder with one: a look at names alone."""
-    if kind_of(path.name) == "table":
-        return True
-    return path.is_dir() and any(kind_of(name) == "table" for name in scan(path).files)
-
-
 class _Example(NamedTuple):
     split: str  # empty where the pool is to be divided
     row: Row
@@ -78,8 +73,6 @@ def pool(
         DataError: no class folders, unreadable pictures, one picture in two classes, too few
             classes in a part, or no such split.
     """
-    from metacli.data.catalogue.registry import check_options
-
     check_split(split, shown(path))
     if holds_rows(path):
         listing = list_task(path, choice=choice_of(options))
@@ -138,30 +131,7 @@ def _parts(listing: Listing, examples: Sequence[_Example], way: int) -> dict[str
         return {
             split: [key for key in keys if key.startswith(f"{split}/")] for split in listing.pools
         }
-    return divide(keys, way, shown(listing.path))
-
-
-def divide(keys: Sequence[str], way: int, where: str) -> dict[str, list[str]]:
-    """64/16/20 % of the classes in the order of SHA-256 of their names.
-
-    Args:
-        keys: `<anything>/<class name>`.
-    Raises:
-        DataError: a part would have fewer than `way` classes.
-    """
-    order = sorted(keys, key=lambda key: hashlib.sha256(_bytes(key.partition("/")[2])).digest())
-    first, second = round(0.64 * len(order)), round(0.80 * len(order))
-    parts = dict(zip(SPLITS, (order[:first], order[first:second], order[second:]), strict=True))
-    sizes = [len(part) for part in parts.values()]
-    if min(sizes) < way:
-        raise DataError(
-            f"{len(order)} classes divide into {sizes[0]} to train on, {sizes[1]} to validate and "
-            f"{sizes[2]} to test; each part needs {way}",
-            code="data.too_few_classes",
-            where=where,
-            hint="ask for a smaller way, add classes, or make folders train, val and test yourself",
-        )
-    return {split: sorted(part) for split, part in parts.items()}
+    return divide_classes(keys, way, shown(listing.path))
 
 
 def _stored(

@@ -7,22 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metacli.data.few_shot.regression import NumberTasks, number_tasks
-from metacli.data.few_shot.user_images import holds_rows
-from metacli.data.few_shot.user_rows import choice_of
+from metacli.data.few_shot.regression import RegressionTasks, regression_tasks
 from metacli.data.files import shown
-from metacli.data.multi_task.dataset import TaskTable
-from metacli.data.tables.columns import Choice
+from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.tables.choice import Choice, choice_of
 from metacli.data.tables.reader import Table
-from metacli.data.user.listing import Listing
+from metacli.data.user.listing import Listing, holds_rows
 from metacli.data.user.open import list_task
-from metacli.data.user.table_layouts import TableTask
+from metacli.data.user.table_layouts import TabularTask
 from metacli.errors import DataError
 
 TARGET = "y"  # of data sets whose files name no column
 
 
-def is_set_of_numbers(source: str, options: Mapping[str, Any]) -> bool:
+def holds_regression_tasks(source: str, options: Mapping[str, Any]) -> bool:
     """Whether a path holds tasks whose targets are numbers. Raises as `list_task`."""
     if not holds_tables(Path(source)):
         return False
@@ -39,23 +37,7 @@ def holds_tables(path: Path) -> bool:
     return path.is_dir() and any(holds_rows(one) for one in path.iterdir() if one.is_dir())
 
 
-def load_number_tasks(
-    source: str, split: str, options: Mapping[str, Any], cache: Path
-) -> NumberTasks:
-    """The tasks of one split.
-
-    Raises:
-        DataError: not fetched yet, tasks of classes, too few tasks, or cells that are no numbers.
-    """
-    from metacli.data.catalogue.registry import DATASETS, load_tasks
-
-    if source not in DATASETS:
-        return user_number_tasks(Path(source), split, choice_of(options))
-    table, _ = load_tasks(source, options, cache)
-    return named_number_tasks(table, split)
-
-
-def named_number_tasks(table: TaskTable, split: str) -> NumberTasks:
+def named_regression_tasks(table: MultiTaskData, split: str) -> RegressionTasks:
     """Of a data set of many tasks."""
     if set(table.kinds) != {"regression"}:
         raise DataError(
@@ -66,15 +48,15 @@ def named_number_tasks(table: TaskTable, split: str) -> NumberTasks:
         )
     tables = tables_of(table)
     kinds: dict[str, Any] = dict.fromkeys(columns_of(table), "numeric")
-    return number_tasks(table.name, split, tables, TARGET, kinds)
+    return regression_tasks(table.name, split, tables, TARGET, kinds)
 
 
-def columns_of(table: TaskTable) -> tuple[str, ...]:
+def columns_of(table: MultiTaskData) -> tuple[str, ...]:
     """Names of the columns; x00, x01, ... where the file has none."""
     return table.columns or tuple(f"x{number:02}" for number in range(table.num_columns))
 
 
-def tables_of(table: TaskTable) -> dict[str, Table]:
+def tables_of(table: MultiTaskData) -> dict[str, Table]:
     """Each task as a user's table would hold it."""
     import polars as pl
 
@@ -86,12 +68,12 @@ def tables_of(table: TaskTable) -> dict[str, Table]:
     return found
 
 
-def user_number_tasks(path: Path, split: str, choice: Choice) -> NumberTasks:
+def user_regression_tasks(path: Path, split: str, choice: Choice) -> RegressionTasks:
     """Of a user's own tables; support and query of a task are one."""
     listing = list_task(path, choice=choice)
     tables = {one.path.name: whole(one) for one in listing.children}
     content = listing.children[0].content
-    return number_tasks(
+    return regression_tasks(
         shown(path.name), split, tables, content.target, content.roles.kinds, content.unit
     )
 
@@ -103,7 +85,7 @@ def user_tables(path: Path) -> dict[str, Table]:
 
 def whole(task: Listing) -> Table:
     """All rows of a task."""
-    content: TableTask = task.content
+    content: TabularTask = task.content
     support, query = content.support, content.query
     if query is None:
         return support

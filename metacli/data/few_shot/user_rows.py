@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from metacli.data.catalogue.intents import coded, fitted_encoder
-from metacli.data.few_shot.pools import Pool, make_pool
+from metacli.data.catalogue.options import check_options
+from metacli.data.few_shot.pools import Pool, divide_classes, make_pool
 from metacli.data.files import shown
-from metacli.data.tables.coded import CodedRows
-from metacli.data.tables.columns import Choice
+from metacli.data.tables.coded import CodedRows, coded, fitted_encoder
 from metacli.data.tables.encoding import fit_encoding
 from metacli.data.tables.text import text_encoder
 from metacli.data.user.listing import Listing, raise_problems
@@ -42,31 +42,12 @@ class RowOptions:
     skip_bad: bool = False
 
 
-COLUMNS = ("target", "input", "type", "task")
-
-
-def choice_of(options: Mapping[str, Any]) -> Choice:
-    """What a recipe's `data` says of columns."""
-    said = {key: options[key] for key in COLUMNS if options.get(key)}
-    inputs = said.get("input")
-    names = inputs.split(",") if isinstance(inputs, str) else inputs
-    return Choice(
-        target=said.get("target"),
-        inputs=None if names is None else tuple(one.strip() for one in names),
-        type=said.get("type"),
-        task=said.get("task"),
-    )
-
-
 def row_pool(listing: Listing, split: str, options: Mapping[str, Any]) -> Pool:
     """The classes of a split of a table.
 
     Raises:
         DataError: no classes, one text under two labels, or too few classes in a part.
     """
-    from metacli.data.catalogue.registry import check_options
-    from metacli.data.few_shot.user_images import divide
-
     where = shown(listing.path)
     chosen: RowOptions = check_options("a table", RowOptions, options)
     if listing.what != "task" or listing.query is not None or not listing.labels:
@@ -78,7 +59,7 @@ def row_pool(listing: Listing, split: str, options: Mapping[str, Any]) -> Pool:
             where=where,
         )
     refuse_clashes(listing, chosen.allow_duplicates)
-    parts = divide([f"/{label}" for label in listing.labels], chosen.way, where)
+    parts = divide_classes([f"/{label}" for label in listing.labels], chosen.way, where)
     names = {part: [key[1:] for key in keys] for part, keys in parts.items()}
     rows: dict[str, list[int]] = {}
     for number, row in enumerate(listing.support):
@@ -111,8 +92,6 @@ def _store(listing: Listing, chosen: RowOptions, learned: list[int]) -> CodedRow
 
 def refuse_clashes(listing: Listing, allow: bool) -> None:
     """Raises DataError for one text under two labels, unless that is allowed."""
-    from collections import defaultdict
-
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     remember(seen, "support", listing.content.support, listing.content)
     clashes, _ = clashing(seen, listing)

@@ -26,7 +26,7 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class TaskTable:
+class MultiTaskData:
     """The tasks of a data set.
 
     Args:
@@ -101,15 +101,15 @@ class Standard:
 
 
 @dataclass(frozen=True)
-class TaskRows:
+class MultiTaskRows:
     """A BatchSource: the rows of some tasks under one division.
 
     Args:
-        parts: as `divide` gives them.
+        parts: as `divide_rows` gives them.
         rows_per_step: rows of each task in a training batch; 0 takes all of them.
     """
 
-    table: TaskTable
+    table: MultiTaskData
     parts: Parts
     seed: tuple[Any, ...] = ("train", 0)
     rows_per_step: int = 0

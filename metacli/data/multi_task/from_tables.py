@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from metacli.data.files import shown
-from metacli.data.multi_task.dataset import Kind, TaskTable
-from metacli.data.multi_task.splits import divide
-from metacli.data.tables.columns import Choice, assign, type_of_target
+from metacli.data.multi_task.dataset import Kind, MultiTaskData
+from metacli.data.multi_task.splits import divide_rows
+from metacli.data.tables.choice import Choice
+from metacli.data.tables.columns import assign, type_of_target
 from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding
 from metacli.data.tables.reader import Table
 from metacli.errors import DataError, Finding
@@ -75,7 +76,7 @@ def table_set(
     seed: int,
     *,
     folder: Any,
-) -> tuple[TaskTable, tuple[Finding, ...]]:
+) -> tuple[MultiTaskData, tuple[Finding, ...]]:
     """The set of tasks, and what is said of its columns.
 
     Args:
@@ -92,7 +93,7 @@ def table_set(
     kinds: tuple[Kind, ...] = tuple(one.kind for one in answers)
     tested = tuple(one.tested for one in pieces)
     blank = np.zeros((0, 0))
-    made = TaskTable(
+    made = MultiTaskData(
         name=name,
         tasks=tuple(one.task for one in pieces),
         x=tuple(blank for _ in pieces),
@@ -106,7 +107,7 @@ def table_set(
         test_rows=tested,
         classes=tuple(one.labels for one in answers),
     )
-    parts = divide(made, seed)
+    parts = divide_rows(made, seed)
     learned = [one.table.rows(rows) for one, rows in zip(pieces, parts["train"], strict=True)]
     if shared:
         learned = learned[:1]
@@ -200,7 +201,7 @@ def metric_of(answers: Sequence[Answers], *, shared: bool) -> str:
     return "accuracy"
 
 
-def plain_columns(table: TaskTable) -> Columns:
+def plain_columns(table: MultiTaskData) -> Columns:
     """Of a set that is no table of cells: its numbers as they are, under the names that they have,
     or x1, x2, ...; and a column `task` where each task has rows of its own."""
     names = table.columns or tuple(f"x{number}" for number in range(1, table.num_columns + 1))

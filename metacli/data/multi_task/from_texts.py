@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from metacli.data.multi_task.dataset import TaskTable
-from metacli.data.multi_task.splits import divide
+from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.multi_task.splits import divide_rows
 from metacli.data.tables.text import HashedText
 
 MOST = 512  # n-grams of a text that are kept: those with the largest weights
@@ -31,9 +31,9 @@ class TextColumns:
         return {"task": self.task, "column": self.column, **self.encoder.as_dict()}
 
 
-def text_set(table: TaskTable, encoder: HashedText, seed: int) -> TaskTable:
+def text_set(table: MultiTaskData, encoder: HashedText, seed: int) -> MultiTaskData:
     """The table with its texts encoded; the weights of n-grams are those of training rows."""
-    parts = divide(table, seed)
+    parts = divide_rows(table, seed)
     ends = np.cumsum([0, *map(len, table.texts)])
     counts = counted(encoder, table.texts)
     learned = np.concatenate([a + rows for a, rows in zip(ends, parts["train"], strict=False)])

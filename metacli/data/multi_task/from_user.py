@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from metacli.data.cache.store import Report, silent
-from metacli.data.few_shot.user_rows import choice_of
 from metacli.data.files import scan, shown
 from metacli.data.images import ImageSpec, read_image
-from metacli.data.multi_task.dataset import TaskTable, all_of
+from metacli.data.multi_task.dataset import MultiTaskData, all_of
 from metacli.data.multi_task.from_tables import Piece, metric_of, read_targets, table_set
 from metacli.data.multi_task.from_texts import text_set
-from metacli.data.tables.columns import Choice
+from metacli.data.tables.choice import Choice, choice_of
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.tables.text import HashedText
 from metacli.data.user.listing import Listing, kind_of
@@ -29,7 +28,7 @@ TEXT_FEATURES = 32_768
 
 
 @dataclass(frozen=True)
-class OwnTaskOptions:
+class UserMultiTaskOptions:
     """What is said of the files.
 
     Args:
@@ -54,7 +53,9 @@ class OwnTaskOptions:
         return choice_of({**self.__dict__, "target": ""})
 
 
-def own_tasks(path: Path, options: OwnTaskOptions, report: Report = silent) -> TaskTable:
+def user_multi_task(
+    path: Path, options: UserMultiTaskOptions, report: Report = silent
+) -> MultiTaskData:
     """The set of tasks at a path.
 
     Raises:
@@ -77,7 +78,9 @@ def own_tasks(path: Path, options: OwnTaskOptions, report: Report = silent) -> T
     return makers[listing.kind](listing, choice, options)
 
 
-def several_targets(path: Path, targets: Sequence[str], options: OwnTaskOptions) -> TaskTable:
+def several_targets(
+    path: Path, targets: Sequence[str], options: UserMultiTaskOptions
+) -> MultiTaskData:
     """One table, each target a task."""
     file = only_table(path)
     table = read_table(file)
@@ -106,7 +109,7 @@ def only_table(path: Path) -> Path:
     )
 
 
-def of_tables(listing: Listing, choice: Choice, options: OwnTaskOptions) -> TaskTable:
+def of_tables(listing: Listing, choice: Choice, options: UserMultiTaskOptions) -> MultiTaskData:
     pieces = [piece_of(one) for one in listing.children]
     made, _ = table_set(
         shown(listing.path.name),
@@ -137,12 +140,12 @@ def name_of(child: Listing) -> str:
     return shown(child.path.stem if kind_of(name) == "table" else name)
 
 
-def of_texts(listing: Listing, choice: Choice, options: OwnTaskOptions) -> TaskTable:
+def of_texts(listing: Listing, choice: Choice, options: UserMultiTaskOptions) -> MultiTaskData:
     pieces = [piece_of(one) for one in listing.children]
     answers = read_targets(pieces, choice)
     column: str = listing.children[0].content.roles.inputs[0]
     tested = tuple(one.tested for one in pieces)
-    made = TaskTable(
+    made = MultiTaskData(
         name=shown(listing.path.name),
         tasks=tuple(one.task for one in pieces),
         x=tuple(np.zeros((len(one.table), 0), np.float32) for one in pieces),
@@ -160,7 +163,7 @@ def of_texts(listing: Listing, choice: Choice, options: OwnTaskOptions) -> TaskT
     return replace(encoded, read=replace(encoded.read, column=column, task=choice.task or "task"))
 
 
-def of_pictures(listing: Listing, choice: Choice, options: OwnTaskOptions) -> TaskTable:
+def of_pictures(listing: Listing, choice: Choice, options: UserMultiTaskOptions) -> MultiTaskData:
     """Class folders for each task; pictures of a query are test."""
     spec = ImageSpec(options.channels, options.size, options.size)
     x, y, classes, tested = [], [], [], []
@@ -186,7 +189,7 @@ def of_pictures(listing: Listing, choice: Choice, options: OwnTaskOptions) -> Ta
         raise DataError(
             message, code="data.unreadable", where=bad[0].where, findings=tuple(bad[:20])
         )
-    return TaskTable(
+    return MultiTaskData(
         name=shown(listing.path.name),
         tasks=tuple(name_of(one) for one in listing.children),
         x=tuple(x),

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from metacli.data.draws import shuffled
-from metacli.data.multi_task.dataset import SPLITS, Parts, TaskTable
+from metacli.data.multi_task.dataset import SPLITS, MultiTaskData, Parts
 from metacli.errors import DataError
 
 TEST_SHARE = 0.25
@@ -16,7 +16,7 @@ GAP = 16  # rows left out at either end of a block of a trajectory
 FEWEST = 6  # rows of a task that can be divided
 
 
-def divide(table: TaskTable, seed: int) -> Parts:
+def divide_rows(table: MultiTaskData, seed: int) -> Parts:
     """Training, validation and test rows of every task, named by the seed.
 
     Raises:
@@ -33,7 +33,7 @@ def divide(table: TaskTable, seed: int) -> Parts:
     return {name: tuple(np.sort(one[name]) for one in found) for name in SPLITS}
 
 
-def _shared(table: TaskTable, seed: int) -> dict[str, np.ndarray]:
+def _shared(table: MultiTaskData, seed: int) -> dict[str, np.ndarray]:
     """One division for all tasks: a row that is test for one is test for all."""
     rows = len(table.y[0])
     if table.split == "blocks":
@@ -45,7 +45,7 @@ def _shared(table: TaskTable, seed: int) -> dict[str, np.ndarray]:
     return _cut(order)
 
 
-def _own(table: TaskTable, task: int, seed: int) -> dict[str, np.ndarray]:
+def _own(table: MultiTaskData, task: int, seed: int) -> dict[str, np.ndarray]:
     """The division of one task with rows of its own; each class of a classification apart."""
     y = table.y[task]
     drawn = len(y) - (table.test_rows[task] if table.split == "more" else 0)
@@ -54,7 +54,7 @@ def _own(table: TaskTable, task: int, seed: int) -> dict[str, np.ndarray]:
     return {**found, "test": np.append(found["test"], np.arange(drawn, len(y)))}
 
 
-def _ordered(table: TaskTable, task: int, order: np.ndarray) -> dict[str, np.ndarray]:
+def _ordered(table: MultiTaskData, task: int, order: np.ndarray) -> dict[str, np.ndarray]:
     """The same of rows in the order in which they are drawn."""
     y = table.y[task]
     if table.split == "last" and table.test_rows[task]:

@@ -3,6 +3,7 @@ are asked for. So the same rows can be read by whichever model they are given to
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy as np
 
 from metacli.data.tables.encoding import Encoding
 from metacli.data.tables.reader import Table
-from metacli.data.tables.text import HashedText, SentenceText
+from metacli.data.tables.text import HashedText, SentenceText, TextEncoder, text_encoder
 
 Encoder = Encoding | HashedText | SentenceText
 ENCODERS: dict[str, Any] = {"table": Encoding, "hashed": HashedText, "sentence": SentenceText}
@@ -58,3 +59,15 @@ class CodedRows:
 
 def is_text(rows: Any) -> bool:
     return not isinstance(rows, Table)
+
+
+@functools.lru_cache(maxsize=4)
+def fitted_encoder(name: str, features: int, texts: tuple[str, ...]) -> TextEncoder:
+    """Kept for a while: a run asks for its pools several times."""
+    return text_encoder(name, features).fit(texts)
+
+
+@functools.lru_cache(maxsize=8)
+def coded(texts: tuple[str, ...], encoder: Any) -> CodedRows:
+    """The store of these texts; kept for a while, as its numbers are."""
+    return CodedRows(texts, encoder)

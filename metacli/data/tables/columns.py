@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from metacli.data.files import mode_of, shown
 from metacli.data.images import IMAGE_SUFFIXES
+from metacli.data.tables.choice import Choice, TaskType
 from metacli.data.tables.reader import MISSING, Table
 from metacli.errors import DataError, Finding, UsageProblem
 
@@ -26,7 +27,6 @@ IDENTIFIER_ROWS = 20  # rows that all have another word: names of the rows, not 
 NEARLY = 0.9  # of the cells are numbers: the others are mistakes, not categories
 
 Kind = Literal["numeric", "categorical", "text", "images", "date", "constant", "identifier"]
-TaskType = Literal["classification", "regression"]
 
 WORDY = ("categorical", "identifier", "text")  # kinds of columns that may be texts
 
@@ -34,43 +34,6 @@ _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?"
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 )
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the user, or a task.yaml, says of a table; None where nothing is said.
-
-    Args:
-        inputs: columns to predict from.
-        task: a column that names the task of each row.
-        unit: of a target that is a number, for the answers.
-        usual_target: and `usual_input`: what they were called before; used where nothing is said
-            and the table has them.
-        whole: what the model reads; None where no model is there yet.
-    """
-
-    target: str | None = None
-    inputs: tuple[str, ...] | None = None
-    type: TaskType | None = None
-    task: str | None = None
-    unit: str | None = None
-    usual_target: str | None = None
-    usual_input: str | None = None
-    whole: Literal["table", "text"] | None = None
-
-    def completed(self, model: Any) -> Choice:
-        """With what a model wants: its type always, its columns where nothing is said."""
-        return replace(
-            self,
-            inputs=self.inputs or model.inputs,
-            type=model.type,
-            usual_target=model.target,
-            usual_input=model.input,
-            whole=model.kind,
-        )
-
-
-NOTHING_SAID = Choice()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from metacli.data.files import read_regular, shown
+from metacli.data.tables.formats import READERS
 from metacli.errors import DataError
 
 MAX_COLUMNS = 20_000
@@ -127,8 +128,6 @@ def parse_table(content: bytes, ending: str, name: str) -> Table:
     Raises:
         DataError: not a table; row and column are named.
     """
-    from metacli.data.tables.formats import READERS
-
     reader = READERS.get(ending)
     if reader is None:
         known = ", ".join(READERS)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
 from metacli.data.files import Entries, scan, shown
-from metacli.data.tables.columns import Choice
+from metacli.data.tables.choice import Choice
 from metacli.data.user.listing import (
     Listing,
     Row,
+    Survey,
     as_finding,
     beside,
     kind_of,
@@ -23,8 +23,6 @@ from metacli.data.user.listing import (
 )
 from metacli.data.user.table_layouts import one_type
 from metacli.errors import DataError, Finding, UsageProblem
-
-Survey = Callable[[Path, Choice], Listing]
 
 SUPPORT_NAMES = ("support", "train")
 QUERY_NAMES = ("query", "test", "val", "valid", "validation")

@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from metacli.data.files import Entries, link_refused, scan, shown, special_refused
 from metacli.data.images import IMAGE_SUFFIXES
+from metacli.data.tables.choice import Choice
 from metacli.errors import DataError, Finding
 
 SHOWN_PROBLEMS = 20
@@ -33,6 +34,13 @@ def kind_of(name: str) -> str | None:
     return next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes), None)
 
 
+def holds_rows(path: Path) -> bool:
+    """Whether a path is a table, or a folder with one: a look at names alone."""
+    if kind_of(path.name) == "table":
+        return True
+    return path.is_dir() and any(kind_of(name) == "table" for name in scan(path).files)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One example that was found: its file, its class (None: not known), and in a table its row."""
@@ -52,7 +60,7 @@ class Listing:
         labels: class names, sorted.
         guessed: what was decided by looking, in words.
         findings: every problem and remark; errors only where `survey_task` was asked.
-        content: the `TableTask` of a task whose rows are in tables.
+        content: the `TabularTask` of a task whose rows are in tables.
     """
 
     path: Path
@@ -66,6 +74,12 @@ class Listing:
     children: tuple[Listing, ...] = ()
     pools: dict[str, Listing] = field(default_factory=dict)
     content: Any = None
+
+
+class Survey(Protocol):
+    """Lists what lies inside a folder, for a lister of folders: `open.survey_task`."""
+
+    def __call__(self, path: Path, choice: Choice, only: Entries | None = None) -> Listing: ...
 
 
 @dataclass(frozen=True)

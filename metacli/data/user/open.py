@@ -15,12 +15,13 @@ from pathlib import Path
 
 from metacli.data.files import Entries, mode_of, scan, shown, unopened
 from metacli.data.images import ImageSpec
-from metacli.data.tables.columns import NOTHING_SAID, Choice
-from metacli.data.user.image_folders import SUPPORT_NAMES, Survey, list_images
+from metacli.data.tables.choice import NOTHING_SAID, Choice
+from metacli.data.user.image_folders import SUPPORT_NAMES, list_images
 from metacli.data.user.joined import joined
 from metacli.data.user.listing import (
     Listing,
     Row,
+    Survey,
     downgrade,
     kind_of,
     not_a_task,
@@ -65,22 +66,15 @@ def list_task(path: Path, *, skip_bad: bool = False, choice: Choice = NOTHING_SA
     return replace(listing, findings=findings)
 
 
-def survey_task(path: Path, choice: Choice = NOTHING_SAID) -> Listing:
+def survey_task(path: Path, choice: Choice = NOTHING_SAID, only: Entries | None = None) -> Listing:
     """As `list_task`, but problems stay in the findings, for whoever wants to show them all.
 
+    Args:
+        only: the entries of the folder that count; None: all of them.
     Raises:
         DataError: the path is missing, or holds nothing that this version reads.
     """
-    kind, entries = _recognise(path)
-    return _survey_kind(kind, path, entries, choice)
-
-
-def survey_entries(path: Path, entries: Entries, choice: Choice) -> Listing:
-    """As `survey_task` of a folder of which these entries count."""
-    return _survey_kind(_recognise_folder(path, entries), path, entries, choice)
-
-
-def _survey_kind(kind: str, path: Path, entries: Entries | None, choice: Choice) -> Listing:
+    kind, entries = _recognise(path) if only is None else (_recognise_folder(path, only), only)
     lister = LISTERS.get(kind)
     if lister is None:
         raise DataError(

@@ -11,11 +11,12 @@ import numpy as np
 
 from metacli.data.files import shown
 from metacli.data.images import ImageSpec
-from metacli.data.tables.columns import TaskType, target_numbers, targets_of
+from metacli.data.tables.choice import TaskType
+from metacli.data.tables.columns import target_numbers, targets_of
 from metacli.data.tables.reader import Table
 from metacli.data.user.listing import Listing, as_finding, raise_problems
 from metacli.data.user.loading import Examples, Task, same_examples
-from metacli.data.user.table_layouts import TableTask, numbers_of
+from metacli.data.user.table_layouts import TabularTask, numbers_of
 from metacli.errors import DataError, Finding
 
 
@@ -66,7 +67,7 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     sides: dict[str, list[Examples]] = {"support": [], "query": []}
     for part in listing.children or (listing,):
-        content: TableTask = part.content
+        content: TabularTask = part.content
         for side, table in (("support", content.support), ("query", content.query)):
             if table is None:
                 continue
@@ -106,7 +107,7 @@ def _together(parts: Sequence[Examples]) -> Examples:
     return Examples(np.concatenate([part.x for part in parts]), names, np.concatenate(y))
 
 
-def _examples(table: Table, content: TableTask, labels: Sequence[str], spec: RowSpec) -> Examples:
+def _examples(table: Table, content: TabularTask, labels: Sequence[str], spec: RowSpec) -> Examples:
     x = numbers_of(table, content, spec.encoder, spec.kind == "text")
     if content.type == "regression":
         y = target_numbers(table, content.target)
@@ -118,7 +119,10 @@ def _examples(table: Table, content: TableTask, labels: Sequence[str], spec: Row
 
 
 def remember(
-    seen: defaultdict[str, list[tuple[str, str, str]]], side: str, table: Table, content: TableTask
+    seen: defaultdict[str, list[tuple[str, str, str]]],
+    side: str,
+    table: Table,
+    content: TabularTask,
 ) -> None:
     """Where every example stands, by its cells."""
     answers = table.words(content.target) if content.target in table.columns else [""] * len(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from metacli.data.files import Entries, shown
-from metacli.data.tables.columns import Choice, Roles, TaskType, assign, targets_of, type_of_target
+from metacli.data.tables.choice import Choice, TaskType
+from metacli.data.tables.columns import Roles, assign, targets_of, type_of_target
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.user.listing import (
     ClassFolders,
     Listing,
     Row,
+    Survey,
     as_finding,
     kind_of,
     not_a_task,
@@ -27,13 +29,12 @@ from metacli.data.user.listing import (
 )
 from metacli.errors import DataError, Finding
 
-Survey = Callable[[Path, Choice], Listing]
 SUPPORT_FILES = ("support", "train")
 QUERY_FILES = ("query", "test", "val", "valid", "validation")
 
 
 @dataclass(frozen=True, eq=False)
-class TableTask:
+class TabularTask:
     """The tables of one task, and what their columns are for."""
 
     support: Table
@@ -121,7 +122,7 @@ def list_rows(
         before = ClassFolders(support, classes, ())
         after = None if labels is None else ClassFolders(query or (), labels, ())
         findings += [_about_rows(one) for one in split_problems(path, before, after)]
-    content = TableTask(learned, asked, roles, kind, choice.unit)
+    content = TabularTask(learned, asked, roles, kind, choice.unit)
     return Listing(
         path,
         "task",
@@ -277,7 +278,7 @@ def differing(children: Sequence[Listing]) -> list[Finding]:
     return found
 
 
-def numbers_of(table: Table, content: TableTask, encoder: Any, text: bool) -> np.ndarray:
+def numbers_of(table: Table, content: TabularTask, encoder: Any, text: bool) -> np.ndarray:
     """x float32 [M, F] of the rows of one side."""
     if text:
         found = encoder.encode(table.texts(content.roles.inputs[0]))

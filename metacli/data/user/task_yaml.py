@@ -12,14 +12,14 @@ task: city                 # a column: a set of tasks, one for each of its value
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from metacli.data.files import Entries, mode_of, read_regular, shown
-from metacli.data.tables.columns import Choice
-from metacli.data.user.listing import Listing, kind_of, list_class_folders, split_problems
+from metacli.data.files import Entries, mode_of, read_regular, scan, shown
+from metacli.data.tables.choice import Choice
+from metacli.data.user.listing import Listing, Survey, kind_of, list_class_folders, split_problems
 from metacli.data.user.table_layouts import list_table
 from metacli.errors import DataError, RecipeError
 from metacli.schema.yaml import read as read_yaml
@@ -29,9 +29,7 @@ KEYS = ("support", "query", "target", "input", "type", "unit", "task")
 TYPES = ("classification", "regression")
 
 
-def list_task_file(
-    path: Path, entries: Entries | None, survey: Callable[[Path, Choice], Listing], choice: Choice
-) -> Listing:
+def list_task_file(path: Path, entries: Entries | None, survey: Survey, choice: Choice) -> Listing:
     """The task that the file in this folder describes; options of the command line win.
 
     Raises:
@@ -54,16 +52,13 @@ def _listed(
     path: Path,
     support: Path | None,
     query: Path | None,
-    survey: Callable[[Path, Choice], Listing],
+    survey: Survey,
     chosen: Choice,
 ) -> Listing:
     if support is None:
-        from metacli.data.files import scan
-        from metacli.data.user.open import survey_entries
-
         entries = scan(path)
         rest = replace(entries, files=tuple(name for name in entries.files if name != NAME))
-        return survey_entries(path, rest, chosen)
+        return survey(path, chosen, rest)
     if kind_of(support.name) == "table":
         return list_table(path, support, query, chosen)
     first = list_class_folders(support)

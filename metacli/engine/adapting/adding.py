@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from metacli.data.tables.columns import Choice
+from metacli.data.tables.choice import Choice
 from metacli.data.user.loading import Task
 from metacli.engine.adapting.reading import Source, open_sources
 from metacli.engine.events import Reporter

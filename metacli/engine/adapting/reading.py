@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms import ALGORITHMS
-from metacli.data.tables.columns import NOTHING_SAID, Choice
+from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.user.open import Task, load_task
 from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.adapting.transfer import starting_point

@@ -12,7 +12,7 @@ from metacli.data.tables.columns import leaks
 from metacli.data.tables.reader import Table
 from metacli.data.user.listing import Listing
 from metacli.data.user.row_loading import clashing, remember
-from metacli.data.user.table_layouts import TableTask
+from metacli.data.user.table_layouts import TabularTask
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.errors import DataError, Finding
 
@@ -44,7 +44,7 @@ def look_at_rows(listing: Listing, name: str) -> Looked:
 
 def problems_of(task: Listing) -> list[Finding]:
     """Duplicates, cells that cannot be read, and columns that tell the target."""
-    content: TableTask = task.content
+    content: TabularTask = task.content
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     found: list[Finding] = []
     for side, table in (("support", content.support), ("query", content.query)):
@@ -61,7 +61,7 @@ def problems_of(task: Listing) -> list[Finding]:
     return found + clashes + repeats
 
 
-def require_cells(table: Table, content: TableTask) -> None:
+def require_cells(table: Table, content: TabularTask) -> None:
     """Raises DataError for a column that is missing, or a cell that is no number."""
     for one in content.roles.inputs:
         if content.roles.kinds.get(one) == "numeric":
@@ -72,7 +72,7 @@ def require_cells(table: Table, content: TableTask) -> None:
 
 def task_of_rows(task: Listing) -> dict[str, Any]:
     """Counts, columns and how `adapt` will measure itself."""
-    content: TableTask = task.content
+    content: TabularTask = task.content
     found: dict[str, Any] = {**counts(task), "type": content.type, "target": content.target}
     if content.type == "classification":
         per_class = dict(sorted(Counter(row.label or "" for row in task.support).items()))
@@ -86,13 +86,13 @@ def task_of_rows(task: Listing) -> dict[str, Any]:
 
 
 def counts(task: Listing) -> dict[str, Any]:
-    content: TableTask = task.content
+    content: TabularTask = task.content
     query = None if content.query is None else len(content.query)
     classes = len(task.labels) if content.type == "classification" else None
     return {"classes": classes, "support": len(content.support), "query": query}
 
 
-def columns_of(content: TableTask) -> dict[str, str]:
+def columns_of(content: TabularTask) -> dict[str, str]:
     """What each column is, with how many cells it lacks."""
     found = {}
     for one in content.roles.inputs[:MOST_COLUMNS]:

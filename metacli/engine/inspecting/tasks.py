@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from metacli.data.few_shot.user_images import divide
+from metacli.data.few_shot.pools import divide_classes
 from metacli.data.files import shown
 from metacli.data.images import pixel_hash, read_pixels
 from metacli.data.user.listing import SKIPPABLE, Listing, Row, as_finding
@@ -228,7 +228,7 @@ def what_next(listing: Listing, name: str, ways: Sequence[str]) -> tuple[str, ..
 def divides(listing: Listing) -> bool:
     """Whether there are classes enough to train, validate and test on."""
     try:
-        divide([f"/{label}" for label in listing.labels], WAY, "")
+        divide_classes([f"/{label}" for label in listing.labels], WAY, "")
     except DataError:
         return False
     return True

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from metacli.data.tables.columns import Choice, target_numbers
+from metacli.data.tables.choice import Choice
+from metacli.data.tables.columns import target_numbers
 from metacli.data.tables.encoding import Encoding, Numeric, fit_target
 from metacli.data.user.open import list_task
-from metacli.data.user.table_layouts import TableTask
+from metacli.data.user.table_layouts import TabularTask
 from metacli.engine.models.bundle import Bundle
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.opening import Opened
@@ -31,7 +32,7 @@ def feature_source(task: Path, choice: Choice) -> Opened:
         DataError: not a table, or columns that are not numbers.
     """
     listing = list_task(task, choice=choice)
-    content: TableTask | None = listing.content if listing.kind == "table" else None
+    content: TabularTask | None = listing.content if listing.kind == "table" else None
     if content is None:
         raise DataError(
             f"{task} is no table of numbers, and `{FEATURES}` are columns that are embeddings",
@@ -57,7 +58,7 @@ def feature_source(task: Path, choice: Choice) -> Opened:
     return Opened(model, Path(FEATURES), None)
 
 
-def numeric_columns(content: TableTask, task: Path) -> list[str]:
+def numeric_columns(content: TabularTask, task: Path) -> list[str]:
     """The columns to predict from. Raises DataError for words and for empty cells."""
     names = [name for name in content.roles.inputs if name in content.support.columns]
     odd = [name for name in names if content.roles.kinds.get(name) not in ("numeric", "constant")]

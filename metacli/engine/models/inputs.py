@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.pools import Pool
-from metacli.data.few_shot.regression import NumberTasks
+from metacli.data.few_shot.regression import RegressionTasks
 from metacli.data.images import ImageSpec
 from metacli.data.tables.coded import encoder_of, is_text
 from metacli.data.tables.encoding import Target
@@ -107,7 +107,7 @@ def input_of_pool(pool: Pool, recipe: Recipe) -> InputSpec:
     return InputSpec("image", pool.picture_shape, bool(invert))
 
 
-def input_of_tasks(tasks: NumberTasks) -> InputSpec:
+def input_of_tasks(tasks: RegressionTasks) -> InputSpec:
     """Rows of tasks that are regressions."""
     return InputSpec(
         "numbers",

@@ -13,7 +13,8 @@ import numpy as np
 
 from metacli.data.files import shown
 from metacli.data.multi_task.from_user import name_of, only_table
-from metacli.data.tables.columns import Choice, find_target, targets_of
+from metacli.data.tables.choice import Choice
+from metacli.data.tables.columns import find_target, targets_of
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.user.listing import Listing, kind_of, not_a_task
 from metacli.data.user.open import list_task, load_task

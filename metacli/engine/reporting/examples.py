@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metacli.data.tables.columns import Choice
+from metacli.data.tables.choice import Choice
 from metacli.data.user.open import load_task, survey_task
 from metacli.engine.adapting.adding import tasks_of
 from metacli.engine.events import Notice, Reporter

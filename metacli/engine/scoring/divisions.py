@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.bundle import Bundle
 from metacli.engine.scoring import score_file
@@ -34,7 +34,7 @@ def trained_as(model: Bundle) -> str:
 
 def mean_difference(
     tasks: list[dict[str, Any]],
-    rows: TaskRows,
+    rows: MultiTaskRows,
     run: Path | None,
     line: dict[str, Any],
     report: Reporter,
@@ -74,7 +74,7 @@ def neighbours(run: Path, report: Reporter) -> Iterator[dict[str, Any]]:
             report(Notice(f"left out: {error.message}", "scores.damaged"))
 
 
-def share(rows: TaskRows, split: str) -> float:
+def share(rows: MultiTaskRows, split: str) -> float:
     """Rows of a split for each row that a model of another division may have learned from."""
     sizes = {name: sum(map(len, parts)) for name, parts in rows.parts.items()}
     learned: Sequence[str] = ("train", "val") if split == "test" else ("train",)

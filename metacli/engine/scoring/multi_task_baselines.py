@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from metacli.data.multi_task.dataset import Standard, TaskRows, TaskTable
+from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows, Standard
 from metacli.engine.scoring.multi_task_scores import MIXED, Rows
 from metacli.engine.scoring.simple_models import (
     TEXT_CS,
@@ -32,7 +32,7 @@ Predictions = list[np.ndarray]
 
 
 def outside_predictions(
-    rows: TaskRows, train: tuple[str, ...], split: str, tick: Callable[[str], None]
+    rows: MultiTaskRows, train: tuple[str, ...], split: str, tick: Callable[[str], None]
 ) -> Iterator[tuple[str, Predictions]]:
     """(name, predictions for each task's rows of `split`) of every baseline that suits the data.
 
@@ -58,7 +58,7 @@ def outside_predictions(
 
 
 def text_predictions(
-    rows: TaskRows, train: tuple[str, ...], split: str, tick: Callable[[str], None]
+    rows: MultiTaskRows, train: tuple[str, ...], split: str, tick: Callable[[str], None]
 ) -> Iterator[tuple[str, Predictions]]:
     """Logistic regression of TF-IDF weights of words and pairs of words, for each task and for all
     rows; the vocabulary is that of all tasks' training rows."""
@@ -82,7 +82,7 @@ def in_units(found: Predictions, standard: Standard) -> Predictions:
     return [p * s + m for p, m, s in zip(found, standard.y_mean, standard.y_scale, strict=True)]
 
 
-def suited(table: TaskTable) -> Iterator[tuple[str, Any]]:
+def suited(table: MultiTaskData) -> Iterator[tuple[str, Any]]:
     """Pooling needs rows of the tasks' own and one kind of target."""
     yield "per-task", per_task
     if table.shape:  # the pixels of a picture are no columns for trees or mixed models
@@ -99,35 +99,35 @@ def suited(table: TaskTable) -> Iterator[tuple[str, Any]]:
     yield "trees-task-column", trees_with_task
 
 
-def outputs_of(table: TaskTable, task: int) -> int:
+def outputs_of(table: MultiTaskData, task: int) -> int:
     """0 of a regression, 1 where the probability of class 1 says all, otherwise its classes."""
     classes = len(table.labels[task])
     return 1 if classes == 2 and table.metric != MIXED else classes
 
 
-def per_task(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
+def per_task(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """Ridge or logistic regression for each task by itself."""
     each = enumerate(zip(x, y, inputs, strict=True))
     return [linear(outputs_of(table, task), *rows) for task, rows in each]
 
 
-def trees(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
+def trees(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """Gradient-boosted trees for each task by itself."""
     each = enumerate(zip(x, y, inputs, strict=True))
     return [boosted(outputs_of(table, task), *rows) for task, rows in each]
 
 
-def pooled(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
+def pooled(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """One linear model of all rows."""
     return divided(linear(outputs_of(table, 0), *map(joined, (x, y, inputs))), inputs)
 
 
-def pooled_with_task(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
+def pooled_with_task(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """One linear model with an indicator column for each task."""
     return pooled(table, with_indicators(x), y, with_indicators(inputs))
 
 
-def trees_with_task(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
+def trees_with_task(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """Gradient-boosted trees of all rows with the task's number as a column."""
     numbered = lambda rows: [  # noqa: E731
         np.column_stack([one, np.full(len(one), float(t))]) for t, one in enumerate(rows)
@@ -136,7 +136,7 @@ def trees_with_task(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predict
     return divided(made, inputs)
 
 
-def augmented(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
+def augmented(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """One linear model of every column twice: for all tasks, and for the row's own."""
     if table.kinds[0] == "regression":
         return augmented_ridge(x, y, inputs)
@@ -144,12 +144,12 @@ def augmented(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     return divided(logistic(outputs, with_task(x), joined(y), with_task(inputs)), inputs)
 
 
-def random_intercepts(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
+def random_intercepts(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """A mixed model with common slopes and an intercept of each task's own."""
     return fit_mixed(x, y, slopes=False).predict(inputs)
 
 
-def random_slopes(table: TaskTable, x: Rows, y: Rows, inputs: Rows) -> Predictions:
+def random_slopes(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """A mixed model with an intercept and slopes of each task's own."""
     return fit_mixed(x, y, slopes=True).predict(inputs)
 

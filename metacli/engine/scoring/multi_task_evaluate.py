@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metacli.data.multi_task.dataset import SPLITS, TaskRows
+from metacli.data.multi_task.dataset import SPLITS, MultiTaskRows
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models import bundle
 from metacli.engine.models.opening import Opened
@@ -107,7 +107,7 @@ def measured(metric: str, y: Rows, mine: Rows, others: Mapping[str, Rows]) -> di
     }
 
 
-def require_same(provenance: Any, rows: TaskRows) -> None:
+def require_same(provenance: Any, rows: MultiTaskRows) -> None:
     """Raises DataError where other rows would be called test rows than were left out."""
     trained = provenance.get("data", {}).get("digest")
     if trained is not None and trained != rows.digest:
@@ -120,7 +120,7 @@ def require_same(provenance: Any, rows: TaskRows) -> None:
 
 
 def baselines(
-    opened: Opened, rows: TaskRows, split: str, report: Reporter
+    opened: Opened, rows: MultiTaskRows, split: str, report: Reporter
 ) -> dict[str, list[np.ndarray]]:
     """Predictions of the single-task model that the run trained, and of the simple models fitted
     anew. Simple models are fitted to what the model itself was fitted to."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from metacli.algorithms.multitask.method import one_thread
-from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.models import bundle
 from metacli.engine.scoring.multi_task_scores import MIXED
 from metacli.nn.multi_task import TaskProblem
@@ -20,7 +20,7 @@ COVERED = 0.95
 FEW = 40  # errors of a task below which their quantile is too rough
 
 
-def with_statistics(problem: TaskProblem, rows: TaskRows, seed: int, *splits: str) -> Params:
+def with_statistics(problem: TaskProblem, rows: MultiTaskRows, seed: int, *splits: str) -> Params:
     """Fresh θ with the statistics of these rows."""
     params, found = problem.init(seed), rows.standard(*splits)
     dtype = params["input.mean"].dtype
@@ -33,7 +33,7 @@ def with_statistics(problem: TaskProblem, rows: TaskRows, seed: int, *splits: st
     }
 
 
-def final_params(problem: TaskProblem, params: Params, rows: TaskRows) -> Params:
+def final_params(problem: TaskProblem, params: Params, rows: MultiTaskRows) -> Params:
     """What is shipped: where there is an exact solution, that of training and validation rows
     together, with the penalties that were chosen on training rows; otherwise θ as it was
     validated."""
@@ -45,7 +45,7 @@ def final_params(problem: TaskProblem, params: Params, rows: TaskRows) -> Params
         return {**fresh, **problem.sharing.refit(batch, params, problem.is_binary)}
 
 
-def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
+def validated(made: bundle.Bundle, rows: MultiTaskRows) -> bundle.Bundle:
     """A shipped model as it was when it had not seen the validation rows."""
     problem: Any = made.problem()
     if not hasattr(problem.sharing, "refit"):
@@ -58,7 +58,7 @@ def validated(made: bundle.Bundle, rows: TaskRows) -> bundle.Bundle:
 
 
 @torch.no_grad()
-def predictions(problem: Any, params: Params, rows: TaskRows, split: str) -> list[np.ndarray]:
+def predictions(problem: Any, params: Params, rows: MultiTaskRows, split: str) -> list[np.ndarray]:
     """For each task's rows of a split, without padding, as `task_scores` wants them."""
     batch = rows.batch(split, dtype=params["input.mean"].dtype)
     x = batch.x.to(params["input.mean"].device)
@@ -84,7 +84,7 @@ def answer(problem: TaskProblem, task: int, found: np.ndarray) -> np.ndarray:
     return found[:, 1] if classes == 2 and not mixed else found[:, :classes]
 
 
-def residual_spread(problem: TaskProblem, params: Params, rows: TaskRows) -> dict[str, float]:
+def residual_spread(problem: TaskProblem, params: Params, rows: MultiTaskRows) -> dict[str, float]:
     """For each regression, by its number: the size that 95 % of its errors on validation rows stay
     below; where it has few of them, that of all tasks in units of their targets' scale."""
     y, found = rows.numbers("val")[1], predictions(problem, params, rows, "val")

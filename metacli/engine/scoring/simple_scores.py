@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from metacli.data.few_shot.episodes import ClassEpisodes
-from metacli.data.few_shot.regression import NumberTasks, TaskEpisodes
+from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.bundle import Bundle
 from metacli.engine.scoring.intervals import over_episodes, paired, verdict
-from metacli.engine.training.build import Source, has_tasks, number_tasks_of
+from metacli.engine.training.build import Source, has_tasks, regression_tasks_of
 
 MOST_EPISODES = 200  # a logistic regression of many classes takes a second
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression, picked by leaving one row out
@@ -35,23 +35,23 @@ def simple_scores(
     """
     methods: dict[str, Score] = {}
     better = 1.0
-    if isinstance(source, TaskEpisodes):
+    if isinstance(source, RegressionEpisodes):
         better = -1.0
         methods = {RIDGE: own_ridge(source)}
         if has_tasks(model.recipe):
-            methods[POOLED] = pooled_ridge(source, number_tasks_of(model.recipe, "train"))
+            methods[POOLED] = pooled_ridge(source, regression_tasks_of(model.recipe, "train"))
     elif isinstance(source, ClassEpisodes) and model.inputs.kind == "text":
         methods = {TFIDF: tfidf_logistic(source)}
     found = {}
     for name, score in methods.items():
-        most = len(ours) if isinstance(source, TaskEpisodes) else MOST_EPISODES
+        most = len(ours) if isinstance(source, RegressionEpisodes) else MOST_EPISODES
         count = min(len(ours), most)
         values = np.empty(count)
         for index in range(count):
             values[index] = score(index)
             report(Progress(f"baseline {name}", index + 1, count, "episodes"))
         differences = better * (ours[:count] - values)
-        if isinstance(source, TaskEpisodes):  # episodes of one task are not independent
+        if isinstance(source, RegressionEpisodes):  # episodes of one task are not independent
             tasks = np.array([source.members(index)[0] for index in range(count)])
             differences = np.array([differences[tasks == one].mean() for one in np.unique(tasks)])
         delta, low, high = paired(differences)
@@ -87,7 +87,7 @@ def tfidf_logistic(source: ClassEpisodes) -> Score:
     return score
 
 
-def own_ridge(source: TaskEpisodes) -> Score:
+def own_ridge(source: RegressionEpisodes) -> Score:
     """Ridge regression on the support, its penalty picked by leaving one row out; squared error in
     the user's units."""
     from sklearn.linear_model import RidgeCV
@@ -100,7 +100,7 @@ def own_ridge(source: TaskEpisodes) -> Score:
     return score
 
 
-def pooled_ridge(source: TaskEpisodes, learned: NumberTasks) -> Score:
+def pooled_ridge(source: RegressionEpisodes, learned: RegressionTasks) -> Score:
     """One ridge regression on the rows of all training tasks, which sees no support."""
     from sklearn.linear_model import RidgeCV
 
@@ -113,6 +113,6 @@ def pooled_ridge(source: TaskEpisodes, learned: NumberTasks) -> Score:
     return score
 
 
-def squared(source: TaskEpisodes, found: np.ndarray, y: np.ndarray) -> float:
+def squared(source: RegressionEpisodes, found: np.ndarray, y: np.ndarray) -> float:
     """Mean squared error in the user's units."""
     return float(((found - y) ** 2).mean() * source.tasks.target.scale**2)

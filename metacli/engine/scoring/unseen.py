@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from pathlib import Path
 
-from metacli.data.catalogue.registry import DATASETS, load_pool
+from metacli.data.catalogue.registry import DATASETS
 from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import fitted
-from metacli.data.few_shot.regression import TaskEpisodes
+from metacli.data.few_shot.regression import RegressionEpisodes
 from metacli.data.few_shot.user_regression import holds_tables
+from metacli.data.sources import load_pool
 from metacli.data.user.open import list_task
 from metacli.engine.models.bundle import Bundle
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
 
-Source = ClassEpisodes | Sinusoids | TaskEpisodes
+Source = ClassEpisodes | Sinusoids | RegressionEpisodes
 
 
 HOLDS = {"images": "pictures", "text": "texts", "waves": "waves", "tasks": "tables"}
@@ -47,7 +48,7 @@ def fit_to(model: Bundle, source: Source) -> Source:
     Raises:
         DataError: tasks with numbers to predict that are scaled otherwise than the model's.
     """
-    if isinstance(source, TaskEpisodes):
+    if isinstance(source, RegressionEpisodes):
         if source.tasks.encoding.as_dict() != model.inputs.reader:
             raise DataError(
                 "these tasks are not those that the model was trained among, so its columns and "

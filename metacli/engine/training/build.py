@@ -22,14 +22,15 @@ from torch import nn
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.protocol import trains_on_classes
 from metacli.compiled import require_compiler
-from metacli.data.catalogue.registry import DATASETS, load_pool
+from metacli.data.catalogue.registry import DATASETS
 from metacli.data.catalogue.registry import make_options as make_options_of_data
 from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.data.few_shot.class_batches import ClassBatches, num_labels
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import Pool
-from metacli.data.few_shot.regression import NumberTasks, TaskEpisodes
-from metacli.data.few_shot.user_regression import is_set_of_numbers, load_number_tasks
+from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
+from metacli.data.few_shot.user_regression import holds_regression_tasks
+from metacli.data.sources import load_pool, load_regression_tasks
 from metacli.engine.models.inputs import InputSpec, input_of_pool, input_of_tasks
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.execution import check_execution, resolve_execution
@@ -40,7 +41,7 @@ from metacli.nn.problem import Problem, Statistics, make_module
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Named, Recipe
 
-Source = ClassEpisodes | Sinusoids | TaskEpisodes
+Source = ClassEpisodes | Sinusoids | RegressionEpisodes
 Range = int | tuple[int, int]
 
 
@@ -165,7 +166,7 @@ def describe_data(recipe: Recipe) -> tuple[InputSpec, str]:
         shape = make_options_of_data(entry, recipe.data.options).input_shape
         return InputSpec("numbers", shape), "regression"
     if has_tasks(recipe):
-        return input_of_tasks(number_tasks_of(recipe, "train")), "regression"
+        return input_of_tasks(regression_tasks_of(recipe, "train")), "regression"
     return input_of_pool(load(recipe, "train"), recipe), "classification"
 
 
@@ -174,12 +175,12 @@ def has_tasks(recipe: Recipe) -> bool:
     entry = DATASETS.get(recipe.data.source)
     if entry is not None:
         return entry.kind == "tasks"
-    return is_set_of_numbers(recipe.data.source, recipe.data.options)
+    return holds_regression_tasks(recipe.data.source, recipe.data.options)
 
 
-def number_tasks_of(recipe: Recipe, split: str) -> NumberTasks:
+def regression_tasks_of(recipe: Recipe, split: str) -> RegressionTasks:
     """The tasks of one split."""
-    return load_number_tasks(recipe.data.source, split, recipe.data.options, cache_root())
+    return load_regression_tasks(recipe.data.source, split, recipe.data.options, cache_root())
 
 
 def load(recipe: Recipe, split: str, report: Any = None) -> Pool:
@@ -215,9 +216,9 @@ def make_source(
         options = make_options_of_data(entry, recipe.data.options)
         return Sinusoids(shot, query, key, meta_batch=size, split=split, told=options.told)
     if has_tasks(recipe):
-        tasks = number_tasks_of(recipe, split)
+        tasks = regression_tasks_of(recipe, split)
         named = ("train", recipe.seed) if seed is None else (seed, tasks.digest, shot, query)
-        return TaskEpisodes(tasks=tasks, shot=shot, query=query, seed=named, meta_batch=size)
+        return RegressionEpisodes(tasks=tasks, shot=shot, query=query, seed=named, meta_batch=size)
     pool = load(recipe, split)
     key = ("train", recipe.seed) if seed is None else (seed, pool.digest, split, way, shot, query)
     return ClassEpisodes(

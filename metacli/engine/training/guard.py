@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from metacli.data.draws import shuffled
-from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.events import Reporter
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.scoring.multi_task_params import predictions
@@ -63,7 +63,7 @@ class Decision:
 def decide(
     together: Arm,
     alone: Arm,
-    rows: TaskRows,
+    rows: MultiTaskRows,
     steps: int,
     device: torch.device,
     received: Callable[[], int | None],
@@ -141,7 +141,7 @@ def beside_the_others(found: list[Decision]) -> list[Decision]:
     return [replace(one, shares=one.shares and likely(one)) for one in found]
 
 
-def inner_folds(rows: TaskRows) -> list[np.ndarray]:
+def inner_folds(rows: MultiTaskRows) -> list[np.ndarray]:
     """The fold of each training row of each task: stretches of a trajectory, otherwise at random,
     classes apart."""
     found = []
@@ -159,7 +159,7 @@ def inner_folds(rows: TaskRows) -> list[np.ndarray]:
     return found
 
 
-def without_fold(rows: TaskRows, numbers: list[np.ndarray], fold: int) -> TaskRows:
+def without_fold(rows: MultiTaskRows, numbers: list[np.ndarray], fold: int) -> MultiTaskRows:
     """The same rows, with one fold of the training rows in the place of the test rows."""
     train = rows.parts["train"]
     inner = tuple(own[number != fold] for own, number in zip(train, numbers, strict=True))

@@ -14,10 +14,11 @@ from typing import Any
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask, Solved
-from metacli.data.catalogue.registry import DATASETS, load_tasks
-from metacli.data.multi_task.dataset import TaskRows, TaskTable
+from metacli.data.catalogue.registry import DATASETS
+from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows
 from metacli.data.multi_task.from_tables import plain_columns
-from metacli.data.multi_task.splits import divide
+from metacli.data.multi_task.splits import divide_rows
+from metacli.data.sources import load_multi_task
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.storage.paths import cache_root
@@ -38,10 +39,10 @@ class TaskBuilt(Built):
     """What a recipe of kind multitask names, made. `learner` is the method; `kind` says whether
     the metric is better low (regression) or high."""
 
-    rows: TaskRows = None  # type: ignore[assignment]  # follows fields without defaults
+    rows: MultiTaskRows = None  # type: ignore[assignment]  # follows fields without defaults
 
     @property
-    def table(self) -> TaskTable:
+    def table(self) -> MultiTaskData:
         return self.rows.table
 
     @cached_property
@@ -89,14 +90,14 @@ def make_balancing(block: Named, key: str, loaded: Loaded, findings: list[Findin
     return make_options(ALGORITHMS[block.name].load(), block.options, key, loaded, findings)
 
 
-def make_rows(recipe: Recipe) -> TaskRows:
+def make_rows(recipe: Recipe) -> MultiTaskRows:
     """The data, divided. Raises DataError."""
-    table, options = load_tasks(recipe.data.source, recipe.data.options, cache_root())
-    parts = divide(table, options.split_seed)
-    return TaskRows(table, parts, ("train", recipe.seed), options.rows)
+    table, options = load_multi_task(recipe.data.source, recipe.data.options, cache_root())
+    parts = divide_rows(table, options.split_seed)
+    return MultiTaskRows(table, parts, ("train", recipe.seed), options.rows)
 
 
-def describe_tasks(table: TaskTable) -> dict[str, Any]:
+def describe_tasks(table: MultiTaskData) -> dict[str, Any]:
     """What a model remembers of its tasks."""
     return {
         "tasks": list(table.tasks),

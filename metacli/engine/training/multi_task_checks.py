@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from metacli.data.multi_task.dataset import TaskTable
+from metacli.data.multi_task.dataset import MultiTaskData
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training.build import statistics_of, unknown_name
 from metacli.errors import Finding
@@ -62,7 +62,7 @@ def layered(backbone: Any) -> bool:
     return bool(getattr(backbone, "hidden", True))
 
 
-def check_data(sharing: Any, backbone: Any, table: TaskTable, loaded: Loaded) -> list[Finding]:
+def check_data(sharing: Any, backbone: Any, table: MultiTaskData, loaded: Loaded) -> list[Finding]:
     """What the data do not allow."""
     found: list[Finding] = []
     name, inputs = loaded.recipe.backbone.name, input_of_tasks(table)
@@ -94,7 +94,7 @@ def check_data(sharing: Any, backbone: Any, table: TaskTable, loaded: Loaded) ->
     return found
 
 
-def check_groups(groups: Any, table: TaskTable, loaded: Loaded) -> list[Finding]:
+def check_groups(groups: Any, table: MultiTaskData, loaded: Loaded) -> list[Finding]:
     """Names in `groups` that are no task of the table, or twice."""
     if groups is None or groups == "auto":
         return []
@@ -109,7 +109,7 @@ def check_groups(groups: Any, table: TaskTable, loaded: Loaded) -> list[Finding]
     return found + ([loaded.finding("groups", message, code="recipe.value")] if twice else [])
 
 
-def input_of_tasks(table: TaskTable) -> InputSpec:
+def input_of_tasks(table: MultiTaskData) -> InputSpec:
     """One example: pixels where it has a picture's shape, columns of numbers otherwise."""
     if table.packed:
         return InputSpec("text", (table.packed,), reader=table.read.encoder.as_dict())

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models import bundle
 from metacli.engine.reporting.multi_task_plots import draw_plots
@@ -61,7 +61,7 @@ class TaskJob(Job):
     related: dict[str, Any] | None = None
 
     @property
-    def rows(self) -> TaskRows:
+    def rows(self) -> MultiTaskRows:
         return self.built.rows
 
     def check(self) -> None:

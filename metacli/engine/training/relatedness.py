@@ -17,7 +17,7 @@ from torch import Tensor
 from metacli.algorithms.multitask import relatedness as formulas
 from metacli.algorithms.multitask.method import one_thread
 from metacli.data.draws import stream
-from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.scoring.multi_task_params import with_statistics
 from metacli.engine.storage.writer import write_json
 from metacli.nn.multi_task import TaskProblem
@@ -29,7 +29,7 @@ TRUNKS, UNITS = 16, 64
 THRESHOLD = 0.4
 
 
-def measured(name: str, rows: TaskRows, seed: int) -> Tensor:
+def measured(name: str, rows: MultiTaskRows, seed: int) -> Tensor:
     """The matrix [T, T] of a measure from the training rows, float64."""
     kinds = tuple(kind == "classification" for kind in rows.table.kinds)
     problem = TaskProblem(Hard(), (rows.table.num_columns, UNITS), kinds, rows.table.metric)
@@ -135,7 +135,7 @@ def suggested(matrix: np.ndarray) -> list[list[int]]:
     return sorted(groups.values())
 
 
-def relatedness(name: str, rows: TaskRows, seed: int) -> dict[str, Any]:
+def relatedness(name: str, rows: MultiTaskRows, seed: int) -> dict[str, Any]:
     """What `relatedness.json` says."""
     matrix, tasks = measured(name, rows, seed).numpy(), rows.table.tasks
     return {

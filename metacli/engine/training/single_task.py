@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from metacli.data.multi_task.dataset import TaskRows
+from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.events import Progress, Reporter, StepDone
 from metacli.engine.scoring.multi_task_params import on, predictions, with_statistics
 from metacli.engine.scoring.multi_task_scores import score
@@ -33,7 +33,7 @@ def alone_method(problem: TaskProblem) -> Any:
 
 
 def batches(
-    method: Any, rows: TaskRows, dtype: torch.dtype, device: torch.device
+    method: Any, rows: MultiTaskRows, dtype: torch.dtype, device: torch.device
 ) -> Callable[[int], Any]:
     """What each step learns from: a batch of training rows, beside the validation rows where the
     method follows their loss."""
@@ -47,7 +47,7 @@ def batches(
 def train_best(
     method: Any,
     problem: TaskProblem,
-    rows: TaskRows,
+    rows: MultiTaskRows,
     recipe: Recipe,
     steps: int,
     device: torch.device,

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from metacli.data.catalogue.registry import DATASETS, load_pool
-from metacli.data.few_shot.user_regression import holds_tables, is_set_of_numbers, load_number_tasks
-from metacli.data.few_shot.user_rows import choice_of
+from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.user_regression import holds_regression_tasks, holds_tables
+from metacli.data.sources import load_pool, load_regression_tasks
+from metacli.data.tables.choice import choice_of
 from metacli.data.user.listing import kind_of
 from metacli.data.user.open import list_task
 from metacli.engine.events import Notice, Reporter
@@ -113,8 +114,8 @@ def chosen(source: str, options: dict[str, Any]) -> tuple[str, str, list[str]]:
     if DATASETS[source].kind == "tasks" if not own else number_tasks(path, options):
         sizes = [10, 12]
         if own:
-            tasks = load_number_tasks(source, "train", options, cache_root())
-            val = load_number_tasks(source, "val", options, cache_root())
+            tasks = load_regression_tasks(source, "train", options, cache_root())
+            val = load_regression_tasks(source, "val", options, cache_root())
             rows = min(len(y) for y in (*tasks.y, *val.y))
             sizes = [min(10, max(1, rows // 2)), min(12, max(1, rows - rows // 2))]
         shot, query = sizes
@@ -127,7 +128,7 @@ def chosen(source: str, options: dict[str, Any]) -> tuple[str, str, list[str]]:
 
 
 def number_tasks(path: Path, options: dict[str, Any]) -> bool:
-    return holds_tables(path) and is_set_of_numbers(str(path), options)
+    return holds_tables(path) and holds_regression_tasks(str(path), options)
 
 
 def kind_of_rows(path: Path, options: dict[str, Any]) -> str:

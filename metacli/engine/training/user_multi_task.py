@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metacli.data.catalogue.registry import DATASETS, load_tasks
-from metacli.data.multi_task.dataset import TaskTable
+from metacli.data.catalogue.registry import DATASETS
+from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.sources import load_multi_task
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.user_data import is_data, with_data
@@ -56,7 +57,7 @@ def choose_tasks(
 
 def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     asked = with_data(load(RIDGE[0], words), data).recipe.data
-    table, _ = load_tasks(asked.source, asked.options, cache_root())
+    table, _ = load_multi_task(asked.source, asked.options, cache_root())
     base, name = suits(table)
     loaded = with_data(load(base, [*SETTINGS[base, name], *words]), data)
     report(
@@ -69,7 +70,7 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     return replace(loaded, name=name, header=f"{name}, fitted to {asked.source}")
 
 
-def suits(table: TaskTable) -> tuple[str, str]:
+def suits(table: MultiTaskData) -> tuple[str, str]:
     """Pictures need convolutions, texts a linear model for each task; two classes of texts, and
     numbers to predict from rows of the tasks' own, are solved exactly; anything else shares a
     trunk."""

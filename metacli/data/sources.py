@@ -1,0 +1,82 @@
+"""The one door for data by name or by path: a data set of the registry, or a user's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metacli.data.cache.store import Report, silent
+from metacli.data.catalogue.options import check_options
+from metacli.data.catalogue.registry import DATASETS, find, make_options, resolve
+from metacli.data.few_shot import user_images, user_regression
+from metacli.data.few_shot.pools import Pool
+from metacli.data.few_shot.regression import RegressionTasks
+from metacli.data.files import mode_of
+from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.multi_task.from_user import UserMultiTaskOptions, user_multi_task
+from metacli.data.tables.choice import choice_of
+from metacli.errors import DataError
+
+
+def is_path(source: str) -> bool:
+    """Whether a recipe's `data.source` is a path; a name of the registry comes first."""
+    return source not in DATASETS and ("/" in source or bool(mode_of(Path(source))))
+
+
+def load_pool(
+    source: str, split: str, options: Mapping[str, Any], cache: Path, report: Report = silent
+) -> Pool:
+    """The classes of a split of a data set, or of a user's own folder of pictures.
+
+    Args:
+        source: a name in DATASETS, or the path of a folder with class folders.
+        options: of the data set; for a folder see `metacli.data.few_shot.user_images`.
+        cache: the cache's root.
+    Raises:
+        DataError: unknown name, split or option; not fetched yet; a folder without classes.
+    """
+    if is_path(source):
+        return user_images.pool(Path(source), split, options, cache, report)
+    found = find(source)
+    if found.kind not in ("images", "text"):
+        message = f"{source} has {found.kind}, not classes of pictures or texts"
+        raise DataError(message, code="data.no_classes", hint="metacli recipes lists what uses it")
+    made: Pool = resolve(found.loader)(split, make_options(found, options), cache, report)
+    return made
+
+
+def load_multi_task(
+    source: str, options: Mapping[str, Any], cache: Path, report: Report = silent
+) -> tuple[MultiTaskData, Any]:
+    """The tasks of a data set, or of a user's own files, and its options, checked.
+
+    Raises:
+        DataError: unknown name or option, not a set of tasks, or not fetched yet.
+    """
+    if is_path(source):
+        said = check_options("a set of tasks", UserMultiTaskOptions, options)
+        return user_multi_task(Path(source), said, report), said
+    found = find(source)
+    if found.kind != "tasks":
+        message = f"{source} has {found.kind}, not a table of tasks"
+        known = ", ".join(name for name, one in DATASETS.items() if one.kind == "tasks")
+        own = f"./{source} is what lies there; " if mode_of(Path(source)) else ""
+        raise DataError(message, code="data.no_tasks", hint=f"{own}sets of tasks are {known}")
+    made = make_options(found, options)
+    table: MultiTaskData = resolve(found.loader)(made, cache, report)
+    return table, made
+
+
+def load_regression_tasks(
+    source: str, split: str, options: Mapping[str, Any], cache: Path
+) -> RegressionTasks:
+    """The tasks of one split.
+
+    Raises:
+        DataError: not fetched yet, tasks of classes, too few tasks, or cells that are no numbers.
+    """
+    if source not in DATASETS:
+        return user_regression.user_regression_tasks(Path(source), split, choice_of(options))
+    table, _ = load_multi_task(source, options, cache)
+    return user_regression.named_regression_tasks(table, split)
