@@ -36,7 +36,7 @@ from metacli.engine.training.build import make_problem, restore_learner
 from metacli.engine.training.execution import resolve_execution
 from metacli.engine.training.memory import keep_freed_memory
 from metacli.nn.problem import Problem
-from metacli.schema.recipe import Recipe
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Episode, Params
 
 FILE = RESULTS / "speed.json"
@@ -56,7 +56,7 @@ class Shape:
     tasks: int
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> FewShotRecipe:
         fields: dict[str, Any] = {"name": self.algorithm}
         if self.algorithm != "protonet":
             fields |= {"inner_lr": INNER_LR, "inner_steps": self.steps}
@@ -66,7 +66,7 @@ class Shape:
             fields["adapts"] = ["head."]
         if self.algorithm == "reptile":
             fields |= {"inner_optimizer": "sgd", "inner_batch": 10_000}
-        return Recipe.model_validate(
+        return FewShotRecipe.model_validate(
             {
                 "kind": "meta",
                 "data": {"source": "glyphs"},

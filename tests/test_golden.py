@@ -23,7 +23,7 @@ from metacli.data.few_shot.pools import make_pool
 from metacli.engine.events import StepDone
 from metacli.engine.training import loop
 from metacli.nn.problem import Problem
-from metacli.schema.recipe import Train
+from metacli.schema.blocks import Train
 from metacli.types import Params
 
 pytestmark = pytest.mark.usefixtures("one_thread")

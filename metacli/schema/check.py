@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
+from pydantic_core import ErrorDetails
 
+from metacli.schema.base import ORDER
+from metacli.schema.blocks import OpenBlock
 from metacli.schema.recipe import (
-    FOREIGN_TO_KIND,
-    REQUIRED_BY_KIND,
-    OpenBlock,
+    KINDS,
     Recipe,
     block_of,
+    fields,
+    kinds_with,
+    own_keys,
     valid_keys,
 )
 
@@ -39,15 +43,22 @@ class Trouble(NamedTuple):
     hint: str | None = None
 
 
-def check(raw: Mapping[str, Any]) -> tuple[Recipe | None, list[Trouble]]:
+def check(raw: Mapping[str, JsonValue]) -> tuple[Recipe | None, list[Trouble]]:
     """The recipe that `raw` spells, or None and all that is wrong with it."""
-    troubles, kept = _of_kind(raw)
+    kind, troubles = _kind_of(raw)
+    foreign = [key for key in ORDER if key in raw and key not in KINDS[kind].model_fields]
+    missing = [key for key in own_keys(kind) if KINDS[kind].model_fields[key].is_required()]
+    missing = [key for key in missing if raw.get(key) is None]
+    if not troubles:
+        troubles += [_foreign(key, kind) for key in foreign]
+        troubles += [_missing(key) for key in missing]
+    kept = {key: value for key, value in raw.items() if key not in (*foreign, *missing)}
     recipe = None
     try:
-        recipe = Recipe.model_validate(kept)
+        recipe = KINDS[kind].model_validate({**kept, "kind": kind})
     except ValidationError as error:
-        # What is about no key is the kind's own rules, reported above in more words.
-        details = [detail for detail in error.errors(include_url=False) if detail["loc"]]
+        details = error.errors(include_url=False)
+        details = [one for one in details if ".".join(map(str, one["loc"])) not in missing]
         troubles += [_trouble(detail) for detail in details[:MAX_TROUBLES]]
         if more := len(details[MAX_TROUBLES:]):
             troubles.append(Trouble("", "recipe.invalid", f"and {more} more problems"))
@@ -97,35 +108,39 @@ def unknown_key(key: str) -> Trouble:
 
 def is_open(block: str) -> bool:
     """Whether a block takes keys that the schema does not know."""
-    field = Recipe.model_fields.get(block)
+    field = fields().get(block)
     model = block_of(field.annotation) if field else None
     return model is not None and issubclass(model, OpenBlock)
 
 
 def is_block(name: str) -> bool:
-    field = Recipe.model_fields.get(name)
+    field = fields().get(name)
     return field is not None and block_of(field.annotation) is not None
 
 
-def _of_kind(raw: Mapping[str, Any]) -> tuple[list[Trouble], dict[str, Any]]:
-    """What does not fit the kind, and the rest, so that nothing is reported twice."""
+def _kind_of(raw: Mapping[str, JsonValue]) -> tuple[str, list[Trouble]]:
+    """The kind that a recipe names; otherwise the trouble, and the kind whose keys it has most
+    of, so that its other problems can be reported too."""
     kind = raw.get("kind")
-    if not isinstance(kind, str) or kind not in FOREIGN_TO_KIND:
-        return [], dict(raw)
-    other = "multitask" if kind == "meta" else "meta"
-    troubles = [
-        Trouble(
-            key,
-            "recipe.kind",
-            f"{key} belongs to kind {other}, this recipe is of kind {kind}",
-            f"remove {key}, or write kind: {other}",
-        )
-        for key in FOREIGN_TO_KIND[kind]
-        if key in raw
-    ]
-    kept = {key: value for key, value in raw.items() if key not in FOREIGN_TO_KIND[kind]}
-    troubles += [_missing(key) for key in REQUIRED_BY_KIND[kind] if raw.get(key) is None]
-    return troubles, kept
+    if isinstance(kind, str) and kind in KINDS:
+        return kind, []
+    likely = max(KINDS, key=lambda name: len(set(own_keys(name)) & set(raw)))
+    if "kind" not in raw:
+        return likely, [_missing("kind")]
+    wanted = f"must be {' or '.join(', '.join(KINDS).rsplit(', ', 1))}"
+    near = nearest(kind, tuple(KINDS)) if isinstance(kind, str) else None
+    hint = f"did you mean {near}?" if near else None
+    return likely, [Trouble("kind", "recipe.invalid", f"kind {wanted}, found {_shown(kind)}", hint)]
+
+
+def _foreign(key: str, kind: str) -> Trouble:
+    others = " or ".join(kinds_with(key))
+    return Trouble(
+        key,
+        "recipe.kind",
+        f"{key} belongs to kind {others}, this recipe is of kind {kind}",
+        f"remove {key}, or write kind: {others}",
+    )
 
 
 def _cross_checks(recipe: Recipe) -> list[Trouble]:
@@ -175,7 +190,7 @@ def _missing(key: str) -> Trouble:
     return Trouble(key, "recipe.missing_key", f"{key} is missing", hint)
 
 
-def _trouble(detail: Any) -> Trouble:
+def _trouble(detail: ErrorDetails) -> Trouble:
     key = _key(detail["loc"])
     kind, found = detail["type"], detail["input"]
     if kind == "missing":
@@ -196,7 +211,7 @@ def _trouble(detail: Any) -> Trouble:
     return Trouble(key, "recipe.invalid", message, _value_hint(key, kind, found, detail))
 
 
-def _value_hint(key: str, kind: str, found: object, detail: Any) -> str | None:
+def _value_hint(key: str, kind: str, found: object, detail: ErrorDetails) -> str | None:
     if kind == "literal_error" and isinstance(found, str):
         near = nearest(found, [word.strip(" '") for word in _words(detail["ctx"]["expected"])])
         return f"did you mean {near}?" if near else None
@@ -225,9 +240,7 @@ def _is_number(text: str) -> bool:
 def _key(loc: tuple[int | str, ...]) -> str:
     parts = [str(part) for part in loc]
     if len(parts) > 1 and is_open(parts[0]) and parts[1] in ("options", "replace"):
-        del parts[
-            1
-        ]  # where the model gathers the keys of an open block; the file has no such level
+        del parts[1]  # where the model gathers an open block's keys; the file has no such level
     return ".".join(parts)
 
 

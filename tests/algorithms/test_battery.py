@@ -24,8 +24,9 @@ from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training import loop
 from metacli.engine.training.build import make_learner, make_problem, restore_learner
 from metacli.nn.problem import Problem
+from metacli.schema.blocks import Named, Train
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Named, Recipe, Train
 from metacli.types import Batch, Episode, Params, State, Update
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -69,10 +70,10 @@ class Case:
         return f"{self.name}-{self.kind}-{self.norm}"
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> FewShotRecipe:
         picture = self.kind == "classification"
         conv4 = {"name": "conv4", "width": 8, "norm": self.norm}
-        return Recipe.model_validate(
+        return FewShotRecipe.model_validate(
             {
                 "kind": "meta",
                 "data": {"source": "glyphs" if picture else "sinusoid"},

@@ -16,7 +16,7 @@ from metacli.algorithms.meta.maml_plus_plus import LR, MAMLPlusPlus
 from metacli.engine.events import ignore
 from metacli.engine.training import loop
 from metacli.nn.problem import Problem
-from metacli.schema.recipe import Train
+from metacli.schema.blocks import Train
 from metacli.types import Batch, Episode, Params
 
 pytestmark = pytest.mark.usefixtures("one_thread")

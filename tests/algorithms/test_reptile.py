@@ -19,7 +19,7 @@ from metacli.algorithms.meta.reptile import OWN, SQUARE, Reptile
 from metacli.engine.events import ignore
 from metacli.engine.training import loop
 from metacli.nn.problem import Problem
-from metacli.schema.recipe import Train
+from metacli.schema.blocks import Train
 from metacli.trees import without
 from metacli.types import Batch, Episode, Params
 

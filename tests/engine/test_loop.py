@@ -18,7 +18,7 @@ from metacli.engine.events import StepDone, ignore
 from metacli.engine.training import checkpoint, loop
 from metacli.engine.training.loop import Snapshot, rate_factor
 from metacli.errors import RunFailed
-from metacli.schema.recipe import Train
+from metacli.schema.blocks import Train
 from metacli.types import Params, Update
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,7 +13,7 @@ from PIL import Image
 from metacli.engine.models import bundle
 from metacli.engine.models.bundle import Bundle
 from metacli.engine.models.inputs import InputSpec
-from metacli.schema.recipe import Recipe
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Batch
 
 CLASSES = ("ant", "bee", "cat")
@@ -27,7 +27,7 @@ def tiny_model(
     **backbone: Any,
 ) -> Bundle:
     """An unadapted model with fresh weights: Conv4 of width 4."""
-    recipe = Recipe.model_validate(
+    recipe = FewShotRecipe.model_validate(
         {
             "kind": "meta",
             "data": {"source": "glyphs"},
@@ -67,7 +67,7 @@ def adapted_model(model: Bundle, **provenance: Any) -> Bundle:
 
 def tiny_regression() -> Bundle:
     """A sine-wave model, adapted to ten points."""
-    recipe = Recipe.model_validate(
+    recipe = FewShotRecipe.model_validate(
         {
             "kind": "meta",
             "data": {"source": "sinusoid"},

@@ -134,7 +134,7 @@ def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
             hint="linear-probe, fine-tune, lp-ft and l2-sp take numbers, too",
         )
     if method != "native" and model.method is None:
-        start = starting_point(model.params, restore_learner(model.recipe))
+        start = starting_point(model.params, restore_learner(model.few_shot_recipe))
         model = replace(model, method=method, params=start)
     if overrides:
         model = with_fields(model, overrides)
@@ -227,7 +227,7 @@ def require_classes(source: Source, task: Task) -> None:
     fixed = not source.learner.any_way and source.model.kind == "classification"
     if fixed and len(task.labels) != source.model.way:
         raise DataError(
-            f"{source.model.recipe.algorithm.name} has a head of {source.model.way} classes, "
+            f"{source.model.few_shot_recipe.algorithm.name} has a head of {source.model.way} classes, "
             f"{task.path} has {len(task.labels)}",
             code="model.fixed_way",
             where=str(task.path),

@@ -83,7 +83,7 @@ def require_traceable(model: Bundle) -> None:
         if traceable(ALGORITHMS[name].load()(**ALGORITHMS[name].preset))
     ]
     raise DataError(
-        f"{model.recipe.algorithm.name} cannot be exported with its support: its adaptation is not "
+        f"{model.few_shot_recipe.algorithm.name} cannot be exported with its support: its adaptation is not "
         "a fixed sequence of tensor operations",
         code="export.not_traceable",
         where=str(model.provenance.get("recipe", "")),

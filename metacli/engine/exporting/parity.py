@@ -247,7 +247,7 @@ def of_pool(opened: Opened) -> np.ndarray | None:
     if not at_hand(opened.model):
         return None
     try:
-        pool = load_pool(opened.model.recipe, "train")
+        pool = load_pool(opened.model.few_shot_recipe, "train")
     except (DataError, EnvironmentProblem):
         return None  # damaged, or moved since
     if pool.picture_shape != opened.model.inputs.shape:
@@ -284,7 +284,7 @@ def task_sizes(model: Bundle) -> list[tuple[int, int]]:
 
 
 def episode_of(model: Bundle, way: int, shot: int) -> tuple[Batch, Batch]:
-    source = make_source(model.recipe, "train", way=way, shot=shot, query=QUERIES, seed=0)
+    source = make_source(model.few_shot_recipe, "train", way=way, shot=shot, query=QUERIES, seed=0)
     support, query = source.episode(0)
     return support, query
 

@@ -54,7 +54,7 @@ def weights_problems(model: Bundle, path: Path) -> list[Finding]:
 
 
 def model_details(model: Bundle) -> dict[str, Any]:
-    recipe, provenance = model.recipe, model.provenance
+    recipe, provenance = model.few_shot_recipe, model.provenance
     return {
         "recipe": provenance.get("recipe"),
         "kind": model.kind,

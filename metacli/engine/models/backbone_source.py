@@ -22,7 +22,7 @@ from metacli.engine.training.build import make_problem
 from metacli.errors import BundleError, DataError, RecipeError, UsageProblem
 from metacli.nn.backbones.torchvision_backbones import Arch, arch_of
 from metacli.nn.backbones.torchvision_backbones import read as read_weights
-from metacli.schema.recipe import Recipe
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.yaml import read_value
 
 METHOD = "linear-probe"  # what a network that has no way of its own to adapt is adapted with
@@ -134,10 +134,10 @@ def opened(arch: str, path: Path, options: Mapping[str, Any], device: torch.devi
     return Opened(model, path.absolute(), None)
 
 
-def recipe_of(arch: str, size: int, weights: str | None) -> Recipe:
+def recipe_of(arch: str, size: int, weights: str | None) -> FewShotRecipe:
     """The recipe that a model needs to be made again; it was trained elsewhere."""
     backbone = {"name": "torchvision", "arch": arch, "weights": weights, "norm": "frozen"}
-    return Recipe.model_validate(
+    return FewShotRecipe.model_validate(
         {
             "kind": "meta",
             "data": {"source": arch, "size": size},

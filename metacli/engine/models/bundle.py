@@ -25,7 +25,9 @@ from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_
 from metacli.engine.storage.writer import read_folder, write_folder
 from metacli.engine.training.build import make_problem, restore_learner
 from metacli.errors import BundleError
-from metacli.schema.recipe import Recipe
+from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.multi_task import MultiTaskRecipe
+from metacli.schema.recipe import Recipe, parse_recipe
 from metacli.types import Params, State
 
 FORMAT = 1
@@ -70,6 +72,25 @@ class Bundle:
         """What logits are divided by before they become probabilities."""
         return float(self.answers.get("calibration", {}).get("temperature", 1.0))
 
+    @property
+    def few_shot_recipe(self) -> FewShotRecipe:
+        """The recipe, which the caller knows to be of kind meta. Raises BundleError otherwise."""
+        if isinstance(self.recipe, FewShotRecipe):
+            return self.recipe
+        raise BundleError(
+            "a multi-task model answers for the tasks that it was trained on only",
+            code="model.multitask",
+            hint="metacli evaluate MODEL",
+        )
+
+    @property
+    def multi_task_recipe(self) -> MultiTaskRecipe:
+        """The recipe, which the caller knows to be of kind multitask. Raises BundleError
+        otherwise."""
+        if isinstance(self.recipe, MultiTaskRecipe):
+            return self.recipe
+        raise BundleError("not a multi-task model", code="model.not_multitask")
+
     def learner(self) -> Any:
         """The learner as it is deployed: `evaluate`'s fields in place; or the way of transfer that
         `method` names.
@@ -79,13 +100,7 @@ class Bundle:
         """
         if self.method in names("transfer"):
             return make_method(self.method, self.options)
-        if self.recipe.kind == "multitask":
-            raise BundleError(
-                "a multi-task model answers for the tasks that it was trained on only",
-                code="model.multitask",
-                hint="metacli evaluate MODEL",
-            )
-        return restore_learner(self.recipe)
+        return restore_learner(self.few_shot_recipe)
 
     def problem(self) -> Any:
         """The network: a `Problem`, or the `TaskProblem` of many tasks."""
@@ -98,7 +113,7 @@ class Bundle:
 
             return make_task_problem(self.recipe, self.inputs, self.answers)
         way = len(self.classes) if self.classes is not None else self.way
-        return make_problem(self.recipe, self.learner(), self.inputs, way)
+        return make_problem(self.few_shot_recipe, self.learner(), self.inputs, way)
 
 
 def save(bundle: Bundle, folder: Path, *, replace: bool = False) -> None:
@@ -172,7 +187,7 @@ def from_document(document: Mapping[str, Any], params: Params) -> Bundle:
     """The bundle that `model.json` describes."""
     classes = document["classes"]
     return Bundle(
-        recipe=Recipe.model_validate(document["recipe"]),
+        recipe=parse_recipe(document["recipe"]),
         params=params,
         state=document["state"],
         inputs=InputSpec.from_dict(document["input"]),

@@ -17,7 +17,7 @@ from metacli.engine.models.bundle import Bundle
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.opening import Opened
 from metacli.errors import DataError
-from metacli.schema.recipe import Recipe
+from metacli.schema.few_shot import FewShotRecipe
 
 FEATURES = "features"
 
@@ -77,9 +77,9 @@ def numeric_columns(content: TabularTask, task: Path) -> list[str]:
     return names
 
 
-def recipe_of(task: Path) -> Recipe:
+def recipe_of(task: Path) -> FewShotRecipe:
     """The recipe that a model needs to be made again."""
-    return Recipe.model_validate(
+    return FewShotRecipe.model_validate(
         {
             "kind": "meta",
             "data": {"source": task.name or FEATURES},

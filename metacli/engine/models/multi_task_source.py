@@ -47,7 +47,7 @@ def task_source(model: Bundle, method: str) -> Bundle:
     Raises:
         BundleError: a scheme without one network that its tasks share, or are pulled to.
     """
-    problem = make_task_problem(model.recipe, model.inputs, model.answers)
+    problem = make_task_problem(model.multi_task_recipe, model.inputs, model.answers)
     shape = model.inputs.shape
     theta = carried(problem, model.params, flat=len(shape) > 1)
     statistics = {
@@ -72,7 +72,7 @@ def task_source(model: Bundle, method: str) -> Bundle:
 def source_problem(model: Bundle) -> Problem:
     """The stateless network of `task_source`, and of what was adapted from it."""
     shape = model.inputs.shape
-    sizes, encoder = trunk_of(model.recipe, model.inputs)
+    sizes, encoder = trunk_of(model.multi_task_recipe, model.inputs)
     kind: Literal["classification", "regression"]
     kind = "regression" if model.kind == "regression" else "classification"
     return Problem(
@@ -123,9 +123,9 @@ def mean_head(params: Params) -> Params:
 
 
 def no_network(model: Bundle) -> BundleError:
-    assert model.recipe.sharing is not None
     return BundleError(
-        f"{model.recipe.sharing.name} sharing has no one network that a new task could begin with",
+        f"{model.multi_task_recipe.sharing.name} sharing has no one network that a new task could "
+        "begin with",
         code="model.no_source",
         hint="hard and soft-l2 sharing have one",
     )

@@ -59,10 +59,9 @@ class Sample:
 
 def validation_source(model: Bundle) -> Any:
     """The episodes that a run validates on. Raises MetacliError where the data are not there."""
-    asked = model.recipe.evaluate
-    return make_source(
-        model.recipe, "val", way=asked.way, shot=asked.shot, query=asked.query, seed=0
-    )
+    recipe = model.few_shot_recipe
+    asked = recipe.evaluate
+    return make_source(recipe, "val", way=asked.way, shot=asked.shot, query=asked.query, seed=0)
 
 
 @torch.no_grad()

@@ -27,9 +27,10 @@ def what_it_is(subject: Subject) -> list[Section]:
     model, facts = subject.model, subject.facts
     recipe, provenance = model.recipe, model.provenance
     learner = recipe.algorithm.name if recipe.kind == "meta" else None
-    sharing = None if recipe.sharing is None else recipe.sharing.name
-    weighting = None if recipe.weighting is None else recipe.weighting.name
-    surgery = None if recipe.surgery is None else recipe.surgery.name
+    multi = recipe if recipe.kind == "multitask" else None
+    sharing = None if multi is None else multi.sharing.name
+    weighting = None if multi is None else multi.weighting.name
+    surgery = None if multi is None or multi.surgery is None else multi.surgery.name
     data = facts.get("data") or provenance.get("data") or {}
     size = sum(value.numel() for value in model.params.values())
     rows = {

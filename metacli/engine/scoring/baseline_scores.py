@@ -97,5 +97,5 @@ def untrained(model: Bundle, problem: Problem) -> tuple[Params, State]:
     """What the model's training began with: its parameters, its learner's own numbers, and its
     memory."""
     fresh = problem.init(model.recipe.seed)
-    own, state = restore_learner(model.recipe, deployed=False).init(problem, fresh)
+    own, state = restore_learner(model.few_shot_recipe, deployed=False).init(problem, fresh)
     return {**fresh, **own}, state

@@ -61,7 +61,7 @@ def source_of(model: Bundle, protocol: Protocol) -> Source:
     """The episodes of a protocol. Raises DataError where the data do not have them, or the model
     was trained on them."""
     source = make_source(
-        model.recipe,
+        model.few_shot_recipe,
         protocol.split,
         way=protocol.way,
         shot=protocol.shot,
@@ -77,7 +77,7 @@ def with_room(model: Bundle, wanted: list[Protocol], report: Reporter) -> list[P
     """The same protocols with as many queries, which nobody asked for, as the smallest class leaves
     beside the most shots: one number for all, so that they can be compared."""
     shots = [one.shot if isinstance(one.shot, int) else one.shot[1] for one in wanted]
-    least = make_source(model.recipe, wanted[0].split, way=2, shot=1, query=1, seed=0)
+    least = make_source(model.few_shot_recipe, wanted[0].split, way=2, shot=1, query=1, seed=0)
     pool = getattr(least, "pool", None)
     if pool is None:
         return wanted

@@ -38,7 +38,7 @@ def protocols(
 ) -> list[Protocol]:
     """One per shot of a curve. What is not given comes from `expect` (when asked for) or the
     recipe."""
-    recipe = model.recipe
+    recipe = model.few_shot_recipe
     wanted: dict[str, Any] = {}
     if expect:
         if recipe.expect is None:
@@ -83,7 +83,7 @@ def require_way(model: Bundle, way: Range) -> None:
     if model.kind == "regression" or model.learner().any_way or way == model.way:
         return
     raise DataError(
-        f"{model.recipe.algorithm.name} with a head of {model.way} classes was asked for {way}",
+        f"{model.few_shot_recipe.algorithm.name} with a head of {model.way} classes was asked for {way}",
         code="model.fixed_way",
         hint=any_way_hint(),
     )

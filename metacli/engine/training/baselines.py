@@ -23,8 +23,9 @@ from metacli.engine.training.build import (
 from metacli.engine.training.few_shot_run import Job, provenance
 from metacli.engine.training.loop import Snapshot, train
 from metacli.errors import BundleError, RunFailed
+from metacli.schema.blocks import Named
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Named, Recipe
 
 ORACLE = "oracle"  # one network of all waves whose inputs hold the wave's amplitude and phase
 LEARNER = {ORACLE: "joint"}
@@ -110,7 +111,7 @@ def check_baselines(job: Job) -> None:
         baseline_learner(job, name)
 
 
-def baseline_recipe(job: Job, name: str) -> Recipe:
+def baseline_recipe(job: Job, name: str) -> FewShotRecipe:
     """The run's recipe with the baseline in the learner's place."""
     learner = LEARNER.get(name, name)
     algorithm = Named(name=learner, **baseline_options(job, name))
@@ -122,7 +123,7 @@ def baseline_recipe(job: Job, name: str) -> Recipe:
     return job.recipe.model_copy(update=changed)
 
 
-def inputs_of(job: Job, recipe: Recipe) -> InputSpec:
+def inputs_of(job: Job, recipe: FewShotRecipe) -> InputSpec:
     """What one example of a baseline looks like."""
     return job.built.inputs if recipe.data == job.recipe.data else describe_data(recipe)[0]
 

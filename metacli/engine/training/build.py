@@ -1,4 +1,4 @@
-"""Recipe -> objects: the only place where names become backbones, learners, problems and sources.
+"""Recipe of kind meta -> objects: the only place where names become backbones, learners, problems and sources.
 
 Options of a block are checked against the fields of the dataclass that the block names, and every
 problem goes into the same list of recipe errors as those of the schema: one truth about what a
@@ -38,8 +38,10 @@ from metacli.errors import Finding, RecipeError
 from metacli.nn.backbones.table import BACKBONES, make_backbone
 from metacli.nn.layers.inputs import PixelInput
 from metacli.nn.problem import Problem, Statistics, make_module
+from metacli.schema.blocks import Named
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Named, Recipe
+from metacli.schema.recipe import Recipe
 
 Source = ClassEpisodes | Sinusoids | RegressionEpisodes
 Range = int | tuple[int, int]
@@ -50,7 +52,7 @@ class Built:
     """Everything a recipe names, made. `recipe` is fully resolved: every default and every `auto`
     written out."""
 
-    recipe: Recipe
+    recipe: FewShotRecipe
     learner: Any
     deployed: Any  # with the fields that `evaluate` replaces: how it is validated and shipped
     inputs: InputSpec
@@ -158,7 +160,7 @@ def replace_fields(
     return make_options(type(learner), {**current, **fields}, "evaluate", loaded, findings)
 
 
-def describe_data(recipe: Recipe) -> tuple[InputSpec, str]:
+def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, str]:
     """What one example looks like and what kind of task it is, without decoding anything."""
     source = recipe.data.source
     entry = DATASETS.get(source)
@@ -183,7 +185,7 @@ def regression_tasks_of(recipe: Recipe, split: str) -> RegressionTasks:
     return load_regression_tasks(recipe.data.source, split, recipe.data.options, cache_root())
 
 
-def load(recipe: Recipe, split: str, report: Any = None) -> Pool:
+def load(recipe: FewShotRecipe, split: str, report: Any = None) -> Pool:
     """The pool of classes of one split."""
     options = {k: v for k, v in recipe.data.options.items() if k != "invert"}
     if recipe.data.source not in DATASETS:
@@ -193,7 +195,7 @@ def load(recipe: Recipe, split: str, report: Any = None) -> Pool:
 
 
 def make_source(
-    recipe: Recipe,
+    recipe: FewShotRecipe,
     split: str,
     *,
     way: Range | None = None,
@@ -234,7 +236,7 @@ def make_source(
 
 
 def told_classes(
-    learner: Any, recipe: Recipe, kind: str, loaded: Loaded, findings: list[Finding]
+    learner: Any, recipe: FewShotRecipe, kind: str, loaded: Loaded, findings: list[Finding]
 ) -> Any:
     """The learner with the number of classes of the training pool, where it needs that."""
     if not trains_on_classes(learner) or kind != "classification":
@@ -257,7 +259,7 @@ def batches_for(learner: Any, source: Source) -> Source | ClassBatches:
 
 
 def check_fit(
-    recipe: Recipe, learner: Any, backbone: Any, inputs: InputSpec, kind: str, loaded: Loaded
+    recipe: FewShotRecipe, learner: Any, backbone: Any, inputs: InputSpec, kind: str, loaded: Loaded
 ) -> list[Finding]:
     """What each block allows by itself but not together."""
     found: list[Finding] = []
@@ -319,7 +321,7 @@ def check_prefixes(learner: Any, backbone: Any, inputs: InputSpec, loaded: Loade
     ]
 
 
-def resolve(recipe: Recipe, learner: Any, backbone: Any, inputs: InputSpec) -> Recipe:
+def resolve(recipe: FewShotRecipe, learner: Any, backbone: Any, inputs: InputSpec) -> FewShotRecipe:
     """The recipe with every default and every `auto` written out."""
     execution, chunk = resolve_execution(recipe, learner, inputs)
     options = lambda value: json.loads(json.dumps(dataclasses.asdict(value)))  # noqa: E731  # tuples to lists
@@ -331,7 +333,7 @@ def resolve(recipe: Recipe, learner: Any, backbone: Any, inputs: InputSpec) -> R
     if plain["backbone"].get("weights"):
         plain["backbone"]["weights"] = str(Path(plain["backbone"]["weights"]).absolute())
     plain["train"] |= {"execution": execution, "chunk": chunk}
-    return Recipe.model_validate(plain)
+    return FewShotRecipe.model_validate(plain)
 
 
 def statistics_of(backbone: Any) -> Statistics:
@@ -340,7 +342,7 @@ def statistics_of(backbone: Any) -> Statistics:
     return found.get(getattr(backbone, "norm", "none"), "none")
 
 
-def make_problem(recipe: Recipe, learner: Any, inputs: InputSpec, way: int) -> Problem:
+def make_problem(recipe: FewShotRecipe, learner: Any, inputs: InputSpec, way: int) -> Problem:
     """The stateless network of a resolved recipe."""
     backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
     module, features = backbone.build(inputs.shape)
@@ -360,7 +362,7 @@ def make_problem(recipe: Recipe, learner: Any, inputs: InputSpec, way: int) -> P
     )
 
 
-def restore_learner(recipe: Recipe, *, deployed: bool = True) -> Any:
+def restore_learner(recipe: FewShotRecipe, *, deployed: bool = True) -> Any:
     """The learner of a recipe that was checked before (a model's own)."""
     entry = ALGORITHMS.get(recipe.algorithm.name)
     if entry is None:

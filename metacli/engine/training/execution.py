@@ -7,11 +7,12 @@ from typing import Any
 from metacli.algorithms.protocol import trains_on_classes
 from metacli.engine.models.inputs import InputSpec
 from metacli.errors import Finding
+from metacli.schema.blocks import Train
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Recipe, Train
 
 
-def check_execution(recipe: Recipe, learner: Any, loaded: Loaded) -> list[Finding]:
+def check_execution(recipe: FewShotRecipe, learner: Any, loaded: Loaded) -> list[Finding]:
     """Executions that are asked for by name and cannot be had."""
     message, hint = "", "train.execution=vmap, loop or auto"
     spans = (recipe.episodes.way, recipe.episodes.shot)
@@ -33,7 +34,7 @@ def check_execution(recipe: Recipe, learner: Any, loaded: Loaded) -> list[Findin
     return found
 
 
-def resolve_execution(recipe: Recipe, learner: Any, inputs: InputSpec) -> tuple[str, int]:
+def resolve_execution(recipe: FewShotRecipe, learner: Any, inputs: InputSpec) -> tuple[str, int]:
     """`auto`: a fixed rule from measured tables, never a timing, so that a recipe has the same
     bits everywhere.
 

@@ -20,8 +20,8 @@ from metacli.engine.training import checkpoint, journal
 from metacli.engine.training.build import Built, Source, batches_for, build, make_source
 from metacli.engine.training.loop import Snapshot
 from metacli.nn.problem import Problem
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Recipe
 from metacli.types import Params
 
 VALIDATION_SEED = 0
@@ -59,7 +59,7 @@ class Job:
     history: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> FewShotRecipe:
         return self.built.recipe
 
     @property

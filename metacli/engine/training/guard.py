@@ -30,7 +30,7 @@ from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.scoring.multi_task_scores import compare, own_metric, task_score
 from metacli.engine.training.single_task import train_best
 from metacli.nn.multi_task import TaskProblem
-from metacli.schema.recipe import Recipe
+from metacli.schema.multi_task import MultiTaskRecipe
 
 FOLDS = 5
 FEWEST = 4  # tasks from which one learns how much gains differ
@@ -43,7 +43,7 @@ class Arm:
     name: str
     problem: TaskProblem
     method: Any
-    recipe: Recipe
+    recipe: MultiTaskRecipe
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from metacli.data.draws import stream
 from metacli.engine.events import Reporter, StepDone
 from metacli.errors import RunFailed
 from metacli.nn.problem import Problem
-from metacli.schema.recipe import Train
+from metacli.schema.blocks import Train
 from metacli.trees import all_finite
 from metacli.types import Params, State, Update
 

@@ -30,8 +30,10 @@ from metacli.nn.multi_task import Encoder, TaskProblem
 from metacli.nn.selected import ChosenProblem
 from metacli.nn.sharing import SHARING, make_sharing
 from metacli.nn.sharing.grouped import grouped
+from metacli.schema.blocks import Named
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Named, Recipe
+from metacli.schema.multi_task import MultiTaskRecipe
+from metacli.schema.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class TaskBuilt(Built):
     """What a recipe of kind multitask names, made. `learner` is the method; `kind` says whether
     the metric is better low (regression) or high."""
 
+    recipe: MultiTaskRecipe  # type: ignore[assignment]
     rows: MultiTaskRows = None  # type: ignore[assignment]  # follows fields without defaults
 
     @property
@@ -53,9 +56,10 @@ class TaskBuilt(Built):
 def build_tasks(loaded: Loaded) -> TaskBuilt:
     """Raises RecipeError with every problem found, DataError for the data; nothing is written."""
     recipe = loaded.recipe
+    if recipe.kind != "multitask":
+        message = f"a recipe of kind {recipe.kind}, multitask trains kind multitask"
+        raise loaded.error([loaded.finding("kind", message, hint="metacli recipes lists them")])
     findings: list[Finding] = []
-    assert recipe.sharing is not None
-    assert recipe.weighting is not None
     sharing: Any = make_named(recipe.sharing, SHARING, "sharing", loaded, findings)
     backbone = make_named(recipe.backbone, BACKBONES, "backbone", loaded, findings)
     weighting = make_balancing(recipe.weighting, "weighting", loaded, findings)
@@ -67,7 +71,7 @@ def build_tasks(loaded: Loaded) -> TaskBuilt:
     if findings:
         raise loaded.error(findings)
     rows = make_rows(recipe)
-    findings += check_data(sharing, backbone, rows.table, loaded)
+    findings += check_data(recipe, sharing, backbone, rows.table, loaded)
     if findings:
         raise loaded.error(findings)
     solved = hasattr(sharing, "solve")
@@ -109,7 +113,7 @@ def describe_tasks(table: MultiTaskData) -> dict[str, Any]:
 
 
 def make_task_problem(
-    recipe: Recipe, inputs: InputSpec, described: Mapping[str, Any]
+    recipe: MultiTaskRecipe, inputs: InputSpec, described: Mapping[str, Any]
 ) -> TaskProblem:
     """The stateless network of a resolved recipe; of a guarded model both of its networks."""
     if described.get("guard"):
@@ -119,7 +123,6 @@ def make_task_problem(
         shares = tuple(one == "together" for one in described["guard"])
         chosen: Any = ChosenProblem(together, alone, shares)
         return chosen  # answers as one, and is not trained
-    assert recipe.sharing is not None
     sizes, encoder = trunk_of(recipe, inputs)
     sharing = make_sharing(recipe.sharing.name, recipe.sharing.options)
     if isinstance(recipe.groups, tuple):
@@ -136,7 +139,7 @@ def make_task_problem(
     )
 
 
-def trunk_of(recipe: Recipe, inputs: InputSpec) -> tuple[tuple[int, ...], Encoder | None]:
+def trunk_of(recipe: MultiTaskRecipe, inputs: InputSpec) -> tuple[tuple[int, ...], Encoder | None]:
     """The inputs and hidden units of the trunk, and what reads an example before it."""
     backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
     if hasattr(backbone, "hidden"):
@@ -155,20 +158,19 @@ def numbered(
     return (*given, *((task,) for task in range(len(tasks)) if task not in inside))
 
 
-def single_recipe(recipe: Recipe) -> Recipe:
+def single_recipe(recipe: MultiTaskRecipe) -> MultiTaskRecipe:
     """The recipe of the same network for each task by itself."""
-    assert recipe.sharing is not None
     plain = recipe.plain()
     alone: dict[str, Any] = {"name": "none"}
     if "share" in plain["sharing"]:
         alone = {**plain["sharing"], "share": False}
     plain |= {"sharing": alone, "weighting": {"name": "equal"}, "surgery": None}
-    return Recipe.model_validate(plain | {"groups": None, "guard": False})
+    return MultiTaskRecipe.model_validate(plain | {"groups": None, "guard": False})
 
 
 def resolve(
-    recipe: Recipe, sharing: Any, backbone: Any, weighting: Any, surgery: Any, solved: bool
-) -> Recipe:
+    recipe: MultiTaskRecipe, sharing: Any, backbone: Any, weighting: Any, surgery: Any, solved: bool
+) -> MultiTaskRecipe:
     """The recipe with every default written out."""
     options = lambda value: json.loads(json.dumps(dataclasses.asdict(value)))  # noqa: E731  # tuples to lists
     plain = recipe.plain()
@@ -185,4 +187,4 @@ def resolve(
     plain["train"] |= {"execution": "loop", "chunk": 1}
     if solved:
         plain["train"]["steps"] = 1
-    return Recipe.model_validate(plain)
+    return MultiTaskRecipe.model_validate(plain)

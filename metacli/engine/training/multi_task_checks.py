@@ -9,11 +9,11 @@ from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training.build import statistics_of, unknown_name
 from metacli.errors import Finding
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Recipe
+from metacli.schema.multi_task import MultiTaskRecipe
 
 
 def check_fit(
-    recipe: Recipe, sharing: Any, backbone: Any, weighting: Any, loaded: Loaded
+    recipe: MultiTaskRecipe, sharing: Any, backbone: Any, weighting: Any, loaded: Loaded
 ) -> list[Finding]:
     """What each block allows by itself but not together."""
     found: list[Finding] = []
@@ -22,8 +22,6 @@ def check_fit(
     def mismatch(key: str, message: str, hint: str | None = None) -> None:
         found.append(loaded.finding(key, message, code="recipe.mismatch", hint=hint))
 
-    assert recipe.sharing is not None
-    assert recipe.weighting is not None
     name, solved = recipe.sharing.name, hasattr(sharing, "solve")
     if sharing.needs_trunk and not shares_layers:
         hint = "backbone={name: mlp, hidden: [64]}, or sharing.name=coupled"
@@ -62,11 +60,13 @@ def layered(backbone: Any) -> bool:
     return bool(getattr(backbone, "hidden", True))
 
 
-def check_data(sharing: Any, backbone: Any, table: MultiTaskData, loaded: Loaded) -> list[Finding]:
+def check_data(
+    recipe: MultiTaskRecipe, sharing: Any, backbone: Any, table: MultiTaskData, loaded: Loaded
+) -> list[Finding]:
     """What the data do not allow."""
     found: list[Finding] = []
-    name, inputs = loaded.recipe.backbone.name, input_of_tasks(table)
-    scheme = loaded.recipe.sharing.name if loaded.recipe.sharing is not None else ""
+    name, inputs = recipe.backbone.name, input_of_tasks(table)
+    scheme = recipe.sharing.name
     foreign = set(table.kinds) - set(getattr(sharing, "kinds", table.kinds))
     if foreign:
         message = f"{scheme} is for {sharing.kinds[0]}, {table.name} has {foreign.pop()}"
@@ -78,9 +78,7 @@ def check_data(sharing: Any, backbone: Any, table: MultiTaskData, loaded: Loaded
         found.append(loaded.finding("sharing.name", message, code="recipe.mismatch", hint="hard"))
     if hasattr(sharing, "wrong") and (wrong := sharing.wrong(len(table.tasks))):
         found.append(loaded.finding("sharing.coupling", wrong, code="recipe.value"))
-    if hasattr(sharing, "wrong") and (wrong := sharing.wrong(len(table.tasks))):
-        found.append(loaded.finding("sharing.coupling", wrong, code="recipe.value"))
-    found += check_groups(loaded.recipe.groups, table, loaded)
+    found += check_groups(recipe.groups, table, loaded)
     if inputs.kind not in backbone.takes:
         message = f"backbone {name} does not take {inputs.kind}"
         found.append(loaded.finding("backbone.name", message, code="recipe.mismatch", hint="mlp"))

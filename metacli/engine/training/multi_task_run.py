@@ -47,7 +47,7 @@ from metacli.engine.training.multi_task_build import (
 from metacli.engine.training.single_task import SINGLE, alone_method, batches, train_best
 from metacli.errors import BundleError
 from metacli.schema.load import Loaded
-from metacli.schema.recipe import Recipe
+from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.types import Params
 
 
@@ -59,6 +59,10 @@ class TaskJob(Job):
     built: TaskBuilt
     comparison: dict[str, Any] = field(default_factory=dict)
     related: dict[str, Any] | None = None
+
+    @property
+    def recipe(self) -> MultiTaskRecipe:  # type: ignore[override]
+        return self.built.recipe
 
     @property
     def rows(self) -> MultiTaskRows:
@@ -203,7 +207,9 @@ class TaskJob(Job):
         made = replace(made, scores={metric: self.history.get("best", {})}, answers=answers)
         bundle.save(made, self.run / "model", replace=True)
 
-    def bundle_of(self, recipe: Recipe, params: Params, facts: dict[str, Any]) -> bundle.Bundle:
+    def bundle_of(
+        self, recipe: MultiTaskRecipe, params: Params, facts: dict[str, Any]
+    ) -> bundle.Bundle:
         return bundle.Bundle(
             recipe=recipe,
             params=params,
@@ -217,8 +223,6 @@ class TaskJob(Job):
 
     def details(self) -> dict[str, Any]:
         recipe = self.recipe
-        assert recipe.sharing is not None
-        assert recipe.weighting is not None
         surgery = {} if recipe.surgery is None else {"surgery": recipe.surgery.name}
         return {
             "data": recipe.data.source,

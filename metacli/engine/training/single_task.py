@@ -14,7 +14,7 @@ from metacli.engine.scoring.multi_task_params import on, predictions, with_stati
 from metacli.engine.scoring.multi_task_scores import score
 from metacli.engine.training.loop import Snapshot, train
 from metacli.nn.multi_task import TaskProblem
-from metacli.schema.recipe import Recipe
+from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.types import Episode, Params
 
 SINGLE = "single-task"
@@ -48,7 +48,7 @@ def train_best(
     method: Any,
     problem: TaskProblem,
     rows: MultiTaskRows,
-    recipe: Recipe,
+    recipe: MultiTaskRecipe,
     steps: int,
     device: torch.device,
     received: Callable[[], int | None],

@@ -17,8 +17,8 @@ from metacli.data.user.open import list_task
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
+from metacli.schema.blocks import Data, Named
 from metacli.schema.load import Loaded, load, shipped
-from metacli.schema.recipe import Data, Named
 
 BASE = "glyphs-anyway-protonet"  # any number of classes and examples
 TEXTS = "clinc150-10w5s-r2d2"  # for any number of classes too
@@ -95,6 +95,7 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     if name == TABLE_NAME:
         backbone = Named.model_validate({"name": "mlp", "hidden": [64, 64]})
         loaded = replace(loaded, recipe=loaded.recipe.model_copy(update={"backbone": backbone}))
+    assert loaded.recipe.kind == "meta"  # as the shipped ones above are
     episodes, steps = loaded.recipe.episodes, loaded.recipe.train.steps
     classes = f"{spoken(episodes.way)} classes of " if name != NUMBERS_NAME else ""
     report(

@@ -1,0 +1,29 @@
+"""A recipe of kind meta: learn from many small tasks, to adapt to a new one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from metacli.schema.base import BaseRecipe
+from metacli.schema.blocks import Block, Named
+from metacli.schema.values import Count, Shape
+
+
+class Episodes(Block):
+    """N way, K shot, Q query per class; a pair is a range, drawn anew for each meta-batch."""
+
+    way: Shape
+    shot: Shape
+    query: Count
+    balanced: bool = True
+    shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels; in training only
+
+
+class FewShotRecipe(BaseRecipe):
+    """What `meta-train` trains."""
+
+    kind: Literal["meta"]
+    episodes: Episodes
+    algorithm: Named
