@@ -227,8 +227,8 @@ def require_classes(source: Source, task: Task) -> None:
     fixed = not source.learner.any_way and source.model.kind == "classification"
     if fixed and len(task.labels) != source.model.way:
         raise DataError(
-            f"{source.model.few_shot_recipe.algorithm.name} has a head of {source.model.way} classes, "
-            f"{task.path} has {len(task.labels)}",
+            f"{source.model.few_shot_recipe.algorithm.name} has a head of "
+            f"{source.model.way} classes, {task.path} has {len(task.labels)}",
             code="model.fixed_way",
             where=str(task.path),
             hint=f"--method prototype; or train another model: {any_way_hint()}",

@@ -83,8 +83,8 @@ def require_traceable(model: Bundle) -> None:
         if traceable(ALGORITHMS[name].load()(**ALGORITHMS[name].preset))
     ]
     raise DataError(
-        f"{model.few_shot_recipe.algorithm.name} cannot be exported with its support: its adaptation is not "
-        "a fixed sequence of tensor operations",
+        f"{model.few_shot_recipe.algorithm.name} cannot be exported with its support: its "
+        "adaptation is not a fixed sequence of tensor operations",
         code="export.not_traceable",
         where=str(model.provenance.get("recipe", "")),
         hint=f"learners that can: {', '.join(able)}; or adapt first and export the adapted model",

@@ -83,7 +83,8 @@ def require_way(model: Bundle, way: Range) -> None:
     if model.kind == "regression" or model.learner().any_way or way == model.way:
         return
     raise DataError(
-        f"{model.few_shot_recipe.algorithm.name} with a head of {model.way} classes was asked for {way}",
+        f"{model.few_shot_recipe.algorithm.name} with a head of {model.way} classes was asked for "
+        f"{way}",
         code="model.fixed_way",
         hint=any_way_hint(),
     )

@@ -1,4 +1,4 @@
-"""Recipe of kind meta -> objects: the only place where names become backbones, learners, problems and sources.
+"""A recipe of kind meta made: the only place where names become backbones, learners and sources.
 
 Options of a block are checked against the fields of the dataclass that the block names, and every
 problem goes into the same list of recipe errors as those of the schema: one truth about what a
