@@ -21,10 +21,9 @@ from torch import Tensor
 from transfer import Target, accuracy, alphabets, facts_of, log, write
 
 from metacli.algorithms import ALGORITHMS
-from metacli.algorithms.protocol import trains_on_classes
 from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
-from metacli.algorithms.transfer.protocol import network_of
+from metacli.algorithms.transfer.transfer import network_of
 from metacli.engine.adapting.folds import held_out, stratified_folds
 from metacli.engine.models import bundle
 from metacli.engine.models.bundle import Bundle
@@ -89,7 +88,7 @@ def measures(model: Bundle, target: Target) -> dict[str, float | None]:
 
     features = problem.embed(network, x)
     theirs = None
-    if "head.weight" in model.params and trains_on_classes(model.learner()):
+    if "head.weight" in model.params and model.learner().trains_on == "classes":
         theirs = torch.softmax(problem.read_out(model.params, features), 1)
     return {
         "score": float(held_out(predict, x, y, splits).hits.mean()),

@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # with torch, which this table does without
+    from metacli.algorithms.learner import Adapter
 
 Family = Literal["meta", "multitask", "transfer"]
+FieldValue = bool | int | float | str | tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,18 @@ class Entry:
     module: str
     cls: str
     summary: str
-    preset: Mapping[str, Any] = field(default_factory=dict)
+    preset: Mapping[str, FieldValue] = field(default_factory=dict)
 
     def load(self) -> type:
-        return getattr(import_module(f"metacli.algorithms.{self.module}"), self.cls)
+        return vars(import_module(f"metacli.algorithms.{self.module}"))[self.cls]
+
+    def learner(self, **fields: FieldValue) -> Adapter:
+        """The learner or transfer method of this line, its other fields left at their defaults.
+
+        Raises:
+            TypeError: it has no field of such a name.
+        """
+        return self.load()(**{**self.preset, **fields})
 
 
 ALGORITHMS: dict[str, Entry] = {

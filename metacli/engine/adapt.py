@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -176,7 +175,7 @@ def adapted(
     problem, support = model.problem(), Batch(examples.x, examples.y)
     learner = settled(source.learner, problem, model.params, model.state, support)
     phi = learner.adapt(problem, model.params, model.state, support)
-    options = {} if method == "native" else dataclasses.asdict(learner)
+    options = {} if method == "native" else dict(vars(learner))
     provenance = {
         **source.model.provenance,
         "created": journal.now(),

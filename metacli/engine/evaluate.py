@@ -197,7 +197,7 @@ def described(
         "query": protocol.query,
         "balanced": protocol.balanced,
         "statistics": statistics,
-        "adaptation_steps": getattr(model.learner(), "inner_steps", None),
+        "adaptation_steps": model.learner().inner_steps,
         "train_seed": model.recipe.seed,
         "chance": chance,
         "curve": [],

@@ -8,7 +8,7 @@ import torch
 import toys
 
 from metacli.algorithms import ALGORITHMS
-from metacli.algorithms.meta.inner import HEAD, sgd_path
+from metacli.algorithms.meta.inner import HEAD, Descent, rule_path
 from metacli.algorithms.meta.maml import MAML
 from metacli.trees import pick
 from metacli.types import Params
@@ -70,10 +70,10 @@ def test_anil_path_is_the_one_that_recomputes_the_features_in_every_step() -> No
     problem, support = toys.conv_problem(3), toys.task(toys.pictures(1)).support
     params = toys.shaken(problem)
     path = named("anil", inner_lr=0.3, inner_steps=5).path(problem, params, {}, support)
-    naive = sgd_path(
+    naive = rule_path(
         lambda phi: problem.loss_on({**params, **phi}, support),
         pick(params, HEAD),
-        lr=0.3,
+        Descent(0.3),
         steps=5,
         first_order=True,
     )

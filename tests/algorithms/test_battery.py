@@ -30,29 +30,29 @@ from metacli.schema.load import Loaded
 from metacli.types import Batch, Episode, Params, State, Update
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-BOTH = ("classification", "regression")
 WAY = 3
 # Files beside the algorithms that hold no algorithm.
 HELPERS = {
     "__init__.py",
     "meta/__init__.py",
     "meta/episodic.py",
+    "meta/gradient_learner.py",
     "meta/inner.py",
     "meta/minibatches.py",
     "multitask/__init__.py",
     "multitask/meta.py",
     "multitask/method.py",
-    "multitask/protocol.py",
+    "multitask/balancing.py",
     "multitask/relatedness.py",
     "multitask/surgery/__init__.py",
     "multitask/surgery/gram.py",
     "multitask/weighting/__init__.py",
-    "protocol.py",
+    "learner.py",
     "transfer/__init__.py",
     "transfer/descent.py",
     "transfer/leep.py",
     "transfer/logme.py",
-    "transfer/protocol.py",
+    "transfer/transfer.py",
 }
 # Fields with which a learner gets somewhere in ten steps of a toy, where its defaults do not.
 FIELDS: dict[str, dict[str, Any]] = {"reptile": {"inner_lr": 0.01}}
@@ -120,10 +120,10 @@ class Case:
 def cases() -> list[Case]:
     found = []
     for name in names("meta"):
-        learner = ALGORITHMS[name].load()(**ALGORITHMS[name].preset)
-        for kind in getattr(learner, "kinds", BOTH):
+        learner = ALGORITHMS[name].learner()
+        for kind in learner.kinds:
             norms = ["group", "batch"] if kind == "classification" else ["none"]
-            if kind == "classification" and getattr(learner, "running_statistics", False):
+            if kind == "classification" and learner.running_statistics:
                 norms.append("running")
             found += [Case(name, kind, norm) for norm in norms]
     return found
@@ -345,7 +345,7 @@ def test_adaptation_takes_from_the_support_alone_and_uses_it(case: Case) -> None
 @every_case
 def test_path_ends_where_adapt_does(case: Case) -> None:
     learner, problem, params, state = case.start()
-    if not hasattr(learner, "path"):
+    if not learner.has_path:
         assert not any(field.name == "inner_steps" for field in dataclasses.fields(learner))
         return
     support = toys.task(case.episodes(1)).support

@@ -19,8 +19,8 @@ from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.l2_sp import L2SP
 from metacli.algorithms.transfer.linear_probe import LinearProbe
 from metacli.algorithms.transfer.lp_ft import LPFT
-from metacli.algorithms.transfer.protocol import choices
 from metacli.algorithms.transfer.prototype import Prototype
+from metacli.algorithms.transfer.transfer import choices
 from metacli.autodiff import grad
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Params
@@ -37,7 +37,7 @@ def settled(name: str) -> Any:
 
 
 def cases() -> list[tuple[str, str]]:
-    found = [(n, kind) for n in names("transfer") for kind in ALGORITHMS[n].load().kinds]
+    found = [(n, kind) for n in names("transfer") for kind in ALGORITHMS[n].learner().kinds]
     assert len(found) > 6
     return found
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.episodic import features_of, frozen_features
 from metacli.algorithms.meta.inner import class_means, count_classes, query_loss, trained
 from metacli.autodiff import mean_gradient
@@ -25,18 +26,11 @@ from metacli.types import Update
 
 
 @dataclass(frozen=True, kw_only=True)
-class CityBlock:
+class CityBlock(Learner):
     """ProtoNet with the sum of absolute differences."""
 
     scale: float = 0.1
-    any_way = True
     kinds = ("classification",)
-
-    def head_size(self, way):
-        return None
-
-    def init(self, problem, params):
-        return {}, {}
 
     def logits(self, features, prototypes):
         return -self.scale * (features[:, None] - prototypes).abs().sum(-1)

@@ -16,10 +16,7 @@ from metacli.engine.models.bundle import Bundle
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 FORMATS = ("pt2", "onnx")
 CLASSIFIERS = [
-    name
-    for name in names("meta")
-    if "classification"
-    in getattr(ALGORITHMS[name].load()(**ALGORITHMS[name].preset), "kinds", ("classification",))
+    name for name in names("meta") if "classification" in ALGORITHMS[name].learner().kinds
 ]
 BACKBONES: list[dict[str, Any]] = [
     {"name": "resnet12", "widths": [4, 4, 8, 8]},

@@ -26,16 +26,9 @@ from zlib import crc32
 
 import torch
 from annotated_types import Ge, Gt, Le
-from torch import Tensor
 
-from metacli.algorithms.meta.inner import (
-    count_classes,
-    head_size,
-    query_gradient,
-    sgd_path,
-    start,
-    trained,
-)
+from metacli.algorithms.meta.gradient_learner import GradientLearner
+from metacli.algorithms.meta.inner import Descent, rule_path, start, trained
 from metacli.errors import RecipeError
 from metacli.nn.problem import Problem
 from metacli.trees import select, without
@@ -46,7 +39,7 @@ MAP = f"{OWN}map."
 
 
 @dataclass(frozen=True, kw_only=True)
-class CAVIA:
+class CAVIA(GradientLearner):
     inner_lr: Annotated[float, Gt(0)] = 1.0
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 1
     context: Annotated[int, Ge(1), Le(10_000)] = 5
@@ -54,16 +47,7 @@ class CAVIA:
     first_order: bool = False
     head: Literal["linear", "proto"] = "linear"
 
-    def head_size(self, way: int) -> int | None:
-        return head_size(self.head, way)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return ("classification",) if self.head == "proto" else ("classification", "regression")
-
-    @property
-    def any_way(self) -> bool:
-        return self.head != "linear"
+    own = OWN
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         theta = trained(problem, params)
@@ -81,17 +65,19 @@ class CAVIA:
             for name, v in vectors.items()
         }, {}
 
-    def inner(self, problem: Problem, params: Params, support: Batch, way: int) -> list[Params]:
+    def inner(
+        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+    ) -> list[Params]:
         maps = {name.removeprefix(MAP): value for name, value in select(params, (MAP,)).items()}
         begin = start(problem, without(params, OWN), support, self.head, way)
 
         def network(fast: Params) -> Params:
             return {**begin, **{n: begin[n] + A @ fast["context"] for n, A in maps.items()}}
 
-        found = sgd_path(
+        found = rule_path(
             lambda fast: problem.loss_on(network(fast), support),
             {"context": next(iter(maps.values())).new_zeros(self.context)},
-            lr=self.inner_lr,
+            Descent(self.inner_lr),
             steps=self.inner_steps,
             first_order=self.first_order,
         )
@@ -100,22 +86,7 @@ class CAVIA:
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
     ) -> Update:
-        gradient, metrics = query_gradient(self, problem, params, batch, own=OWN)
-        return Update(gradient, state, metrics)
-
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        steps = self.inner(problem, params, support, count_classes(support.y, problem))
-        return [problem.freeze_statistics(phi, support) for phi in steps]
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        last = self.inner(problem, params, support, count_classes(support.y, problem))[-1]
-        return problem.freeze_statistics(last, support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)
-
-    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x, together=True)
+        return self.query_update(problem, params, batch, state)
 
 
 def seed_of(theta: Params) -> int:

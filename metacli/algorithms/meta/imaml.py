@@ -27,13 +27,14 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from metacli.algorithms.meta.gradient_learner import GradientLearner
 from metacli.algorithms.meta.inner import (
+    Descent,
     HeadName,
     count_classes,
-    head_size,
     movable,
     query_loss,
-    sgd_path,
+    rule_path,
     start,
     trained,
 )
@@ -44,36 +45,29 @@ from metacli.types import Batch, Episode, Metrics, Params, State, Update
 
 
 @dataclass(frozen=True, kw_only=True)
-class IMAML:
+class IMAML(GradientLearner):
     inner_lr: Annotated[float, Gt(0)] = 0.05
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 16
     proximal: Annotated[float, Gt(0)] = 2.0
     cg_steps: Annotated[int, Ge(0), Le(1000)] = 5
     head: HeadName = "linear"
 
-    def head_size(self, way: int) -> int | None:
-        return head_size(self.head, way)
+    def inner(
+        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+    ) -> list[Params]:
+        return self.towards(problem, start(problem, params, support, self.head, way), support)
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return ("classification",) if self.head == "proto" else ("classification", "regression")
-
-    @property
-    def any_way(self) -> bool:
-        return self.head != "linear"
-
-    def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
-        return {}, {}
-
-    def inner(self, problem: Problem, begin: Params, support: Batch) -> list[Params]:
-        """The path from φ_0 towards the optimum."""
+    def towards(self, problem: Problem, begin: Params, support: Batch) -> list[Params]:
+        """The path from φ_0 towards the optimum; a constant."""
         center = movable(problem, begin)
 
         def near(phi: Params) -> Tensor:
             away = subtract(phi, center)
             return problem.loss_on({**begin, **phi}, support) + self.proximal / 2 * dot(away, away)
 
-        path = sgd_path(near, center, lr=self.inner_lr, steps=self.inner_steps, first_order=True)
+        path = rule_path(
+            near, center, Descent(self.inner_lr), steps=self.inner_steps, first_order=True
+        )
         return [{**begin, **phi} for phi in path]
 
     def implicit(self, problem: Problem, end: Params, episode: Episode) -> Params:
@@ -98,7 +92,7 @@ class IMAML:
 
         def task_loss(theta: Params, episode: Episode) -> tuple[Tensor, Metrics]:
             begin = start(problem, {**params, **theta}, episode.support, self.head, way)
-            end = self.inner(problem, detach(begin), episode.support)[-1]
+            end = self.towards(problem, detach(begin), episode.support)[-1]
             direction = detach(self.implicit(problem, end, episode))
             prediction = problem.predict(end, episode.query.x, together=True)
             _, metrics = query_loss(problem, prediction, episode.query)
@@ -107,23 +101,6 @@ class IMAML:
 
         gradient, metrics = mean_gradient(task_loss, trained(problem, params), batch, problem.chunk)
         return Update(gradient, state, metrics)
-
-    def steps(self, problem: Problem, params: Params, support: Batch) -> list[Params]:
-        way = count_classes(support.y, problem)
-        return self.inner(problem, start(problem, params, support, self.head, way), support)
-
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        steps = self.steps(problem, params, support)
-        return [problem.freeze_statistics(phi, support) for phi in steps]
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        return problem.freeze_statistics(self.steps(problem, params, support)[-1], support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)
-
-    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x, together=True)
 
 
 def conjugate_gradient(matrix: Callable[[Tensor], Tensor], b: Tensor, steps: int) -> Tensor:

@@ -3,7 +3,8 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -13,7 +14,7 @@ from metacli import compiled
 from metacli.autodiff import constant_grad, grad, mean_gradient
 from metacli.nn.layers.products import rows_first
 from metacli.nn.problem import Problem, membership
-from metacli.trees import detach, map_params, pick, select
+from metacli.trees import detach, map_params, pick, select, subtract
 from metacli.types import Batch, Episode, Metrics, Params
 
 HeadName = Literal["linear", "proto", "shared"]
@@ -25,20 +26,54 @@ Rate = Callable[[int, str], float | Tensor]
 parameter."""
 
 
-def sgd_path(
+Memory = tuple[Params, ...]
+"""What an inner optimiser remembers from step to step, such as its moments."""
+
+
+class InnerRule(Protocol):
+    """What an inner step makes of a gradient: the seam for learned rates, preconditioners and
+    optimisers. Differentiable by whatever it is made of."""
+
+    def init(self, phi: Params) -> Memory:
+        """The memory before the first step."""
+        ...
+
+    def update(self, step: int, gradient: Params, memory: Memory) -> tuple[Params, Memory]:
+        """What 0-based `step` subtracts from φ, and the memory for the next one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Descent:
+    """φ ← φ − lr T(∇L(φ)), for a transform T of the gradient (none: the gradient itself)."""
+
+    lr: float | Rate
+    transform: Callable[[Params], Params] | None = None
+
+    def init(self, phi: Params) -> Memory:
+        return ()
+
+    def update(self, step: int, gradient: Params, memory: Memory) -> tuple[Params, Memory]:
+        if self.transform is not None:
+            gradient = self.transform(gradient)
+        rates = {name: self.lr(step, name) if callable(self.lr) else self.lr for name in gradient}
+        return {name: rates[name] * value for name, value in gradient.items()}, memory
+
+
+def rule_path(
     loss: Callable[[Params], Tensor],
     phi: Params,
+    rule: InnerRule,
     *,
-    lr: float | Rate,
     steps: int,
     first_order: bool,
 ) -> list[Params]:
-    """φ_0 .. φ_steps of φ ← φ − lr ∇L(φ). `first_order` treats the inner gradients as constants."""
-    path = [phi]
+    """φ_0 .. φ_steps of φ ← φ − rule(∇L(φ)). `first_order` treats inner gradients as constants."""
+    path, memory = [phi], rule.init(phi)
     for step in range(steps):
         gradient = constant_grad(loss, phi) if first_order else grad(loss, phi)
-        rates = {name: lr(step, name) if callable(lr) else lr for name in phi}
-        phi = {name: value - rates[name] * gradient[name] for name, value in phi.items()}
+        update, memory = rule.update(step, gradient, memory)
+        phi = subtract(phi, update)
         path.append(phi)
     return path
 
@@ -78,7 +113,7 @@ def inner_path(
     way: int,
     head: HeadName,
     adapts: tuple[str, ...] = ("",),
-    lr: float | Rate,
+    rule: InnerRule,
     steps: int,
     first_order: bool,
 ) -> list[Params]:
@@ -87,7 +122,7 @@ def inner_path(
     begin = start(problem, params, support, head, way)
     fast = select(movable(problem, begin), adapts)
     loss = support_loss(problem, detach(begin) if first_order else begin, support, fast)
-    moved = sgd_path(loss, fast, lr=lr, steps=steps, first_order=first_order)
+    moved = rule_path(loss, fast, rule, steps=steps, first_order=first_order)
     return [{**begin, **phi} for phi in moved]
 
 
@@ -107,21 +142,29 @@ def support_loss(
     return lambda phi: problem.loss_on({**begin, **phi}, support)
 
 
-class InnerLoop(Protocol):
-    """What `query_gradient` needs of a learner."""
-
-    def inner(self, problem: Problem, params: Params, support: Batch, way: int) -> list[Params]: ...
+End = Callable[[Problem, Params, Batch, int], Params]
+"""(problem, θ, support, way) -> φ, with which the query is predicted."""
 
 
 def query_gradient(
-    learner: InnerLoop, problem: Problem, params: Params, episodes: Episode, own: str | None = None
+    learner: Hashable,
+    end: End,
+    problem: Problem,
+    params: Params,
+    episodes: Episode,
+    own: str | None = None,
 ) -> tuple[Params, Metrics]:
-    """∇_θ (1/B) Σ_i L(φ_i(θ); Q_i) and the mean query metrics. `own`: how the names of the
-    learner's own learned numbers start, which are then a part of θ."""
+    """∇_θ (1/B) Σ_i L(φ_i(θ); Q_i) and the mean query metrics.
+
+    Args:
+        learner: all that `end` depends on besides its arguments; a compiled program is kept by it.
+        own: how the names of the learner's own learned parameters start, which are then a part
+            of θ.
+    """
     way, theta = count_classes(episodes.query.y, problem), trained(problem, params, own)
 
     def task_loss(at: Problem, every: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-        phi = learner.inner(at, every, episode.support, way)[-1]
+        phi = end(at, every, episode.support, way)
         prediction = at.predict(phi, episode.query.x, together=True)
         return query_loss(at, prediction, episode.query)
 

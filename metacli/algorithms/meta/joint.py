@@ -18,28 +18,23 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from metacli.algorithms.meta.inner import inner_path, query_loss, trained, union
+from metacli.algorithms.learner import Learner
+from metacli.algorithms.meta.inner import Descent, inner_path, query_loss, trained, union
 from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Episode, Metrics, Params, State, Update
 
 
 @dataclass(frozen=True, kw_only=True)
-class Joint:
+class Joint(Learner):
     inner_lr: Annotated[float, Gt(0)] = 0.01
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 5
 
     kinds = ("regression",)
+    has_path = True
 
     def head_size(self, way: int) -> int | None:
         return way
-
-    @property
-    def any_way(self) -> bool:
-        return False
-
-    def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
-        return {}, {}
 
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
@@ -61,7 +56,7 @@ class Joint:
             way=1,
             head="linear",
             adapts=("",),
-            lr=self.inner_lr,
+            rule=Descent(self.inner_lr),
             steps=self.inner_steps,
             first_order=True,
         )

@@ -29,21 +29,15 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Le
-from torch import Tensor
 
-from metacli.algorithms.meta.inner import (
-    HeadName,
-    count_classes,
-    head_size,
-    inner_path,
-    query_gradient,
-)
+from metacli.algorithms.meta.gradient_learner import GradientLearner
+from metacli.algorithms.meta.inner import Descent, HeadName, inner_path
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Episode, Params, State, Update
 
 
 @dataclass(frozen=True, kw_only=True)
-class MAML:
+class MAML(GradientLearner):
     inner_lr: Annotated[float, Gt(0)] = 0.01
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 5
     first_order: bool = False
@@ -51,24 +45,14 @@ class MAML:
     head: HeadName = "linear"
     warm_up: Annotated[int, Ge(0)] = 0
 
-    compiles = True  # `train.execution: compiled`: its gradient is `query_gradient`
-
-    def head_size(self, way: int) -> int | None:
-        return head_size(self.head, way)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What it can learn; a head made of class means needs classes."""
-        return ("classification",) if self.head == "proto" else ("classification", "regression")
-
-    @property
-    def any_way(self) -> bool:
-        return self.head != "linear"
+    compiles = True
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         return {}, {"step": 0} if self.warm_up else {}
 
-    def inner(self, problem: Problem, params: Params, support: Batch, way: int) -> list[Params]:
+    def inner(
+        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+    ) -> list[Params]:
         return inner_path(
             problem,
             params,
@@ -76,7 +60,7 @@ class MAML:
             way=way,
             head=self.head,
             adapts=self.adapts,
-            lr=self.inner_lr,
+            rule=Descent(self.inner_lr),
             steps=self.inner_steps,
             first_order=self.first_order,
         )
@@ -86,19 +70,5 @@ class MAML:
     ) -> Update:
         step = state.get("step", 0)
         learner = replace(self, inner_steps=0) if step < self.warm_up else self
-        gradient, metrics = query_gradient(learner, problem, params, batch)
-        return Update(gradient, {"step": step + 1} if self.warm_up else state, metrics)
-
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        steps = self.inner(problem, params, support, count_classes(support.y, problem))
-        return [problem.freeze_statistics(phi, support) for phi in steps]
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        last = self.inner(problem, params, support, count_classes(support.y, problem))[-1]
-        return problem.freeze_statistics(last, support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)
-
-    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x, together=True)
+        after = {"step": step + 1} if self.warm_up else state
+        return learner.query_update(problem, params, batch, state)._replace(state=after)

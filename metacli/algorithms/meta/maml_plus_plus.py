@@ -30,11 +30,12 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from metacli.algorithms.meta.gradient_learner import GradientLearner
 from metacli.algorithms.meta.inner import (
+    Descent,
     HeadName,
     Rate,
     count_classes,
-    head_size,
     inner_path,
     learned_like,
     query_loss,
@@ -42,7 +43,6 @@ from metacli.algorithms.meta.inner import (
 )
 from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem
-from metacli.trees import without
 from metacli.types import Batch, Episode, Metrics, Params, State, Update
 
 OWN = "maml_plus_plus."
@@ -51,7 +51,7 @@ FLOOR = 0.03  # of 1/K
 
 
 @dataclass(frozen=True, kw_only=True)
-class MAMLPlusPlus:
+class MAMLPlusPlus(GradientLearner):
     inner_lr: Annotated[float, Gt(0)] = 0.1
     inner_steps: Annotated[int, Ge(1), Le(1000)] = 5
     learn_rates: bool = True
@@ -59,16 +59,7 @@ class MAMLPlusPlus:
     first_order_until: Annotated[int, Ge(0)] = 0
     head: HeadName = "linear"
 
-    def head_size(self, way: int) -> int | None:
-        return head_size(self.head, way)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return ("classification",) if self.head == "proto" else ("classification", "regression")
-
-    @property
-    def any_way(self) -> bool:
-        return self.head != "linear"
+    own = OWN
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         if not self.learn_rates:
@@ -86,8 +77,14 @@ class MAMLPlusPlus:
         return [early] * last + [1 - last * early]
 
     def inner(
-        self, problem: Problem, params: Params, support: Batch, way: int, first_order: bool = True
+        self, problem: Problem, params: Params, state: State, support: Batch, way: int
     ) -> list[Params]:
+        return self.walk(problem, params, support, way, first_order=True)
+
+    def walk(
+        self, problem: Problem, params: Params, support: Batch, way: int, *, first_order: bool
+    ) -> list[Params]:
+        """`inner`; of first order where nobody asks for its gradient."""
         learned: Rate = lambda step, name: params[LR + name][min(step, len(params[LR + name]) - 1)]  # noqa: E731
         return inner_path(
             problem,
@@ -95,7 +92,7 @@ class MAMLPlusPlus:
             support,
             way=way,
             head=self.head,
-            lr=learned if self.learn_rates else self.inner_lr,
+            rule=Descent(learned if self.learn_rates else self.inner_lr),
             steps=self.inner_steps,
             first_order=first_order,
         )
@@ -104,11 +101,17 @@ class MAMLPlusPlus:
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
     ) -> Update:
         way, step = count_classes(batch.query.y, problem), state["step"]
-        weights, first_order = self.step_weights(step), step < self.first_order_until
+        weights = self.step_weights(step)
 
         def task_loss(theta: Params, episode: Episode) -> tuple[Tensor, Metrics]:
             x = episode.query.x
-            path = self.inner(problem, {**params, **theta}, episode.support, way, first_order)
+            path = self.walk(
+                problem,
+                {**params, **theta},
+                episode.support,
+                way,
+                first_order=step < self.first_order_until,
+            )
             found = [
                 (weight, query_loss(problem, problem.predict(phi, x, together=True), episode.query))
                 for weight, phi in zip(weights, path[1:], strict=True)
@@ -120,17 +123,3 @@ class MAMLPlusPlus:
         theta = trained(problem, params, OWN)
         gradient, metrics = mean_gradient(task_loss, theta, batch, problem.chunk)
         return Update(gradient, {"step": step + 1}, metrics)
-
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        steps = self.inner(problem, params, support, count_classes(support.y, problem))
-        return [problem.freeze_statistics(without(phi, OWN), support) for phi in steps]
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        last = self.inner(problem, params, support, count_classes(support.y, problem))[-1]
-        return problem.freeze_statistics(without(last, OWN), support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)
-
-    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x, together=True)

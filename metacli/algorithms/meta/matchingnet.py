@@ -22,6 +22,7 @@ from annotated_types import Gt
 from torch import Tensor
 from torch.nn import functional as F
 
+from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.episodic import features_of, frozen_features, running_statistics
 from metacli.algorithms.meta.inner import count_classes, query_loss, trained
 from metacli.autodiff import mean_gradient
@@ -33,21 +34,12 @@ MEMBER = "matchingnet.member"  # [M, N], 1 where example m belongs to class n
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatchingNet:
+class MatchingNet(Learner):
     scale: Annotated[float, Gt(0)] = 10.0
 
     kinds = ("classification",)
     running_statistics = True
-
-    def head_size(self, way: int) -> int | None:
-        return None
-
-    @property
-    def any_way(self) -> bool:
-        return True
-
-    def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
-        return {}, {}
+    has_together = True
 
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator

@@ -20,18 +20,11 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Le
-from torch import Tensor
 
-from metacli.algorithms.meta.inner import (
-    HeadName,
-    count_classes,
-    head_size,
-    inner_path,
-    learned_like,
-    query_gradient,
-)
+from metacli.algorithms.meta.gradient_learner import GradientLearner
+from metacli.algorithms.meta.inner import Descent, HeadName, inner_path, learned_like
 from metacli.nn.problem import Problem
-from metacli.trees import map_params, without
+from metacli.trees import map_params
 from metacli.types import Batch, Episode, Params, State, Update
 
 OWN = "meta_sgd."
@@ -39,24 +32,14 @@ LR = f"{OWN}lr."
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaSGD:
+class MetaSGD(GradientLearner):
     inner_lr: Annotated[float, Gt(0)] = 0.01
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 1
     first_order: bool = False
     head: HeadName = "linear"
 
-    compiles = True  # `train.execution: compiled`: its gradient is `query_gradient`
-
-    def head_size(self, way: int) -> int | None:
-        return head_size(self.head, way)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return ("classification",) if self.head == "proto" else ("classification", "regression")
-
-    @property
-    def any_way(self) -> bool:
-        return self.head != "linear"
+    compiles = True
+    own = OWN
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         rates = map_params(
@@ -64,14 +47,16 @@ class MetaSGD:
         )
         return {LR + name: rate for name, rate in rates.items()}, {}
 
-    def inner(self, problem: Problem, params: Params, support: Batch, way: int) -> list[Params]:
+    def inner(
+        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+    ) -> list[Params]:
         return inner_path(
             problem,
             params,
             support,
             way=way,
             head=self.head,
-            lr=lambda step, name: params[LR + name],
+            rule=Descent(lambda step, name: params[LR + name]),
             steps=self.inner_steps,
             first_order=self.first_order,
         )
@@ -79,19 +64,4 @@ class MetaSGD:
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
     ) -> Update:
-        gradient, metrics = query_gradient(self, problem, params, batch, own=OWN)
-        return Update(gradient, state, metrics)
-
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        steps = self.inner(problem, params, support, count_classes(support.y, problem))
-        return [problem.freeze_statistics(without(phi, OWN), support) for phi in steps]
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        last = self.inner(problem, params, support, count_classes(support.y, problem))[-1]
-        return problem.freeze_statistics(without(last, OWN), support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)
-
-    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x, together=True)
+        return self.query_update(problem, params, batch, state)

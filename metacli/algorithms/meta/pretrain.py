@@ -29,6 +29,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional as F
 
+from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.episodic import frozen_features, running_statistics
 from metacli.algorithms.meta.inner import HEAD, count_classes, query_loss, trained
 from metacli.algorithms.meta.protonet import PROTOTYPES, ProtoNet
@@ -41,25 +42,20 @@ from metacli.types import Batch, Episode, Metrics, Params, State, Update
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrain:
+class Pretrain(Learner):
     classifier: Literal["cosine", "euclidean", "logistic", "ridge"] = "cosine"
     scale: Annotated[float, Gt(0)] = 10.0
     penalty: Annotated[float, Gt(0)] = 1.0
     classes: Annotated[int, Ge(1)] | None = None
 
     kinds = ("classification",)
+    any_way = True  # the head of training is left behind
     trains_on = "classes"
     running_statistics = True
+    has_together = True
 
     def head_size(self, way: int) -> int | None:
         return self.classes or way
-
-    @property
-    def any_way(self) -> bool:
-        return True
-
-    def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
-        return {}, {}
 
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator

@@ -21,6 +21,7 @@ from annotated_types import Gt
 from torch import Tensor
 from torch.nn import functional as F
 
+from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.episodic import features_of, frozen_features, running_statistics
 from metacli.algorithms.meta.inner import class_means, count_classes, query_loss, trained
 from metacli.autodiff import mean_gradient
@@ -31,22 +32,13 @@ PROTOTYPES = "protonet.prototypes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtoNet:
+class ProtoNet(Learner):
     distance: Literal["euclidean", "cosine"] = "euclidean"
     scale: Annotated[float, Gt(0)] = 10.0
 
     kinds = ("classification",)
     running_statistics = True
-
-    def head_size(self, way: int) -> int | None:
-        return None
-
-    @property
-    def any_way(self) -> bool:
-        return True
-
-    def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
-        return {}, {}
+    has_together = True
 
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator

@@ -27,6 +27,7 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
+from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.episodic import features_of, frozen_features, running_statistics
 from metacli.algorithms.meta.inner import HEAD, count_classes, query_loss, trained
 from metacli.autodiff import mean_gradient
@@ -39,19 +40,13 @@ OWN = "r2d2."
 
 
 @dataclass(frozen=True, kw_only=True)
-class R2D2:
+class R2D2(Learner):
     init_lambda: Annotated[float, Gt(0)] = 1.0
     init_scale: Annotated[float, Gt(0)] = 10.0
     solve: Solve = "auto"
 
     running_statistics = True
-
-    def head_size(self, way: int) -> int | None:
-        return None
-
-    @property
-    def any_way(self) -> bool:
-        return True
+    has_together = True
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         like = next(iter(params.values()))

@@ -29,11 +29,11 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from metacli.algorithms.meta.gradient_learner import GradientLearner
 from metacli.algorithms.meta.inner import (
     HEAD,
     HeadName,
     count_classes,
-    head_size,
     learned_like,
     movable,
     query_loss,
@@ -54,7 +54,7 @@ SQUARE = f"{OWN}square."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reptile:
+class Reptile(GradientLearner):
     inner_lr: Annotated[float, Gt(0)] = 1e-3
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 5
     inner_batch: Annotated[int, Ge(1)] = 10
@@ -63,17 +63,6 @@ class Reptile:
 
     traceable = False  # which examples a step sees follows from how many there are
 
-    def head_size(self, way: int) -> int | None:
-        return head_size(self.head, way)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return ("classification",) if self.head == "proto" else ("classification", "regression")
-
-    @property
-    def any_way(self) -> bool:
-        return self.head != "linear"
-
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         if self.inner_optimizer == "sgd":
             return {}, {}
@@ -81,6 +70,12 @@ class Reptile:
         return {SQUARE + n: torch.zeros_like(value) for n, value in moved.items()}, {"steps": 0}
 
     def inner(
+        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+    ) -> list[Params]:
+        keys = self.keys(len(support.y), torch.Generator().manual_seed(0), support.y)
+        return self.trained_on(problem, params, state, support, way, keys)[0]
+
+    def trained_on(
         self,
         problem: Problem,
         params: Params,
@@ -120,7 +115,7 @@ class Reptile:
         keys = self.keys(examples, rng, batch.query.y)  # one for all tasks, whose rows are random
 
         def moved(episode: Episode) -> tuple[Params, Metrics]:
-            path, square = self.inner(problem, params, state, union(episode), way, keys)
+            path, square = self.trained_on(problem, params, state, union(episode), way, keys)
             phi = path[-1]
             prediction = problem.predict(phi, episode.query.x, together=True)
             if self.head != "linear":  # a row goes to the mean of what the classes made of it
@@ -132,24 +127,6 @@ class Reptile:
         found, metrics = mean_direction(moved, batch, problem.chunk)
         after = {"steps": state.get("steps", 0) + self.inner_steps} if state else {}
         return Update(without(found, OWN), after, metrics, select(found, (OWN,)))
-
-    def steps(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        keys = self.keys(len(support.y), torch.Generator().manual_seed(0), support.y)
-        way = count_classes(support.y, problem)
-        return self.inner(problem, params, state, support, way, keys)[0]
-
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        steps = self.steps(problem, params, state, support)
-        return [problem.freeze_statistics(phi, support) for phi in steps]
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        return problem.freeze_statistics(self.steps(problem, params, state, support)[-1], support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)
-
-    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x, together=True)
 
 
 def mean_rows(params: Params) -> Params:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metacli.algorithms.multitask.protocol import Surgery, Weighting
+from metacli.algorithms.multitask.balancing import Surgery, Weighting
 from metacli.autodiff import copied_rows, gradient, task_rows
 from metacli.nn.multi_task import TaskProblem
 from metacli.trees import pick, unflatten

@@ -5,21 +5,22 @@ Adam: D. P. Kingma, J. Ba, ICLR 2015, https://arxiv.org/abs/1412.6980, algorithm
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from metacli.algorithms.meta.inner import HEAD, movable
 from metacli.algorithms.meta.minibatches import minibatches, shuffling
-from metacli.algorithms.transfer.protocol import Tried
+from metacli.algorithms.transfer.transfer import Grid, Transfer, choices
 from metacli.autodiff import grad
 from metacli.nn.problem import Problem
 from metacli.trees import map_params
-from metacli.types import Batch, Params
+from metacli.types import Batch, Params, State
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 BATCH = 64  # examples in a step; a support that is smaller goes whole into each
@@ -95,35 +96,55 @@ def ready(problem: Problem, phi: Params, support: Batch) -> Params:
     return problem.freeze_statistics(phi, support)
 
 
-class Descends(Protocol):
-    """A way of transfer that descends for `steps` at `lr`."""
+class Descends(Transfer):
+    """A transfer method that descends for `steps` steps. A leaf writes `usual` and `runs`."""
 
     @property
-    def steps(self) -> int | None: ...
+    @abstractmethod
+    def steps(self) -> int | None:
+        """Steps of a run; None where they are not given."""
 
+    @property
+    @abstractmethod
+    def grid(self) -> Grid:
+        """What is tried for the fields that are not given."""
+
+    @abstractmethod
     def runs(
         self, problem: Problem, params: Params, support: Batch, stops: Sequence[int]
     ) -> list[Params]:
         """φ after each number of steps, from the source's θ."""
-        ...
+
+    def explore(
+        self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
+    ) -> list[tuple[Self, Tensor]]:
+        """Every choice on x; those that differ in `steps` alone are stops of one run."""
+        runs: dict[Self, dict[int, Self]] = {}
+        for one in choices(self, self.grid):
+            runs.setdefault(with_steps(one, None), {})[steps_of(one)] = one
+        found = []
+        for stops in runs.values():
+            same = [stops[step] for step in sorted(stops)]
+            ends = same[0].runs(problem, params, support, sorted(stops))
+            found += [(o, problem.predict(phi, x)) for o, phi in zip(same, ends, strict=True)]
+        return found
+
+    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+        one = self.usual()
+        return one.runs(problem, params, support, (steps_of(one),))[-1]
+
+    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x)
 
 
-def explored(
-    choices: Sequence[Any], problem: Problem, params: Params, support: Batch, x: Tensor
-) -> Tried:
-    """Every choice on x; those that differ in `steps` alone are stops of one run."""
-    found: Tried = []
-    for one in choices:
-        same = [other for other in choices if replace(other, steps=one.steps) == one]
-        if one is not same[0]:
-            continue
-        same.sort(key=lambda other: other.steps)
-        ends = one.runs(problem, params, support, [other.steps for other in same])
-        found += [(o, problem.predict(phi, x)) for o, phi in zip(same, ends, strict=True)]
-    return found
+Descent = TypeVar("Descent", bound=Descends)
 
 
-def last(one: Descends, problem: Problem, params: Params, support: Batch) -> Params:
-    """φ after all steps of a choice that is complete."""
+def with_steps(one: Descent, steps: int | None) -> Descent:
+    return replace(one, steps=steps)  # type: ignore[type-var]  # every leaf is a dataclass
+
+
+def steps_of(one: Descends) -> int:
+    """Steps of a choice that is complete."""
     assert one.steps is not None
-    return one.runs(problem, params, support, (one.steps,))[-1]
+    return one.steps

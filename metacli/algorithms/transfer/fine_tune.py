@@ -20,40 +20,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 from annotated_types import Ge, Gt, Le
-from torch import Tensor
 
-from metacli.algorithms.transfer.descent import descend, explored, last, new_head
-from metacli.algorithms.transfer.protocol import (
-    Tried,
-    choices,
+from metacli.algorithms.transfer.descent import Descends, descend, new_head
+from metacli.algorithms.transfer.transfer import (
     filled,
     kept_head,
     network_of,
     outputs_of,
 )
 from metacli.nn.problem import Problem
-from metacli.types import Batch, Params, State
+from metacli.types import Batch, Params
 
 GRID = {"lr": (1e-4, 1e-3), "steps": (10, 30, 100)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTune:
+class FineTune(Descends):
     lr: Annotated[float, Gt(0)] | None = None
     steps: Annotated[int, Ge(0), Le(100_000)] | None = None
     head_rate: Annotated[float, Gt(0)] = 10.0
 
-    kinds = ("classification", "regression")
-    frozen = False
-    any_way = True
+    grid = GRID
 
-    def head_size(self, way: int) -> int | None:
-        return None
-
-    def usual(self) -> FineTune:
+    def usual(self) -> Self:
         return filled(self, {"lr": 1e-3, "steps": 30})
 
     def start(self, problem: Problem, params: Params, support: Batch) -> Params:
@@ -71,14 +63,3 @@ class FineTune:
         assert self.lr is not None
         begin = self.start(problem, params, support)
         return descend(problem, begin, support, lr=self.lr, head_rate=self.head_rate, stops=stops)
-
-    def explore(
-        self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
-    ) -> Tried:
-        return explored(choices(self, GRID), problem, params, support, x)
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        return last(self.usual(), problem, params, support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)

@@ -17,17 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from metacli.algorithms.meta.inner import movable
-from metacli.algorithms.transfer.descent import Penalty, descend, explored, last, new_head
-from metacli.algorithms.transfer.protocol import (
-    Tried,
-    choices,
+from metacli.algorithms.transfer.descent import Descends, Penalty, descend, new_head
+from metacli.algorithms.transfer.transfer import (
     filled,
     kept_head,
     network_of,
@@ -35,27 +33,22 @@ from metacli.algorithms.transfer.protocol import (
 )
 from metacli.nn.problem import Problem
 from metacli.trees import pick
-from metacli.types import Batch, Params, State
+from metacli.types import Batch, Params
 
 GRID = {"alpha": (0.01, 0.1, 1.0), "lr": (1e-4, 1e-3), "steps": (10, 30, 100)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class L2SP:
+class L2SP(Descends):
     alpha: Annotated[float, Ge(0)] | None = None
     beta: Annotated[float, Ge(0)] = 0.01
     lr: Annotated[float, Gt(0)] | None = None
     steps: Annotated[int, Ge(0), Le(100_000)] | None = None
     head_rate: Annotated[float, Gt(0)] = 10.0
 
-    kinds = ("classification", "regression")
-    frozen = False
-    any_way = True
+    grid = GRID
 
-    def head_size(self, way: int) -> int | None:
-        return None
-
-    def usual(self) -> L2SP:
+    def usual(self) -> Self:
         return filled(self, {"alpha": 0.1, "lr": 1e-3, "steps": 30})
 
     def penalty(self, reference: Params) -> Penalty:
@@ -90,14 +83,3 @@ class L2SP:
         return descend(
             problem, begin, support, lr=self.lr, head_rate=rate, stops=stops, penalty=omega
         )
-
-    def explore(
-        self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
-    ) -> Tried:
-        return explored(choices(self, GRID), problem, params, support, x)
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        return last(self.usual(), problem, params, support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)

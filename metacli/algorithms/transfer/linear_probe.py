@@ -18,7 +18,7 @@ smallest log loss (squared error) on folds of the support, which also calibrates
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from annotated_types import Gt
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from metacli.algorithms.meta.episodic import frozen_features
 from metacli.algorithms.meta.inner import HEAD
-from metacli.algorithms.transfer.protocol import Tried, choices, filled, network_of, outputs_of
+from metacli.algorithms.transfer.transfer import Transfer, choices, filled, network_of, outputs_of
 from metacli.nn.problem import Problem
 from metacli.nn.solvers.logistic import fit_logistic
 from metacli.types import Batch, Params, State
@@ -35,22 +35,17 @@ GRID = {"penalty": (1e-3, 1e-2, 1e-1, 1.0, 10.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearProbe:
+class LinearProbe(Transfer):
     penalty: Annotated[float, Gt(0)] | None = None
 
-    kinds = ("classification", "regression")
     frozen = True
-    any_way = True
 
-    def head_size(self, way: int) -> int | None:
-        return None
-
-    def usual(self) -> LinearProbe:
+    def usual(self) -> Self:
         return filled(self, {"penalty": 0.1})
 
     def explore(
         self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
-    ) -> Tried:
+    ) -> list[tuple[Self, Tensor]]:
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         query = problem.embed(frozen, x)
         heads = [(one, one.head(problem, features, support)) for one in choices(self, GRID)]

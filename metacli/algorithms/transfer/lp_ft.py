@@ -16,34 +16,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 from annotated_types import Ge, Gt, Le
-from torch import Tensor
 
-from metacli.algorithms.transfer.descent import descend, explored, last
+from metacli.algorithms.transfer.descent import Descends, descend
 from metacli.algorithms.transfer.linear_probe import LinearProbe
-from metacli.algorithms.transfer.protocol import Tried, choices, filled
+from metacli.algorithms.transfer.transfer import filled
 from metacli.nn.problem import Problem
-from metacli.types import Batch, Params, State
+from metacli.types import Batch, Params
 
 GRID = {"lr": (1e-4, 1e-3), "steps": (3, 10, 30)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class LPFT:
+class LPFT(Descends):
     penalty: Annotated[float, Gt(0)] = 0.1
     lr: Annotated[float, Gt(0)] | None = None
     steps: Annotated[int, Ge(0), Le(100_000)] | None = None
 
-    kinds = ("classification", "regression")
-    frozen = False
-    any_way = True
+    grid = GRID
 
-    def head_size(self, way: int) -> int | None:
-        return None
-
-    def usual(self) -> LPFT:
+    def usual(self) -> Self:
         return filled(self, {"lr": 1e-4, "steps": 10})
 
     def runs(
@@ -52,14 +46,3 @@ class LPFT:
         assert self.lr is not None
         begin = LinearProbe(penalty=self.penalty).adapt(problem, params, {}, support)
         return descend(problem, begin, support, stops=stops, lr=self.lr, head_rate=1.0)
-
-    def explore(
-        self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
-    ) -> Tried:
-        return explored(choices(self, GRID), problem, params, support, x)
-
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        return last(self.usual(), problem, params, support)
-
-    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return problem.predict(adapted, x)

@@ -14,7 +14,7 @@ on folds of the support; `scale` is that of the cosine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from annotated_types import Gt
 from torch import Tensor
@@ -22,7 +22,7 @@ from torch import Tensor
 from metacli.algorithms.meta.episodic import frozen_features
 from metacli.algorithms.meta.inner import class_means
 from metacli.algorithms.meta.protonet import ProtoNet
-from metacli.algorithms.transfer.protocol import Tried, choices, filled, network_of, outputs_of
+from metacli.algorithms.transfer.transfer import Transfer, choices, filled, network_of, outputs_of
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Params, State
 
@@ -30,18 +30,14 @@ GRID = {"distance": ("euclidean", "cosine")}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prototype:
+class Prototype(Transfer):
     distance: Literal["euclidean", "cosine"] | None = None
     scale: Annotated[float, Gt(0)] = 10.0
 
     kinds = ("classification",)
     frozen = True
-    any_way = True
 
-    def head_size(self, way: int) -> int | None:
-        return None
-
-    def usual(self) -> Prototype:
+    def usual(self) -> Self:
         return filled(self, {"distance": "euclidean"})
 
     @property
@@ -50,7 +46,7 @@ class Prototype:
 
     def explore(
         self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
-    ) -> Tried:
+    ) -> list[tuple[Self, Tensor]]:
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         means = class_means(features, support, outputs_of(problem, support))
         query = problem.embed(frozen, x)

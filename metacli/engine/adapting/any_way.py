@@ -22,11 +22,10 @@ def any_way_learners() -> tuple[list[str], list[str]]:
 def takes_any(entry: Entry, **fields: str) -> bool:
     """Whether the learner with these fields is of any way; False where it has no such field."""
     try:
-        learner = entry.load()(**entry.preset, **fields)
+        learner = entry.learner(**fields)
     except TypeError:
         return False
-    kinds = getattr(learner, "kinds", ("classification",))
-    return bool(learner.any_way) and "classification" in kinds
+    return learner.any_way and "classification" in learner.kinds
 
 
 def any_way_hint() -> str:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.meta.episodic import frozen_features
-from metacli.algorithms.protocol import trains_on_classes
 from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
-from metacli.algorithms.transfer.protocol import network_of
+from metacli.algorithms.transfer.transfer import network_of
 from metacli.engine.adapting.folds import held_out
 from metacli.engine.adapting.reading import Job, Read, Source, read, require_classes
 from metacli.engine.adapting.scoring import native, splits_of, unit_of
@@ -104,7 +103,7 @@ def own_classes(source: Source, examples: Read) -> Tensor | None:
     model = source.opened.model
     if model.recipe.kind != "meta" or "head.weight" not in model.params:
         return None
-    if not trains_on_classes(restore_learner(model.recipe)):
+    if restore_learner(model.recipe).trains_on != "classes":
         return None
     problem = model.problem()
     return torch.softmax(problem.read_out(model.params, features_of(source, examples)), 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,9 +124,7 @@ def prepared(opened: Opened, overrides: Sequence[str], method: str) -> Source:
             where=str(opened.path),
             hint="metacli recipes lists models for pictures, texts and tables",
         )
-    kinds = ("classification", "regression")
-    if method != "native":
-        kinds = getattr(ALGORITHMS[method].load(), "kinds", kinds)
+    kinds = ALGORITHMS[method].learner().kinds if method != "native" else (model.kind,)
     if model.kind not in kinds:
         raise UsageProblem(
             f"--method {method} is for {' and '.join(kinds)}, and this model predicts numbers",
@@ -154,7 +151,7 @@ def with_fields(model: Bundle, overrides: Sequence[str]) -> Bundle:
         fields[key.removeprefix("algorithm.")] = read_value(value, "command line")
     loaded = Loaded(recipe, "model", None, "", "command line", overridden=frozenset())
     learner = model.learner()
-    current = {field.name: getattr(learner, field.name) for field in dataclasses.fields(learner)}
+    current = vars(learner)
     findings: list[Finding] = []
     made = make_options(learner.__class__, {**current, **fields}, "algorithm", loaded, findings)
     if made is not None:

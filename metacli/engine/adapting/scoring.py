@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.transfer.fine_tune import FineTune
+from metacli.algorithms.transfer.transfer import Transfer
 from metacli.data.user.open import Task
 from metacli.engine.adapting.calibration import (
     Answer,
@@ -131,7 +132,7 @@ def splits_of(job: Job, examples: Read) -> tuple[list[Split], str, str | None]:
 
 def dealt(source: Source) -> Callable[[np.ndarray, int], list[Split]]:
     """How folds are dealt: once where the whole network is trained in each, under every setting."""
-    trains = getattr(source.learner, "frozen", True) is False
+    trains = isinstance(source.learner, Transfer) and not source.learner.frozen
     return stratified_folds if trains else repeated_folds
 
 

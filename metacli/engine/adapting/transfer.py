@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from metacli.algorithms import ALGORITHMS, names
-from metacli.algorithms.protocol import trains_on_classes
-from metacli.algorithms.transfer.protocol import network_of
+from metacli.algorithms.learner import Adapter
+from metacli.algorithms.transfer.transfer import Transfer, network_of
 from metacli.engine.adapting.folds import stratified_folds
 from metacli.nn.problem import Problem, make_module
 from metacli.trees import without
@@ -31,25 +30,30 @@ def make_method(name: str, options: Mapping[str, Any]) -> Any:
     return TypeAdapter(ALGORITHMS[name].load()).validate_json(json.dumps(dict(options)))
 
 
-def starting_point(params: Params, learner: Any) -> Params:
+def starting_point(params: Params, learner: Adapter) -> Params:
     """θ for a way of transfer: without the head of a classifier whose classes are not the
     target's."""
-    return without(params, "head.") if trains_on_classes(learner) else params
+    return without(params, "head.") if learner.trains_on == "classes" else params
 
 
 def settled(
-    learner: Any, problem: Problem, params: Params, state: State, support: Batch, seed: int = 0
-) -> Any:
+    learner: Adapter,
+    problem: Problem,
+    params: Params,
+    state: State,
+    support: Batch,
+    seed: int = 0,
+) -> Adapter:
     """The learner with every setting that is not given picked inside the support: the smallest
     mean loss on folds of it. A source's own learner is returned as it is."""
-    if not hasattr(learner, "explore") or is_complete(learner):
+    if not isinstance(learner, Transfer) or learner.complete:
         return learner
     splits = validation_folds(problem, support, seed)
     if not splits:
         return learner.usual()
     if learner.frozen and problem.statistics != "support":
         problem, params, support = on_features(problem, params, support)
-    losses: dict[Any, float] = {}
+    losses: dict[Transfer, float] = {}
     for split in splits:
         part = Batch(support.x[split.support], support.y[split.support])
         rest = Batch(support.x[split.query], support.y[split.query])
@@ -65,10 +69,6 @@ def validation_folds(problem: Problem, support: Batch, seed: int) -> list[Any]:
     if problem.kind == "regression":  # every row may stand anywhere
         y = y[:, 0] * 0
     return stratified_folds(y, seed, FOLDS)
-
-
-def is_complete(learner: Any) -> bool:
-    return all(getattr(learner, field.name) is not None for field in fields(learner))
 
 
 def from_scratch(problem: Problem, params: Params, seed: int) -> Params:

@@ -6,7 +6,6 @@ Shape letters: S support examples, B queries, N classes, C H W one picture.
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -75,13 +74,9 @@ def require_traceable(model: Bundle) -> None:
             where=str(model.provenance.get("recipe", "")),
             hint="leave out --with-support, or export the model that it came from",
         )
-    if traceable(model.learner()):
+    if model.learner().traceable:
         return
-    able = [
-        name
-        for name in names("meta")
-        if traceable(ALGORITHMS[name].load()(**ALGORITHMS[name].preset))
-    ]
+    able = [name for name in names("meta") if ALGORITHMS[name].learner().traceable]
     raise DataError(
         f"{model.few_shot_recipe.algorithm.name} cannot be exported with its support: its "
         "adaptation is not a fixed sequence of tensor operations",
@@ -89,10 +84,6 @@ def require_traceable(model: Bundle) -> None:
         where=str(model.provenance.get("recipe", "")),
         hint=f"learners that can: {', '.join(able)}; or adapt first and export the adapted model",
     )
-
-
-def traceable(learner: Any) -> bool:
-    return bool(getattr(learner, "traceable", True))
 
 
 class Unrolled(nn.Module):

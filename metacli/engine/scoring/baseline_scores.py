@@ -80,7 +80,7 @@ def score_baselines(
 def adapted_as_often(other: Bundle, model: Bundle) -> Bundle:
     """A baseline with the inner steps that the model is measured with, where it has any: an oracle
     has none."""
-    own, wanted = (getattr(one.learner(), "inner_steps", None) for one in (other, model))
+    own, wanted = (one.learner().inner_steps for one in (other, model))
     if not own or wanted is None or own == wanted:
         return other
     return with_fields(other, [f"inner_steps={wanted}"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from metacli.algorithms.learner import Adapter
 from metacli.autodiff import map_batches, over_tasks
 from metacli.nn.problem import Problem, channels_last
 from metacli.types import Batch, Episode, Params, State
@@ -32,7 +32,7 @@ class EpisodeScores:
 @torch.no_grad()
 def score_episodes(
     problem: Problem,
-    learner: Any,
+    learner: Adapter,
     params: Params,
     state: State,
     episode_at: Callable[[int], Episode],
@@ -47,13 +47,13 @@ def score_episodes(
         detailed: also score every adaptation step, and all queries together where that differs.
     """
     device = next(iter(params.values())).device
-    if problem.kind == "regression" and hasattr(learner, "path"):
+    if problem.kind == "regression" and learner.has_path:
         return score_waves(problem, learner, params, state, episode_at, episodes, tick)
-    together = detailed and problem.statistics != "none" and hasattr(learner, "predict_together")
+    together = detailed and problem.statistics != "none" and learner.has_together
     rows: list[tuple[list[float], float | None]] = []
     for index in range(episodes):
         support, query = to_device(episode_at(index), device)
-        if detailed and hasattr(learner, "path"):
+        if detailed:
             path = learner.path(problem, params, state, support)
         else:
             path = [learner.adapt(problem, params, state, support)]
@@ -71,7 +71,7 @@ def score_episodes(
     return EpisodeScores(
         inductive=steps_first[-1],
         together=np.array([joint for _, joint in rows]) if together else None,
-        per_step=steps_first if detailed and hasattr(learner, "path") else None,
+        per_step=steps_first if detailed and learner.has_path else None,
     )
 
 
@@ -80,7 +80,7 @@ WAVES = 50  # at a time: each is so small that a loop would spend its time betwe
 
 def score_waves(
     problem: Problem,
-    learner: Any,
+    learner: Adapter,
     params: Params,
     state: State,
     episode_at: Callable[[int], Episode],

@@ -145,7 +145,7 @@ def baseline_learner(job: Job, name: str) -> Any:
     known = of in ALGORITHMS and ALGORITHMS[of].family == "meta"
     options = baseline_options(job, name) if known else {}
     learner = make_learner(Named(name=of, **options), loaded, findings, "baselines")
-    if learner is not None and job.built.kind not in getattr(learner, "kinds", (job.built.kind,)):
+    if learner is not None and job.built.kind not in learner.kinds:
         message = f"baseline {name} is for {' and '.join(learner.kinds)}, not {job.built.kind}"
         findings.append(loaded.finding("baselines", message, code="recipe.mismatch"))
     if findings:

@@ -20,7 +20,6 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from metacli.algorithms import ALGORITHMS, names
-from metacli.algorithms.protocol import trains_on_classes
 from metacli.compiled import require_compiler
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.catalogue.registry import make_options as make_options_of_data
@@ -156,7 +155,7 @@ def replace_fields(
     """The learner as `evaluate` wants it."""
     if not fields:
         return learner
-    current = {f.name: getattr(learner, f.name) for f in dataclasses.fields(learner)}
+    current = vars(learner)
     return make_options(type(learner), {**current, **fields}, "evaluate", loaded, findings)
 
 
@@ -239,7 +238,7 @@ def told_classes(
     learner: Any, recipe: FewShotRecipe, kind: str, loaded: Loaded, findings: list[Finding]
 ) -> Any:
     """The learner with the number of classes of the training pool, where it needs that."""
-    if not trains_on_classes(learner) or kind != "classification":
+    if learner.trains_on != "classes" or kind != "classification":
         return learner
     count = num_labels(load(recipe, "train"))
     if learner.classes not in (None, count):
@@ -253,7 +252,7 @@ def told_classes(
 
 def batches_for(learner: Any, source: Source) -> Source | ClassBatches:
     """What a learner is trained on: the episodes, or their pictures with the pool's labels."""
-    if trains_on_classes(learner) and isinstance(source, ClassEpisodes):
+    if learner.trains_on == "classes" and isinstance(source, ClassEpisodes):
         return ClassBatches(source)
     return source
 
@@ -263,7 +262,7 @@ def check_fit(
 ) -> list[Finding]:
     """What each block allows by itself but not together."""
     found: list[Finding] = []
-    kinds = getattr(learner, "kinds", ("classification", "regression"))
+    kinds = learner.kinds
     if kind not in kinds:
         message = (
             f"{recipe.algorithm.name} is for {' and '.join(kinds)}, {recipe.data.source} is {kind}"
@@ -292,7 +291,7 @@ def check_fit(
         hint = "algorithm.head=proto or algorithm.head=shared adapts to any number of classes"
         found.append(loaded.finding("episodes.way", message, code="recipe.mismatch", hint=hint))
     statistics = statistics_of(backbone)
-    if statistics == "running" and not getattr(learner, "running_statistics", False):
+    if statistics == "running" and not learner.running_statistics:
         message = (
             f"{recipe.algorithm.name} keeps no running statistics: its weights change in every task"
         )
@@ -313,7 +312,7 @@ def check_prefixes(learner: Any, backbone: Any, inputs: InputSpec, loaded: Loade
     """Prefixes of an inner loop that name no parameter: it would silently adapt less or nothing."""
     names = [f"backbone.{name}" for name, _ in backbone.build(inputs.shape)[0].named_parameters()]
     names += ["head.weight", "head.bias"]
-    idle = [p for p in getattr(learner, "adapts", ()) if not any(n.startswith(p) for n in names)]
+    idle = [p for p in learner.adapts if not any(n.startswith(p) for n in names)]
     hint = f"names begin with {', '.join(sorted({n.rpartition('.')[0] for n in names})[:4])}, ..."
     return [
         loaded.finding("algorithm.adapts", f"no parameter begins with {prefix!r}", hint=hint)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from metacli.algorithms.protocol import trains_on_classes
+from metacli.algorithms.learner import Learner
 from metacli.engine.models.inputs import InputSpec
 from metacli.errors import Finding
 from metacli.schema.blocks import Train
@@ -12,7 +10,7 @@ from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
 
 
-def check_execution(recipe: FewShotRecipe, learner: Any, loaded: Loaded) -> list[Finding]:
+def check_execution(recipe: FewShotRecipe, learner: Learner, loaded: Loaded) -> list[Finding]:
     """Executions that are asked for by name and cannot be had."""
     message, hint = "", "train.execution=vmap, loop or auto"
     spans = (recipe.episodes.way, recipe.episodes.shot)
@@ -20,7 +18,7 @@ def check_execution(recipe: FewShotRecipe, learner: Any, loaded: Loaded) -> list
         message = "execution batched is not offered: matrix products are no faster than vmap here "
         message += "until they are compiled"
         hint = "train.execution=compiled, vmap, loop or auto"
-    elif recipe.train.execution == "compiled" and not getattr(learner, "compiles", False):
+    elif recipe.train.execution == "compiled" and not learner.compiles:
         message = f"execution compiled is not for {recipe.algorithm.name}"
     elif recipe.train.execution == "compiled" and not all(isinstance(one, int) for one in spans):
         message = "execution compiled needs tasks of one size: a program is of one shape"
@@ -34,7 +32,7 @@ def check_execution(recipe: FewShotRecipe, learner: Any, loaded: Loaded) -> list
     return found
 
 
-def resolve_execution(recipe: FewShotRecipe, learner: Any, inputs: InputSpec) -> tuple[str, int]:
+def resolve_execution(recipe: FewShotRecipe, learner: Learner, inputs: InputSpec) -> tuple[str, int]:
     """`auto`: a fixed rule from measured tables, never a timing, so that a recipe has the same
     bits everywhere.
 
@@ -52,11 +50,11 @@ def resolve_execution(recipe: FewShotRecipe, learner: Any, inputs: InputSpec) ->
         return "vmap", train.meta_batch
     high = lambda span: span if isinstance(span, int) else span[1]  # noqa: E731
     per_task = high(recipe.episodes.way) * (high(recipe.episodes.shot) + recipe.episodes.query)
-    if trains_on_classes(learner):
+    if learner.trains_on == "classes":
         return "loop", 1
     strided = recipe.backbone.options.get("downsample") == "stride"
-    inner_loop, first_order = hasattr(learner, "path"), getattr(learner, "first_order", True)
-    head_alone = all(name.startswith("head") for name in getattr(learner, "adapts", ("",)))
+    inner_loop, first_order = learner.has_path, learner.first_order
+    head_alone = all(name.startswith("head") for name in learner.adapts)
     most = 15 if inner_loop and first_order else 40
     if inner_loop and not (first_order or head_alone) and strided:
         most = 100

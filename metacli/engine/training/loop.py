@@ -10,21 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from metacli.algorithms.protocol import Method
+from metacli.algorithms.learner import Method
 from metacli.data.draws import stream
 from metacli.engine.events import Reporter, StepDone
 from metacli.errors import RunFailed
-from metacli.nn.problem import Problem
 from metacli.schema.blocks import Train
 from metacli.trees import all_finite
 from metacli.types import Params, State, Update
 
 OPTIMIZER = "optimizer."
+Network = TypeVar("Network")
+Data = TypeVar("Data")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Snapshot:
 
 
 def train(
-    method: Method,
-    problem: Problem,
-    batch_at: Callable[[int], Any],
+    method: Method[Network, Data],
+    problem: Network,
+    batch_at: Callable[[int], Data],
     settings: Train,
     begin: Snapshot,
     *,

@@ -80,7 +80,7 @@ def train_best(
 
     train(
         method,
-        problem,  # type: ignore[arg-type]  # a method and its problem belong together
+        problem,
         batch_at,
         recipe.train.model_copy(update={"steps": steps}),
         Snapshot(0, {k: v.to(device) for k, v in {**params, **own}.items()}, state, {}),

@@ -1,0 +1,75 @@
+"""What the learners repeat that adapt by a path of steps from θ: MAML and its kin."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from metacli.algorithms.learner import Kind, Learner
+from metacli.algorithms.meta.inner import HeadName, count_classes, head_size, query_gradient
+from metacli.nn.problem import Problem
+from metacli.trees import without
+from metacli.types import Batch, Episode, Params, State, Update
+
+
+class GradientLearner(Learner):
+    """A leaf has fields `inner_steps` and, where it offers them, `head` and `first_order`; it
+    writes `inner` and `direction`, and overrides nothing else but declarations and `init`."""
+
+    has_path = True
+    has_together = True
+
+    @property
+    def head(self) -> HeadName:
+        """Where the head of φ_0 is from (`inner.start`)."""
+        return "linear"
+
+    @property
+    def own(self) -> str | None:
+        """How the names of its own learned parameters start: trained with θ, left out of φ."""
+        return None
+
+    @abstractmethod
+    def inner(
+        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+    ) -> list[Params]:
+        """φ_0 .. φ_steps of one task, as whole parameter dicts; differentiable by θ unless the
+        learner is of first order."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """A head made of class means needs classes."""
+        return ("classification",) if self.head == "proto" else ("classification", "regression")
+
+    def head_size(self, way: int) -> int | None:
+        return head_size(self.head, way)
+
+    def query_update(
+        self, problem: Problem, params: Params, batch: Episode, state: State
+    ) -> Update:
+        """The direction of MAML: ∇_θ (1/B) Σ_i L_{Q_i}(φ_i), for the last φ of `inner`."""
+
+        def end(at: Problem, theta: Params, support: Batch, way: int) -> Params:
+            return self.inner(at, theta, state, support, way)[-1]
+
+        gradient, metrics = query_gradient(self, end, problem, params, batch, own=self.own)
+        return Update(gradient, state, metrics)
+
+    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
+        steps = self.inner(problem, params, state, support, count_classes(support.y, problem))
+        return [self._kept(problem, phi, support) for phi in steps]
+
+    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+        steps = self.inner(problem, params, state, support, count_classes(support.y, problem))
+        return self._kept(problem, steps[-1], support)
+
+    def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x)
+
+    def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
+        return problem.predict(adapted, x, together=True)
+
+    def _kept(self, problem: Problem, phi: Params, support: Batch) -> Params:
+        network = phi if self.own is None else without(phi, self.own)
+        return problem.freeze_statistics(network, support)
