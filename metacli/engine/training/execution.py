@@ -32,7 +32,9 @@ def check_execution(recipe: FewShotRecipe, learner: Learner, loaded: Loaded) -> 
     return found
 
 
-def resolve_execution(recipe: FewShotRecipe, learner: Learner, inputs: InputSpec) -> tuple[str, int]:
+def resolve_execution(
+    recipe: FewShotRecipe, learner: Learner, inputs: InputSpec
+) -> tuple[str, int]:
     """`auto`: a fixed rule from measured tables, never a timing, so that a recipe has the same
     bits everywhere.
 
