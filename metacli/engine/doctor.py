@@ -6,13 +6,14 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import nn
 
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.extras import EXTRAS, install_line, missing, version_of
+from metacli.engine.results.doctor import Cache, Device, DoctorResult, Extra
 from metacli.engine.storage.paths import cache_root, require_device
 from metacli.engine.training import journal
 from metacli.errors import EnvironmentProblem, Finding
@@ -22,14 +23,11 @@ PACKAGES = ("torchvision", "numpy", "pillow", "safetensors", "pydantic")
 CLOSE = 1e-2  # TF32 keeps ten bits, and this is a sum over four layers
 
 
-def doctor(*, device: str = "auto", report: Reporter = ignore) -> dict[str, Any]:
-    """Look at this machine; a missing extra is told with its install line and is no problem.
+def doctor(*, device: str = "auto", report: Reporter = ignore) -> DoctorResult:
+    """Look at this machine; a missing extra comes with its install line and is no problem.
 
     Args:
         device: test this one only; `auto` tests all.
-
-    Returns:
-        versions, devices, extras, cache, problems, and a verdict: `ready` or `not ready`.
 
     Raises:
         EnvironmentProblem: the device that was asked for is not here.
@@ -40,14 +38,10 @@ def doctor(*, device: str = "auto", report: Reporter = ignore) -> dict[str, Any]
     for number, name in enumerate(names, 1):
         tested.append(tested_device(name, problems))
         report(Progress("testing devices", number, len(names), "devices"))
-    result: dict[str, Any] = {
-        "versions": versions(),
-        "devices": tested,
-        "extras": {name: extra(name) for name in EXTRAS},
-        "cache": cache(problems),
-        "problems": [problem.as_dict() for problem in problems],
-    }
-    return {**result, "verdict": "not ready" if problems else "ready"}
+    extras = {name: extra(name) for name in EXTRAS}
+    found = cache(problems)
+    verdict: Literal["ready", "not ready"] = "not ready" if problems else "ready"
+    return DoctorResult(versions(), tuple(tested), extras, found, tuple(problems), verdict)
 
 
 def versions() -> dict[str, str]:
@@ -67,7 +61,7 @@ def devices() -> list[str]:
     return ["cpu", *cuda, *mps]
 
 
-def tested_device(name: str, problems: list[Finding]) -> dict[str, Any]:
+def tested_device(name: str, problems: list[Finding]) -> Device:
     """One device: whether a network learns on it as it does on the CPU, and how long that took."""
     begin = time.perf_counter()
     try:
@@ -75,15 +69,13 @@ def tested_device(name: str, problems: list[Finding]) -> dict[str, Any]:
     except RuntimeError as failure:  # what PyTorch raises for every fault of a device
         error = str(failure).partition("\n")[0]
     seconds = round(time.perf_counter() - begin, 3)
-    found = {"name": name, "ok": error is None, "seconds": seconds, "error": error}
-    if name.startswith("cuda"):
-        found["model"] = torch.cuda.get_device_name(name)
+    model = torch.cuda.get_device_name(name) if name.startswith("cuda") else None
     if error is not None:
         message = f"device {name} does not work: {error}"
         problems.append(
             Finding("error", "environment.device", message, name, "--device cpu works around it")
         )
-    return found
+    return Device(name, error is None, seconds, error, model)
 
 
 def pass_on(device: torch.device) -> torch.Tensor:
@@ -106,25 +98,25 @@ def disagreement(found: torch.Tensor, expected: torch.Tensor) -> str | None:
     return f"loss and gradient norm are {found.tolist()}, on the CPU {expected.tolist()}"
 
 
-def extra(name: str) -> dict[str, Any]:
+def extra(name: str) -> Extra:
     if gone := missing(name):
-        return {"present": False, "missing": ", ".join(gone), "install": install_line(name)}
-    return {"present": True, "version": version_of(EXTRAS[name][0])}
+        return Extra(present=False, missing=", ".join(gone), install=install_line(name))
+    return Extra(present=True, version=version_of(EXTRAS[name][0]))
 
 
-def cache(problems: list[Finding]) -> dict[str, Any]:
+def cache(problems: list[Finding]) -> Cache:
     """Where the cache is and how large; the folder is not made."""
     try:
         root = cache_root()
     except EnvironmentProblem as error:
         problems.append(Finding("error", error.code, error.message, None, error.hint))
-        return {"path": None, "bytes": None, "writable": False}
+        return Cache(None, None, writable=False)
     writable = is_writable(root)
     if not writable:
         hint = "set METACLI_CACHE to a folder that can be written"
         message = "the cache cannot be written"
         problems.append(Finding("error", "environment.cache", message, str(root), hint))
-    return {"path": str(root), "bytes": size_of(root), "writable": writable}
+    return Cache(str(root), size_of(root), writable)
 
 
 def is_writable(folder: Path) -> bool:

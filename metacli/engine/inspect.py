@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Any
 
 from metacli.data.files import shown
 from metacli.engine.events import Reporter, ignore
+from metacli.engine.inspecting.data import look_at_data
 from metacli.engine.inspecting.findings import Looked
+from metacli.engine.inspecting.models import look_at_model, look_at_run
+from metacli.engine.inspecting.recipes import look_at_recipe
+from metacli.engine.results.inspect import InspectResult
 from metacli.engine.storage.paths import MODEL_FILE, last_run
 from metacli.engine.storage.writer import MANIFEST
 from metacli.errors import CheckFailed, DataError, Finding
@@ -20,65 +23,49 @@ EXPORTS = (".pt2", ".onnx")
 WEIGHTS = "weights.safetensors"
 
 
-def inspect(path: str, *, strict: bool = False, report: Reporter = ignore) -> dict[str, Any]:
+def inspect(path: str | Path, *, strict: bool = False, report: Reporter = ignore) -> InspectResult:
     """Say what a recipe, task, set of tasks, pool, run or model is, and whether it is good.
 
     Args:
         path: a folder or file, the name of a shipped recipe, or `@last`.
-        strict: any error or warning fails; remarks do not.
-
-    Returns:
-        what, path, valid (no errors), problems, details, next (commands).
+        strict: any error or warning fails; notes do not.
 
     Raises:
         DataError: nothing is there.
         CheckFailed: `strict`, and there are problems; `result` is complete.
     """
-    found = look(path, report)
-    result = {
-        "what": found.what,
-        "path": str(found.path),
-        "valid": not any(one.level == "error" for one in found.problems),
-        "problems": [one.as_dict() for one in found.problems],
-        "details": {key: value for key, value in found.details.items() if value is not None},
-        "next": list(found.next),
-    }
+    found = look(str(path), report)
+    valid = not any(one.level == "error" for one in found.problems)
+    details = {key: value for key, value in found.details.items() if value is not None}
+    result = InspectResult(found.what, found.path, valid, found.problems, details, found.next)
     count = sum(one.level != "note" for one in found.problems)
     if strict and count:
         raise CheckFailed(
             f"{count} {'problem' if count == 1 else 'problems'} in this {found.what}",
             code="inspect.problems",
-            where=path,
+            where=str(path),
             findings=[one for one in found.problems if one.level != "note"],
-            result=result,
+            result=result.as_dict(),
         )
     return result
 
 
 def look(name: str, report: Reporter) -> Looked:
-    """The looker for what is there. Imported on use: a task needs no network, a recipe does."""
+    """What is there, looked at as what it is."""
     path = last_run() if name == "@last" else Path(name)
     if not os.path.lexists(path):
         if name in dict(shipped()):
-            from metacli.engine.inspecting.recipes import look_at_recipe
-
             return look_at_recipe(name, report)
         raise missing(name)
     if path.is_dir() and (is_run(path) or is_model(path)):
-        from metacli.engine.inspecting.models import look_at_model, look_at_run
-
         return (look_at_run if is_run(path) else look_at_model)(path.absolute(), name, report)
     if path.suffix.lower() in YAML or (path / RUN_FILE).is_file():
-        from metacli.engine.inspecting.recipes import look_at_recipe
-
         return look_at_recipe(name, report)
     if path.suffix.lower() in EXPORTS:
         message = "an exported file, which metacli writes and never reads"
         hint = "the model folder that it came from can be inspected"
         problem = Finding("error", "model.export", message, shown(path), hint)
         return Looked("exported file", path.absolute(), (problem,))
-    from metacli.engine.inspecting.tasks import look_at_data
-
     return look_at_data(path, name, report)
 
 

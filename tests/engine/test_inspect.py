@@ -87,14 +87,14 @@ def test_a_class_of_one_picture_means_that_no_score_is_possible() -> None:
     write_classes(Path("task"), {"ant": 1, "bee": 4})
     result = inspect("task")
     assert result["valid"]
-    assert result["details"]["score"].startswith("none is possible: class ant has a single picture")
+    assert result["details"]["score"].startswith("none is possible: class ant has a single image")
 
 
 def test_a_query_is_what_the_score_comes_from() -> None:
     write_classes(Path("task/support"), {"ant": 1, "bee": 1})
     write_classes(Path("task/query"), {"ant": 2, "bee": 3}, seed=1)
     details = inspect("task")["details"]
-    assert details["score"] == "on the query, 5 pictures"
+    assert details["score"] == "on the query, 5 images"
     assert details["query_per_class"] == {"ant": 2, "bee": 3}
 
 

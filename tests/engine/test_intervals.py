@@ -15,7 +15,9 @@ def test_over_episodes_of_four_numbers() -> None:
     found = intervals.over_episodes(np.array([1.0, 2.0, 3.0, 6.0]))
     # The mean is 3, the variance (4 + 1 + 0 + 9) / 3.
     assert (found.mean, found.n, found.dropped) == (3.0, 4, 0)
-    assert found.ci95 == pytest.approx(1.959963984540054 * math.sqrt(14 / 3) / 2, rel=1e-12)
+    assert found.ci95 == pytest.approx(
+        3.182446305284263 * math.sqrt(14 / 3) / 2, rel=1e-9
+    )  # t of 3
     assert found.as_dict() == {"mean": 3.0, "ci95": found.ci95, "n": 4}
 
 
@@ -133,7 +135,37 @@ def test_a_paired_t_test_is_that_of_scipy() -> None:
 
 @pytest.mark.parametrize(("value", "p"), [(0.0, 1.0), (0.125, 0.0)])
 def test_differences_without_spread_are_certain(value: float, p: float) -> None:
-    assert intervals.paired_t(np.full(20, value)) == intervals.Difference(value, value, value, p)
+    wanted = intervals.Difference(value, value, value, p, freedom=19)
+    assert intervals.paired_t(np.full(20, value)) == wanted
+
+
+@pytest.mark.parametrize("units", [12, 100])
+def test_a_detectable_difference_is_found_four_times_in_five(units: int) -> None:
+    rng = np.random.Generator(np.random.PCG64(9))
+    noise = rng.standard_normal((2000, units))
+    typical = [intervals.paired_t(row) for row in noise]
+    size = np.mean([intervals.detectable(d.low, d.high, d.freedom) for d in typical])  # type: ignore[misc]
+    found = np.mean([intervals.paired_t(row + size).low > 0 for row in noise])
+    assert found == pytest.approx(
+        0.8, abs=0.03
+    )  # 3.4 standard errors; 12 units: the formula is rough
+    assert np.mean([intervals.paired_t(row + size / 2).low > 0 for row in noise]) < 0.4
+
+
+def test_what_is_detectable_grows_with_the_number_of_comparisons() -> None:
+    one, many = (intervals.detectable(-0.1, 0.1, 50, count) for count in (1, 20))
+    error = 0.1 / stats.t.ppf(0.975, 50)
+    assert one == pytest.approx(error * (stats.t.ppf(0.975, 50) + stats.t.ppf(0.8, 50)))
+    assert many == pytest.approx(error * (stats.t.ppf(1 - 0.025 / 20, 50) + stats.t.ppf(0.8, 50)))
+    assert intervals.detectable(-math.inf, math.inf, 50) is None
+
+
+def test_a_comparison_is_plain_data_with_what_it_could_have_shown() -> None:
+    found = intervals.compared(intervals.paired_t(np.linspace(-1.0, 1.2, 20)), 20)
+    plain = found.as_dict()
+    assert plain["verdict"] == "no_difference"
+    assert plain["delta_ci95"] == [found.low, found.high]
+    assert plain["detectable"] > found.delta
 
 
 def test_one_difference_has_no_p_value() -> None:

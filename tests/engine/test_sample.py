@@ -17,7 +17,9 @@ from metacli.data.few_shot.pools import Pool, make_pool
 from metacli.data.images import ImageSpec, read_image
 from metacli.data.user.open import load_task
 from metacli.engine import sample as module
-from metacli.engine.sample import folder_names, sample
+from metacli.engine.sample import sample
+from metacli.engine.sampling import images as image_files
+from metacli.engine.sampling.images import folder_names
 from metacli.errors import BundleError, DataError, RunFailed
 
 
@@ -136,7 +138,7 @@ def test_class_names_become_folder_names_that_differ_everywhere() -> None:
         "class",
         "hidden",
         "Ελλάδα",
-        "x" * module.LONGEST,
+        "x" * image_files.LONGEST,
     ]
 
 
@@ -193,7 +195,7 @@ def test_a_full_disk_leaves_nothing_behind(
 
 
 def test_waves_have_no_pictures(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         sample("sinusoid", str(tmp_path / "t"))
     assert not (tmp_path / "t").exists()
 

@@ -100,7 +100,7 @@ def test_inspect_points_at_a_picture_in_the_wrong_folder(tmp_path: Path) -> None
     write_task(tmp_path / "task")
     clean = inspect(str(tmp_path / "task"))
     assert clean["problems"] == []
-    assert clean["details"]["label_check"].endswith("100% of the pictures into their class")
+    assert clean["details"]["label_check"].endswith("100 % of the images into their class")
     shutil.move(tmp_path / "task" / "down" / "3.png", tmp_path / "task" / "across" / "odd.png")
     found = inspect(str(tmp_path / "task"), strict=True)  # a remark, not a problem
     (suspect,) = found["problems"]

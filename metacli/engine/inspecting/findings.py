@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from metacli.engine.results.base import Json
 from metacli.errors import Finding, MetacliError
 
-MOST = 200  # problems told one by one
+MOST = 200  # problems listed one by one
 
 
 @dataclass(frozen=True)
 class Looked:
-    """One thing on the disk, as `inspect` tells it.
+    """One thing on the disk, as `inspect` reports it.
 
     Args:
         details: facts by name; None is left out.
@@ -24,7 +25,7 @@ class Looked:
     what: str
     path: Path
     problems: tuple[Finding, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Json] = field(default_factory=dict)
     next: tuple[str, ...] = ()
 
 
@@ -47,7 +48,5 @@ def bounded(problems: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def command(*words: str) -> str:
     """A command that can be pasted."""
-    import shlex
-
     spelled = (word if word == "@last" or word.isupper() else shlex.quote(word) for word in words)
     return " ".join(["metacli", *spelled])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
+from metacli.engine.results.base import Json
 from metacli.engine.training.build import Built, build, make_source
 from metacli.engine.training.multi_task_build import build_tasks
 from metacli.errors import DataError, EnvironmentProblem, Finding, RecipeError
@@ -50,11 +51,10 @@ def tried(loaded: Loaded) -> tuple[Built | None, list[Finding]]:
     if multitask:
         return built, problems  # its rows have been divided already
     asked = built.recipe.evaluate
-    shape: dict[str, Any] = {"way": asked.way, "shot": asked.shot, "query": asked.query, "seed": 0}
-    parts: tuple[tuple[str, dict[str, Any]], ...] = (("train", {}), ("val", shape))
-    for split, options in parts:
+    validation = partial(make_source, way=asked.way, shot=asked.shot, query=asked.query, seed=0)
+    for split, make in (("train", make_source), ("val", validation)):
         try:
-            make_source(built.recipe, split, **options)
+            make(built.recipe, split)
         except DataError as error:
             problems += findings_of(error)
     return built, problems
@@ -72,7 +72,7 @@ def parameters(built: Built) -> int:
     return sum(params[name].numel() for name in built.problem.trainable)
 
 
-def summary(recipe: Recipe) -> dict[str, Any]:
+def summary(recipe: Recipe) -> dict[str, Json]:
     """The recipe's blocks without what is at its default of nothing."""
     plain = recipe.plain()
     names = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,12 @@ from metacli.data.tables.reader import Table
 from metacli.data.user.listing import Listing
 from metacli.data.user.row_loading import clashing, remember
 from metacli.data.user.table_layouts import TabularTask
+from metacli.engine.inspecting.classes import divides
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
+from metacli.engine.results.base import Json
 from metacli.errors import DataError, Finding
 
-MOST_COLUMNS = 40  # told one by one
+MOST_COLUMNS = 40  # listed one by one
 TASKS_TO_DIVIDE = 5
 
 
@@ -26,7 +27,7 @@ def look_at_rows(listing: Listing, name: str) -> Looked:
     problems = list(listing.findings)
     for part in parts:
         problems += part.findings + tuple(problems_of(part))
-    details: dict[str, Any] = {"kind": listing.kind, "guessed": list(listing.guessed)}
+    details: dict[str, Json] = {"kind": listing.kind, "guessed": list(listing.guessed)}
     if listing.what == "task":
         details |= task_of_rows(listing)
     else:
@@ -43,7 +44,7 @@ def look_at_rows(listing: Listing, name: str) -> Looked:
 
 
 def problems_of(task: Listing) -> list[Finding]:
-    """Duplicates, cells that cannot be read, and columns that tell the target."""
+    """Duplicates, cells that cannot be read, and columns that give the target away."""
     content: TabularTask = task.content
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     found: list[Finding] = []
@@ -62,7 +63,7 @@ def problems_of(task: Listing) -> list[Finding]:
 
 
 def require_cells(table: Table, content: TabularTask) -> None:
-    """Raises DataError for a column that is missing, or a cell that is no number."""
+    """Raises DataError for a column that is missing, or a cell that is not a number."""
     for one in content.roles.inputs:
         if content.roles.kinds.get(one) == "numeric":
             table.numbers(one)
@@ -70,10 +71,10 @@ def require_cells(table: Table, content: TabularTask) -> None:
             table.require(one)
 
 
-def task_of_rows(task: Listing) -> dict[str, Any]:
+def task_of_rows(task: Listing) -> dict[str, Json]:
     """Counts, columns and how `adapt` will measure itself."""
     content: TabularTask = task.content
-    found: dict[str, Any] = {**counts(task), "type": content.type, "target": content.target}
+    found: dict[str, Json] = {**counts(task), "type": content.type, "target": content.target}
     if content.type == "classification":
         per_class = dict(sorted(Counter(row.label or "" for row in task.support).items()))
         found["support_per_class"] = per_class
@@ -85,7 +86,8 @@ def task_of_rows(task: Listing) -> dict[str, Any]:
     return {**found, "columns": columns_of(content)}
 
 
-def counts(task: Listing) -> dict[str, Any]:
+def counts(task: Listing) -> dict[str, Json]:
+    """Classes and examples."""
     content: TabularTask = task.content
     query = None if content.query is None else len(content.query)
     classes = len(task.labels) if content.type == "classification" else None
@@ -116,16 +118,9 @@ def what_next(listing: Listing, name: str, problems: tuple[Finding, ...]) -> tup
         adapt = (command("adapt", "@last", one, *flags),) if first.exists() else ()
         return (train, *adapt) if len(listing.children) >= TASKS_TO_DIVIDE else adapt
     steps = [command("adapt", "@last", name, *flags)]
-    if listing.query is None and many_classes(listing):
+    if listing.query is None and listing.labels and divides(listing):
         steps.append(command("meta-train", name))
     return tuple(steps)
-
-
-def many_classes(listing: Listing) -> bool:
-    """Whether there are classes enough to train, validate and test on."""
-    from metacli.engine.inspecting.tasks import divides
-
-    return bool(listing.labels) and divides(listing)
 
 
 def is_rows(listing: Listing) -> bool:

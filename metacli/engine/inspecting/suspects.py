@@ -1,10 +1,10 @@
-"""Pictures whose label looks wrong, by their pixels alone.
+"""Images whose label looks wrong, by their pixels alone.
 
 No model is asked, so this is a hint and never an error: coarse colours and the directions of edges
-are compared, every picture is left out of the means and neighbours that judge it, and nothing is
+are compared, every image is left out of the means and neighbours that judge it, and nothing is
 said where those do not tell the classes apart.
 
-Shape letters: M pictures, N classes, D features.
+Shape letters: M images, N classes, D features.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ SIDE = 32  # pixels that edges are taken from
 CELLS, BINS = 4, 8  # squares a side, directions of edges
 COARSE = 8  # pixels a side for colours
 NEIGHBOURS = 3
-LEAST = 4  # pictures of a class, of which the rest are judged by
-MOST = 4000  # pictures: every pair is compared
-TELLING = 0.75  # share of pictures that must be nearest to their own class, or nothing is said
+LEAST = 4  # images of a class, of which the rest are judged by
+MOST = 4000  # images: every pair is compared
+TELLING = 0.75  # share of images that must be nearest to their own class, or nothing is said
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A picture and the class that it looks like."""
+    """An image and the class that it looks like."""
 
     index: int
     label: int
@@ -35,10 +35,10 @@ class Suspect:
 
 def describe(pixels: np.ndarray) -> np.ndarray:
     """Features [D] of pixels [H, W] or [H, W, 3]: directions of edges by place, and colours."""
-    picture = fit(pixels, ImageSpec(3, SIDE, SIDE)).astype(np.float32) / 255
+    image = fit(pixels, ImageSpec(3, SIDE, SIDE)).astype(np.float32) / 255
     step = SIDE // COARSE
-    colours = picture.reshape(3, COARSE, step, COARSE, step).mean((2, 4)).ravel()
-    return np.concatenate([edges(picture.mean(0)), colours / np.sqrt(len(colours))])
+    colours = image.reshape(3, COARSE, step, COARSE, step).mean((2, 4)).ravel()
+    return np.concatenate([edges(image.mean(0)), colours / np.sqrt(len(colours))])
 
 
 def edges(grey: np.ndarray) -> np.ndarray:
@@ -55,10 +55,10 @@ def edges(grey: np.ndarray) -> np.ndarray:
 
 
 def suspects(x: np.ndarray, y: np.ndarray) -> tuple[list[Suspect], float | None]:
-    """The suspects among features [M, D] of labels [M], and the share of pictures that are nearest
-    to the mean of their own class; None where there are too few or too many pictures to judge.
+    """The suspects among features [M, D] of labels [M], and the share of images that are nearest
+    to the mean of their own class; None where there are too few or too many images to judge.
 
-    A picture is suspected when the mean of one other class is nearer than that of its own, and so
+    An image is suspected when the mean of one other class is nearer than that of its own, and so
     are all of its nearest neighbours.
     """
     counts = np.bincount(y)
@@ -74,7 +74,7 @@ def suspects(x: np.ndarray, y: np.ndarray) -> tuple[list[Suspect], float | None]
 
 
 def by_means(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The class of the nearest mean, [M]; a picture's own class is without it."""
+    """The class of the nearest mean, [M]; an image's own class is without it."""
     sums = np.zeros((len(counts), x.shape[1]))
     np.add.at(sums, y, x)
     distances = np.stack(
@@ -86,7 +86,7 @@ def by_means(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def neighbours(x: np.ndarray) -> np.ndarray:
-    """Rows of the nearest other pictures, [M, NEIGHBOURS]."""
+    """Rows of the nearest other images, [M, NEIGHBOURS]."""
     squares = (x**2).sum(1)
     distances = squares[:, None] - 2 * x @ x.T + squares
     np.fill_diagonal(distances, np.inf)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ COLOURS = {"helped": "tab:green", "hurt": "tab:red"}
 INCHES = 0.32  # of height for a line
 
 
-def draw(result: dict[str, Any], path: Path) -> None:
+def draw(result: Mapping[str, Any], path: Path) -> None:
     """One row of axes for each thing that was measured: items on the left, pairs on the right."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     save(figure, path)
 
 
-def measured(result: dict[str, Any]) -> list[tuple[str, list[Any], list[Any]]]:
+def measured(result: Mapping[str, Any]) -> list[tuple[str, list[Any], list[Any]]]:
     """Items and pairs by what they were measured on, with its words."""
     found: dict[tuple[Any, ...], tuple[list[Any], list[Any]]] = {}
     for at, kind in enumerate(("items", "pairs")):

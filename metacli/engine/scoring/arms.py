@@ -6,16 +6,26 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from metacli.engine.results.base import Json
 from metacli.engine.scoring import score_file as scores
 from metacli.engine.storage.paths import MODEL_FILE, find_run_or_model, run_of
 from metacli.errors import DataError
 
-Line = dict[str, Any]
-Key = tuple[str, str, str]  # units, metric, mode: values under one key belong together one by one
+Line = dict[str, Any]  # as `score_file.record` wrote it
+
+
+class Key(NamedTuple):
+    """What was measured: values under one key belong together one by one."""
+
+    units: str
+    metric: str
+    mode: str
+
+
 FACTS = ("data_digest", "split", "way", "shot", "query", "balanced", "episodes", "seed", "unit")
 
 
@@ -104,7 +114,7 @@ def lines_by_model(path: Path) -> dict[str, list[Line]]:
 
 
 def scored(path: Path, model: str, lines: Sequence[Line]) -> Scored:
-    by_key = {(one["units"], one["metric"], one["mode"]): one for one in lines}
+    by_key = {Key(one["units"], one["metric"], one["mode"]): one for one in lines}
     last = lines[-1]
     return Scored(path, Path(model), by_key, last.get("recipe"), last.get("run_seed"))
 
@@ -116,9 +126,9 @@ def arms_of(found: Sequence[Scored]) -> list[Arm]:
     for one in found:
         if not any(one.model == other.model and one.lines == other.lines for other in different):
             different.append(one)
-    groups: dict[Any, list[Scored]] = {}
+    groups: dict[str | int, list[Scored]] = {}  # by recipe; what has none is alone, by its number
     for number, one in enumerate(different):
-        key = (one.recipe,) if one.recipe and one.seed is not None else (number, None)
+        key = one.recipe if one.recipe and one.seed is not None else number
         groups.setdefault(key, []).append(one)
     if len(groups) == 1:
         return [Arm(one.path, (one,)) for one in different]
@@ -183,6 +193,6 @@ def difference(a: Arm, b: Arm) -> str:
     return ", ".join(best) or "other examples"
 
 
-def shown(value: Any) -> str:
+def shown(value: Json) -> str:
     text = "none" if value is None else str(value)
     return f"{text[:12]}..." if len(text) > 20 else text

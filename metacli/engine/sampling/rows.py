@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.episodes import ClassEpisodes
@@ -16,7 +15,6 @@ from metacli.data.few_shot.pools import Pool
 from metacli.data.few_shot.regression import RegressionEpisodes
 from metacli.data.few_shot.user_regression import tables_of, user_tables
 from metacli.data.sources import load_multi_task, load_regression_tasks
-from metacli.data.tables.coded import is_text
 from metacli.data.tables.reader import Table
 from metacli.engine.storage.paths import cache_root
 
@@ -42,16 +40,18 @@ def draw_rows(pool: Pool, way: int, shot: int, query: int, split: str, seed: int
     drawn = ClassEpisodes(pool=pool, way=way, shot=shot, query=query, seed=key).members(0)
     names = [pool.classes[one] for one in drawn.classes]
     files = {
-        f"{side}.csv": written(pool.store.rows, [list(of_class) for of_class in rows], names)
+        f"{side}.csv": rows_bytes(pool.store.rows, [list(of_class) for of_class in rows], names)
         for side, rows in (("support", drawn.support), ("query", drawn.query))
     }
     return Drawn(files, tuple(sorted(names)), pool.digest, way, way * shot, way * query)
 
 
-def written(rows: Any, numbers: Sequence[Sequence[int]], names: Sequence[str]) -> bytes:
+def rows_bytes(
+    rows: Table | Sequence[str], numbers: Sequence[Sequence[int]], names: Sequence[str]
+) -> bytes:
     """CSV of some rows with their labels in the last column."""
     pairs = [(row, name) for of_class, name in zip(numbers, names, strict=True) for row in of_class]
-    if is_text(rows):
+    if not isinstance(rows, Table):
         return csv_bytes([TEXT, LABEL], [[rows[row], name] for row, name in pairs])
     cells = rows.frame[[row for row, _ in pairs]].rows()
     return csv_bytes(list(rows.columns), [["" if c is None else c for c in row] for row in cells])

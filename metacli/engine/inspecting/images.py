@@ -1,35 +1,30 @@
-"""`inspect` of a user's examples: a task, a set of tasks, pools of classes, loose pictures.
+"""`inspect` of images: a task, a set of tasks, pools of classes, loose images.
 
-Every picture is decoded once, one at a time, so that all that is wrong is told at once.
+Every image is decoded once, one at a time, so that all that is wrong comes out at once.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from metacli.data.few_shot.pools import divide_classes
 from metacli.data.files import shown
 from metacli.data.images import pixel_hash, read_pixels
 from metacli.data.user.listing import SKIPPABLE, Listing, Row, as_finding
-from metacli.data.user.loading import same_pictures as same_pictures
-from metacli.data.user.open import survey_task
+from metacli.data.user.loading import same_pictures
 from metacli.engine.events import Progress, Reporter
-from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
-from metacli.engine.inspecting.rows import is_rows, look_at_rows
-from metacli.engine.inspecting.suspects import LEAST, TELLING, describe, suspects
+from metacli.engine.inspecting.classes import Judged, divides, judge_labels
+from metacli.engine.inspecting.findings import Looked, bounded, command
 from metacli.engine.inspecting.suspects import MOST as MOST_JUDGED
+from metacli.engine.inspecting.suspects import describe
+from metacli.engine.results.base import Json
 from metacli.errors import DataError, Finding
 
-WHAT = {"task": "task", "tasks": "set of tasks", "pool": "pool of classes", "inputs": "pictures"}
-SIZES = 5  # told one by one
-WAY = 5  # of the recipe that a folder of many classes is trained with
+WHAT = {"task": "task", "tasks": "set of tasks", "pool": "pool of classes", "inputs": "images"}
+SIZES = 5  # listed by name
 
 
 @dataclass
@@ -43,27 +38,15 @@ class Seen:
     places: defaultdict[str, list[tuple[str, str, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    judged: list[tuple[np.ndarray, str, str]] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
     label_check: str | None = None
 
 
-def look_at_data(path: Path, name: str, report: Reporter) -> Looked:
-    """What the folder or file holds; what cannot be used at all is a problem, not an exception."""
-    try:
-        listing = survey_task(path)
-    except DataError as error:
-        return Looked("unknown", path.absolute(), findings_of(error))
-    if is_rows(listing):
-        return look_at_rows(listing, name)
+def look_at_images(listing: Listing, path: Path, name: str, report: Reporter) -> Looked:
+    """Counts, sizes and every problem."""
     seen = decode(listing, report)
-    shares = {
-        "pool": lambda: pool_details(listing),
-        "tasks": lambda: {"tasks": {shown(one.path.name): counts(one) for one in listing.children}},
-        "task": lambda: task_details(listing),
-        "inputs": lambda: {"pictures": len(listing.support)},
-    }
-    details = {
-        **shares[listing.what](),
+    details: dict[str, Json] = {
+        **shares(listing),
         "sizes": most_common(seen.sizes),
         "colours": dict(seen.colours),
         "label_check": seen.label_check if listing.what == "task" else None,
@@ -73,6 +56,19 @@ def look_at_data(path: Path, name: str, report: Reporter) -> Looked:
     ways = flags(problems, seen.unreadable)
     steps = what_next(listing, name, ways) if ways is not None else (command("inspect", name),)
     return Looked(WHAT[listing.what], path.absolute(), bounded(problems), details, steps)
+
+
+def shares(listing: Listing) -> Mapping[str, Json]:
+    """How many of what, by what the path holds."""
+    match listing.what:
+        case "pool":
+            return pool_details(listing)
+        case "tasks":
+            return {"tasks": {shown(one.path.name): counts(one) for one in listing.children}}
+        case "task":
+            return task_details(listing)
+        case _:
+            return {"pictures": len(listing.support)}
 
 
 def flags(problems: Sequence[Finding], unreadable: Sequence[Finding]) -> tuple[str, ...] | None:
@@ -92,7 +88,7 @@ def all_findings(listing: Listing) -> list[Finding]:
 
 
 def decode(listing: Listing, report: Reporter) -> Seen:
-    """Read every picture; duplicates count within a task, or between pools of a data set."""
+    """Read every image; duplicates count within a task, or between pools of a data set."""
     seen = Seen()
     parts = listing.children or (listing,)
     total = sum(len(rows) for part in parts for _, rows in sides(part))
@@ -103,14 +99,15 @@ def decode(listing: Listing, report: Reporter) -> Seen:
         for side, rows in sides(part):
             judge = part.what == "task" and side == "support" and len(rows) <= MOST_JUDGED
             for row in rows:
-                look_at_picture(row, side, listing.path, seen, judge)
+                look_at_image(row, side, listing.path, seen, judge)
                 done += 1
-                report(Progress("reading pictures", done, total))
+                report(Progress("reading images", done, total))
         if part.what != "inputs":
             clashes, repeats = same_pictures(seen.places)
             seen.problems += clashes + repeats
         if part.what == "task":
-            judge_labels(seen)
+            notes, seen.label_check = judge_labels(seen.judged)
+            seen.problems += notes
     return seen
 
 
@@ -120,32 +117,7 @@ def sides(part: Listing) -> list[tuple[str, Sequence[Row]]]:
     return [("support", part.support), ("query", part.query or ())]
 
 
-def judge_labels(seen: Seen) -> None:
-    """Adds pictures that look like another class to the problems, as remarks."""
-    labels = sorted({label for _, label, _ in seen.judged})
-    y = np.array([labels.index(label) for _, label, _ in seen.judged], int)
-    found, telling = (
-        suspects(np.stack([x for x, _, _ in seen.judged]), y) if len(labels) > 1 else ([], None)
-    )
-    seen.label_check = told(telling)
-    for one in found:
-        name = seen.judged[one.index][2]
-        message = (
-            f"{name} of class {labels[one.label]} looks like class {labels[one.nearer]}, as far as "
-            "edges and colours tell"
-        )
-        hint = "look at it: is it in the right folder?"
-        seen.problems.append(Finding("note", "data.label_suspect", message, name, hint))
-
-
-def told(telling: float | None) -> str:
-    if telling is None:
-        return f"not judged: that takes {LEAST} pictures of every class"
-    share = f"edges and colours alone put {telling:.0%} of the pictures into their class"
-    return share if telling >= TELLING else f"not judged: {share}"
-
-
-def look_at_picture(row: Row, side: str, base: Path, seen: Seen, judge: bool = False) -> None:
+def look_at_image(row: Row, side: str, base: Path, seen: Seen, judge: bool = False) -> None:
     try:
         pixels = read_pixels(row.path)
     except DataError as error:
@@ -157,11 +129,11 @@ def look_at_picture(row: Row, side: str, base: Path, seen: Seen, judge: bool = F
     name = shown(os.path.relpath(row.path, base))
     seen.places[pixel_hash(pixels)].append((side, row.label or "", name))
     if judge:
-        seen.judged.append((describe(pixels), row.label or "", name))
+        seen.judged.append(Judged(describe(pixels), row.label or "", name))
 
 
 def most_common(sizes: Counter[str]) -> dict[str, int]:
-    """Pictures by width x height, the commonest sizes by name."""
+    """Images by width x height, the commonest sizes by name."""
     named = dict(sizes.most_common(SIZES))
     rest = sum(sizes.values()) - sum(named.values())
     return {**named, "other": rest} if rest else named
@@ -176,9 +148,9 @@ def counts(task: Listing) -> dict[str, int | None]:
     return {"classes": len(task.labels), "support": len(task.support), "query": query}
 
 
-def task_details(task: Listing) -> dict[str, Any]:
+def task_details(task: Listing) -> dict[str, Json]:
     support = {**dict.fromkeys(task.labels, 0), **per_class(task.support)}
-    found: dict[str, Any] = {**counts(task), "support_per_class": support, **spread(support)}
+    found: dict[str, Json] = {**counts(task), "support_per_class": support, **spread(support)}
     if task.query is not None:
         found["query_per_class"] = per_class(task.query)
     return {**found, "score": how_scored(task, support)}
@@ -192,17 +164,17 @@ def spread(classes: dict[str, int]) -> dict[str, int | None]:
 def how_scored(task: Listing, support: dict[str, int]) -> str:
     """How `adapt` will measure itself here."""
     if task.query:
-        return f"on the query, {len(task.query)} pictures"
+        return f"on the query, {len(task.query)} images"
     if not support:
-        return "none: no pictures"
+        return "none: no images"
     smallest = min(support, key=lambda label: support[label])
     if support[smallest] < 2:
-        has = "a single picture" if support[smallest] else "no picture"
+        has = "a single image" if support[smallest] else "no image"
         return f"none is possible: class {smallest} has {has}, so none can be held out"
     return f"{min(5, support[smallest])}-fold over the support"
 
 
-def pool_details(listing: Listing) -> dict[str, Any]:
+def pool_details(listing: Listing) -> dict[str, Json]:
     return {
         name: {
             "classes": len(pool.labels),
@@ -223,12 +195,3 @@ def what_next(listing: Listing, name: str, ways: Sequence[str]) -> tuple[str, ..
     if listing.what == "pool":
         return (command("meta-train", name), command("evaluate", "@last", name, *ways))
     return (command("predict", "MODEL", name),)
-
-
-def divides(listing: Listing) -> bool:
-    """Whether there are classes enough to train, validate and test on."""
-    try:
-        divide_classes([f"/{label}" for label in listing.labels], WAY, "")
-    except DataError:
-        return False
-    return True

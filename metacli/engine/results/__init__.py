@@ -1,0 +1,1 @@
+"""What the verbs return: one frozen dataclass each, typed once for Python, `--json` and people."""

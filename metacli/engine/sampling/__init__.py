@@ -1,0 +1,1 @@
+"""One episode as plain files that a user could have made."""
