@@ -4,13 +4,12 @@ meta-batch."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from metacli.threads import on_workers
 from metacli.trees import detach
 from metacli.types import Batch, Episode, Metrics, Params
 
@@ -120,13 +119,7 @@ def in_order(fn: Callable[[Episode], Any], parts: list[Episode]) -> Iterator[Any
         return map(fn, parts)
     if num_tasks(first) == 1 and first.support.x.numel() + first.query.x.numel() < SMALL:
         return map(fn, parts)
-    return _workers(threads).map(fn, parts)
-
-
-@cache
-def _workers(threads: int) -> ThreadPoolExecutor:
-    # How many threads an operation may use is a setting of the thread that calls it.
-    return ThreadPoolExecutor(threads, "tasks", initializer=partial(torch.set_num_threads, 1))
+    return on_workers(fn, parts, threads)
 
 
 def map_axes(episodes: Episode) -> Episode:

@@ -8,10 +8,11 @@ from typing import Any
 
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.scoring.checks import parse_checks
-from metacli.engine.training.resume import reopen
+from metacli.engine.training.resume import reopen, threads_of
 from metacli.engine.training.run import go, open_job, several
 from metacli.engine.training.user_data import choose
 from metacli.errors import UsageProblem
+from metacli.threads import computing_with
 
 
 def meta_train(
@@ -64,8 +65,9 @@ def meta_train(
             raise UsageProblem(
                 "--resume takes a run instead of a recipe, --data, --seeds, --seed or -o"
             )
-        job = reopen(resume, overrides, device, max_time, report)
-        return go(job, checks, dry_run)
+        with computing_with(threads_of(resume)):
+            job = reopen(resume, overrides, device, max_time, report)
+            return go(job, checks, dry_run)
     if recipe is None and data is None:
         raise UsageProblem("a recipe is missing", hint="metacli recipes lists them")
     loaded = choose(recipe, data, overrides, seed, report)

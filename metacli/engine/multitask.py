@@ -7,10 +7,11 @@ from typing import Any
 
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.scoring.checks import parse_checks
-from metacli.engine.training.resume import reopen
+from metacli.engine.training.resume import reopen, threads_of
 from metacli.engine.training.run import go, open_job, several
 from metacli.engine.training.user_multi_task import choose_tasks
 from metacli.errors import UsageProblem
+from metacli.threads import computing_with
 
 
 def multitask(
@@ -65,7 +66,8 @@ def multitask(
             raise UsageProblem(
                 "--resume takes a run instead of a recipe, --data, --seeds, --seed or -o"
             )
-        return go(reopen(resume, overrides, device, max_time, report), checks, dry_run)
+        with computing_with(threads_of(resume)):
+            return go(reopen(resume, overrides, device, max_time, report), checks, dry_run)
     if recipe is None and data is None:
         raise UsageProblem("a recipe is missing", hint="metacli recipes lists them")
     extra = [] if seed is None else [f"seed={seed}"]

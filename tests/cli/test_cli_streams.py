@@ -111,6 +111,7 @@ def test_what_c_code_prints_does_not_reach_stdout() -> None:
     assert {"from C", "raw", "from Python"} <= set(done.stderr.split("\n"))
 
 
+@pytest.mark.usefixtures("signals_heard")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
 )

@@ -7,8 +7,6 @@ afterwards: it is not one of the tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +16,7 @@ from torch import Tensor
 from metacli.algorithms.multitask.balancing import Surgery, Weighting
 from metacli.autodiff import copied_rows, gradient, task_rows
 from metacli.nn.multi_task import TaskProblem
+from metacli.threads import computing_with
 from metacli.trees import pick, unflatten
 from metacli.types import Batch, Metrics, Params, State, Update
 
@@ -102,26 +101,15 @@ class Solved:
         state: State,
         rng: torch.Generator,
     ) -> Update:
-        with one_thread():
+        # Many small matrices, which several threads mostly wait for; and its bits are then those of
+        # every number of threads.
+        with computing_with(1):
             solution, scores = problem.sharing.solve(
                 problem.standardised(params, batch), rng, problem.is_binary
             )
         losses = problem.losses({**params, **solution}, batch)
         metrics = {**loss_metrics(losses), "inner_folds_loss": scores.min()}
         return Update({}, state, metrics, replace=solution)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, torch computes on one thread: a step of an exact solution is many small matrices,
-    which several threads mostly wait for, and its bits are then those of every machine's number of
-    threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def jacobian(problem: TaskProblem, params: Params, shared: Params, batch: Batch) -> Tensor:

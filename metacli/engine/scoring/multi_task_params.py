@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from metacli.algorithms.multitask.method import one_thread
 from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.models import bundle
 from metacli.engine.scoring.multi_task_scores import MIXED
 from metacli.nn.multi_task import TaskProblem
+from metacli.threads import computing_with
 from metacli.types import Batch, Params
 
 PICTURES = 64  # or texts, of each task in one pass
@@ -41,7 +41,7 @@ def final_params(problem: TaskProblem, params: Params, rows: MultiTaskRows) -> P
         return params
     fresh = with_statistics(problem, rows, 0, "train", "val")
     batch = problem.standardised(fresh, rows.batch("train", "val", dtype=torch.float64))
-    with one_thread():
+    with computing_with(1):
         return {**fresh, **problem.sharing.refit(batch, params, problem.is_binary)}
 
 
@@ -52,7 +52,7 @@ def validated(made: bundle.Bundle, rows: MultiTaskRows) -> bundle.Bundle:
         return made
     fresh = with_statistics(problem, rows, 0, "train")
     batch = problem.standardised(fresh, rows.batch("train", dtype=torch.float64))
-    with one_thread():
+    with computing_with(1):
         again = problem.sharing.refit(batch, made.params, problem.is_binary)
     return replace(made, params={**fresh, **again})
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.multitask import relatedness as formulas
-from metacli.algorithms.multitask.method import one_thread
 from metacli.data.draws import stream
 from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.scoring.multi_task_params import with_statistics
 from metacli.engine.storage.writer import write_json
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.hard import Hard
+from metacli.threads import computing_with
 from metacli.types import Batch, Params
 
 FILE = "relatedness.json"
@@ -39,7 +39,7 @@ def measured(name: str, rows: MultiTaskRows, seed: int) -> Tensor:
         word = stream("relatedness", seed, number).random_raw() % 2**32
         params = with_statistics(problem, rows, word, "train")
         rng = torch.Generator().manual_seed(word)
-        with torch.no_grad(), one_thread():
+        with torch.no_grad(), computing_with(1):
             found = MEASURES[name](problem, params, batch, rng)
         sums = (
             [a + b.double() for a, b in zip(sums, found, strict=True)]

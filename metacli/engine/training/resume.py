@@ -39,8 +39,6 @@ def reopen(
     loaded = load(str(run), overrides)
     require_more_steps(loaded.recipe.train.steps, facts)
     place = require_device(facts.get("device", device) if device == "auto" else device)
-    if "threads" in facts:  # they change the order of sums, and so the weights
-        torch.set_num_threads(int(facts["threads"]))
     job = make_job(loaded, facts.get("recipe", loaded.name), run, place, max_time, report)
     job.resumed = True
     differences = list(differing(facts, identity(job))) if facts else []
@@ -66,6 +64,12 @@ def run_facts(run: Path, given: str) -> dict[str, Any]:
         where=given,
         hint="a run holds run.json; its model/ cannot be trained on",
     )
+
+
+def threads_of(resume: str) -> int:
+    """The number of threads that a run was begun with: it changes the order of sums, and so the
+    parameters. `reopen` wants it to be set."""
+    return int(run_facts(find_run_or_model(resume), resume).get("threads", torch.get_num_threads()))
 
 
 def require_more_steps(steps: int, facts: Mapping[str, Any]) -> None:
