@@ -49,7 +49,7 @@ def measured(
     problem, learner = adapted.problem(), adapted.learner()
 
     def answer(support: Batch, x: Tensor) -> Tensor:
-        phi = learner.adapt(problem, model.params, model.state, support)
+        phi = learner.adapt(problem, model.params, support, model.state)
         return learner.predict(problem, phi, x)
 
     for index in range(tasks):

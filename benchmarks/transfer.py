@@ -137,7 +137,7 @@ class Way:
         """The accuracy of every choice."""
         if not hasattr(self.learner, "explore"):
             return [(self.learner, self.score(self.learner, target))]
-        found = self.learner.explore(self.problem, self.params, {}, target.support, target.query.x)
+        found = self.learner.explore(self.problem, self.params, target.support, {}, target.query.x)
         return [(one, accuracy(logits, target.query)) for one, logits in found]
 
     def chosen(self, targets: Sequence[Target]) -> Any:
@@ -150,7 +150,7 @@ class Way:
 
     @torch.no_grad()
     def score(self, learner: Any, target: Target) -> float:
-        phi = learner.adapt(self.problem, self.params, {}, target.support)
+        phi = learner.adapt(self.problem, self.params, target.support, {})
         return accuracy(learner.predict(self.problem, phi, target.query.x), target.query)
 
 

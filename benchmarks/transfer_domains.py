@@ -121,7 +121,7 @@ def of_domain(support: Batch, query: Batch, source: Params) -> dict[str, float]:
     ways: dict[str, tuple[str, Params]] = {SCRATCH: ("linear-probe", {})}
     for name, (way, start) in (ways | {name: (name, source) for name in WAYS}).items():
         learner = settled(ALGORITHMS[way].load()(), problem, start, {}, support)
-        adapted = learner.adapt(problem, start, {}, support)
+        adapted = learner.adapt(problem, start, support, {})
         found[name] = accuracy(problem.read_out(adapted, query.x), query)
     return found
 

@@ -84,7 +84,7 @@ def measures(model: Bundle, target: Target) -> dict[str, float | None]:
     splits = stratified_folds(y.numpy(), 0)
 
     def predict(support: Batch, rows: Tensor) -> Tensor:
-        return learner.predict(problem, learner.adapt(problem, network, {}, support), rows)
+        return learner.predict(problem, learner.adapt(problem, network, support, {}), rows)
 
     features = problem.embed(network, x)
     theirs = None

@@ -107,7 +107,7 @@ def of_school(school: Batch, source: Params, number: int) -> dict[str, float]:
     ways = {SCRATCH: ("linear-probe", {}), **{name: (name, source) for name in WAYS}}
     for name, (way, start) in ways.items():
         learner = settled(ALGORITHMS[way].load()(), problem, start, {}, support)
-        found[name] = error(learner.adapt(problem, start, {}, support))
+        found[name] = error(learner.adapt(problem, start, support, {}))
     return found
 
 

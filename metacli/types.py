@@ -19,6 +19,9 @@ beside them under the algorithm's name, such as `meta_sgd.lr.head.weight`."""
 State = dict[str, Any]
 """What a method remembers between steps: plain data, saved as it is."""
 
+NO_STATE: State = {}
+"""The memory of a method that remembers nothing; never written to."""
+
 Metrics = dict[str, Tensor]
 """Scalars by name: `query_loss`, `query_accuracy`, `loss/<task>`."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metacli.nn.problem import Problem
-from metacli.types import Batch, Episode, Params, State, Update
+from metacli.types import NO_STATE, Batch, Episode, Params, State, Update
 
 Kind = Literal["classification", "regression"]
 Network = TypeVar("Network", contravariant=True)
@@ -105,7 +105,9 @@ class Adapter(ABC):
         return None
 
     @abstractmethod
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
         """θ and a support to everything that prediction needs.
 
         Args:
@@ -116,9 +118,11 @@ class Adapter(ABC):
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         """Logits [M, N] or values [M, outputs] of x [M, ...]."""
 
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
+    def path(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> list[Params]:
         """What `adapt` gives after 0, 1, 2, ... steps; its result alone where it takes none."""
-        return [self.adapt(problem, params, state, support)]
+        return [self.adapt(problem, params, support, state)]
 
     def predict_together(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         """`predict` with normalisation by the statistics of all of x, where `has_together`."""

@@ -174,7 +174,7 @@ def adapted(
     model = replace(source.model, classes=labels, method=method, answers=answers)
     problem, support = model.problem(), Batch(examples.x, examples.y)
     learner = settled(source.learner, problem, model.params, model.state, support)
-    phi = learner.adapt(problem, model.params, model.state, support)
+    phi = learner.adapt(problem, model.params, support, model.state)
     options = {} if method == "native" else dict(vars(learner))
     provenance = {
         **source.model.provenance,

@@ -51,7 +51,7 @@ def test_direction_equals_the_hand_written_loop_that_recomputes_everything(
 def test_one_half_moves_and_the_other_keeps_its_bits(name: str) -> None:
     problem = toys.conv_problem(3)
     params, support = toys.shaken(problem), toys.task(toys.pictures(1)).support
-    phi = named(name, inner_lr=0.2, inner_steps=2).adapt(problem, params, {}, support)
+    phi = named(name, inner_lr=0.2, inner_steps=2).adapt(problem, params, support, {})
     moved = {key for key in problem.trainable if not torch.equal(phi[key], params[key])}
     head = {"anil": set(HEAD), "boil": problem.trainable - set(HEAD)}
     assert moved == head[name]
@@ -69,7 +69,7 @@ def test_anil_computes_the_features_of_support_and_query_once_each() -> None:
 def test_anil_path_is_the_one_that_recomputes_the_features_in_every_step() -> None:
     problem, support = toys.conv_problem(3), toys.task(toys.pictures(1)).support
     params = toys.shaken(problem)
-    path = named("anil", inner_lr=0.3, inner_steps=5).path(problem, params, {}, support)
+    path = named("anil", inner_lr=0.3, inner_steps=5).path(problem, params, support, {})
     naive = rule_path(
         lambda phi: problem.loss_on({**params, **phi}, support),
         pick(params, HEAD),

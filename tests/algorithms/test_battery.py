@@ -231,7 +231,7 @@ def test_dtype_is_kept(case: Case, dtype: torch.dtype) -> None:
     assert {v.dtype for v in (*update.direction.values(), *update.replace.values())} == {dtype}
     learner, problem, params, state = case.start(dtype)
     support, query = toys.task(episodes)
-    adapted = learner.adapt(problem, params, state, support)
+    adapted = learner.adapt(problem, params, support, state)
     assert {value.dtype for value in adapted.values()} == {dtype}
     assert learner.predict(problem, adapted, query.x).dtype == dtype
 
@@ -252,7 +252,7 @@ def score(case: Case, learner: Any, snapshot: loop.Snapshot, episodes: Episode) 
     problem, losses = case.problem, []
     for index in range(len(episodes.query.y)):
         support, query = toys.task(episodes, index)
-        adapted = learner.adapt(problem, snapshot.params, snapshot.state, support)
+        adapted = learner.adapt(problem, snapshot.params, support, snapshot.state)
         losses.append(problem.loss(learner.predict(problem, adapted, query.x), query))
     return float(torch.stack(losses).mean())
 
@@ -284,7 +284,7 @@ def adapted_on(case: Case) -> tuple[Any, Problem, Params, Batch]:
     """A learner that has adapted to one task, and that task's query."""
     learner, problem, params, state = case.start()
     support, query = toys.task(case.episodes(1))
-    return learner, problem, learner.adapt(problem, params, state, support), query
+    return learner, problem, learner.adapt(problem, params, support, state), query
 
 
 @every_case
@@ -308,7 +308,7 @@ def test_adapt_and_predict_leave_their_inputs_as_they_were(case: Case) -> None:
     learner, problem, params, state = case.start()
     support, query = toys.task(case.episodes(1))
     before = toys.copied((params, support, query, state))
-    adapted = learner.adapt(problem, params, state, support)
+    adapted = learner.adapt(problem, params, support, state)
     kept = toys.copied(adapted)
     learner.predict(problem, adapted, query.x)
     toys.assert_bits(params, before[0])
@@ -323,9 +323,9 @@ def test_adapt_and_predict_leave_their_inputs_as_they_were(case: Case) -> None:
 def test_adapt_is_deterministic_and_the_same_without_recording_gradients(case: Case) -> None:
     learner, problem, params, state = case.start()
     support = toys.task(case.episodes(1)).support
-    first = learner.adapt(problem, params, state, support)
+    first = learner.adapt(problem, params, support, state)
     with torch.no_grad():
-        second = learner.adapt(problem, params, state, support)
+        second = learner.adapt(problem, params, support, state)
     toys.assert_bits(second, first)
     assert not any(value.requires_grad for value in first.values())
 
@@ -335,7 +335,7 @@ def test_adaptation_takes_from_the_support_alone_and_uses_it(case: Case) -> None
     learner, problem, params, state = case.start()
     (one, query), (other, _) = (toys.task(case.episodes(1, seed=seed)) for seed in (0, 1))
     found = [
-        learner.predict(problem, learner.adapt(problem, params, state, support), query.x)
+        learner.predict(problem, learner.adapt(problem, params, support, state), query.x)
         for support in (one, other)
     ]
     assert float((found[0] - found[1]).abs().max()) > 1e-6
@@ -349,9 +349,9 @@ def test_path_ends_where_adapt_does(case: Case) -> None:
         assert not any(field.name == "inner_steps" for field in dataclasses.fields(learner))
         return
     support = toys.task(case.episodes(1)).support
-    path = learner.path(problem, params, state, support)
+    path = learner.path(problem, params, support, state)
     assert len(path) == learner.inner_steps + 1
-    toys.assert_bits(path[-1], learner.adapt(problem, params, state, support))
+    toys.assert_bits(path[-1], learner.adapt(problem, params, support, state))
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_a_learner_of_any_way_adapts_to_other_numbers_of_classes(case: Case) -> 
     learner, problem, params, state = case.start()
     for way, shot in itertools.product((2, 5), (1, 3)):
         support, query = toys.task(toys.pictures(1, way, shot))
-        adapted = learner.adapt(problem, params, state, support)
+        adapted = learner.adapt(problem, params, support, state)
         assert learner.predict(problem, adapted, query.x).shape == (len(query.x), way)
 
 

@@ -91,7 +91,7 @@ def test_all_that_is_adapted_is_one_context_seen_through_the_maps(head: Any) -> 
     learner = CAVIA(inner_lr=0.5, inner_steps=2, context=3, head=head)
     problem = toys.conv_problem(learner.head_size(3))
     params, support = start(learner, problem), toys.task(toys.pictures(1)).support
-    path = learner.path(problem, params, {}, support)
+    path = learner.path(problem, params, support, {})
     moved = {name for name in path[0] if not torch.equal(path[0][name], path[-1][name])}
     maps = {name.removeprefix(MAP): v for name, v in params.items() if name.startswith(MAP)}
     assert moved == set(maps)

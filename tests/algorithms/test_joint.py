@@ -35,8 +35,8 @@ def test_direction_is_the_gradient_of_one_regression_on_all_points(chunk: int) -
 def test_joint_adapts_exactly_as_maml_does() -> None:
     problem, support = toys.wave_problem(), toys.task(toys.waves(1)).support
     params = toys.shaken(problem)
-    joint = Joint(inner_lr=0.05, inner_steps=4).path(problem, params, {}, support)
-    maml = MAML(inner_lr=0.05, inner_steps=4).path(problem, params, {}, support)
+    joint = Joint(inner_lr=0.05, inner_steps=4).path(problem, params, support, {})
+    maml = MAML(inner_lr=0.05, inner_steps=4).path(problem, params, support, {})
     assert len(joint) == len(maml) == 5
     for one, other in zip(joint, maml, strict=True):
         toys.assert_bits(one, other)

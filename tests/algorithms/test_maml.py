@@ -58,7 +58,7 @@ def test_meta_gradients_on_a_quadratic_are_the_closed_forms(steps: int, rate: fl
 def test_path_on_a_quadratic_shrinks_the_gap_by_the_same_factor_each_step() -> None:
     problem, episodes = quadratics([2.0])
     learner = only_weight(inner_lr=0.25, inner_steps=6)
-    path = learner.path(problem, at(-1.0), {}, toys.task(episodes).support)
+    path = learner.path(problem, at(-1.0), toys.task(episodes).support, {})
     gaps = [phi["head.weight"].item() - 2.0 for phi in path]
     assert gaps == pytest.approx([-3 * 0.75**step for step in range(7)], rel=1e-12)
 
@@ -131,7 +131,7 @@ def test_only_the_named_parts_move_and_the_direction_still_equals_the_reference(
     network = reference.ConvNet("none", "stride", "mean")
     assert_equals_reference(learner, problem, network, episodes, reference.class_averaged)
     params = toys.shaken(problem)
-    phi = learner.adapt(problem, params, {}, toys.task(episodes).support)
+    phi = learner.adapt(problem, params, toys.task(episodes).support, {})
     moved = {name for name in params if not torch.equal(params[name], phi[name])}
     assert moved == {name for name in problem.trainable if name.startswith(adapts)}
 
@@ -143,7 +143,7 @@ def test_proto_maml_without_steps_predicts_as_protonet(norm: str) -> None:
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
     found = []
     for learner in (MAML(head="proto", inner_steps=0), ProtoNet()):
-        phi = learner.adapt(problem, params, {}, support)
+        phi = learner.adapt(problem, params, support, {})
         found.append(torch.softmax(learner.predict(problem, phi, query.x), 1))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-10)
 
@@ -154,9 +154,9 @@ def test_renaming_the_classes_renames_the_answers(head: str) -> None:
     problem = toys.conv_problem(HEADS[head])
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
     new = torch.tensor([2, 0, 1])
-    plain = learner.predict(problem, learner.adapt(problem, params, {}, support), query.x)
+    plain = learner.predict(problem, learner.adapt(problem, params, support, {}), query.x)
     renamed = Batch(support.x, new[support.y])
-    other = learner.predict(problem, learner.adapt(problem, params, {}, renamed), query.x)
+    other = learner.predict(problem, learner.adapt(problem, params, renamed, {}), query.x)
     torch.testing.assert_close(other[:, new], plain, rtol=0, atol=1e-10)
 
 
@@ -168,7 +168,7 @@ def test_order_of_the_support_does_not_matter(head: str, norm: str) -> None:
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
     order = torch.tensor([4, 1, 5, 0, 2, 3])
     found = [
-        learner.predict(problem, learner.adapt(problem, params, {}, batch), query.x)
+        learner.predict(problem, learner.adapt(problem, params, batch, {}), query.x)
         for batch in (support, Batch(support.x[order], support.y[order]))
     ]
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-10)
@@ -186,7 +186,7 @@ def test_a_class_with_its_examples_doubled_weighs_no_more(head: str) -> None:
         learner.direction(problem, params, e, {}, toys.rng()).direction for e in episodes
     )
     toys.assert_same(second, first)
-    phi = [learner.adapt(problem, params, {}, batch) for batch in (support, doubled)]
+    phi = [learner.adapt(problem, params, batch, {}) for batch in (support, doubled)]
     toys.assert_same(phi[1], phi[0])
 
 
@@ -201,7 +201,7 @@ def test_padding_that_is_masked_out_changes_nothing(head: str, chunk: int) -> No
     other = learner.direction(problem, params, Episode(support, episodes.query), {}, toys.rng())
     toys.assert_same(other.direction, plain.direction)
     phi = [
-        learner.adapt(problem, params, {}, batch)
+        learner.adapt(problem, params, batch, {})
         for batch in (toys.task(episodes).support, wide[0])
     ]
     toys.assert_same(phi[1], phi[0])
@@ -214,7 +214,7 @@ def test_first_and_second_order_adapt_alike_and_differ_in_direction() -> None:
     first = dataclasses.replace(second, first_order=True)
     support = toys.task(episodes).support
     toys.assert_bits(
-        first.adapt(problem, params, {}, support), second.adapt(problem, params, {}, support)
+        first.adapt(problem, params, support, {}), second.adapt(problem, params, support, {})
     )
     one, two = (
         m.direction(problem, params, episodes, {}, toys.rng()).direction for m in (first, second)

@@ -159,8 +159,8 @@ def test_steps_beyond_the_trained_ones_use_the_last_rate() -> None:
     longer = dataclasses.replace(learner, inner_steps=4)
     support = toys.task(toys.waves(1)).support
     toys.assert_bits(
-        longer.adapt(problem, params, {"step": 5}, support),
-        longer.adapt(problem, held, {"step": 5}, support),
+        longer.adapt(problem, params, support, {"step": 5}),
+        longer.adapt(problem, held, support, {"step": 5}),
     )
 
 

@@ -37,7 +37,7 @@ def test_attention_to_three_directions_of_a_plane() -> None:
     problem = toys.bare_problem("classification", 2, None)
     x = torch.tensor([[2.0, 0.0], [0.0, 7.0], [0.0, -1.0]], dtype=torch.float64)
     learner = MatchingNet(scale=2.0)
-    adapted = learner.adapt(problem, {}, {}, Batch(x, torch.tensor([0, 1, 1])))
+    adapted = learner.adapt(problem, {}, Batch(x, torch.tensor([0, 1, 1])), {})
     found = learner.predict(problem, adapted, torch.tensor([[3.0, 4.0]], dtype=torch.float64))
     a, b, c = math.exp(2 * 0.6), math.exp(2 * 0.8), math.exp(-2 * 0.8)
     wanted = [math.log(a / (a + b + c)), math.log((b + c) / (a + b + c))]
@@ -71,7 +71,7 @@ def test_an_unbalanced_support_gives_the_sums_of_attention_by_hand() -> None:
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1, shot=3))
     rows = torch.tensor([0, 1, 2, 3, 6, 7])
     learner = MatchingNet()
-    adapted = learner.adapt(problem, params, {}, Batch(support.x[rows], support.y[rows]))
+    adapted = learner.adapt(problem, params, Batch(support.x[rows], support.y[rows]), {})
     seen, asked = (problem.embed(params, x) for x in (support.x[rows], query.x))
     found = learner.predict(problem, adapted, query.x)
     wanted = attended(asked, seen, support.y[rows], 10.0)
@@ -90,7 +90,7 @@ def test_padding_that_is_masked_out_changes_nothing(chunk: int) -> None:
     ]
     toys.assert_same(found[1], found[0])
     supports = (toys.task(episodes).support, wide[0])
-    adapted = [MatchingNet().adapt(problem, params, {}, batch) for batch in supports]
+    adapted = [MatchingNet().adapt(problem, params, batch, {}) for batch in supports]
     toys.assert_same(adapted[1], adapted[0])
     assert adapted[1][MEMORY].shape == (6, problem.features)
     assert adapted[1][MEMBER].shape == (6, 3)
@@ -99,14 +99,14 @@ def test_padding_that_is_masked_out_changes_nothing(chunk: int) -> None:
 def test_a_thousand_times_the_cosine_neither_overflows_nor_vanishes() -> None:
     problem, learner = toys.bare_problem("classification", 2, None), MatchingNet(scale=1000.0)
     x = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-    adapted = learner.adapt(problem, {}, {}, Batch(x, torch.tensor([0, 1])))
+    adapted = learner.adapt(problem, {}, Batch(x, torch.tensor([0, 1])), {})
     assert learner.predict(problem, adapted, x).tolist() == [[0.0, -2000.0], [-2000.0, 0.0]]
 
 
 def test_one_shot_answers_like_the_nearest_neighbour_by_angle() -> None:
     problem = toys.conv_problem(None)
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1, way=5, shot=1))
-    adapted = MatchingNet().adapt(problem, params, {}, support)
+    adapted = MatchingNet().adapt(problem, params, support, {})
     seen, asked = problem.embed(params, support.x), problem.embed(params, query.x)
     near = torch.nn.functional.cosine_similarity(asked[:, None], seen, dim=2).argmax(1)
     assert MatchingNet().predict(problem, adapted, query.x).argmax(1).tolist() == near.tolist()
@@ -117,6 +117,6 @@ def test_the_order_of_the_support_does_not_matter_and_neither_does_an_examples_l
     x = torch.randn(6, 4, generator=toys.rng(), dtype=torch.float64)
     y, order = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([4, 1, 5, 0, 2, 3])
     batches = (Batch(x, y), Batch(x[order], y[order]), Batch(3 * x, y))
-    found = [learner.predict(problem, learner.adapt(problem, {}, {}, b), x) for b in batches]
+    found = [learner.predict(problem, learner.adapt(problem, {}, b, {}), x) for b in batches]
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-12)
     torch.testing.assert_close(found[2], found[0], rtol=0, atol=1e-12)

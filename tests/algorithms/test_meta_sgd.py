@@ -98,7 +98,7 @@ def test_with_its_first_rates_it_adapts_as_maml_and_has_the_same_gradient(head: 
     params = {**theta, **learner.init(problem, theta)[0]}
     support = toys.task(episodes).support
     toys.assert_same(
-        learner.adapt(problem, params, {}, support), maml.adapt(problem, theta, {}, support)
+        learner.adapt(problem, params, support, {}), maml.adapt(problem, theta, support, {})
     )
     found, wanted = (
         one.direction(problem, numbers, episodes, {}, toys.rng()).direction
@@ -115,5 +115,5 @@ def test_every_parameter_has_a_rate_of_its_shape_and_an_adapted_model_keeps_none
         LR + n: params[n].shape for n in problem.trainable
     }
     assert {float(v) for rate in rates.values() for v in rate.flatten()} == {0.2}
-    adapted = learner.adapt(problem, {**params, **rates}, {}, toys.task(toys.pictures(1)).support)
+    adapted = learner.adapt(problem, {**params, **rates}, toys.task(toys.pictures(1)).support, {})
     assert set(adapted) == set(params)

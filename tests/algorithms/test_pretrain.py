@@ -58,7 +58,7 @@ def test_nearest_class_means_by_hand(distance: str) -> None:
     learner = Pretrain(classifier=distance, scale=5.0, classes=9)  # type: ignore[arg-type]
     problem = toys.conv_problem(9)
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
-    adapted = learner.adapt(problem, params, {}, support)
+    adapted = learner.adapt(problem, params, support, {})
     network = reference.ConvNet("group")
     means = reference.class_means(network(params, support.x), support.y)
     wanted = reference.nearest_mean(network(params, query.x), means, distance, 5.0)
@@ -81,7 +81,7 @@ def test_logistic_regression_is_scikit_learns_on_features_of_length_one() -> Non
     theirs.fit(unit_features(problem, params, uneven.x), uneven.y.numpy())
     wanted = theirs.predict_proba(unit_features(problem, params, query.x))
     for batch in (uneven, toys.padded(uneven, 3)):
-        adapted = learner.adapt(problem, params, {}, batch)
+        adapted = learner.adapt(problem, params, batch, {})
         found = learner.predict(problem, adapted, query.x).softmax(1).numpy()
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
         assert adapted["head.weight"].shape == (3, problem.features)
@@ -91,7 +91,7 @@ def test_ridge_regression_by_numpy() -> None:
     learner = Pretrain(classifier="ridge", penalty=0.1, scale=3.0, classes=9)
     problem = toys.conv_problem(9)
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
-    adapted = learner.adapt(problem, params, {}, support)
+    adapted = learner.adapt(problem, params, support, {})
     found = learner.predict(problem, adapted, query.x).numpy()
     ones = np.ones((6, 1))
     Z = np.hstack([unit_features(problem, params, support.x), ones])
@@ -108,7 +108,7 @@ def test_every_classifier_answers_row_by_row_with_statistics_of_the_support(
     learner = Pretrain(classifier=classifier, classes=9)  # type: ignore[arg-type]
     problem = toys.conv_problem(9, norm="batch")
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
-    adapted = learner.adapt(problem, params, {}, support)
+    adapted = learner.adapt(problem, params, support, {})
     whole = learner.predict(problem, adapted, query.x)
     alone = torch.cat([learner.predict(problem, adapted, query.x[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(alone, whole, rtol=0, atol=1e-10)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_prototypes_and_logits_of_three_points_on_a_line() -> None:
     problem = toys.bare_problem("classification", 1, None)
     x = torch.tensor([[0.0], [2.0], [5.0]], dtype=torch.float64)
-    adapted = ProtoNet().adapt(problem, {}, {}, Batch(x, torch.tensor([0, 0, 1])))
+    adapted = ProtoNet().adapt(problem, {}, Batch(x, torch.tensor([0, 0, 1])), {})
     assert adapted[PROTOTYPES].tolist() == [[1.0], [5.0]]
     query = torch.tensor([[3.0], [4.0]], dtype=torch.float64)
     assert ProtoNet().predict(problem, adapted, query).tolist() == [[-4.0, -4.0], [-9.0, -1.0]]
@@ -27,7 +27,7 @@ def test_cosine_sees_the_angle_and_not_the_length() -> None:
     problem = toys.bare_problem("classification", 2, None)
     learner = ProtoNet(distance="cosine", scale=3.0)
     x = torch.tensor([[4.0, 0.0], [0.0, 0.5]], dtype=torch.float64)
-    adapted = learner.adapt(problem, {}, {}, Batch(x, torch.tensor([0, 1])))
+    adapted = learner.adapt(problem, {}, Batch(x, torch.tensor([0, 1])), {})
     found = learner.predict(problem, adapted, torch.tensor([[30.0, 40.0]], dtype=torch.float64))
     torch.testing.assert_close(found, torch.tensor([[1.8, 2.4]], dtype=torch.float64))
 
@@ -80,7 +80,7 @@ def test_protonet_is_invariant_to_support_order(norm: str) -> None:
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
     order = torch.tensor([4, 1, 5, 0, 2, 3])
     found = [
-        ProtoNet().predict(problem, ProtoNet().adapt(problem, params, {}, batch), query.x)
+        ProtoNet().predict(problem, ProtoNet().adapt(problem, params, batch, {}), query.x)
         for batch in (support, Batch(support.x[order], support.y[order]))
     ]
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-10)
@@ -90,8 +90,8 @@ def test_renaming_the_classes_renames_the_answers() -> None:
     problem = toys.conv_problem(None)
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
     new = torch.tensor([1, 2, 0])
-    plain = ProtoNet().predict(problem, ProtoNet().adapt(problem, params, {}, support), query.x)
-    adapted = ProtoNet().adapt(problem, params, {}, Batch(support.x, new[support.y]))
+    plain = ProtoNet().predict(problem, ProtoNet().adapt(problem, params, support, {}), query.x)
+    adapted = ProtoNet().adapt(problem, params, Batch(support.x, new[support.y]), {})
     renamed = ProtoNet().predict(problem, adapted, query.x)
     torch.testing.assert_close(renamed[:, new], plain, rtol=0, atol=1e-12)
 
@@ -100,7 +100,7 @@ def test_euclidean_protonet_is_a_linear_classifier() -> None:
     # Section 2.4: −‖f − c‖² = −‖f‖² + 2 c·f − ‖c‖², and the first term is the same for every class.
     problem = toys.conv_problem(None)
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
-    adapted = ProtoNet().adapt(problem, params, {}, support)
+    adapted = ProtoNet().adapt(problem, params, support, {})
     features, means = problem.embed(adapted, query.x), adapted[PROTOTYPES]
     linear = features @ (2 * means).T - (means**2).sum(1)
     found = ProtoNet().predict(problem, adapted, query.x)
@@ -113,7 +113,7 @@ def test_one_shot_is_the_nearest_neighbour() -> None:
     # Section 2.1: with one example per class the prototype is that example's features.
     problem = toys.conv_problem(None)
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1, way=5, shot=1))
-    adapted = ProtoNet().adapt(problem, params, {}, support)
+    adapted = ProtoNet().adapt(problem, params, support, {})
     near = torch.cdist(problem.embed(params, query.x), problem.embed(params, support.x)).argmin(1)
     assert ProtoNet().predict(problem, adapted, query.x).argmax(1).tolist() == near.tolist()
 
@@ -125,7 +125,7 @@ def test_a_class_with_its_examples_doubled_keeps_its_prototype(distance: str) ->
     params, (support, _) = toys.shaken(problem), toys.task(toys.pictures(1))
     rows = torch.cat([torch.arange(6), torch.arange(6)[support.y == 1]])
     found = [
-        learner.adapt(problem, params, {}, batch)[PROTOTYPES]
+        learner.adapt(problem, params, batch, {})[PROTOTYPES]
         for batch in (support, Batch(support.x[rows], support.y[rows]))
     ]
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-12)
@@ -141,7 +141,7 @@ def test_padding_that_is_masked_out_changes_nothing(chunk: int) -> None:
     other = ProtoNet().direction(problem, params, Episode(support, episodes.query), {}, toys.rng())
     toys.assert_same(other.direction, plain.direction)
     found = [
-        ProtoNet().adapt(problem, params, {}, b) for b in (toys.task(episodes).support, wide[0])
+        ProtoNet().adapt(problem, params, b, {}) for b in (toys.task(episodes).support, wide[0])
     ]
     toys.assert_same(found[1], found[0])
 
@@ -149,7 +149,7 @@ def test_padding_that_is_masked_out_changes_nothing(chunk: int) -> None:
 def test_padding_does_not_enter_the_statistics_of_a_support() -> None:
     problem = toys.conv_problem(None, norm="batch")
     params, support = toys.shaken(problem), toys.task(toys.pictures(1)).support
-    found = [ProtoNet().adapt(problem, params, {}, b) for b in (support, toys.padded(support, 4))]
+    found = [ProtoNet().adapt(problem, params, b, {}) for b in (support, toys.padded(support, 4))]
     toys.assert_same(found[1], found[0])
 
 

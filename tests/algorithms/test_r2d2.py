@@ -67,7 +67,7 @@ def test_adapt_on_an_unbalanced_support_is_the_weighted_ridge_by_hand() -> None:
     learner, problem, own = bare(init_lambda=0.5, init_scale=3.0)
     own["r2d2.bias"] = torch.tensor(-0.25, dtype=torch.float64)
     z, y = random(6, 4), torch.tensor([0, 0, 0, 0, 1, 2])
-    adapted = learner.adapt(problem, own, {}, Batch(z, y))
+    adapted = learner.adapt(problem, own, Batch(z, y), {})
     weights = np.array([1 / 4] * 4 + [1, 1]) / 3
     wanted = solved(z.numpy(), np.eye(3)[y], weights, 0.5)
     assert set(adapted) == {"head.weight", "head.bias"}
@@ -82,7 +82,7 @@ def test_adapt_on_an_unbalanced_support_is_the_weighted_ridge_by_hand() -> None:
 def test_balanced_classes_give_the_authors_division_by_the_number_of_examples() -> None:
     learner, problem, own = bare(init_scale=1.0)
     z, y = random(6, 4), torch.tensor([0, 0, 1, 1, 2, 2])
-    adapted = learner.adapt(problem, own, {}, Batch(z, y))
+    adapted = learner.adapt(problem, own, Batch(z, y), {})
     # The column of ones is divided with the features.
     Z = np.hstack([z.numpy(), np.ones((6, 1))]) / math.sqrt(6)
     wanted = np.linalg.inv(Z.T @ Z + np.eye(5)) @ Z.T @ (np.eye(3)[y] / math.sqrt(6))
@@ -93,7 +93,7 @@ def test_a_regression_is_ridge_on_the_features() -> None:
     learner, problem, own = bare("regression", init_lambda=0.01)
     assert set(own) == {"r2d2.log_lambda"}
     z, y = random(5, 4), random(5, 1, seed=1)
-    adapted = learner.adapt(problem, own, {}, Batch(z, y))
+    adapted = learner.adapt(problem, own, Batch(z, y), {})
     wanted = solved(z.numpy(), y.numpy(), np.full(5, 1 / 5), 0.01)
     found = learner.predict(problem, adapted, z)
     by_hand = np.hstack([z.numpy(), np.ones((5, 1))]) @ wanted
@@ -105,7 +105,7 @@ def test_padding_that_is_masked_out_changes_nothing(kind: str) -> None:
     learner, problem, own = bare(kind)
     y = random(6, 1, seed=1) if kind == "regression" else torch.tensor([0, 0, 1, 1, 2, 2])
     support = Batch(random(6, 4), y)
-    found = [learner.adapt(problem, own, {}, b) for b in (support, toys.padded(support, 5))]
+    found = [learner.adapt(problem, own, b, {}) for b in (support, toys.padded(support, 5))]
     toys.assert_same(found[1], found[0])
 
 
@@ -147,7 +147,7 @@ def test_conv4_direction_equals_the_hand_written_one(norm: str, chunk: int, solv
 def test_the_order_of_the_support_does_not_matter() -> None:
     learner, problem, own = bare()
     z, y, order = random(6, 4), torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([4, 1, 5, 0, 2, 3])
-    found = [learner.adapt(problem, own, {}, b) for b in (Batch(z, y), Batch(z[order], y[order]))]
+    found = [learner.adapt(problem, own, b, {}) for b in (Batch(z, y), Batch(z[order], y[order]))]
     toys.assert_same(found[1], found[0])
 
 
@@ -155,7 +155,7 @@ def test_a_class_with_its_examples_doubled_keeps_the_head() -> None:
     learner, problem, own = bare()
     z, y = random(6, 4), torch.tensor([0, 0, 1, 1, 2, 2])
     rows = torch.tensor([0, 1, 2, 3, 2, 3, 4, 5])
-    found = [learner.adapt(problem, own, {}, b) for b in (Batch(z, y), Batch(z[rows], y[rows]))]
+    found = [learner.adapt(problem, own, b, {}) for b in (Batch(z, y), Batch(z[rows], y[rows]))]
     toys.assert_same(found[1], found[0])
 
 
@@ -177,6 +177,6 @@ def test_vmap_and_loop_agree_on_masked_supports() -> None:
 def test_a_small_penalty_on_enough_points_finds_the_line() -> None:
     learner, problem, own = bare("regression", features=1, init_lambda=1e-9)
     x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
-    adapted = learner.adapt(problem, own, {}, Batch(x, 3 * x - 1))
+    adapted = learner.adapt(problem, own, Batch(x, 3 * x - 1), {})
     assert adapted["head.weight"].item() == pytest.approx(3, abs=1e-7)
     assert adapted["head.bias"].item() == pytest.approx(-1, abs=1e-7)

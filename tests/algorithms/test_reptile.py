@@ -175,7 +175,7 @@ def test_an_outer_step_of_one_ends_at_the_mean_of_the_adapted_parameters() -> No
         Batch(*map(torch.cat, zip(*(h[:2] for h in toys.task(episodes, i)), strict=True)))
         for i in range(2)
     ]
-    ends = [learner.adapt(problem, params, {}, data) for data in both]
+    ends = [learner.adapt(problem, params, data, {}) for data in both]
     wanted = {name: (ends[0][name] + ends[1][name]) / 2 for name in params}
     toys.assert_same(without(end.params, OWN), wanted, atol=1e-9)
 
@@ -186,7 +186,7 @@ def test_adapt_goes_on_with_the_second_moment_of_training() -> None:
     learner = Reptile(inner_lr=0.01, inner_steps=1, inner_batch=99)
     own, state = learner.init(problem, params)
     params |= {name: torch.full_like(value, 4.0) for name, value in own.items()}
-    found = learner.adapt(problem, params, {"steps": 10**6}, data)
+    found = learner.adapt(problem, params, data, {"steps": 10**6})
     assert set(found) == set(params) - set(own)
     theta = {name: params[name] for name in problem.trainable}
     by = autodiff.grad(lambda p: problem.loss_on({**params, **p}, data), theta)
@@ -194,7 +194,7 @@ def test_adapt_goes_on_with_the_second_moment_of_training() -> None:
         n: v - 0.01 * by[n] / (0.999 * 4 + 0.001 * by[n] ** 2).sqrt() for n, v in theta.items()
     }
     toys.assert_same({name: found[name] for name in theta}, wanted, atol=1e-9)
-    fresh = learner.adapt(problem, {**params, **own}, state, data)  # a first step is the rate
+    fresh = learner.adapt(problem, {**params, **own}, data, state)  # a first step is the rate
     assert float((fresh[HEAD[0]] - params[HEAD[0]]).abs().max()) == pytest.approx(0.01, rel=1e-6)
 
 

@@ -64,9 +64,9 @@ def test_adapts_without_touching_its_inputs_and_answers_row_by_row(name: str, ki
     before = toys.copied(params)
     learner = settled(name)
     with torch.no_grad():
-        phi = learner.adapt(problem, params, {}, support)
+        phi = learner.adapt(problem, params, support, {})
     toys.assert_bits(params, before)
-    toys.assert_bits(learner.adapt(problem, params, {}, support), phi)
+    toys.assert_bits(learner.adapt(problem, params, support, {}), phi)
     assert {value.dtype for value in phi.values()} == {torch.float64}
     assert not any(name.startswith("meta_sgd") for name in phi)
     whole = learner.predict(problem, phi, query.x)
@@ -82,7 +82,7 @@ def test_statistics_are_frozen_where_the_network_normalises_by_batches(
 ) -> None:
     problem, params, support, query = source("classification", norm)
     learner = settled(name)
-    phi = learner.adapt(problem, params, {}, support)
+    phi = learner.adapt(problem, params, support, {})
     whole = learner.predict(problem, phi, query.x)
     rows = torch.cat([learner.predict(problem, phi, one[None]) for one in query.x])
     torch.testing.assert_close(rows, whole, rtol=0, atol=1e-10)
@@ -95,11 +95,11 @@ def test_statistics_are_frozen_where_the_network_normalises_by_batches(
 def test_a_choice_that_was_explored_is_the_model_that_is_kept(name: str, kind: str) -> None:
     """What validation judged is what `adapt` makes of the same support."""
     problem, params, support, query = source(kind)
-    tried = ALGORITHMS[name].load()().explore(problem, params, {}, support, query.x)
+    tried = ALGORITHMS[name].load()().explore(problem, params, support, {}, query.x)
     assert len({one for one, _ in tried}) == len(tried) > 1
     for one, found in (tried[0], tried[-1]):
         assert None not in dataclasses.asdict(one).values()
-        phi = one.adapt(problem, params, {}, support)
+        phi = one.adapt(problem, params, support, {})
         torch.testing.assert_close(one.predict(problem, phi, query.x), found, rtol=0, atol=1e-12)
 
 
@@ -108,7 +108,7 @@ def test_a_field_that_is_given_is_not_chosen(name: str, kind: str) -> None:
     given = settled(name)
     assert choices(given, {}) == [given]
     problem, params, support, query = source(kind)
-    assert [one for one, _ in given.explore(problem, params, {}, support, query.x)] == [given]
+    assert [one for one, _ in given.explore(problem, params, support, {}, query.x)] == [given]
 
 
 @pytest.mark.parametrize("penalty", [0.01, 1.0, 30.0])
@@ -119,7 +119,7 @@ def test_linear_probe_is_scikit_learns_logistic_regression_on_the_features(
     problem, params, _, _ = source("classification")
     support, query = toys.task(toys.pictures(1, way, 5))
     learner = LinearProbe(penalty=penalty)
-    phi = learner.adapt(problem, params, {}, support)
+    phi = learner.adapt(problem, params, support, {})
     features, others = (problem.embed(params, x).numpy() for x in (support.x, query.x))
     mean = features.mean(0)
     size = np.sqrt(np.square(features - mean).sum(1).mean())
@@ -134,7 +134,7 @@ def test_linear_probe_is_scikit_learns_ridge_on_the_features(points: int) -> Non
     problem, params, _, _ = source("regression")
     support, query = toys.task(toys.waves(1, points))
     learner = LinearProbe(penalty=0.3)
-    phi = learner.adapt(problem, params, {}, support)
+    phi = learner.adapt(problem, params, support, {})
     features, others = (problem.embed(params, x).numpy() for x in (support.x, query.x))
     mean = features.mean(0)
     size = np.sqrt(np.square(features - mean).sum(1).mean())
@@ -146,7 +146,7 @@ def test_linear_probe_is_scikit_learns_ridge_on_the_features(points: int) -> Non
 def test_features_that_do_not_differ_give_the_share_of_each_class() -> None:
     problem = toys.bare_problem("classification", 3, None)
     support = Batch(torch.ones(6, 3, dtype=torch.float64), torch.tensor([0, 0, 0, 0, 1, 1]))
-    phi = LinearProbe(penalty=1.0).adapt(problem, {}, {}, support)
+    phi = LinearProbe(penalty=1.0).adapt(problem, {}, support, {})
     found = torch.softmax(problem.read_out(phi, torch.ones(1, 3, dtype=torch.float64)), 1)
     torch.testing.assert_close(found[0], torch.tensor([2 / 3, 1 / 3]).double(), atol=1e-6, rtol=0)
 
@@ -199,18 +199,18 @@ def test_descent_is_torchs_adam_on_a_module(learner: Any) -> None:
     problem, params, support, _ = source("classification")
     begin = None
     if isinstance(learner, LPFT):
-        begin = LinearProbe(penalty=0.2).adapt(problem, params, {}, support)
+        begin = LinearProbe(penalty=0.2).adapt(problem, params, support, {})
     wanted = torchs_descent(problem, params, support, learner, begin)
-    toys.assert_same(learner.adapt(problem, params, {}, support), wanted, atol=1e-9)
+    toys.assert_same(learner.adapt(problem, params, support, {}), wanted, atol=1e-9)
 
 
 def test_a_support_larger_than_a_batch_is_gone_through_once_before_any_row_comes_again() -> None:
     problem = toys.bare_problem("regression", 1, None)
     x = torch.arange(100, dtype=torch.float64)[:, None]
-    one_step = FineTune(lr=1e-9, steps=1).adapt(problem, {}, {}, Batch(x, x))
+    one_step = FineTune(lr=1e-9, steps=1).adapt(problem, {}, Batch(x, x), {})
     assert set(one_step) == set(HEAD)
     learner = FineTune(lr=0.05, steps=200)
-    phi = learner.adapt(problem, {}, {}, Batch(x / 100, 3 * x / 100 - 1))
+    phi = learner.adapt(problem, {}, Batch(x / 100, 3 * x / 100 - 1), {})
     torch.testing.assert_close(phi["head.weight"].item(), 3.0, atol=1e-2, rtol=0)
     torch.testing.assert_close(phi["head.bias"].item(), -1.0, atol=1e-2, rtol=0)
 
@@ -227,12 +227,12 @@ def test_the_gradient_of_l2_sp_is_that_of_the_paper() -> None:
 
 def test_l2_sp_without_penalties_is_fine_tuning_and_with_a_huge_one_stays_at_the_source() -> None:
     problem, params, support, _ = source("classification")
-    plain = FineTune(lr=1e-2, steps=5).adapt(problem, params, {}, support)
-    free = L2SP(alpha=0.0, beta=0.0, lr=1e-2, steps=5).adapt(problem, params, {}, support)
+    plain = FineTune(lr=1e-2, steps=5).adapt(problem, params, support, {})
+    free = L2SP(alpha=0.0, beta=0.0, lr=1e-2, steps=5).adapt(problem, params, support, {})
     toys.assert_bits(free, plain)
 
     def distance(alpha: float) -> float:
-        phi = L2SP(alpha=alpha, lr=1e-2, steps=50).adapt(problem, params, {}, support)
+        phi = L2SP(alpha=alpha, lr=1e-2, steps=50).adapt(problem, params, support, {})
         return sum(float((phi[n] - params[n]).square().sum()) for n in problem.trainable & set(phi))
 
     assert distance(0.0) > 2 * distance(1.0) > 2 * distance(10.0) > 0
@@ -243,20 +243,20 @@ def test_lp_ft_bends_the_features_less_than_fine_tuning_in_the_first_step_and_be
 ):
     """Section 4 of the paper: the loss that the head begins with is what bends the features."""
     problem, params, support, _ = source("classification")
-    begin = LPFT(steps=0, lr=1e-3).adapt(problem, params, {}, support)
-    scratch = FineTune(steps=0, lr=1e-3).adapt(problem, params, {}, support)
+    begin = LPFT(steps=0, lr=1e-3).adapt(problem, params, support, {})
+    scratch = FineTune(steps=0, lr=1e-3).adapt(problem, params, support, {})
     assert float(problem.loss_on(begin, support)) < float(problem.loss_on(scratch, support))
-    toys.assert_bits(begin, LinearProbe(penalty=0.1).adapt(problem, params, {}, support))
+    toys.assert_bits(begin, LinearProbe(penalty=0.1).adapt(problem, params, support, {}))
 
 
 def test_a_head_that_means_the_same_is_where_fine_tuning_begins() -> None:
     """One output in the source and in the target: a regression goes on from its own head."""
     problem, params, support, _ = source("regression")
     head = {"head.weight": params["head.weight"][:1], "head.bias": torch.ones(1).double()}
-    begin = FineTune(steps=0, lr=1e-3).adapt(problem, {**params, **head}, {}, support)
+    begin = FineTune(steps=0, lr=1e-3).adapt(problem, {**params, **head}, support, {})
     assert torch.equal(begin["head.weight"], head["head.weight"])
     pulled = L2SP(steps=9, lr=1e-2, alpha=100.0)
-    phi = pulled.adapt(problem, {**params, **head}, {}, support)
+    phi = pulled.adapt(problem, {**params, **head}, support, {})
     assert float((phi["head.weight"] - head["head.weight"]).abs().max()) < 0.1
 
 
@@ -265,10 +265,10 @@ def test_prototypes_are_class_means_and_cosine_is_the_angle() -> None:
     z, q = problem.embed(params, support.x), problem.embed(params, query.x)
     means = torch.stack([z[support.y == n].mean(0) for n in range(3)])
     near = Prototype(distance="euclidean")
-    phi = near.adapt(problem, params, {}, support)
+    phi = near.adapt(problem, params, support, {})
     torch.testing.assert_close(near.predict(problem, phi, query.x), -(torch.cdist(q, means) ** 2))
     angle = Prototype(distance="cosine", scale=5.0)
-    phi = angle.adapt(problem, params, {}, support)
+    phi = angle.adapt(problem, params, support, {})
     wanted = 5 * nn.functional.cosine_similarity(q[:, None], means[None], dim=-1)
     torch.testing.assert_close(angle.predict(problem, phi, query.x), wanted)
 
@@ -277,7 +277,7 @@ def test_prototypes_are_class_means_and_cosine_is_the_angle() -> None:
 def test_fits_its_support_better_than_no_features_could(name: str, kind: str) -> None:
     problem, params, support, _ = source(kind)
     learner = ALGORITHMS[name].load()().usual()
-    phi = learner.adapt(problem, params, {}, support)
+    phi = learner.adapt(problem, params, support, {})
     loss = float(problem.loss(learner.predict(problem, phi, support.x), support))
     middle = float((support.y - support.y.double().mean()).square().mean())
     assert loss < 0.9 * (math.log(3) if kind == "classification" else middle)

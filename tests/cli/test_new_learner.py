@@ -47,7 +47,7 @@ class CityBlock(Learner):
         gradient, metrics = mean_gradient(loss, moved, batch, problem.chunk)
         return Update(gradient, state, metrics)
 
-    def adapt(self, problem, params, state, support):
+    def adapt(self, problem, params, support, state):
         frozen, features = frozen_features(problem, params, support)
         means = class_means(features, support, count_classes(support.y, problem))
         return {**frozen, "city_block.means": means}

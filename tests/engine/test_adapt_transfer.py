@@ -97,13 +97,13 @@ def test_settings_are_those_with_the_smallest_loss_on_folds_of_the_support(learn
     problem, params, support = task()
     found = transfer.settled(learner, problem, params, {}, support)
     splits = stratified_folds(support.y.numpy(), 0, transfer.FOLDS)
-    every = [one for one, _ in learner.explore(problem, params, {}, support, support.x[:1])]
+    every = [one for one, _ in learner.explore(problem, params, support, {}, support.x[:1])]
     losses = []
     for one in every:
         total = 0.0
         for split in splits:
             part = Batch(support.x[split.support], support.y[split.support])
-            phi = one.adapt(problem, params, {}, part)
+            phi = one.adapt(problem, params, part, {})
             logits = one.predict(problem, phi, support.x[split.query])
             total += float(
                 torch.nn.functional.cross_entropy(logits, support.y[split.query], reduction="sum")
@@ -184,5 +184,5 @@ def test_a_network_from_scratch_is_random_and_learns_its_support(norm: str) -> N
     assert all(not torch.equal(first[n], params[n]) for n in problem.trainable)
     support = toys.task(toys.pictures(1)).support
     own = replace(problem, statistics="support" if norm == "running" else "none")
-    phi = FineTune(lr=1e-2, steps=40, head_rate=1.0).adapt(own, first, {}, support)
+    phi = FineTune(lr=1e-2, steps=40, head_rate=1.0).adapt(own, first, support, {})
     assert own.predict(phi, support.x).argmax(1).tolist() == support.y.tolist()

@@ -26,5 +26,5 @@ def test_a_learner_with_that_head_adapts_to_another_number_of_classes(name: str)
     own, state = learner.init(problem, problem.init(0))
     params = {**problem.init(0), **own}
     support, query = toys.task(toys.pictures(1, 4))
-    adapted = learner.adapt(problem, params, state, support)
+    adapted = learner.adapt(problem, params, support, state)
     assert learner.predict(problem, adapted, query.x).shape == (len(query.x), 4)

@@ -46,7 +46,7 @@ def test_the_graph_of_a_protonet_is_its_adapt_and_predict_for_another_way_and_sh
     with torch.no_grad():
         found = graph.module(x[:7].float(), torch.eye(4)[y], x[7:].float())
         problem = model.problem()
-        phi = model.learner().adapt(problem, model.params, model.state, Batch(x[:7], y))
+        phi = model.learner().adapt(problem, model.params, Batch(x[:7], y), model.state)
         expected = torch.softmax(model.learner().predict(problem, phi, x[7:]), 1)
     torch.testing.assert_close(found, expected)
     assert [one["shape"][0] for one in graph.inputs] == ["support", "support", "queries"]

@@ -47,7 +47,7 @@ def test_the_oracle_is_trained_beside_the_run_and_scored_on_the_same_waves() -> 
     errors = []
     for index in range(60):
         support, query = waves.episode(index)
-        phi = oracle.learner().adapt(oracle.problem(), oracle.params, {}, support)
+        phi = oracle.learner().adapt(oracle.problem(), oracle.params, support, {})
         answer = oracle.learner().predict(oracle.problem(), phi, query.x)
         errors.append(float((answer - query.y).square().mean()))
     assert found["oracle"]["mean"] == pytest.approx(np.mean(errors), rel=1e-5)

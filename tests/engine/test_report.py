@@ -167,7 +167,7 @@ def test_confusions_are_those_of_the_validation_episodes(finished: Path, workpla
     right, by_hand = [], {}
     for i in range(3):
         episode, members = source.episode(i), source.members(i)
-        phi = learner.adapt(problem, model.params, model.state, episode.support)
+        phi = learner.adapt(problem, model.params, episode.support, model.state)
         said = learner.predict(problem, phi, episode.query.x).argmax(1)
         right.append(float((said == episode.query.y).double().mean()))
         for a, b in zip(episode.query.y.tolist(), said.tolist(), strict=True):

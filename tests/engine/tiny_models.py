@@ -55,7 +55,7 @@ def adapted_model(model: Bundle, **provenance: Any) -> Bundle:
     y = torch.arange(len(CLASSES)).repeat_interleave(4)
     learner, problem = model.learner(), model.problem()
     with torch.no_grad():
-        phi = learner.adapt(problem, model.params, model.state, Batch(x, y))
+        phi = learner.adapt(problem, model.params, Batch(x, y), model.state)
     return replace(
         model,
         params=dict(phi),
@@ -82,7 +82,7 @@ def tiny_regression() -> Bundle:
     made = replace(made, params=made.problem().init(0))
     x = torch.linspace(-5, 5, 10)[:, None]
     with torch.no_grad():
-        phi = made.learner().adapt(made.problem(), made.params, {}, Batch(x, torch.sin(x)))
+        phi = made.learner().adapt(made.problem(), made.params, Batch(x, torch.sin(x)), {})
     return replace(made, params=dict(phi))
 
 

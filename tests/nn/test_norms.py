@@ -78,12 +78,12 @@ def test_the_ends_of_the_blend_are_batch_and_instance_normalisation(
 def test_task_norm_freezes_the_support_and_answers_row_by_row(learner: ProtoNet | MAML) -> None:
     problem = toys.conv_problem(None, norm="task")
     params, (support, query) = toys.shaken(problem), toys.task(toys.pictures(1))
-    adapted = learner.adapt(problem, params, {}, support)
+    adapted = learner.adapt(problem, params, support, {})
     assert float(adapted["backbone.0.norm.size"]) == len(support.x)
     whole = learner.predict(problem, adapted, query.x)
     alone = torch.cat([learner.predict(problem, adapted, query.x[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(alone, whole, rtol=0, atol=1e-10)
-    padded = learner.adapt(problem, params, {}, toys.padded(support, 3))
+    padded = learner.adapt(problem, params, toys.padded(support, 3), {})
     if isinstance(learner, ProtoNet):
         toys.assert_same(padded, adapted)
 

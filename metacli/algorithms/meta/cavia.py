@@ -66,7 +66,7 @@ class CAVIA(GradientLearner):
         }, {}
 
     def inner(
-        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+        self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
         maps = {name.removeprefix(MAP): value for name, value in select(params, (MAP,)).items()}
         begin = start(problem, without(params, OWN), support, self.head, way)

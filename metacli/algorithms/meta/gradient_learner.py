@@ -10,7 +10,7 @@ from metacli.algorithms.learner import Kind, Learner
 from metacli.algorithms.meta.inner import HeadName, count_classes, head_size, query_gradient
 from metacli.nn.problem import Problem
 from metacli.trees import without
-from metacli.types import Batch, Episode, Params, State, Update
+from metacli.types import NO_STATE, Batch, Episode, Params, State, Update
 
 
 class GradientLearner(Learner):
@@ -32,7 +32,7 @@ class GradientLearner(Learner):
 
     @abstractmethod
     def inner(
-        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+        self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
         """φ_0 .. φ_steps of one task, as whole parameter dicts; differentiable by θ unless the
         learner is of first order."""
@@ -51,17 +51,21 @@ class GradientLearner(Learner):
         """The direction of MAML: ∇_θ (1/B) Σ_i L_{Q_i}(φ_i), for the last φ of `inner`."""
 
         def end(at: Problem, theta: Params, support: Batch, way: int) -> Params:
-            return self.inner(at, theta, state, support, way)[-1]
+            return self.inner(at, theta, support, state, way)[-1]
 
         gradient, metrics = query_gradient(self, end, problem, params, batch, own=self.own)
         return Update(gradient, state, metrics)
 
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
-        steps = self.inner(problem, params, state, support, count_classes(support.y, problem))
+    def path(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> list[Params]:
+        steps = self.inner(problem, params, support, state, count_classes(support.y, problem))
         return [self._kept(problem, phi, support) for phi in steps]
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        steps = self.inner(problem, params, state, support, count_classes(support.y, problem))
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
+        steps = self.inner(problem, params, support, state, count_classes(support.y, problem))
         return self._kept(problem, steps[-1], support)
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:

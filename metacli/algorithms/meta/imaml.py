@@ -53,7 +53,7 @@ class IMAML(GradientLearner):
     head: HeadName = "linear"
 
     def inner(
-        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+        self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
         return self.towards(problem, start(problem, params, support, self.head, way), support)
 

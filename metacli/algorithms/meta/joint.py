@@ -22,7 +22,7 @@ from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.inner import Descent, inner_path, query_loss, trained, union
 from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem
-from metacli.types import Batch, Episode, Metrics, Params, State, Update
+from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,9 @@ class Joint(Learner):
         gradient, metrics = mean_gradient(task_loss, trained(problem, params), batch, problem.chunk)
         return Update(gradient, state, metrics)
 
-    def path(self, problem: Problem, params: Params, state: State, support: Batch) -> list[Params]:
+    def path(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> list[Params]:
         steps = inner_path(
             problem,
             params,
@@ -62,8 +64,10 @@ class Joint(Learner):
         )
         return [problem.freeze_statistics(phi, support) for phi in steps]
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        return self.path(problem, params, state, support)[-1]
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
+        return self.path(problem, params, support, state)[-1]
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         return problem.predict(adapted, x)

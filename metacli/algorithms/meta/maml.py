@@ -51,7 +51,7 @@ class MAML(GradientLearner):
         return {}, {"step": 0} if self.warm_up else {}
 
     def inner(
-        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+        self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
         return inner_path(
             problem,

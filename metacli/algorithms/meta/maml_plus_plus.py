@@ -77,7 +77,7 @@ class MAMLPlusPlus(GradientLearner):
         return [early] * last + [1 - last * early]
 
     def inner(
-        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+        self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
         return self.walk(problem, params, support, way, first_order=True)
 

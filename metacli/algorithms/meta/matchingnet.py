@@ -27,7 +27,7 @@ from metacli.algorithms.meta.episodic import features_of, frozen_features, runni
 from metacli.algorithms.meta.inner import count_classes, query_loss, trained
 from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem, membership
-from metacli.types import Batch, Episode, Metrics, Params, State, Update
+from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
 MEMORY = "matchingnet.features"  # [M, D], of length 1
 MEMBER = "matchingnet.member"  # [M, N], 1 where example m belongs to class n
@@ -62,7 +62,9 @@ class MatchingNet(Learner):
         # log 0 = −∞ takes an example out of the sums of the other classes.
         return F.log_softmax((scores[:, :, None] + member.log()).logsumexp(1), 1)
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
         frozen, features = frozen_features(problem, params, support)
         way = count_classes(support.y, problem)
         member = membership(support.y, way, None, features.dtype)

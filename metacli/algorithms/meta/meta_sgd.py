@@ -48,7 +48,7 @@ class MetaSGD(GradientLearner):
         return {LR + name: rate for name, rate in rates.items()}, {}
 
     def inner(
-        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+        self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
         return inner_path(
             problem,

@@ -38,7 +38,7 @@ from metacli.nn.problem import Problem
 from metacli.nn.solvers.logistic import fit_logistic
 from metacli.nn.solvers.ridge import regression_of, ridge
 from metacli.trees import without
-from metacli.types import Batch, Episode, Metrics, Params, State, Update
+from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +84,12 @@ class Pretrain(Learner):
             return ProtoNet(distance=self.classifier, scale=self.scale)
         return None
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
         trunk = without(params, "head.")
         if self.nearest is not None:
-            return self.nearest.adapt(problem, trunk, state, support)
+            return self.nearest.adapt(problem, trunk, support, state)
         frozen, features = frozen_features(problem, trunk, support)
         weight, bias = self._fitted(problem, F.normalize(features, dim=1), support)
         return {**frozen, HEAD[0]: weight.to(features.dtype), HEAD[1]: bias.to(features.dtype)}

@@ -26,7 +26,7 @@ from metacli.algorithms.meta.episodic import features_of, frozen_features, runni
 from metacli.algorithms.meta.inner import class_means, count_classes, query_loss, trained
 from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem
-from metacli.types import Batch, Episode, Metrics, Params, State, Update
+from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
 PROTOTYPES = "protonet.prototypes"
 
@@ -59,7 +59,9 @@ class ProtoNet(Learner):
         # The direct difference: the expanded square loses a factor of ten to cancellation.
         return -(features[:, None] - prototypes).square().sum(-1)
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
         frozen, features = frozen_features(problem, params, support)
         way = count_classes(support.y, problem)
         return {**frozen, PROTOTYPES: class_means(features, support, way)}

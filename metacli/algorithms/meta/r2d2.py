@@ -34,7 +34,7 @@ from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem
 from metacli.nn.solvers.ridge import Solve, regression_of, ridge
 from metacli.trees import without
-from metacli.types import Batch, Episode, Metrics, Params, State, Update
+from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
 OWN = "r2d2."
 
@@ -82,7 +82,9 @@ class R2D2(Learner):
             weight, bias = scale * weight, scale * bias + params["r2d2.bias"]
         return {HEAD[0]: weight, HEAD[1]: bias}
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
         frozen, features = frozen_features(problem, params, support)
         way = count_classes(support.y, problem)
         return {

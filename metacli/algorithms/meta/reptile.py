@@ -70,7 +70,7 @@ class Reptile(GradientLearner):
         return {SQUARE + n: torch.zeros_like(value) for n, value in moved.items()}, {"steps": 0}
 
     def inner(
-        self, problem: Problem, params: Params, state: State, support: Batch, way: int
+        self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
         keys = self.keys(len(support.y), torch.Generator().manual_seed(0), support.y)
         return self.trained_on(problem, params, state, support, way, keys)[0]

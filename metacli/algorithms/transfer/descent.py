@@ -20,7 +20,7 @@ from metacli.algorithms.transfer.transfer import Grid, Transfer, choices
 from metacli.autodiff import grad
 from metacli.nn.problem import Problem
 from metacli.trees import map_params
-from metacli.types import Batch, Params, State
+from metacli.types import NO_STATE, Batch, Params, State
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 BATCH = 64  # examples in a step; a support that is smaller goes whole into each
@@ -116,7 +116,7 @@ class Descends(Transfer):
         """φ after each number of steps, from the source's θ."""
 
     def explore(
-        self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
+        self, problem: Problem, params: Params, support: Batch, state: State, x: Tensor
     ) -> list[tuple[Self, Tensor]]:
         """Every choice on x; those that differ in `steps` alone are stops of one run."""
         runs: dict[Self, dict[int, Self]] = {}
@@ -129,7 +129,9 @@ class Descends(Transfer):
             found += [(o, problem.predict(phi, x)) for o, phi in zip(same, ends, strict=True)]
         return found
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
         one = self.usual()
         return one.runs(problem, params, support, (steps_of(one),))[-1]
 

@@ -29,7 +29,7 @@ from metacli.algorithms.meta.inner import HEAD
 from metacli.algorithms.transfer.transfer import Transfer, choices, filled, network_of, outputs_of
 from metacli.nn.problem import Problem
 from metacli.nn.solvers.logistic import fit_logistic
-from metacli.types import Batch, Params, State
+from metacli.types import NO_STATE, Batch, Params, State
 
 GRID = {"penalty": (1e-3, 1e-2, 1e-1, 1.0, 10.0)}
 
@@ -44,14 +44,16 @@ class LinearProbe(Transfer):
         return filled(self, {"penalty": 0.1})
 
     def explore(
-        self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
+        self, problem: Problem, params: Params, support: Batch, state: State, x: Tensor
     ) -> list[tuple[Self, Tensor]]:
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         query = problem.embed(frozen, x)
         heads = [(one, one.head(problem, features, support)) for one in choices(self, GRID)]
         return [(one, problem.read_out(head, query)) for one, head in heads]
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         return {**frozen, **self.usual().head(problem, features, support)}
 

@@ -44,5 +44,5 @@ class LPFT(Descends):
         self, problem: Problem, params: Params, support: Batch, stops: Sequence[int]
     ) -> list[Params]:
         assert self.lr is not None
-        begin = LinearProbe(penalty=self.penalty).adapt(problem, params, {}, support)
+        begin = LinearProbe(penalty=self.penalty).adapt(problem, params, support, {})
         return descend(problem, begin, support, stops=stops, lr=self.lr, head_rate=1.0)

@@ -24,7 +24,7 @@ from metacli.algorithms.meta.inner import class_means
 from metacli.algorithms.meta.protonet import ProtoNet
 from metacli.algorithms.transfer.transfer import Transfer, choices, filled, network_of, outputs_of
 from metacli.nn.problem import Problem
-from metacli.types import Batch, Params, State
+from metacli.types import NO_STATE, Batch, Params, State
 
 GRID = {"distance": ("euclidean", "cosine")}
 
@@ -45,15 +45,17 @@ class Prototype(Transfer):
         return ProtoNet(distance=self.usual().distance or "euclidean", scale=self.scale)
 
     def explore(
-        self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
+        self, problem: Problem, params: Params, support: Batch, state: State, x: Tensor
     ) -> list[tuple[Self, Tensor]]:
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         means = class_means(features, support, outputs_of(problem, support))
         query = problem.embed(frozen, x)
         return [(one, one.nearest.logits(query, means)) for one in choices(self, GRID)]
 
-    def adapt(self, problem: Problem, params: Params, state: State, support: Batch) -> Params:
-        return self.nearest.adapt(problem, network_of(problem, params), state, support)
+    def adapt(
+        self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
+    ) -> Params:
+        return self.nearest.adapt(problem, network_of(problem, params), support, state)
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         return self.nearest.predict(problem, adapted, x)

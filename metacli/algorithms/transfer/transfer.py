@@ -44,7 +44,7 @@ class Transfer(Adapter):
 
     @abstractmethod
     def explore(
-        self, problem: Problem, params: Params, state: State, support: Batch, x: Tensor
+        self, problem: Problem, params: Params, support: Batch, state: State, x: Tensor
     ) -> list[tuple[Self, Tensor]]:
         """Every choice, complete and adapted to the support, with what it predicts for x: logits
         [M, N] or values [M, outputs]. What choices share is computed once."""

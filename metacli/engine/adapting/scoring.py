@@ -69,7 +69,7 @@ def answers_of(source: Source, classes: int) -> Answer:
     @torch.no_grad()
     def answer(support: Batch, x: Tensor) -> Tensor:
         learner = settled(source.learner, problem, model.params, model.state, support)
-        phi = learner.adapt(problem, model.params, model.state, support)
+        phi = learner.adapt(problem, model.params, support, model.state)
         return torch.cat([learner.predict(problem, phi, part) for part in x.split(64)])
 
     return answer
@@ -83,7 +83,7 @@ def numbers_by(source: Source) -> Predict:
     @torch.no_grad()
     def predict(support: Batch, x: Tensor) -> Tensor:
         learner = settled(source.learner, problem, model.params, model.state, support)
-        phi = learner.adapt(problem, model.params, model.state, support)
+        phi = learner.adapt(problem, model.params, support, model.state)
         return torch.cat([learner.predict(problem, phi, part) for part in x.split(64)])
 
     return predict
@@ -100,7 +100,7 @@ def scratch(source: Source, seed: int) -> Predict:
 
     @torch.no_grad()
     def predict(support: Batch, x: Tensor) -> Tensor:
-        phi = SCRATCH.adapt(problem, start, {}, support)
+        phi = SCRATCH.adapt(problem, start, support, {})
         found = torch.cat([SCRATCH.predict(problem, phi, part) for part in x.split(64)])
         return torch.softmax(found, 1) if classifies else found
 

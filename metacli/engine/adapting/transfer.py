@@ -57,7 +57,7 @@ def settled(
     for split in splits:
         part = Batch(support.x[split.support], support.y[split.support])
         rest = Batch(support.x[split.query], support.y[split.query])
-        for one, found in learner.explore(problem, params, state, part, rest.x):
+        for one, found in learner.explore(problem, params, part, state, rest.x):
             loss = float(problem.loss(found, rest)) * len(rest.y)
             losses[one] = losses.get(one, 0.0) + loss
     return min(losses, key=lambda one: losses[one])

@@ -140,11 +140,11 @@ def answer(
     learner, target = model.learner(), model.inputs.unscaled
     if model.kind == "regression":
         scaled = (support_y - target.mean) / target.scale
-        phi = learner.adapt(problem, params, model.state, Batch(support_x, scaled))
+        phi = learner.adapt(problem, params, Batch(support_x, scaled), model.state)
         values: Tensor = learner.predict(problem, phi, query_x)
         return values * target.scale + target.mean
     # Labels alone would not say how many classes there are without looking at them.
     told = problem.with_way(support_y.shape[1])
     support = Batch(support_x, support_y.argmax(1))
-    phi = learner.adapt(told, params, model.state, support)
+    phi = learner.adapt(told, params, support, model.state)
     return torch.softmax(learner.predict(told, phi, query_x), 1)

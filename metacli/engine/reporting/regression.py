@@ -47,7 +47,7 @@ def fits(model: Bundle, source: Sinusoids, shown: int = SHOWN) -> list[Fit]:
     for index in range(shown):
         episode, wave = source.episode(index), source.waves(index)
         support = to_device(episode, device).support
-        path = learner.path(problem, model.params, model.state, support)
+        path = learner.path(problem, model.params, support, model.state)
         guesses = [learner.predict(problem, phi, x.to(device)).cpu().numpy()[:, 0] for phi in path]
         at = x.numpy()[:, 0]
         truth = float(wave.amplitude[0]) * np.sin(at - float(wave.phase[0]))

@@ -54,9 +54,9 @@ def score_episodes(
     for index in range(episodes):
         support, query = to_device(episode_at(index), device)
         if detailed:
-            path = learner.path(problem, params, state, support)
+            path = learner.path(problem, params, support, state)
         else:
-            path = [learner.adapt(problem, params, state, support)]
+            path = [learner.adapt(problem, params, support, state)]
         steps = [
             mean_metric(problem, learner.predict(problem, phi, query.x), query) for phi in path
         ]
@@ -91,7 +91,7 @@ def score_waves(
     device = next(iter(params.values())).device
 
     def steps_of(episode: Episode) -> torch.Tensor:  # [S + 1]
-        path = learner.path(problem, params, state, episode.support)
+        path = learner.path(problem, params, episode.support, state)
         x, y = episode.query.x, episode.query.y
         scores = [problem.metric(learner.predict(problem, phi, x), y).mean() for phi in path]
         return torch.stack(scores)
