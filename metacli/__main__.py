@@ -1,3 +1,7 @@
-from metacli.cli.app import run
+"""`python -m metacli`."""
+
+from __future__ import annotations
+
+from metacli.cli.start import run
 
 run()

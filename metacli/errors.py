@@ -160,4 +160,5 @@ class Interrupted(MetacliError):
 
     def __init__(self, message: str, *, number: int, **details: Any) -> None:
         super().__init__(message, **details)
+        self.number = number
         self.exit_code = ExitCode(128 + number)  # type: ignore[misc]  # one class, three signals

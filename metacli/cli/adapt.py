@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from metacli.cli import complete, options, text, words
+from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import signed
@@ -24,7 +24,7 @@ Words = Annotated[
         show_default=False,
     ),
 ]
-How = Annotated[Method, typer.Option("--method", help="How to transfer.")]
+How = Annotated[Method, typer.Option("--method", help="How to transfer: the source's own adaptation, or a transfer method.")]
 Target = Annotated[
     str | None, typer.Option("--target", metavar="COL", help="The column to predict.")
 ]
@@ -42,7 +42,7 @@ Holdout = Annotated[
 Baseline = Annotated[
     bool, typer.Option("--baseline", help="Also train the same network from scratch.")
 ]
-Add = Annotated[bool, typer.Option("--add", help="More examples onto an adapted model.")]
+Add = Annotated[bool, typer.Option("--add", help="Add the examples to an adapted model.")]
 
 
 def adapt(
@@ -68,6 +68,8 @@ def adapt(
     """
     models, task, overrides = what_to_adapt(words_)
     share = words.fraction(holdout)
+    early.require_models(models)
+    early.require_paths([task], "TASK is a folder or table with your examples")
 
     def work(report: Reporter) -> Result:
         from metacli.engine.adapt import adapt as verb
@@ -167,11 +169,12 @@ def _score(score: Any) -> str:
     if score.get("value") is None:
         return f"not measured: {text.visible(score.get('why') or _how(score.get('how')))}"
     metric = score.get("metric")
-    value = text.score(metric, score["value"])
-    value += f" {text.visible(score['unit'])}" if score.get("unit") else ""
-    low, high = score.get("low"), score.get("high")
+    value, low, high = score["value"], score.get("low"), score.get("high")
     if low is not None and high is not None:
-        value += f", 95 % interval {text.score(metric, low)} to {text.score(metric, high)}"
+        value = text.between(metric, value, low, high, n=score.get("n"))
+    else:
+        value = text.score(metric, value)
+    value += f" {text.visible(score['unit'])}" if score.get("unit") else ""
     chance = score.get("chance")
     return value + (f", chance {text.score(metric, chance)}" if chance is not None else "")
 
@@ -199,7 +202,7 @@ def _calibrated(result: Result) -> str:
     if "calibration" not in result or mapping(result.get("score")).get("value") is None:
         return ""
     if not found:
-        return "not calibrated: it takes 20 held-out examples of the support, 2 of them mistaken"
+        return "not calibrated: needs 20 held-out examples with 2 or more errors"
     before, after = (text.number(found.get(key), 2) for key in ("log_loss_before", "log_loss"))
     made = f"temperature {text.number(found.get('temperature'), 3)}, log loss {before} to {after}"
     return f"calibrated on {found.get('examples')} held-out examples: {made}"
@@ -216,26 +219,21 @@ def _how(how: Any) -> str:
     }.get(kind, text.visible(how))
 
 
-_VERDICTS = {
-    "helped": "helps",
-    "hurt": "hurts",
-    "no_difference": "no difference",
-    "too_few_to_say": "too few to say",
-}
-
-
 def _transfer(score: Any, transfer: Any) -> Iterator[tuple[str, str]]:
     """Does the source help, by how much, and against what."""
     verdict = transfer.get("verdict")
     if not verdict:
         return
     metric, delta, interval = score.get("metric"), transfer.get("delta"), transfer.get("delta_ci95")
-    line = _VERDICTS.get(verdict, text.visible(verdict))
+    line = text.verdict(verdict)
+    if transfer.get("detectable") is not None and verdict == "no_difference":
+        smaller = signed(metric, transfer["detectable"]).lstrip("+")
+        line += f" (smaller than {smaller} could not be detected)"
     if delta is not None:
         line += f": {signed(metric, delta)}"
     baseline = transfer.get("baseline")
     name = baseline.get("name") if isinstance(baseline, dict) else baseline
-    yield "transfer", line + (f" against {text.visible(name)}" if name else "")
+    yield "source", line + (f" against {text.visible(name)}" if name else "")
     if delta is not None and interval:
         yield "", f"95 % interval {' to '.join(signed(metric, end) for end in interval)}"
 

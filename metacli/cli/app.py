@@ -39,6 +39,7 @@ from metacli.cli.streams import (
     PipeClosed,
     abandon,
     hold_standard_descriptors,
+    loading_ends,
     stdout_problem,
     write_stderr,
     write_stdout,
@@ -111,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _settle(words: list[str], session: Session) -> int:
     try:
-        return _invoke(words, session)
+        with loading_ends():
+            return _invoke(words, session)
     except PipeClosed:
         raise
     except MetacliError as error:
@@ -203,10 +205,7 @@ def _stop(number: int, frame: FrameType | None) -> Any:
 
 
 def run() -> None:
-    """The program `metacli`."""
-    # Read when torch is imported. Its threads wait asleep: awake, they took five times the
-    # processor's time beside other work, and were no faster alone.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    """The command line of this process, with its signals; exits."""
     hold_standard_descriptors()
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)

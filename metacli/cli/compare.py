@@ -38,7 +38,7 @@ def compare(frame: Frame, paths: Paths) -> None:
 
         return verb(paths, report=report)
 
-    frame.answer_into_file(work, show, lambda result: " ".join(verdicts(result)), draw)
+    frame.answer_into_file(work, show, verdicts, draw)
 
 
 def draw(result: Result, target: Path) -> bool:
@@ -61,7 +61,7 @@ def show(result: Result) -> Iterator[str]:
     header = ["", "score", "of", "seeds", "on"]
     yield from text.table(header, [[_name(one["path"]), *_cells(one)] for one in items])
     yield ""
-    header = ["a", "b", "b - a", "95 % interval", "on", "verdict on b"]
+    header = ["a", "b", "b - a", "95 % interval", "on", "b is"]
     yield from text.table(header, [_pair(one) for one in pairs])
     yield ""
     yield from _remarks(pairs)
@@ -100,7 +100,7 @@ def _pair(one: dict[str, Any]) -> list[Any]:
     return [
         *(_name(one.get("a")), _name(one.get("b"))),
         *(signed(metric, one.get("delta")), interval, _on(one)),
-        text.visible(one.get("verdict") or ""),
+        text.verdict(one.get("verdict"), of="models"),
     ]
 
 

@@ -30,7 +30,7 @@ def data_sets(incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     """`@last`, models and runs that lie here, and those under ./runs, newest first."""
-    return _starting(incomplete, ["@last", *map(str, _here()), *map(str, _below_runs())])
+    return _starting(incomplete, ["@last", "@model", *map(str, _here()), *map(str, _below_runs())])
 
 
 def runs(incomplete: str) -> list[str]:

@@ -10,13 +10,15 @@ from typing import Any
 import metacli
 from metacli.cli import text
 from metacli.engine.events import Notice
-from metacli.errors import Finding, MetacliError
+from metacli.errors import Finding, Interrupted, MetacliError
 
 _SHOWN = 20
 
 
 def error_lines(error: MetacliError) -> list[str]:
     """`error: what - where`, the findings below it, `hint: the command that helps`."""
+    if isinstance(error, Interrupted) and error.result and error.result.get("resume_command"):
+        return stopped_lines(error, error.result)
     told = not error.where or f" {error.where} " in f" {error.message} "
     where = "" if told else f" - {text.visible(error.where)}"
     lines = [f"error: {text.visible(error.message)}{where}"]
@@ -24,6 +26,16 @@ def error_lines(error: MetacliError) -> list[str]:
     if error.hint:
         lines.append(f"hint: {text.visible(error.hint)}")
     return lines
+
+
+_SIGNALS = {1: "SIGHUP", 2: "Ctrl-C", 15: "SIGTERM"}
+
+
+def stopped_lines(error: Interrupted, result: Mapping[str, Any]) -> list[str]:
+    """`Stopped (Ctrl-C) at step 50; progress saved.` and the one command that continues."""
+    signal = _SIGNALS.get(error.number, f"signal {error.number}")
+    lines = [f"Stopped ({signal}) at step {result.get('steps')}; progress saved."]
+    return [*lines, f"continue: {text.visible(result['resume_command'])}"]
 
 
 def finding_lines(findings: Iterable[Finding]) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from metacli.cli import complete, options, text, words
+from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
+from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem
 
@@ -73,6 +74,8 @@ def evaluate(
       metacli evaluate @last --shot 1,2,5,10
     """
     data, overrides = what_to_measure_on(words_ or [])
+    early.require_models([model])
+    early.require_data(data)
 
     def work(report: Reporter) -> Result:
         from metacli.engine.evaluate import evaluate as verb
@@ -121,7 +124,7 @@ def show(result: Result, model: str) -> Iterator[str]:
             ("on", _data(result)),
             ("task", _shape(result)),
             ("episodes", _episodes(result)),
-            ("statistics", text.visible(result.get("statistics") or "")),
+            ("normalised by", _statistics(result)),
             ("scores", text.path(result.get("scores")) if result.get("scores") else ""),
             ("plot", text.path(result.get("plot")) if result.get("plot") else ""),
         ]
@@ -135,7 +138,10 @@ def show(result: Result, model: str) -> Iterator[str]:
 
 
 def _inductive(result: Result) -> str:
-    score = text.score(result.get("metric"), result.get("mean"), result.get("ci95"))
+    mean, ci95 = result.get("mean"), result.get("ci95")
+    if not result.get("episodes"):  # an adapted or multi-task model on labelled rows
+        return text.measured(result.get("metric"), mean, ci95, result.get("query"))
+    score = text.score(result.get("metric"), mean, ci95)
     return f"{score}  inductive (each query answered alone)"
 
 
@@ -180,6 +186,18 @@ def _shape(result: Result) -> str:
     return ", ".join(parts)
 
 
+_STATISTICS = {
+    "support": "statistics of the support",
+    "train": "statistics of the training data",
+    "running": "running statistics of the training",
+}
+
+
+def _statistics(result: Result) -> str:
+    name = result.get("statistics")
+    return _STATISTICS.get(str(name), text.visible(name or ""))
+
+
 def _range(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "-".join(text.number(end) for end in value)
@@ -204,13 +222,21 @@ def _better(metric: Any, baseline: Any) -> str:
     if not isinstance(baseline, dict) or baseline.get("delta") is None:
         return ""
     low, high = (signed(metric, end) for end in baseline["delta_ci95"])
-    return f"{signed(metric, baseline['delta'])} ({low} to {high})"
+    shown = f"{signed(metric, baseline['delta'])} ({low} to {high})"
+    word = text.verdict(baseline.get("verdict"), of="models")
+    return f"{shown} {word}".rstrip()
+
+
+def _minus(metric: Any) -> str:
+    """The header of differences, which says what is subtracted and which sign is good."""
+    better = "less" if metric in LOWER_IS_BETTER else "more"
+    return f"this model minus baseline ({better} is better)"
 
 
 def _tables(metric: Any, result: Result) -> Iterator[str]:
     blocks = [
         (
-            ["baseline", "score", *(["better by"] if _paired(result) else [])],
+            ["baseline", "score", *([_minus(metric)] if _paired(result) else [])],
             [
                 [
                     text.visible(k),
@@ -253,5 +279,5 @@ def _task(task: Any) -> list[Any]:
         text.score(metric, task.get("value")),
         text.score(metric, task.get("single_task")),
         signed(metric, task.get("delta")),
-        text.visible(task.get("verdict") or ""),
+        text.verdict(task.get("verdict")),
     ]

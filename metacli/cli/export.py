@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from metacli.cli import options, text
+from metacli.cli import early, options, text
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
 
@@ -42,6 +42,8 @@ def export(
       metacli export my_model --format onnx
       metacli export @last --with-support --format onnx -o learner.onnx
     """
+
+    early.require_models([model])
 
     def work(report: Reporter) -> Result:
         from metacli.engine.export import export as verb

@@ -70,8 +70,8 @@ def _listed(report: Reporter) -> Result:
     return {"available": fetchable()}
 
 
-def _names(result: Result) -> str:
-    return " ".join(str(item.get("name")) for item in result["available"])
+def _names(result: Result) -> list[str]:
+    return [str(item.get("name")) for item in result["available"]]
 
 
 def _dry(name: str, place: str | None) -> Result:

@@ -14,9 +14,18 @@ import typer
 
 from metacli.cli import errors, options, text
 from metacli.cli.progress import Bars, Plain, Silent, View
-from metacli.cli.streams import is_terminal, stdout_kept_clean, write_stderr, write_stdout
+from metacli.cli.streams import (
+    end_loading,
+    is_terminal,
+    show_loading,
+    stdout_kept_clean,
+    write_stderr,
+    write_stdout,
+)
 from metacli.engine.events import Event, Notice, Reporter
-from metacli.errors import DataError, ExitCode, MetacliError, RunFailed, UsageProblem
+from metacli.engine.storage.paths import require_output_file
+from metacli.engine.storage.writer import write_output
+from metacli.errors import ExitCode, Interrupted, MetacliError, RunFailed, UsageProblem
 
 Result = dict[str, Any]
 Work = Callable[[Reporter], Result]
@@ -63,7 +72,8 @@ class Frame:
         try:
             return self.run(work)
         except MetacliError as error:
-            if error.result and not self.json:  # a check that failed: the score first, then why
+            # A check that failed: the score first, then why. What was stopped needs one line only.
+            if error.result and not self.json and not isinstance(error, Interrupted):
                 write_stdout(self._human(error.result, show, value))
             raise
 
@@ -72,10 +82,13 @@ class Frame:
         view = self._view()
 
         def report(event: Event) -> None:
+            end_loading()
             if isinstance(event, Notice):
                 self.warnings.append(event)
             view(event)
 
+        if not self.quiet:
+            show_loading()  # again, where a check before it had something to say
         try:
             with stdout_kept_clean():
                 result = work(report)
@@ -127,14 +140,12 @@ class Frame:
         """The file of `-o`, checked before any work; None for stdout.
 
         Raises:
-            DataError: it has content and there is no `--force`.
+            DataError: a folder, or a file with content and no `--force`.
         """
         if self.out in (None, "-"):
             return None
         target = Path(str(self.out))
-        if target.is_dir() or (target.exists() and target.stat().st_size and not self.force):
-            hint = "name a file" if target.is_dir() else "--force replaces it"
-            raise DataError("the target exists", code="out.exists", where=str(target), hint=hint)
+        require_output_file(target, force=self.force)
         return target
 
     @property
@@ -167,7 +178,8 @@ class Frame:
     def _human(self, result: Result, show: Show, value: Callable[[Result], object]) -> str:
         if self.quiet:
             single = value(result)
-            return "" if single is None else f"{text.visible(single)}\n"
+            every = single if isinstance(single, list) else [] if single is None else [single]
+            return "".join(f"{text.visible(one)}\n" for one in every)
         dry = ["dry run: nothing was written"] if self.dry_run else []
         return "".join(f"{line}\n" for line in [*dry, *show(result)])
 
@@ -178,15 +190,13 @@ class Frame:
 
 
 def write_text(target: Path, content: str) -> None:
-    """The whole file or none of it.
+    """The whole file or none of it; a device or pipe gets the text as a stream.
 
     Raises:
         RunFailed: no space left.
         EnvironmentProblem: the folder cannot be written.
     """
-    from metacli.engine.storage.writer import write_file
-
-    write_file(target, content.encode("utf-8", "surrogateescape"))
+    write_output(target, content.encode("utf-8", "surrogateescape"))
 
 
 def framed(name: str, body: Callable[..., None]) -> Callable[..., None]:

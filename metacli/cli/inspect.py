@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from metacli.cli import text
+from metacli.cli import early, text
 from metacli.cli.errors import finding_lines
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
+from metacli.engine.storage.paths import NAMED
 from metacli.errors import Finding
 
 Target = Annotated[
@@ -26,6 +27,9 @@ def inspect(frame: Frame, path: Target, strict: Strict = False) -> None:
       metacli inspect my_classes/
       metacli inspect my_recipe.yaml --strict
     """
+
+    if path not in NAMED:
+        early.require_paths([path])
 
     def work(report: Reporter) -> Result:
         from metacli.engine.inspect import inspect as verb

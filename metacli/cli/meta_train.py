@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metacli.cli import complete, options, text, words
+from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
 from metacli.errors import UsageProblem
@@ -27,17 +27,14 @@ Data = Annotated[
 ]
 Resume = Annotated[
     str | None,
-    typer.Option("--resume", metavar="RUN", help="Go on with a run.", autocompletion=complete.runs),
+    typer.Option("--resume", metavar="RUN", help="Continue a run.", autocompletion=complete.runs),
 ]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", metavar="N", min=1, help="Train N times, seeds 0 to N-1.")
 ]
 MaxTime = Annotated[
     str | None,
-    typer.Option("--max-time", metavar="T", help="End properly after 90s, 15m or 2h."),
-]
-Track = Annotated[
-    str | None, typer.Option("--track", metavar="NAME", help="Also log to this tracker.")
+    typer.Option("--max-time", metavar="T", help="Stop training after 90s, 15m or 2h and save the model."),
 ]
 
 
@@ -48,7 +45,6 @@ def meta_train(
     resume: Resume = None,
     seeds: Seeds = None,
     max_time: MaxTime = None,
-    track: Track = None,
     fail_under: options.FailUnder = None,
     fail_over: options.FailOver = None,
 ) -> None:
@@ -60,6 +56,8 @@ def meta_train(
     """
     recipe, overrides = what_to_train(words_ or [], data, resume)
     limit = words.seconds(max_time)
+    early.require_data(data)
+    early.require_recipe(recipe, overrides)
 
     def work(report: Reporter) -> Result:
         from metacli.engine.meta_train import meta_train as verb
@@ -70,7 +68,6 @@ def meta_train(
             resume=resume,
             seeds=seeds,
             max_time=limit,
-            track=track,
             fail_under=fail_under or (),
             fail_over=fail_over or (),
             **frame.shared(report),

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from metacli.cli import complete, options, text, words
+from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result, mapping
-from metacli.cli.meta_train import Data, MaxTime, Resume, Seeds, Track
+from metacli.cli.meta_train import Data, MaxTime, Resume, Seeds
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem
@@ -33,7 +33,6 @@ def multitask(
     resume: Resume = None,
     seeds: Seeds = None,
     max_time: MaxTime = None,
-    track: Track = None,
     fail_under: options.FailUnder = None,
     fail_over: options.FailOver = None,
 ) -> None:
@@ -47,6 +46,8 @@ def multitask(
     """
     recipe, overrides = what_to_train(words_ or [], resume, data)
     limit = words.seconds(max_time)
+    early.require_data(data)
+    early.require_recipe(recipe, overrides)
 
     def work(report: Reporter) -> Result:
         from metacli.engine.multitask import multitask as verb
@@ -57,7 +58,6 @@ def multitask(
             resume=resume,
             seeds=seeds,
             max_time=limit,
-            track=track,
             fail_under=fail_under or (),
             fail_over=fail_over or (),
             **frame.shared(report),
@@ -137,7 +137,7 @@ def related_lines(result: Result) -> Iterator[str]:
         shown = " | ".join(" ".join(map(text.visible, group)) for group in groups[:8])
         more = f" | {len(groups) - 8} more groups" if len(groups) > 8 else ""
         yield f"belong together ({text.visible(related.get('measure'))}): {shown}{more}"
-        yield "train these groups: groups=auto; share only where it helps: guard=true"
+        yield "to train these groups: groups=auto; to share only where it helps: guard=true"
 
 
 def task_row(task: Any) -> list[Any]:

@@ -63,7 +63,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A model or run folder, @last, or a backbone.",
+        help="A model or run folder, @last, @model, or a backbone.",
         autocompletion=complete.models,
         show_default=False,
     ),
@@ -89,9 +89,9 @@ FailOver = Annotated[
     ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Go on without unreadable files, and count them.")
+    bool, typer.Option("--skip-bad", help="Skip unreadable files.")
 ]
 AllowDuplicates = Annotated[
     bool,
-    typer.Option("--allow-duplicates", help="Go on when a picture is in support and query."),
+    typer.Option("--allow-duplicates", help="Accept an example that is in support and query."),
 ]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from metacli.cli import errors, options, text, words
+from metacli.cli import early, errors, options, text, words
 from metacli.cli.frame import Frame, Result, write_text
 from metacli.cli.streams import is_terminal
 from metacli.engine.events import Reporter
@@ -25,7 +25,7 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
-Format = Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Of the rows.")]
+Format = Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Output format.")]
 Top = Annotated[int, typer.Option("--top", metavar="K", min=1, help="The K most likely labels.")]
 Reject = Annotated[
     str | None,
@@ -54,6 +54,8 @@ def predict(
       metacli predict runs/adult rows.csv
     """
     target, limit = frame.text_target(), words.probability(reject)
+    early.require_models([model])
+    early.require_paths(inputs)
 
     def work(report: Reporter) -> Result:
         from metacli.engine.predict import predict as verb

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from metacli.engine.events import (
 _SHARE, _SECONDS = 0.10, 30.0  # a plain line at least this often
 _BAR = 20  # columns
 _NOISE = 3.0  # work that is over within three seconds needs no progress line
+_WINDOW = 20.0  # seconds that the rate is measured over: a slow start is soon forgotten
 
 
 class View(Protocol):
@@ -42,13 +44,25 @@ class Meter:
     shown: int
     shown_at: float
     seen: int = 0  # the last `done`, shown or not
+    marks: deque[tuple[float, int]] = field(default_factory=deque)  # (time, done), a second apart
+
+    def mark(self, done: int, now: float) -> None:
+        """Remember how far the work was, for the rate over the last steps."""
+        self.seen = done
+        if not self.marks:
+            self.marks.append((self.started, self.first))
+        if now - self.marks[-1][0] >= 1.0:
+            self.marks.append((now, done))
+        while len(self.marks) > 2 and now - self.marks[1][0] >= _WINDOW:
+            self.marks.popleft()
 
     def tail(self, done: int, total: int | None, unit: str, now: float) -> str:
         """`60/600 steps (10 %), 12.3/s, 44 s left`."""
         of = f"/{total}" if total else ""
         share = f" ({100 * done // total} %)" if total else ""
         parts = [f"{done}{of} {text.visible(unit)}".rstrip() + share]
-        elapsed, moved = now - self.started, done - self.first
+        since, before = self.marks[0] if self.marks else (self.started, self.first)
+        elapsed, moved = now - since, done - before
         if elapsed > 0 and moved > 0:
             parts.append(f"{moved / elapsed:.3g}/s")
             if total and done < total:
@@ -69,16 +83,20 @@ def sentence(event: Event, verbose: bool) -> str | None:
             return f"step {step}: {text.visible(name)} {shown}{', best so far' if best else ''}"
         case CheckpointSaved(step=step, path=path) if verbose:
             return f"step {step}: saved {text.path(path)}"
-        case RunFinished(status=status, steps=steps, run=run) if verbose or status != "finished":
+        case RunFinished(status=status, steps=steps, run=run) if verbose:
             return f"{text.visible(status)} after {steps} steps: {text.path(run)}"
     return None
 
 
 def _run_started(event: RunStarted) -> str:
+    """Two aligned lines: what is trained where, then what with."""
     since = f" from step {event.first_step}" if event.first_step else ""
-    details = "".join(f", {text.visible(k)} {text.visible(v)}" for k, v in event.details.items())
-    name = f"run {text.path(event.run)}: {text.visible(event.recipe)}"
-    return f"{name}, {event.steps} steps{since}{details}"
+    head = f"training  {text.visible(event.recipe)}, {event.steps} steps{since}"
+    shown = (f"{text.visible(name)} {text.inline(value)}" for name, value in event.details.items())
+    lines = [f"{head}, in {text.path(event.run)}"]
+    if event.details:
+        lines.append(f"with      {', '.join(shown)}")
+    return "\n".join(lines)
 
 
 def _interval(metric: str, value: Mapping[str, float]) -> str:
@@ -147,7 +165,7 @@ class Plain:
         if meter is None or done < meter.seen:  # new work, or the same again from the start
             first = min(done, self.first_step) if noise == 0.0 else 0
             meter = self.meters[what] = Meter(first, now, first, now)
-        meter.seen = done
+        meter.mark(done, now)
         late = now - meter.shown_at >= _SECONDS
         far = bool(total) and (done - meter.shown) >= _SHARE * (total or 0) > 0
         last = done == total and done > meter.shown
@@ -201,6 +219,7 @@ class Bars:
             self._restart(what, done if what == "training" else 0, total, now)
         task, meter = self.meters[what]
         meter.shown = done
+        meter.mark(done, now)
         tail = meter.tail(done, total, unit, now)
         room = self.console.width - len(text.visible(what)) - _BAR - len("  ")
         self.bars.update(task, completed=done, total=total, tail=fitted(tail, metrics, room))

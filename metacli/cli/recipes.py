@@ -77,8 +77,8 @@ def _copied(frame: Frame, name: str, target: str | None) -> Result:
     return copy_recipe(name, target, frame.force)
 
 
-def _names(result: Result) -> str:
-    return " ".join(str(item.get("name")) for item in result.get("recipes") or [])
+def _names(result: Result) -> list[str]:
+    return [str(item.get("name")) for item in result.get("recipes") or []]
 
 
 def show_list(result: Result) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metacli.cli import complete, text
+from metacli.cli import complete, early, text
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 
@@ -29,6 +29,8 @@ def report(frame: Frame, run: Run) -> None:
       metacli report @last
       metacli report my_model -o my_model.html
     """
+
+    early.require_models([run])
 
     def work(reporter: Reporter) -> Result:
         from metacli.engine.report import report as verb

@@ -30,6 +30,35 @@ def encodable(text: str, stream: TextIO) -> str:
     return text
 
 
+_LOADING = "loading ..."
+_loading = False  # whether that word stands on the terminal now
+
+
+def show_loading() -> None:
+    """On a terminal, a word that stands until the first other one."""
+    global _loading
+    if is_terminal(sys.stderr) and not _loading:
+        write_stderr(_LOADING)
+        _loading = True
+
+
+def end_loading() -> None:
+    """Take the word away again, if it is there."""
+    global _loading
+    if _loading:
+        _loading = False
+        write_stderr("\r" + " " * len(_LOADING) + "\r")
+
+
+@contextlib.contextmanager
+def loading_ends() -> Iterator[None]:
+    """Whatever happens in here, the word is gone afterwards."""
+    try:
+        yield
+    finally:
+        end_loading()
+
+
 def write_stdout(text: str) -> None:
     """Write and flush.
 
@@ -37,6 +66,7 @@ def write_stdout(text: str) -> None:
         PipeClosed: nobody reads any more.
         RunFailed: the stream is closed or the disk behind it is full.
     """
+    end_loading()
     stream = sys.stdout
     if stream is None:
         raise RunFailed("standard output is closed: the result could not be written", code="stdout")
@@ -59,6 +89,7 @@ def stdout_problem(error: OSError) -> PipeClosed | RunFailed:
 
 def write_stderr(text: str) -> None:
     """Write and flush; a stderr that is closed or full must not hide the result."""
+    end_loading()
     stream = sys.stderr
     if stream is None:
         return

@@ -25,7 +25,10 @@ __all__ = [
     "fields",
     "inline",
     "is_fraction",
+    "between",
     "mean_difference",
+    "measured",
+    "verdict",
     "next_line",
     "number",
     "path",
@@ -74,6 +77,44 @@ def mean_difference(result: Mapping[str, Any], where: str) -> list[str]:
     known = len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
     interval = f" ({' to '.join(signed(metric, end) for end in ends)})" if known else ""
     return [f"mean difference over {visible(over)}: {signed(metric, mean)}{interval} ({where})"]
+
+
+_VERDICTS = {
+    "helped": "helps",
+    "hurt": "hurts",
+    "no_difference": "no clear difference",
+    "too_few_to_say": "too few to say",
+}
+
+
+def verdict(name: str | None, *, of: str = "source") -> str:
+    """A verdict in words. A `source` helps or hurts; of two `models` one is better or worse."""
+    if of == "models" and name in ("helped", "hurt"):
+        return {"helped": "better", "hurt": "worse"}[name]
+    return _VERDICTS.get(str(name), visible(name or ""))
+
+
+def measured(
+    metric: str | None, mean: Any, ci95: Any = None, n: Any = None, noun: str = "examples"
+) -> str:
+    """`94.23 % ± 0.46`; near an end of the scale `100 % (87 to 100 %, 25 examples)`, since no
+    accuracy is above 100 %."""
+    known = isinstance(mean, int | float) and isinstance(ci95, int | float)
+    if not (known and is_fraction(metric)) or (mean - ci95 >= 0 and mean + ci95 <= 1):
+        return score(metric, mean, ci95)
+    ends = (max(0.0, mean - ci95), min(1.0, mean + ci95))
+    return between(metric, mean, *ends, n=n, noun=noun)
+
+
+def between(
+    metric: str | None, value: Any, low: Any, high: Any, *, n: Any = None, noun: str = "examples"
+) -> str:
+    """A score with its 95 % interval: `92 % (74 to 98 %, 25 images)`."""
+    count = f", {n} {noun}" if n else ""
+    if not is_fraction(metric):
+        return f"{score(metric, value)} ({number(low)} to {number(high)}{count})"
+    shown = [f"{100 * one:.3g}" for one in (value, low, high)]
+    return f"{shown[0]} % ({shown[1]} to {shown[2]} %{count})"
 
 
 def fields(rows: Iterable[tuple[str, Any]]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from metacli.cli import early
 from metacli.engine.events import EvaluationDone, Notice, Progress, RunStarted, StepDone
 
 VERBS = {  # command: (module, function)
@@ -253,6 +254,7 @@ def install(
     command: str | None = None,
     effect: Callable[..., dict[str, Any]] | BaseException | None = None,
     put: Callable[[str, ModuleType], None] = sys.modules.__setitem__,
+    patch: Callable[[ModuleType, str, Any], None] = setattr,
 ) -> Calls:
     """Put stubs in the place of the engine's verbs; the calls that they get are returned.
 
@@ -260,8 +262,12 @@ def install(
         command: the one whose verb misbehaves.
         effect: what that verb does: raise this, or call this.
         put: how a module gets into `sys.modules`, so that a test can take it out again.
+        patch: how an attribute is set, likewise.
     """
     calls: Calls = []
+    # What the stubs are called with is not on this disk, and need not be.
+    for check in ("require_paths", "require_data", "require_models", "require_recipe"):
+        patch(early, check, lambda *words: None)
 
     def verb_of(name: str) -> Callable[..., dict[str, Any]]:
         def verb(*args: Any, **options: Any) -> dict[str, Any]:

@@ -17,7 +17,9 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Callable[..., cli_stubs.Calls]:
 
     def install(command: str | None = None, effect: Any = None) -> cli_stubs.Calls:
         return cli_stubs.install(
-            command, effect, lambda name, module: monkeypatch.setitem(sys.modules, name, module)
+            *(command, effect),
+            lambda name, module: monkeypatch.setitem(sys.modules, name, module),
+            monkeypatch.setattr,
         )
 
     return install

@@ -143,12 +143,14 @@ def test_the_text_for_people_fits_in_a_file(
 
 
 @pytest.mark.parametrize("command", NAMES)
-def test_quiet_prints_one_line(
+def test_quiet_prints_one_value_and_a_list_one_name_a_line(
     command: str, stub: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub()
     assert main(words_of(command, "-q")) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == (2 if command == "recipes" else 1)
+    assert all(" " not in line for line in lines) or command != "recipes"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -72,8 +72,21 @@ def test_a_resumed_run_counts_its_rate_from_where_it_began() -> None:
     for step in range(101, 121):
         screen.clock.now = (step - 100) / 2
         view(StepDone(step, 200, {}))
-    assert screen.lines[0].endswith("200 steps from step 100")
+    assert screen.lines[0] == "training  glyphs, 200 steps from step 100, in /r"
     assert screen.lines[1] == "training 120/200 steps (60 %), 2/s, 40 s left"
+
+
+def test_the_time_left_forgets_a_slow_start() -> None:
+    screen = Screen()
+    view = screen.plain()
+    view(RunStarted("/r", "glyphs", 1000))
+    for step in range(1, 201):  # 60 s for the first step, then 10 a second
+        screen.clock.now = 60 + step / 10
+        view(StepDone(step, 1000, {}))
+    for step in range(201, 501):
+        screen.clock.now = 60 + step / 10
+        view(StepDone(step, 1000, {}))
+    assert screen.lines[-1] == "training 401/1000 steps (40 %), 10/s, 1 min 0 s left"
 
 
 def test_work_that_is_over_at_once_prints_nothing() -> None:
@@ -118,9 +131,10 @@ def test_checkpoints_are_told_under_v_only() -> None:
     assert sentence(event, verbose=True) == "step 7: saved /r/state/step-7"
 
 
-def test_an_end_before_the_end_is_always_told() -> None:
-    assert sentence(RunFinished("/r", "finished", 9), verbose=False) is None
-    assert sentence(RunFinished("/r", "interrupted", 9), verbose=False) == (
+def test_the_end_of_a_run_is_a_line_under_verbose_alone() -> None:
+    """The result, or the one line about what stopped it, says it to everybody."""
+    assert sentence(RunFinished("/r", "interrupted", 9), verbose=False) is None
+    assert sentence(RunFinished("/r", "interrupted", 9), verbose=True) == (
         "interrupted after 9 steps: /r"
     )
 

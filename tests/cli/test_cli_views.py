@@ -17,11 +17,11 @@ def result(command: str, **changes: Any) -> dict[str, Any]:
 
 def test_evaluate_says_the_whole_protocol() -> None:
     page = "\n".join(evaluate.show(result("evaluate"), "@last"))
-    assert "accuracy    93.12 % ± 0.41  inductive" in page
+    assert "accuracy       93.12 % ± 0.41  inductive" in page
     assert "95.10 % ± 0.30  transductive" in page
-    for word in ("split test", "5-way 1-shot", "15 queries per class", "episodes    600 (seed 0)"):
+    for word in ("split test", "5-way 1-shot", "15 queries per class", "episodes       600 (seed 0)"):
         assert word in page
-    assert "chance      20.00 %" in page
+    assert "chance         20.00 %" in page
     assert "nearest pixel  61.00 % ± 1.00" in page
     assert "          5  93.12 % ± 0.41" in page
     assert page.endswith("next: metacli adapt @last YOUR_FOLDER")
@@ -42,19 +42,19 @@ def test_evaluate_shows_a_curve_and_the_expected_score() -> None:
     lines = list(evaluate.show(result("evaluate", curve=curve, expect=expect), "m"))
     assert "  shot           score" in lines
     assert "     5  90.00 % ± 1.00" in lines
-    assert any(line == "expected    95.00 % to 99.00 %: not met" for line in lines)
+    assert any(line == "expected       95.00 % to 99.00 %: not met" for line in lines)
 
 
 def test_errors_of_regression_are_plain_numbers() -> None:
     rows = result("evaluate", metric="mse", mean=0.3412, ci95=0.012, chance=None, baselines={})
-    assert next(iter(evaluate.show(rows, "m"))).startswith("mse         0.3412 ± 0.012  inductive")
+    assert next(iter(evaluate.show(rows, "m"))).startswith("mse            0.3412 ± 0.012  inductive")
 
 
 def test_adapt_says_how_the_score_was_obtained() -> None:
     page = "\n".join(adapt.show(result("adapt")))
-    assert "accuracy  93.00 %, 95 % interval 80.00 % to 99.00 %, chance 33.33 %" in page
+    assert "accuracy  93 % (80 to 99 %), chance 33.33 %" in page
     assert "inductive, 5-fold over the support, re-adapted in each fold" in page
-    assert "transfer  helps: +21.0 points against logistic regression\n" in page
+    assert "source    helps: +21.0 points against logistic regression\n" in page
     assert "          95 % interval +5.0 points to +37.0 points\n" in page
     assert "guessed   labels are folder names" in page
     assert page.endswith("INPUT...")

@@ -178,7 +178,7 @@ def handed(stub: Callable[..., Any], line: str) -> tuple[tuple[Any, ...], dict[s
 def test_meta_train_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
     line = (
         "meta-train r a.b=1 --data pool --seeds 3 --max-time 2h --fail-under accuracy=0.9 "
-        "--fail-over loss=1 --track t -o out --force --device cuda:1 --seed 4 -n"
+        "--fail-over loss=1 -o out --force --device cuda:1 --seed 4 -n"
     )
     assert handed(stub, line) == (
         ("r", ("a.b=1",)),
@@ -187,7 +187,6 @@ def test_meta_train_hands_everything_to_the_engine(stub: Callable[..., Any]) -> 
             "resume": None,
             "seeds": 3,
             "max_time": 7200.0,
-            "track": "t",
             "fail_under": ["accuracy=0.9"],
             "fail_over": ["loss=1"],
             "out": "out",

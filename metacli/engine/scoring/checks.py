@@ -12,6 +12,7 @@ from metacli.engine.storage.paths import split_assignment
 from metacli.errors import CheckFailed, UsageProblem
 
 LOWER_IS_BETTER = ("mse", "nmse", "rmse", "mae", "loss")
+FRACTIONS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "roc_auc")  # of 0 to 1
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ def parse_checks(fail_under: Sequence[str], fail_over: Sequence[str]) -> list[Ch
     checks = [Check(*split_assignment(text, "--fail-under"), "under") for text in fail_under]
     checks += [Check(*split_assignment(text, "--fail-over"), "over") for text in fail_over]
     for check in checks:
+        require_fraction(check)
         lower = check.metric.removeprefix("val_") in LOWER_IS_BETTER
         if lower != (check.fails == "over"):
             other = "over" if lower else "under"
@@ -37,6 +39,19 @@ def parse_checks(fail_under: Sequence[str], fail_over: Sequence[str]) -> list[Ch
                 hint=f"--fail-{other} {check.metric}={check.bound:g}",
             )
     return checks
+
+
+def require_fraction(check: Check) -> None:
+    """Raises UsageProblem for a percentage where the metric is a fraction."""
+    if check.metric.removeprefix("val_") not in FRACTIONS or 0 <= check.bound <= 1:
+        return
+    near = check.bound / 100
+    hint = f"did you mean {near:g}?" if 0 <= near <= 1 else f"--fail-{check.fails} accuracy=0.9"
+    raise UsageProblem(
+        f"{check.metric} is between 0 and 1, found {check.bound:g}",
+        where="command line",
+        hint=hint,
+    )
 
 
 def require_known(checks: Sequence[Check], names: Sequence[str]) -> None:

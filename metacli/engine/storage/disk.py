@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import shutil
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +26,9 @@ _NO_SUCH_PLACE = (
     errno.EEXIST,
     errno.ENOTEMPTY,
     errno.EXDEV,
+    errno.EINVAL,
+    errno.ENXIO,
+    errno.ECONNREFUSED,
 )
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
@@ -38,6 +43,63 @@ def write_new(path: Path, data: bytes) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether writing to a path means sending bytes somewhere: a character device, pipe or socket,
+    or an open descriptor such as `/dev/stdout`, whatever is behind it."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        return True
+    return path.is_symlink() and _names_descriptor(path)
+
+
+def _names_descriptor(path: Path) -> bool:
+    """Whether a link leads to one of this process's open files (`/dev/stdout`,
+    `/proc/self/fd/1`): renaming over that file would cut the descriptor off from its name."""
+    links = [str(path.absolute()), str(path.readlink())]
+    return any(
+        re.fullmatch(r"(/dev/fd|/proc/(self|\d+)/fd)/\d+|/dev/std(in|out|err)", link)
+        for link in links
+    )
+
+
+def write_stream(path: Path, data: bytes) -> None:
+    """Send `data` to a device, pipe or socket. Nothing is created, renamed or truncated."""
+    if stat.S_ISSOCK(path.stat().st_mode):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(data)
+        return
+    handle = os.open(path, os.O_WRONLY | _BINARY | getattr(os, "O_NOCTTY", 0))
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(handle, left) :]
+    finally:
+        os.close(handle)
+
+
+def regular_or_missing(path: Path) -> Path:
+    """The path that may be renamed over: the regular file that a path is or links to, or the path
+    of a file that does not exist yet.
+
+    Raises:
+        OSError: EISDIR for a folder, EINVAL for a device, pipe or socket, ELOOP for a loop of
+            links, ENOENT for a link to nowhere.
+    """
+    if not os.path.lexists(path):
+        return path
+    real = path.resolve(strict=True) if path.is_symlink() else path
+    mode = real.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a device, pipe or socket, not a file")
+    return real
 
 
 def make_folder(folder: Path) -> None:
@@ -150,7 +212,7 @@ def _no_permission(path: Path, error: OSError, verb: str) -> EnvironmentProblem:
         f"no permission to {verb} {path}: {error.strerror}",
         code="environment.permission",
         where=str(path),
-        hint="choose another place with -o" if verb == "write" else None,
+        hint="name another path with -o" if verb == "write" else None,
     )
 
 

@@ -1,20 +1,22 @@
-"""Where things are: the cache, runs, models by what a user types for them, and devices."""
+"""Paths: the cache, runs, models by what a user types for them; and devices."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metacli.engine.storage.disk import writing
-from metacli.errors import BundleError, EnvironmentProblem, UsageProblem
+from metacli.engine.storage.disk import is_stream, writing
+from metacli.errors import BundleError, DataError, EnvironmentProblem, UsageProblem
 
 if TYPE_CHECKING:
     import torch
 
 RUNS = Path("runs")
+ADAPTED = "adapted"  # the folder below it for adapted models
 MODEL_FILE = "model.json"
 STAMP = re.compile(r"\d{8}T\d{6}Z(-\w+)?")
 
@@ -82,7 +84,7 @@ def target(out: str | None, fallback: Path, *, force: bool) -> Path:
     if out is None:
         return fallback.absolute()
     path = Path(out).absolute()
-    if path.exists() and not path.is_dir():
+    if exists(path) and not path.is_dir():
         raise BundleError(
             "a file is in the way", code="output.exists", where=out, hint="give another -o"
         )
@@ -101,33 +103,96 @@ def target(out: str | None, fallback: Path, *, force: bool) -> Path:
     return path
 
 
-def last_run() -> Path:
-    """`@last`: the newest training run below ./runs; never an adapted model, never a run made with
-    -o."""
-    found = [
-        path
-        for path in RUNS.glob("*/*")
-        if STAMP.fullmatch(path.name)
-        and (path / "run.json").is_file()
-        and path.parent.name != "adapted"
-    ]
-    if not found:
-        raise BundleError(
-            "there is no run below ./runs yet",
-            code="model.not_found",
-            where="@last",
-            hint="metacli meta-train glyphs-5w1s-protonet",
+def exists(path: Path) -> bool:
+    """Whether something is there; a name too long for the file system, or with a NUL in it, is
+    not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def require_output_file(out: Path, *, force: bool) -> None:
+    """Checks `-o FILE` before any work: a file with content needs `--force`, a stream never does.
+
+    Raises:
+        DataError: a folder, a block device, or a file with content.
+    """
+    if is_stream(out) or not exists(out):
+        return
+    mode = out.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise DataError("is a folder", code="out.exists", where=str(out), hint="name a file")
+    if not stat.S_ISREG(mode):
+        raise DataError("is a disk", code="out.exists", where=str(out), hint="name a file")
+    if out.stat().st_size and not force:
+        raise DataError(
+            "the file exists", code="out.exists", where=str(out), hint="--force replaces it"
         )
-    return max(found, key=lambda path: (path.name, path.stat().st_mtime_ns))
+
+
+def last_run() -> Path:
+    """`@last`: the newest training run below ./runs, made with `-o` or not.
+
+    Raises:
+        BundleError: there is none.
+    """
+    found = [path for path in _saved("run.json") if ADAPTED not in path.parts]
+    hint = "metacli meta-train glyphs-5w1s-protonet"
+    return _newest(found, "@last", "there is no run below ./runs yet", hint)
+
+
+def last_adapted() -> Path:
+    """`@model`: the newest adapted model below ./runs or in the current folder.
+
+    Raises:
+        BundleError: there is none.
+    """
+    found = [path for path in _saved(MODEL_FILE) if not (path.parent / "run.json").is_file()]
+    hint = "metacli adapt MODEL YOUR_FOLDER"
+    return _newest(found, "@model", "there is no adapted model here yet", hint)
+
+
+def _saved(name: str) -> list[Path]:
+    """Folders with a file of that name: below ./runs, and in the current folder for models."""
+    depths = ("*", "*/*", "*/*/*")
+    found = [path.parent for depth in depths for path in RUNS.glob(f"{depth}/{name}")]
+    if name == MODEL_FILE:
+        found += [path.parent for path in Path().glob(f"*/{name}")]
+    return [path for path in found if "baselines" not in path.parts]
+
+
+def _newest(found: list[Path], name: str, message: str, hint: str) -> Path:
+    if not found:
+        raise BundleError(message, code="model.not_found", where=name, hint=hint)
+    return max(found, key=_age)
+
+
+def _age(path: Path) -> tuple[str, int]:
+    """When a run or model was made: the time in its name where it has one, else of its file."""
+    files = [path / "run.json", path / MODEL_FILE]
+    changed = max(file.stat().st_mtime_ns for file in files if file.is_file())
+    if STAMP.fullmatch(path.name):
+        return path.name, changed
+    return datetime.fromtimestamp(changed / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ"), changed
 
 
 def find_run_or_model(name: str) -> Path:
-    """The folder that a user means by a path or `@last`."""
-    path = last_run() if name == "@last" else Path(name)
-    if not path.exists():
-        hint = "a model is a folder with model.json, a run is below ./runs, @last is the newest run"
+    """The folder that a user means by a path, `@last` or `@model`.
+
+    Raises:
+        BundleError: nothing of that name.
+    """
+    if name in NAMED:
+        return NAMED[name]().absolute()
+    path = Path(name)
+    if not exists(path):
+        hint = "MODEL is a folder with model.json or run.json, @last (newest run) or @model"
         raise BundleError("no such model or run", code="model.not_found", where=name, hint=hint)
     return path.absolute()
+
+
+NAMED = {"@last": last_run, "@model": last_adapted}
 
 
 def run_of(path: Path) -> Path | None:

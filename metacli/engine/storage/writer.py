@@ -18,12 +18,15 @@ from typing import Any
 
 from metacli.engine.storage.disk import (
     damaged,
+    is_stream,
     make_folder,
     read_regular,
     reading,
+    regular_or_missing,
     remove,
     sync_folder,
     write_new,
+    write_stream,
     writing,
 )
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
@@ -40,6 +43,7 @@ __all__ = [
     "write_file",
     "write_folder",
     "write_json",
+    "write_output",
 ]
 
 MANIFEST = "manifest.json"
@@ -51,13 +55,16 @@ _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path`; a crash leaves the old content or the new, never a part.
+    """Write `data` to `path`; a crash leaves the old content or the new, never a part. A link is
+    followed to the file that it names.
 
     Raises:
         RunFailed: no space left, or the disk fails.
-        EnvironmentProblem: no permission, a read-only disk, or no such place.
+        EnvironmentProblem: no permission, a read-only disk, no such path, or a path that is a
+            folder, device, pipe or socket: only a regular file is ever renamed over.
     """
     with writing(path, len(data)):
+        path = regular_or_missing(path)
         make_folder(path.parent)
         temporary = _temporary(path)
         try:
@@ -67,6 +74,20 @@ def write_file(path: Path, data: bytes) -> None:
             remove(temporary)
             raise
         sync_folder(path.parent)
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write a result to what a user named with `-o`: a file whole or not at all; a device, pipe or
+    socket as the stream that it is, so that `-o /dev/null` and `-o >(less)` work.
+
+    Raises:
+        RunFailed, EnvironmentProblem: as for `write_file`.
+    """
+    if is_stream(path):
+        with writing(path, len(data)):
+            write_stream(path, data)
+    else:
+        write_file(path, data)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,0 +1,23 @@
+"""The program `metacli`: what has to happen before anything slow is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from metacli.cli.streams import show_loading
+
+
+def run() -> None:
+    """The entry point. On a terminal `loading` appears at once: the libraries behind a command
+    take a second to import, more on a cold disk."""
+    # Read when torch is imported. Its threads wait asleep: awake, they took five times the
+    # processor's time beside other work, and were no faster alone.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    works = [word for word in sys.argv[1:] if not word.startswith("-")]
+    asks_for_help = {"-h", "--help", "--version"} & set(sys.argv[1:])
+    if works and not asks_for_help and "_METACLI_COMPLETE" not in os.environ:
+        show_loading()
+    from metacli.cli import app
+
+    app.run()
