@@ -24,7 +24,12 @@ Words = Annotated[
         show_default=False,
     ),
 ]
-How = Annotated[Method, typer.Option("--method", help="How to transfer: the source's own adaptation, or a transfer method.")]
+How = Annotated[
+    Method,
+    typer.Option(
+        "--method", help="How to transfer: the source's own adaptation, or a transfer method."
+    ),
+]
 Target = Annotated[
     str | None, typer.Option("--target", metavar="COL", help="The column to predict.")
 ]

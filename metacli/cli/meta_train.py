@@ -34,7 +34,9 @@ Seeds = Annotated[
 ]
 MaxTime = Annotated[
     str | None,
-    typer.Option("--max-time", metavar="T", help="Stop training after 90s, 15m or 2h and save the model."),
+    typer.Option(
+        "--max-time", metavar="T", help="Stop training after 90s, 15m or 2h and save the model."
+    ),
 ]
 
 

@@ -88,9 +88,7 @@ FailOver = Annotated[
         show_default=False,
     ),
 ]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Skip unreadable files.")
-]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable files.")]
 AllowDuplicates = Annotated[
     bool,
     typer.Option("--allow-duplicates", help="Accept an example that is in support and query."),

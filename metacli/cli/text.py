@@ -20,15 +20,14 @@ from metacli.engine.spelling import (
 )
 
 __all__ = [
+    "between",
     "command",
     "duration",
     "fields",
     "inline",
     "is_fraction",
-    "between",
     "mean_difference",
     "measured",
-    "verdict",
     "next_line",
     "number",
     "path",
@@ -36,6 +35,7 @@ __all__ = [
     "score",
     "size",
     "table",
+    "verdict",
     "visible",
 ]
 

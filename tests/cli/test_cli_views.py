@@ -19,7 +19,12 @@ def test_evaluate_says_the_whole_protocol() -> None:
     page = "\n".join(evaluate.show(result("evaluate"), "@last"))
     assert "accuracy       93.12 % ± 0.41  inductive" in page
     assert "95.10 % ± 0.30  transductive" in page
-    for word in ("split test", "5-way 1-shot", "15 queries per class", "episodes       600 (seed 0)"):
+    for word in (
+        "split test",
+        "5-way 1-shot",
+        "15 queries per class",
+        "episodes       600 (seed 0)",
+    ):
         assert word in page
     assert "chance         20.00 %" in page
     assert "nearest pixel  61.00 % ± 1.00" in page
@@ -47,7 +52,9 @@ def test_evaluate_shows_a_curve_and_the_expected_score() -> None:
 
 def test_errors_of_regression_are_plain_numbers() -> None:
     rows = result("evaluate", metric="mse", mean=0.3412, ci95=0.012, chance=None, baselines={})
-    assert next(iter(evaluate.show(rows, "m"))).startswith("mse            0.3412 ± 0.012  inductive")
+    assert next(iter(evaluate.show(rows, "m"))).startswith(
+        "mse            0.3412 ± 0.012  inductive"
+    )
 
 
 def test_adapt_says_how_the_score_was_obtained() -> None:
