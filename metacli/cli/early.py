@@ -11,7 +11,6 @@ from pathlib import Path
 from metacli.cli.complete import DATA_SETS
 from metacli.engine.storage.paths import NAMED, exists, find_run_or_model
 from metacli.errors import DataError
-from metacli.schema.load import load
 
 
 def require_paths(words: Iterable[str], hint: str | None = None) -> None:
@@ -58,6 +57,8 @@ def require_recipe(word: str | None, overrides: Sequence[str]) -> None:
     path = Path(word)
     if exists(path) and path.suffix.lower() not in (".yaml", ".yml"):
         return
+    from metacli.schema.load import load  # `--help` does without YAML and pydantic
+
     load(word, overrides)
 
 
