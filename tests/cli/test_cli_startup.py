@@ -46,7 +46,7 @@ def test_threads_of_torch_wait_asleep_unless_the_user_says_otherwise(
 ) -> None:
     code = """
 import os, sys
-from metacli.cli.app import run
+from metacli.cli.start import run
 sys.argv = ["metacli", "--version"]
 try:
     run()
