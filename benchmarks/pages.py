@@ -40,6 +40,9 @@ together, and is null where no layer uses batch statistics.""",
 whatever the weights are. `evaluate` gives each task's metric on rows that training never read
 beside the same network trained for that task alone; `delta` is the difference, with its interval
 and a verdict that allows for the number of tasks.""",
+    "meta-multitask": """`query_loss` and `query_mse` are means over a meta-batch of training sets, of
+which a share sees each task alone. Validation sets are fixed; *joint* answers a task from the labels
+of all tasks of its set, *separate* from its own alone.""",
     "transfer": """`adapt` prints the score on held-out examples and how they were held out, beside
 logistic or ridge regression on the raw inputs; the verdict says whether the source helps.""",
 }
@@ -125,6 +128,8 @@ def commands(name: str, entry: Entry) -> str:
         return block([f"metacli adapt MODEL TASK --method {name}"])
     verb = "meta-train" if entry.family == "meta" else "multitask"
     own = recipes_with(name)
+    if entry.family == "meta-multitask" and not own:
+        return block([f"python benchmarks/meta_multitask_train.py {name}-shared-0"])
     if own:
         return block([f"metacli {verb} {recipe}" for recipe in own])
     note = "No shipped recipe is made for it; any recipe of its kind takes it:\n\n"

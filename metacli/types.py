@@ -46,6 +46,21 @@ class Episode(NamedTuple):
     query: Batch
 
 
+class SetEpisode(NamedTuple):
+    """A multi-task problem: T tasks, each with its own support and query, answered together.
+
+    Args:
+        support: x [T, M, D], y [T, M]; mask [T, M] is True where the label is known. Tasks that
+        share their inputs have equal x. query: x [T, Q, D], y [T, Q], mask [T, Q] or None.
+        roles: the number of each task in the table of named tasks of its source, int64 [T]; -1 for
+        a task without a name. A meta-batch is the same with a leading [B].
+    """
+
+    support: Batch
+    query: Batch
+    roles: Tensor
+
+
 class Update(NamedTuple):
     """What one step of a method asks for.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:  # with torch, which this table does without
     from metacli.algorithms.learner import Adapter
 
-Family = Literal["meta", "multitask", "transfer"]
+Family = Literal["meta", "multitask", "meta-multitask", "transfer"]
 FieldValue = bool | int | float | str | tuple[str, ...] | None
 
 
@@ -161,6 +161,12 @@ ALGORITHMS: dict[str, Entry] = {
         "multitask.surgery.upgrad",
         "UPGrad",
         "projections that conflict with no task, then the mean",
+    ),
+    "mtnp": Entry(
+        "meta-multitask",
+        "meta_multitask.mtnp",
+        "MTNP",
+        "attention over all labels of a set of tasks, no gradient at adaptation",
     ),
     "linear-probe": Entry(
         "transfer",

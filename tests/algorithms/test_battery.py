@@ -39,6 +39,8 @@ HELPERS = {
     "meta/gradient_learner.py",
     "meta/inner.py",
     "meta/minibatches.py",
+    "meta_multitask/__init__.py",
+    "meta_multitask/protocol.py",
     "multitask/__init__.py",
     "multitask/meta.py",
     "multitask/method.py",
@@ -159,7 +161,7 @@ def test_a_preset_names_fields_of_its_class_and_summary_is_a_line(name: str) -> 
     entry = ALGORITHMS[name]
     fields = {field.name for field in dataclasses.fields(entry.load())}
     assert set(entry.preset) <= fields
-    assert entry.module.startswith(f"{entry.family}.")
+    assert entry.module.startswith(f"{entry.family.replace('-', '_')}.")
     assert entry.summary
     assert "\n" not in entry.summary
 

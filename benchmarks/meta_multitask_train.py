@@ -1,0 +1,135 @@
+"""Train one learner of sets for `meta_multitask.py`, in one thread: `python
+benchmarks/meta_multitask_train.py RUN`.
+
+RUN is a line of `RUNS`. The state is kept in `$METACLI_RUNS/RUN` (default `runs/meta-multitask`),
+and a run that was stopped goes on from it with the same result. Validation sets only are read here;
+processor seconds are counted, since the machine may be shared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from metacli.algorithms.meta_multitask.mtnp import MTNP
+from metacli.algorithms.meta_multitask.protocol import SetLearner, alone, together
+from metacli.data.sets.functions import Functions, Variant
+from metacli.engine.events import Event
+from metacli.engine.training import checkpoint
+from metacli.engine.training.loop import Snapshot, train
+from metacli.nn.set_problem import SetProblem
+from metacli.schema.recipe import Train
+
+FOLDER = Path(os.environ.get("METACLI_RUNS", "runs/meta-multitask"))
+EVERY = 500
+POINTS = (3, 20)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, on which sets, for how long."""
+
+    learner: SetLearner
+    variant: Variant
+    train: Train
+    seed: int = 0
+    validate: tuple[Variant, ...] = field(default=("shared", "independent"))
+
+
+def attention(steps: int) -> Train:
+    return Train(
+        steps=steps,
+        meta_batch=32,
+        optimizer="adamw",
+        lr=3e-3,
+        schedule="cosine",
+        clip=1.0,
+        weight_decay=0.0,
+    )
+
+
+RUNS = {
+    "mtnp-shared-0": Run(MTNP(), "shared", attention(16_000)),
+    "mtnp-pooled-0": Run(MTNP(), "pooled", attention(20_000)),
+}
+
+
+def problem_of(run: Run) -> SetProblem:
+    roles = len(Functions(run.variant).names)
+    return SetProblem(run.learner.network(1, roles))
+
+
+def load(name: str) -> tuple[Snapshot, dict[str, float]] | None:
+    """The newest state of a run and what it has cost; None where there is none."""
+    saved, _ = checkpoint.newest(FOLDER / name, "step")
+    return None if saved is None else (saved.snapshot, saved.facts)
+
+
+def go(name: str) -> None:
+    torch.set_num_threads(1)
+    run = RUNS[name]
+    problem = problem_of(run)
+    source = Functions(
+        run.variant, POINTS, 8, seed=("train", run.seed), meta_batch=run.train.meta_batch
+    )
+    begun = load(name)
+    params = problem.init(run.seed)
+    own, state = run.learner.init(problem, params)
+    begin, spent = Snapshot(0, {**params, **own}, state, {}), 0.0
+    if begun is not None:
+        begin, spent = begun[0], begun[1]["seconds"]
+    started, wall = time.process_time(), time.time()
+    seconds = lambda: spent + time.process_time() - started  # noqa: E731
+
+    def visit(snapshot: Snapshot) -> None:
+        checkpoint.save(FOLDER / name, "step", snapshot, {"seconds": seconds()})
+        facts: dict[str, object] = {"step": snapshot.step, "seconds": round(seconds(), 1)}
+        facts["wall"] = round(time.time() - wall)
+        if snapshot.step % (4 * EVERY) == 0:
+            facts["val"] = validation(run, problem, snapshot)
+        with (FOLDER / f"{name}.jsonl").open("a") as file:
+            file.write(json.dumps(facts) + "\n")
+
+    def ignore(event: Event) -> None:
+        pass
+
+    train(
+        run.learner,
+        problem,
+        source.meta_batch_at,
+        run.train,
+        begin,
+        learned=problem.trainable | frozenset(own),
+        seed=run.seed,
+        every=EVERY,
+        visit=visit,
+        stop=lambda: False,
+        report=ignore,
+    )
+
+
+def validation(run: Run, problem: SetProblem, snapshot: Snapshot) -> dict[str, list[float]]:
+    """Query error on 512 validation sets at 10 points: joint and alone."""
+    found = {}
+    for variant in run.validate:
+        source = Functions(variant, 10, 32, seed=("val", 0), meta_batch=512)
+        episodes = source.meta_batch_at(0)
+        with torch.no_grad():
+            answers = [
+                run.learner.answer(problem, snapshot.params, episodes, sees(episodes.roles))
+                for sees in (together, alone)
+            ]
+        found[variant] = [float(problem.error(a.mean, episodes.query).mean()) for a in answers]
+    return found
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for each in sys.argv[1:]:
+        go(each)

@@ -1,0 +1,1 @@
+"""Meta multi-task learners: how to learn a set of tasks at once, one file each."""

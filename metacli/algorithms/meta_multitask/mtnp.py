@@ -1,0 +1,119 @@
+"""MTNP: in-context learning of a set of tasks. D. Kim, S. Cho, W. Lee, S. Hong, "Multi-Task Neural
+Processes", ICLR 2022, https://arxiv.org/abs/2110.14953, with the transformer of T. Nguyen, A.
+Grover, "Transformer Neural Processes", ICML 2022, https://arxiv.org/abs/2207.04179, in place of
+latent variables, and the loss of M. Seitzer et al., "On the Pitfalls of Heteroscedastic Uncertainty
+Estimation", ICLR 2022, https://arxiv.org/abs/2203.09168, equation 6.
+
+Idea: every observed label of every task is a token; attention over all of them, within a task and
+across tasks, gives the distribution of any label of the set. Adaptation is one forward pass: any
+number of tasks and points, and a missing label is simply absent.
+
+    (μ, σ²)_tq = f_θ(x_tq, r_t; {(x_sm, y_sm, r_s) : s seen by t})
+    L = mean of ⌊σ^(2β)⌋ (½ log σ² + (y − μ)² / 2σ²),  ⌊·⌋ a constant
+
+Where we differ: no latent variables; a share `alone` of the training sets has every task see itself
+alone, so that one network answers jointly and separately; attention adds a learned number where two
+labels are of the same task, so tasks need no names. Answers are those of the exponential moving
+average of θ over training, with the rate min(`average`, (1 + k) / (10 + k)) at step k.
+
+β = `beta`; r = the roles of the tasks; `sees` = which tasks see each other, an equivalence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor
+
+from metacli.algorithms.meta_multitask.protocol import alone, together
+from metacli.autodiff import gradient
+from metacli.nn.set_attention import Gaussian, SetAttention
+from metacli.nn.set_problem import SetProblem, mean_of_sets
+from metacli.trees import pick, select
+from metacli.types import Batch, Params, SetEpisode, State, Update
+
+AVERAGE = "average."
+
+
+@dataclass(frozen=True, kw_only=True)
+class MTNP:
+    width: Annotated[int, Gt(0)] = 64
+    heads: Annotated[int, Gt(0)] = 4
+    blocks: Annotated[int, Ge(0)] = 4
+    reads: Annotated[int, Gt(0)] = 2
+    frequencies: Annotated[int, Ge(0)] = 4
+    period: Annotated[float, Gt(0)] = 20.0
+    alone: Annotated[float, Ge(0), Le(1)] = 1 / 3
+    beta: Annotated[float, Ge(0), Le(1)] = 0.5
+    average: Annotated[float, Ge(0), Lt(1)] = 0.999
+
+    def network(self, inputs: int, roles: int) -> SetAttention:
+        return SetAttention(
+            inputs,
+            roles,
+            self.width,
+            self.heads,
+            self.blocks,
+            self.reads,
+            self.frequencies,
+            self.period,
+        )
+
+    def init(self, problem: SetProblem, params: Params) -> tuple[Params, State]:
+        return {AVERAGE + name: value.clone() for name, value in params.items()}, {"step": 0}
+
+    def direction(
+        self,
+        problem: SetProblem,
+        params: Params,
+        batch: SetEpisode,
+        state: State,
+        rng: torch.Generator,
+    ) -> Update:
+        sees = self.masked(batch.roles, rng)
+        network, theta = self.of(problem), pick(params, problem.trainable)
+
+        def loss(moved: Params) -> tuple[Tensor, Tensor]:
+            found = network.forward(moved, batch, sees)
+            value = beta_loss(found, batch.query, self.beta)
+            return value, torch.stack([value, problem.error(found.mean, batch.query).mean()])
+
+        direction, rest = gradient(loss, theta)
+        metrics = {"query_loss": rest[0], "query_mse": rest[1]}
+        return Update(direction, {"step": state["step"] + 1}, metrics, self.averaged(params, state))
+
+    def answer(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> Gaussian:
+        return self.of(problem).forward(average_of(params), episodes, sees)
+
+    def of(self, problem: SetProblem) -> SetAttention:
+        assert isinstance(problem.network, SetAttention)
+        return problem.network
+
+    def masked(self, roles: Tensor, rng: torch.Generator) -> Tensor:
+        """Which tasks see each other in this step: all, or for a share of the sets each itself."""
+        apart = torch.rand(len(roles), generator=rng).to(roles.device) < self.alone
+        return torch.where(apart[:, None, None], alone(roles), together(roles))
+
+    def averaged(self, params: Params, state: State) -> Params:
+        """The moving average after one more θ."""
+        kept = min(self.average, (1 + state["step"]) / (10 + state["step"]))
+        before = select(params, (AVERAGE,))
+        now = [params[name.removeprefix(AVERAGE)] for name in before]
+        moved = torch._foreach_lerp(list(before.values()), now, 1 - kept)
+        return dict(zip(before, moved, strict=True))
+
+
+def average_of(params: Params) -> Params:
+    """The averaged weights under the network's names."""
+    return {k.removeprefix(AVERAGE): v for k, v in select(params, (AVERAGE,)).items()}
+
+
+def beta_loss(found: Gaussian, query: Batch, beta: float) -> Tensor:
+    """The mean over sets of Seitzer et al.'s loss, a scalar."""
+    each = 0.5 * (found.variance.log() + (found.mean - query.y).square() / found.variance)
+    return mean_of_sets(found.variance.detach() ** beta * each, query.mask).mean()

@@ -1,0 +1,1 @@
+"""Sets of tasks: multi-task problems as the unit of meta-learning."""
