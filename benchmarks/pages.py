@@ -40,9 +40,9 @@ together, and is null where no layer uses batch statistics.""",
 whatever the weights are. `evaluate` gives each task's metric on rows that training never read
 beside the same network trained for that task alone; `delta` is the difference, with its interval
 and a verdict that allows for the number of tasks.""",
-    "meta-multitask": """`query_loss` and `query_mse` are means over a meta-batch of training sets, of
-which a share sees each task alone. Validation sets are fixed; *joint* answers a task from the labels
-of all tasks of its set, *separate* from its own alone.""",
+    "meta-multitask": """\
+`query_loss` and `query_mse` are means over a meta-batch of training sets. Validation sets are
+fixed: *joint* answers a task from the labels of all tasks of its set, *separate* from its own.""",
     "transfer": """`adapt` prints the score on held-out examples and how they were held out, beside
 logistic or ridge regression on the raw inputs; the verdict says whether the source helps.""",
 }

@@ -116,11 +116,9 @@ class Functions:
         """Set `index` of the stream, without a leading axis."""
         group, at = divmod(index, self.meta_batch)
         support, query, roles = self.meta_batch_at(group)
-        one = (
-            Batch(b.x[at], b.y[at], None if b.mask is None else b.mask[at])
-            for b in (support, query)
-        )
-        return SetEpisode(*one, roles[at])
+        assert support.mask is not None
+        one = Batch(support.x[at], support.y[at], support.mask[at])
+        return SetEpisode(one, Batch(query.x[at], query.y[at]), roles[at])
 
     def meta_batch_at(self, step: int) -> SetEpisode:
         """Sets step*B .. step*B+B-1: support x [B, T, M, 1], y and mask [B, T, M]; query without a
