@@ -155,9 +155,9 @@ def recipes_with(name: str) -> tuple[str, ...]:
     """Shipped recipes that name the algorithm as learner, weighting or surgery."""
     found = []
     for recipe in dict(shipped()):
-        made = load(recipe).recipe
-        named = (made.algorithm, made.weighting, made.surgery)
-        if name in [one.name for one in named if one is not None]:
+        blocks = load(recipe).recipe.plain()
+        named = [blocks.get(key) for key in ("algorithm", "weighting", "surgery")]
+        if name in [one["name"] for one in named if one is not None]:
             found.append(recipe)
     return tuple(found)
 
