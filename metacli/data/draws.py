@@ -9,25 +9,37 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 Words = np.ndarray  # uint64
+Key = str | int | float | None | tuple["Key", ...]
+Loose = str | int | float | None | Sequence["Loose"]
+"""A key as recipes and callers spell it, with lists where `Key` has tuples."""
 
 
-def stream(*key: Any) -> np.random.PCG64:
+def stream(*key: Key) -> np.random.PCG64:
     """A bit generator named by a key of plain values (strings, numbers, None, tuples of them)."""
     name = hashlib.sha256(repr(key).encode()).digest()
     return np.random.PCG64(int.from_bytes(name[:16], "little"))
 
 
-def plain(key: Any) -> Any:
+def plain(key: Sequence[Loose]) -> tuple[Key, ...]:
     """The key with lists as tuples, so that a range names the same stream in both spellings."""
-    return tuple(map(plain, key)) if isinstance(key, list | tuple) else key
+    return tuple(_plain(one) for one in key)
 
 
-def integers(words: Words, bounds: Any) -> np.ndarray:
+def _plain(one: Loose) -> Key:
+    return plain(one) if isinstance(one, list | tuple) else _single(one)
+
+
+def _single(one: Loose) -> Key:
+    if one is None or isinstance(one, str | int | float):
+        return one
+    raise TypeError(f"{one!r} cannot name a stream")
+
+
+def integers(words: Words, bounds: int | Sequence[int] | np.ndarray) -> np.ndarray:
     """Numbers in 0..bound-1 for each word; bounds up to 2^32. The bias is below bound / 2^32."""
     return ((words >> np.uint64(32)) * np.asarray(bounds, np.uint64)) >> np.uint64(32)
 
@@ -52,7 +64,7 @@ def partial_shuffle(jumps: Sequence[int]) -> list[int]:
     return chosen
 
 
-def shuffled(n: int, *key: Any) -> list[int]:
+def shuffled(n: int, *key: Key) -> list[int]:
     """0..n-1 in a random order named by the key."""
     words = stream(*key).random_raw(n) if n else np.zeros(0, np.uint64)
     return partial_shuffle(integers(words, np.arange(n, 0, -1)).tolist())

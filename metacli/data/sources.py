@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from metacli.data.cache.store import Report, silent
 from metacli.data.catalogue.options import check_options
@@ -15,8 +14,23 @@ from metacli.data.few_shot.regression import RegressionTasks
 from metacli.data.files import mode_of
 from metacli.data.multi_task.dataset import MultiTaskData
 from metacli.data.multi_task.from_user import UserMultiTaskOptions, user_multi_task
+from metacli.data.plain import Record
 from metacli.data.tables.choice import choice_of
 from metacli.errors import DataError
+
+
+class Division(Protocol):
+    """What the options of every set of tasks say, whatever else they hold.
+
+    Args:
+        split_seed: names the division into training, validation and test rows.
+        rows: of each task in a training step; 0 takes all of them.
+    """
+
+    @property
+    def split_seed(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
 
 
 def is_path(source: str) -> bool:
@@ -25,7 +39,7 @@ def is_path(source: str) -> bool:
 
 
 def load_pool(
-    source: str, split: str, options: Mapping[str, Any], cache: Path, report: Report = silent
+    source: str, split: str, options: Record, cache: Path, report: Report = silent
 ) -> Pool:
     """The classes of a split of a data set, or of a user's own folder of pictures.
 
@@ -42,13 +56,14 @@ def load_pool(
     if found.kind not in ("images", "text"):
         message = f"{source} has {found.kind}, not classes of pictures or texts"
         raise DataError(message, code="data.no_classes", hint="metacli recipes lists what uses it")
-    made: Pool = resolve(found.loader)(split, make_options(found, options), cache, report)
+    made = resolve(found.loader)(split, make_options(found, options), cache, report)
+    assert isinstance(made, Pool)  # as every entry of these kinds
     return made
 
 
 def load_multi_task(
-    source: str, options: Mapping[str, Any], cache: Path, report: Report = silent
-) -> tuple[MultiTaskData, Any]:
+    source: str, options: Record, cache: Path, report: Report = silent
+) -> tuple[MultiTaskData, Division]:
     """The tasks of a data set, or of a user's own files, and its options, checked.
 
     Raises:
@@ -64,13 +79,12 @@ def load_multi_task(
         own = f"./{source} is what lies there; " if mode_of(Path(source)) else ""
         raise DataError(message, code="data.no_tasks", hint=f"{own}sets of tasks are {known}")
     made = make_options(found, options)
-    table: MultiTaskData = resolve(found.loader)(made, cache, report)
+    table = resolve(found.loader)(made, cache, report)
+    assert isinstance(table, MultiTaskData)  # as every entry of this kind
     return table, made
 
 
-def load_regression_tasks(
-    source: str, split: str, options: Mapping[str, Any], cache: Path
-) -> RegressionTasks:
+def load_regression_tasks(source: str, split: str, options: Record, cache: Path) -> RegressionTasks:
     """The tasks of one split.
 
     Raises:

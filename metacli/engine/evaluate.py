@@ -152,7 +152,7 @@ def one_protocol(
 ) -> dict[str, Any]:
     model = opened.model
     problem = model.problem()
-    digest = source.digest if hasattr(source, "digest") else source.pool.digest
+    digest = source.digest
     facts = described(model, problem.statistics, protocol, digest, source)
     if dry_run:
         return {**facts, "dry_run": True, "mean": None, "ci95": None}

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from metacli.data.tables.choice import Choice
-from metacli.data.tables.columns import assign, leaks, type_of_target
+from metacli.data.tables.columns import assign
+from metacli.data.tables.kinds import is_id_name
+from metacli.data.tables.leaks import leaks
 from metacli.data.tables.reader import Table, parse_table
+from metacli.data.tables.targets import type_of_target
 from metacli.errors import DataError
 
 HERE = Path()
@@ -46,11 +49,11 @@ def test_a_single_input_of_words_is_text() -> None:
     assert assign(table, Choice(inputs=("n",)), HERE).kind == "table"
 
 
-def test_dates_are_refused_by_name_with_the_way_out() -> None:
-    with pytest.raises(DataError) as caught:
-        assign(table_of("when,a,y\n2024-01-02,1,p\n2024-03-01,2,q\n"), Choice(), HERE)
-    assert "when" in caught.value.message
-    assert "--input a" in (caught.value.hint or "")
+def test_dates_are_inputs_and_their_order_is_said() -> None:
+    rows = "".join(f"{i:02}/{1 + i % 12:02}/2024,{i * i},{'pq'[i % 2]}\n" for i in range(1, 25))
+    roles = assign(table_of("when,a,y\n" + rows), Choice(), HERE)
+    assert roles.kinds["when"] == "date"
+    assert "column when = dates, the day first" in roles.guessed
 
 
 def test_constant_columns_and_names_of_rows_are_said() -> None:
@@ -58,6 +61,66 @@ def test_constant_columns_and_names_of_rows_are_said() -> None:
     roles = assign(table_of("who,same,a,y\n" + rows), Choice(), HERE)
     assert roles.inputs == ("same", "a")
     assert {one.code for one in roles.findings} == {"table.constant", "table.identifier"}
+
+
+def test_numbers_of_the_rows_are_left_out_and_said() -> None:
+    rows = "".join(f"{i},{100 + 7 * i},{i * i},{'pq'[i % 2]}\n" for i in range(12))
+    roles = assign(table_of("n,customer_id,a,y\n" + rows), Choice(), HERE)
+    assert roles.inputs == ("a",)
+    assert "left out: n, customer_id" in roles.guessed
+    assert all("numbers the rows" in one.message for one in roles.findings)
+
+
+@pytest.mark.parametrize("name", ["id", "ID", "user_id", "userId", "uuid", "Index", "row key"])
+def test_identifiers_are_known_by_their_names(name: str) -> None:
+    assert is_id_name(name)
+
+
+@pytest.mark.parametrize("name", ["paid", "humidity", "grid", "monkey", "acid", "avoid", "idea"])
+def test_words_that_end_like_an_identifier_are_none(name: str) -> None:
+    assert not is_id_name(name)
+
+
+def test_a_column_that_counts_is_read_where_it_is_asked_for() -> None:
+    rows = "".join(f"{i},{i * i},{i / 2}\n" for i in range(12))
+    roles = assign(table_of("day,a,y\n" + rows), Choice(inputs=("day", "a")), HERE)
+    assert (roles.inputs, roles.kinds["day"]) == (("day", "a"), "numeric")
+
+
+def test_years_and_other_distinct_integers_are_numbers() -> None:
+    rows = "".join(f"{1990 + i},{3 * i},{i / 2}\n" for i in range(20))
+    roles = assign(table_of("year,a,y\n" + rows), Choice(), HERE)
+    assert roles.inputs == ("year", "a")
+
+
+SENTENCES = [f"the {w} thing came on day {i} and was fine" for i, w in enumerate("abcdefghijkl")]
+
+
+def test_free_text_beside_numbers_is_left_out_and_said() -> None:
+    rows = "".join(f"{one},{i * i},{'pq'[i % 2]}\n" for i, one in enumerate(SENTENCES))
+    roles = assign(table_of("comment,a,y\n" + rows), Choice(), HERE)
+    assert (roles.kind, roles.inputs) == ("table", ("a",))
+    assert roles.findings[0].hint == "--input comment reads it instead of them"
+
+
+def test_free_text_alone_is_read_as_text() -> None:
+    rows = "".join(f"{i},{one},{'pq'[i % 2]}\n" for i, one in enumerate(SENTENCES))
+    roles = assign(table_of("id,comment,y\n" + rows), Choice(), HERE)
+    assert (roles.kind, roles.inputs) == ("text", ("comment",))
+    assert "text = column comment" in roles.guessed
+
+
+def test_free_text_among_columns_that_are_asked_for_is_an_error() -> None:
+    rows = "".join(f"{one},{i * i},{'pq'[i % 2]}\n" for i, one in enumerate(SENTENCES))
+    with pytest.raises(DataError, match=r"column comment .* free text"):
+        assign(table_of("comment,a,y\n" + rows), Choice(inputs=("comment", "a")), HERE)
+
+
+def test_a_wild_cell_is_named_with_its_row() -> None:
+    rows = "".join(f"{'1e30' if i == 5 else i * i},{'pq'[i % 2]}\n" for i in range(30))
+    roles = assign(table_of("a,y\n" + rows), Choice(), HERE)
+    assert roles.findings[0].code == "table.wild_cell"
+    assert "row 7, column a of t.csv is 1e+30, the others are 0 to 841" in roles.findings[0].message
 
 
 def test_one_word_in_a_column_of_numbers_is_a_mistake_and_not_a_category() -> None:

@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data.tables.columns import target_numbers
 from metacli.data.tables.encoding import fit_encoding
 from metacli.data.tables.reader import parse_table
+from metacli.data.tables.targets import target_numbers
 from metacli.data.tables.text import HashedText
 from metacli.data.user.listing import Listing
 from metacli.data.user.open import load_task, survey_task
-from metacli.data.user.row_loading import RowSpec
-from metacli.data.user.table_layouts import numbers_of
+from metacli.data.user.row_loading import RowSpec, numbers_of
 from metacli.engine.inspect import inspect
 from metacli.engine.predicting.row_predict import lines
 from metacli.errors import MetacliError
@@ -116,7 +115,8 @@ def numbers(found: Listing) -> None:
     text = content.roles.kind == "text"
     kinds = {name: content.roles.kinds[name] for name in content.roles.inputs}
     encoder = HashedText(64) if text else fit_encoding([content.support], kinds)
-    x = numbers_of(content.support, content, encoder, text)
+    spec = RowSpec(encoder, "text" if text else "table", content.type)
+    x = numbers_of(content.support, content, spec)
     assert x.shape == (len(content.support), encoder.width)
     assert np.isfinite(x).all()
 

@@ -7,13 +7,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from metacli.data.cache.store import Report
+from metacli.data.catalogue.options import Options
 from metacli.errors import DataError
 
 INDEX = "index.json"
 FORMAT = 1
 
 
-def keep(files: Mapping[str, bytes], folder: Path, options: object, report: object) -> None:
+def keep(files: Mapping[str, bytes], folder: Path, options: Options, report: Report) -> None:
     """The builder of these sets: the files as they are, into an existing empty folder."""
     for name, content in files.items():
         (folder / name).write_bytes(content)

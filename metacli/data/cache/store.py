@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -202,7 +201,7 @@ def explained(path: Path, need: int) -> Iterator[None]:
         raise
 
 
-def _groups(classes: Sequence[Any]) -> tuple[Group, ...]:
+def _groups(classes: Sequence[tuple[str, int]]) -> tuple[Group, ...]:
     groups, first = [], 0
     for name, count in classes:
         groups.append(Group(str(name), first, int(count)))

@@ -11,7 +11,6 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -157,12 +156,12 @@ def _stored(cache: Path, name: str, file: str) -> bytes:
     return read_file(cache, name, file)
 
 
-def _matlab(content: bytes) -> dict[str, Any]:
+def _matlab(content: bytes) -> dict[str, np.ndarray]:
     """The variables of a MATLAB file whose digest was checked before."""
     from scipy.io import loadmat  # slow to import
 
     try:
-        found: dict[str, Any] = loadmat(io.BytesIO(content))
+        found: dict[str, np.ndarray] = loadmat(io.BytesIO(content))
     except (ValueError, TypeError, OSError) as error:
         raise DataError(f"not a MATLAB file: {error}", code="data.unreadable") from error
     return found

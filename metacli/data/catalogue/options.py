@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from dataclasses import Field, fields
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from metacli.data.plain import Record
 from metacli.errors import DataError
+
+
+class Options(Protocol):
+    """A frozen dataclass whose fields have defaults."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 _WORDS: dict[type, str] = {str: "text", int: "a number", bool: "true or false"}
 
 
-def check_options(name: str, of: type, options: Mapping[str, Any]) -> Any:
+def check_options(name: str, of: type[OptionsT], options: Record) -> OptionsT:
     """An options dataclass from plain values; each default tells the type of its field.
 
     Raises:

@@ -6,7 +6,7 @@ A new one is a file with an options dataclass and the functions `pool` and `buil
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +22,7 @@ from metacli.data.catalogue.sinusoid import SinusoidOptions
 from metacli.data.catalogue.text_entries import TEXT_SETS
 from metacli.data.catalogue.weights import WEIGHTS
 from metacli.data.few_shot.pools import SPLITS
+from metacli.data.plain import Record
 from metacli.errors import DataError
 
 _OMNIGLOT = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
@@ -238,7 +239,7 @@ def find(name: str) -> DataSet:
     raise DataError(f"there is no data set {name!r}", code="data.unknown", hint=hint)
 
 
-def make_options(of: DataSet, options: Mapping[str, Any]) -> Any:
+def make_options(of: DataSet, options: Record) -> Any:
     """The options dataclass of a data set, checked.
 
     Raises:
@@ -247,8 +248,8 @@ def make_options(of: DataSet, options: Mapping[str, Any]) -> Any:
     return check_options(of.name, of.options, options)
 
 
-def resolve(reference: str) -> Callable[..., Any]:
-    """The function that a `module:function` names."""
+def resolve(reference: str) -> Callable[..., object]:
+    """The function that a `module:function` names; whoever calls it checks what it gives."""
     module, _, name = reference.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
+    found: Callable[..., object] = getattr(import_module(module), name)
     return found

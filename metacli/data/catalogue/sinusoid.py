@@ -11,12 +11,12 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from metacli.data.draws import draw_from, plain, stream, uniforms
+from metacli.data.draws import Key, draw_from, plain, stream, uniforms
 from metacli.data.few_shot.pools import check_split
 from metacli.errors import DataError
 from metacli.types import Batch, Episode, TaskSpec
@@ -70,7 +70,7 @@ class Sinusoids:
 
     shot: int | tuple[int, int]
     query: int
-    seed: tuple[Any, ...] = ("train", 0)
+    seed: tuple[Key, ...] = ("train", 0)
     meta_batch: int = 1
     split: str = "train"
     told: bool = False

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from metacli.data.cache.store import Report, silent
-from metacli.data.draws import stream, uniforms
+from metacli.data.draws import Key, stream, uniforms
 from metacli.data.multi_task.dataset import MultiTaskData, all_of, content_digest
 from metacli.errors import DataError
 
@@ -114,7 +114,7 @@ def _bent(signal: np.ndarray) -> np.ndarray:
     return signal + BEND * (np.tanh(2 * signal) - signal)
 
 
-def _normal(key: object, name: object, shape: tuple[int, ...]) -> np.ndarray:
+def _normal(key: Key, name: Key, shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal numbers by Box and Muller, from a stream that never changes."""
     count = int(np.prod(shape))
     u = uniforms(stream(key, name).random_raw(2 * count)).reshape(2, count)

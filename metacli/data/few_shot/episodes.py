@@ -6,12 +6,12 @@ Letters: B meta-batch, N way, K shot, Q query per class, M pictures in the pool,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from metacli.data.draws import draw_from, integers, partial_shuffle, plain, stream
+from metacli.data.draws import Key, draw_from, integers, partial_shuffle, plain, stream
 from metacli.data.few_shot.pools import Pool
 from metacli.errors import DataError
 from metacli.types import Batch, Episode, TaskSpec
@@ -58,7 +58,7 @@ class ClassEpisodes:
     shot: Span
     query: int
     balanced: bool = True
-    seed: tuple[Any, ...] = ("train", 0)
+    seed: tuple[Key, ...] = ("train", 0)
     meta_batch: int = 1
     shift: int = 0
 
@@ -68,6 +68,10 @@ class ClassEpisodes:
             object.__setattr__(self, name, value if isinstance(value, int) else tuple(value))
         object.__setattr__(self, "seed", plain(self.seed))
         _check_sizes(self)
+
+    @property
+    def digest(self) -> str:
+        return self.pool.digest
 
     @property
     def spec(self) -> TaskSpec:

@@ -8,15 +8,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from metacli.data.images import ImageSpec, fit
+from metacli.data.tables.coded import CodedRows, Encoder
 from metacli.errors import DataError
 
 SPLITS = ("train", "val", "test")
 TURN_NAMES = ("rot000", "rot090", "rot180", "rot270")
+
+
+Store = np.ndarray | CodedRows
 
 
 class Layout(NamedTuple):
@@ -54,7 +58,7 @@ class Pool:
     scheme: str | None
     classes: tuple[str, ...]
     rows: tuple[np.ndarray, ...]
-    store: Any
+    store: Store
     turns: np.ndarray | None
     random_turns: bool
     digest: str
@@ -71,9 +75,21 @@ class Pool:
         return Layout(np.concatenate(self.rows), np.cumsum(sizes) - sizes, sizes)
 
     @property
-    def encoder(self) -> Any:
-        """What makes numbers of its rows; None for pictures."""
-        return getattr(self.store, "encoder", None)
+    def images(self) -> np.ndarray:
+        """The store of a pool of images."""
+        assert isinstance(self.store, np.ndarray)
+        return self.store
+
+    @property
+    def coded(self) -> CodedRows:
+        """The store of a pool of texts or rows of tables."""
+        assert isinstance(self.store, CodedRows)
+        return self.store
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What makes numbers of its rows; None for images."""
+        return self.store.encoder if isinstance(self.store, CodedRows) else None
 
 
 def check_split(split: str, name: str) -> None:
@@ -93,7 +109,7 @@ def make_pool(
     scheme: str | None,
     classes: Sequence[str],
     rows: Sequence[np.ndarray],
-    store: Any,
+    store: Store,
     contents: str,
     rotations: bool = False,
     random_turns: bool = False,

@@ -9,18 +9,18 @@ Letters: K support rows, Q query rows, B meta-batch, D numbers of a row.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
-from metacli.data.draws import draw_from, integers, partial_shuffle, plain, stream
+from metacli.data.draws import Key, draw_from, integers, partial_shuffle, plain, stream
 from metacli.data.few_shot.pools import SPLITS, check_split
-from metacli.data.tables.columns import target_numbers
 from metacli.data.tables.encoding import Encoding, Target, fit_encoding, fit_target
+from metacli.data.tables.kinds import Kind
 from metacli.data.tables.reader import Table
+from metacli.data.tables.targets import target_numbers
 from metacli.errors import DataError
 from metacli.types import Batch, Episode, TaskSpec
 
@@ -51,7 +51,7 @@ def regression_tasks(
     split: str,
     tables: dict[str, Table],
     target: str,
-    kinds: dict[str, Any],
+    kinds: Mapping[str, Kind],
     unit: str | None = None,
 ) -> RegressionTasks:
     """The tasks of a split out of the tables of all tasks.
@@ -115,7 +115,7 @@ class RegressionEpisodes:
     tasks: RegressionTasks
     shot: int | tuple[int, int]
     query: int
-    seed: tuple[Any, ...] = ("train", 0)
+    seed: tuple[Key, ...] = ("train", 0)
     meta_batch: int = 1
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from metacli.data.few_shot.pools import Pool, check_split, divide_classes, make_
 from metacli.data.few_shot.user_rows import row_pool
 from metacli.data.files import read_regular, shown
 from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
+from metacli.data.plain import Record
 from metacli.data.tables.choice import choice_of
 from metacli.data.user.listing import Listing, Row, as_finding, holds_rows, raise_problems
 from metacli.data.user.open import list_task
@@ -64,9 +65,7 @@ class _Example(NamedTuple):
     row: Row
 
 
-def pool(
-    path: Path, split: str, options: Mapping[str, Any], cache: Path, report: Report = silent
-) -> Pool:
+def pool(path: Path, split: str, options: Record, cache: Path, report: Report = silent) -> Pool:
     """The classes of a split of a user's folder.
 
     Raises:

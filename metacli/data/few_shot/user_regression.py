@@ -3,30 +3,29 @@ user's own tables, one table for each task or one table with a column of tasks."
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from metacli.data.few_shot.regression import RegressionTasks, regression_tasks
 from metacli.data.files import shown
 from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.plain import Record
 from metacli.data.tables.choice import Choice, choice_of
+from metacli.data.tables.kinds import Kind
 from metacli.data.tables.reader import Table
-from metacli.data.user.listing import Listing, holds_rows
+from metacli.data.user.listing import Listing, TabularTask, holds_rows
 from metacli.data.user.open import list_task
-from metacli.data.user.table_layouts import TabularTask
 from metacli.errors import DataError
 
 TARGET = "y"  # of data sets whose files name no column
 
 
-def holds_regression_tasks(source: str, options: Mapping[str, Any]) -> bool:
+def holds_regression_tasks(source: str, options: Record) -> bool:
     """Whether a path holds tasks whose targets are numbers. Raises as `list_task`."""
     if not holds_tables(Path(source)):
         return False
     listing = list_task(Path(source), choice=choice_of(options))
     return listing.what == "tasks" and all(
-        one.content is not None and one.content.type == "regression" for one in listing.children
+        one.content is not None and one.tables.type == "regression" for one in listing.children
     )
 
 
@@ -47,7 +46,7 @@ def named_regression_tasks(table: MultiTaskData, split: str) -> RegressionTasks:
             hint=f"metacli multitask learns its tasks together: metacli recipes lists {table.name}",
         )
     tables = tables_of(table)
-    kinds: dict[str, Any] = dict.fromkeys(columns_of(table), "numeric")
+    kinds: dict[str, Kind] = dict.fromkeys(columns_of(table), "numeric")
     return regression_tasks(table.name, split, tables, TARGET, kinds)
 
 
@@ -72,7 +71,7 @@ def user_regression_tasks(path: Path, split: str, choice: Choice) -> RegressionT
     """Of a user's own tables; support and query of a task are one."""
     listing = list_task(path, choice=choice)
     tables = {one.path.name: whole(one) for one in listing.children}
-    content = listing.children[0].content
+    content = listing.children[0].tables
     return regression_tasks(
         shown(path.name), split, tables, content.target, content.roles.kinds, content.unit
     )
@@ -85,7 +84,7 @@ def user_tables(path: Path) -> dict[str, Table]:
 
 def whole(task: Listing) -> Table:
     """All rows of a task."""
-    content: TabularTask = task.content
+    content: TabularTask = task.tables
     support, query = content.support, content.query
     if query is None:
         return support

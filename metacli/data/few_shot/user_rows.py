@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from metacli.data.catalogue.options import check_options
 from metacli.data.few_shot.pools import Pool, divide_classes, make_pool
 from metacli.data.files import shown
+from metacli.data.plain import Record
 from metacli.data.tables.coded import CodedRows, coded, fitted_encoder
 from metacli.data.tables.encoding import fit_encoding
 from metacli.data.tables.text import text_encoder
@@ -42,7 +41,7 @@ class RowOptions:
     skip_bad: bool = False
 
 
-def row_pool(listing: Listing, split: str, options: Mapping[str, Any]) -> Pool:
+def row_pool(listing: Listing, split: str, options: Record) -> Pool:
     """The classes of a split of a table.
 
     Raises:
@@ -78,7 +77,7 @@ def row_pool(listing: Listing, split: str, options: Mapping[str, Any]) -> Pool:
 
 def _store(listing: Listing, chosen: RowOptions, learned: list[int]) -> CodedRows:
     """The rows with an encoder fitted to those of the training classes."""
-    content = listing.content
+    content = listing.tables
     if listing.kind == "text":
         text_encoder(chosen.encoder, chosen.features)  # its name and size are checked
         texts = tuple(content.support.texts(content.roles.inputs[0]))
@@ -93,14 +92,14 @@ def _store(listing: Listing, chosen: RowOptions, learned: list[int]) -> CodedRow
 def refuse_clashes(listing: Listing, allow: bool) -> None:
     """Raises DataError for one text under two labels, unless that is allowed."""
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
-    remember(seen, "support", listing.content.support, listing.content)
+    remember(seen, "support", listing.tables.support, listing.tables)
     clashes, _ = clashing(seen, listing)
     raise_problems(listing.path, [*listing.findings, *([] if allow else clashes)])
 
 
 def contents_of(listing: Listing) -> str:
     """SHA-256 hex of the cells that are read."""
-    content = listing.content
+    content = listing.tables
     whole = hashlib.sha256(repr((content.target, content.roles.inputs)).encode())
     for name in (*content.roles.inputs, content.target):
         whole.update(repr(content.support.words(name)).encode())

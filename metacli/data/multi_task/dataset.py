@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-from metacli.data.draws import integers, stream
+from metacli.data.draws import Key, integers, stream
+from metacli.data.multi_task.read_as import ReadAs
+from metacli.data.tables.choice import TaskType
 from metacli.types import Batch
 
 Parts = dict[str, tuple[np.ndarray, ...]]
 """train, val, test -> the row numbers of each task."""
 
-Kind = Literal["regression", "classification"]
 SPLITS = ("train", "val", "test")
 
 
@@ -52,7 +53,7 @@ class MultiTaskData:
     tasks: tuple[str, ...]
     x: tuple[np.ndarray, ...]
     y: tuple[np.ndarray, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[TaskType, ...]
     metric: str
     contents: str
     columns: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ class MultiTaskData:
     classes: tuple[tuple[str, ...], ...] = ()
     shape: tuple[int, ...] = ()
     levels: tuple[float, float] | None = None
-    read: Any = None
+    read: ReadAs | None = None
     texts: tuple[tuple[str, ...], ...] = ()
     packed: int = 0
 
@@ -84,7 +85,7 @@ class MultiTaskData:
         return self.classes or tuple(plain)
 
 
-def all_of(kind: Kind, count: int) -> tuple[Kind, ...]:
+def all_of(kind: TaskType, count: int) -> tuple[TaskType, ...]:
     """`kinds` of tasks that are all alike."""
     return (kind,) * count
 
@@ -111,7 +112,7 @@ class MultiTaskRows:
 
     table: MultiTaskData
     parts: Parts
-    seed: tuple[Any, ...] = ("train", 0)
+    seed: tuple[Key, ...] = ("train", 0)
     rows_per_step: int = 0
 
     @property

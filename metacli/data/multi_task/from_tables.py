@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
 from metacli.data.files import shown
-from metacli.data.multi_task.dataset import Kind, MultiTaskData
+from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.multi_task.read_as import Columns
 from metacli.data.multi_task.splits import divide_rows
-from metacli.data.tables.choice import Choice
-from metacli.data.tables.columns import assign, type_of_target
+from metacli.data.tables.choice import Choice, TaskType
+from metacli.data.tables.columns import assign
 from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding
+from metacli.data.tables.kinds import Kind
 from metacli.data.tables.reader import Table
+from metacli.data.tables.targets import type_of_target
 from metacli.errors import DataError, Finding
 
 RARE = 0.2  # share of the rarer class below which accuracy says nothing
@@ -40,31 +43,11 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What a set says of its columns.
-
-    Args:
-        inputs: columns to predict from.
-        encoding: how their cells become numbers, with statistics of training rows.
-        task: the column that names the task of a row, where there is one.
-        targets: the column of each task.
-    """
-
-    inputs: tuple[str, ...]
-    encoding: Encoding
-    task: str | None
-    targets: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"task": self.task, "targets": list(self.targets), **self.encoding.as_dict()}
-
-
-@dataclass(frozen=True)
 class Answers:
     """The targets of one task: y [n], NaN where missing, and the names of its labels."""
 
     y: np.ndarray
-    kind: Kind
+    kind: TaskType
     labels: tuple[str, ...]
 
 
@@ -75,7 +58,7 @@ def table_set(
     contents: str,
     seed: int,
     *,
-    folder: Any,
+    folder: Path,
 ) -> tuple[MultiTaskData, tuple[Finding, ...]]:
     """The set of tasks, and what is said of its columns.
 
@@ -90,7 +73,7 @@ def table_set(
     shared = len(pieces) > 1 and all(one.table is pieces[0].table for one in pieces)
     targets = tuple(dict.fromkeys(one.target for one in pieces))
     answers = read_targets(pieces, choice)
-    kinds: tuple[Kind, ...] = tuple(one.kind for one in answers)
+    kinds: tuple[TaskType, ...] = tuple(one.kind for one in answers)
     tested = tuple(one.tested for one in pieces)
     blank = np.zeros((0, 0))
     made = MultiTaskData(
@@ -122,8 +105,8 @@ def table_set(
 
 
 def input_columns(
-    table: Table, targets: Sequence[str], choice: Choice, folder: Any
-) -> tuple[tuple[str, ...], dict[str, Any], tuple[Finding, ...]]:
+    table: Table, targets: Sequence[str], choice: Choice, folder: Path
+) -> tuple[tuple[str, ...], dict[str, Kind], tuple[Finding, ...]]:
     """The columns to predict from and the kind of each; no target is among them."""
     others = [one for one in table.columns if one not in (*targets, choice.task)]
     wanted = choice.inputs or tuple(others)
@@ -161,7 +144,7 @@ def read_targets(pieces: Sequence[Piece], choice: Choice) -> list[Answers]:
         every.setdefault(piece.target, []).extend(mine)
     found: list[Answers] = []
     labels: dict[str, tuple[str, ...]] = {}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, TaskType] = {}
     for name, values in every.items():
         kinds[name] = type_of_target(name, values, choice)[0]
         labels[name] = names_of({value for value in values if value is not None})
@@ -211,11 +194,4 @@ def plain_columns(table: MultiTaskData) -> Columns:
 
 def encoded_names(encoding: Encoding) -> tuple[str, ...]:
     """A name for every column of x."""
-    names: list[str] = []
-    for one in encoding.columns:
-        values = getattr(one, "values", None)
-        if values is None:
-            names += [one.name, f"{one.name}: missing"][: one.width]
-        else:
-            names += [f"{one.name}: {value}" for value in (*values, "another")]
-    return tuple(names)
+    return encoding.titles

@@ -6,29 +6,21 @@ Letters: M texts, F features, L n-grams that are kept of a text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.multi_task.read_as import TextColumns
 from metacli.data.multi_task.splits import divide_rows
 from metacli.data.tables.text import HashedText
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 MOST = 512  # n-grams of a text that are kept: those with the largest weights
-
-
-@dataclass(frozen=True)
-class TextColumns:
-    """How rows of texts become x: the column `text`, and one that names the task of a row."""
-
-    encoder: HashedText
-    task: str | None = "task"
-    column: str = "text"
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"task": self.task, "column": self.column, **self.encoder.as_dict()}
 
 
 def text_set(table: MultiTaskData, encoder: HashedText, seed: int) -> MultiTaskData:
@@ -49,11 +41,11 @@ def text_set(table: MultiTaskData, encoder: HashedText, seed: int) -> MultiTaskD
 
 
 @lru_cache(maxsize=1)  # a run, its evaluation and its baselines read the same texts
-def counted(encoder: HashedText, texts: tuple[tuple[str, ...], ...]) -> list[Any]:
+def counted(encoder: HashedText, texts: tuple[tuple[str, ...], ...]) -> list[csr_matrix]:
     return encoder.counts([text for one in texts for text in one])
 
 
-def packed(matrix: Any) -> np.ndarray:
+def packed(matrix: csr_matrix) -> np.ndarray:
     """Sparse rows [M, F] as float32 [M, 2 L]: L places, then the weight at each; 0 where a text has
     fewer."""
     found = np.zeros((matrix.shape[0], 2 * MOST), np.float32)

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,8 @@ from metacli.data.images import ImageSpec, read_image
 from metacli.data.multi_task.dataset import MultiTaskData, all_of
 from metacli.data.multi_task.from_tables import Piece, metric_of, read_targets, table_set
 from metacli.data.multi_task.from_texts import text_set
-from metacli.data.tables.choice import Choice, choice_of
+from metacli.data.multi_task.read_as import TextColumns
+from metacli.data.tables.choice import Choice, names_in, type_in
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.tables.text import HashedText
 from metacli.data.user.listing import Listing, kind_of
@@ -50,7 +50,9 @@ class UserMultiTaskOptions:
     rows: int = 0
 
     def choice(self) -> Choice:
-        return choice_of({**self.__dict__, "target": ""})
+        return Choice(
+            inputs=names_in(self.input), type=type_in(self.type or None), task=self.task or None
+        )
 
 
 def user_multi_task(
@@ -124,11 +126,10 @@ def of_tables(listing: Listing, choice: Choice, options: UserMultiTaskOptions) -
 
 def piece_of(child: Listing) -> Piece:
     """A task with its query behind its support: those rows are test."""
-    content: Any = child.content
-    query: Table | None = content.query
-    table: Table = content.support
+    content = child.tables
+    query, table = content.query, content.support
     if query is not None:
-        import polars as pl
+        import polars as pl  # slow to import
 
         frame = pl.concat([table.frame, query.frame.select(table.frame.columns)])
         table = Table(table.name, frame, table.first)
@@ -143,7 +144,7 @@ def name_of(child: Listing) -> str:
 def of_texts(listing: Listing, choice: Choice, options: UserMultiTaskOptions) -> MultiTaskData:
     pieces = [piece_of(one) for one in listing.children]
     answers = read_targets(pieces, choice)
-    column: str = listing.children[0].content.roles.inputs[0]
+    column = listing.children[0].tables.roles.inputs[0]
     tested = tuple(one.tested for one in pieces)
     made = MultiTaskData(
         name=shown(listing.path.name),
@@ -160,6 +161,7 @@ def of_texts(listing: Listing, choice: Choice, options: UserMultiTaskOptions) ->
     )
     encoder = HashedText(TEXT_FEATURES, characters=(0, 0))
     encoded = text_set(made, encoder, options.split_seed)
+    assert isinstance(encoded.read, TextColumns)
     return replace(encoded, read=replace(encoded.read, column=column, task=choice.task or "task"))
 
 

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal, Protocol
+
+from metacli.data.plain import Plain, Record
+from metacli.errors import DataError
 
 TaskType = Literal["classification", "regression"]
+TYPES: tuple[TaskType, ...] = ("classification", "regression")
+
+
+class Wanted(Protocol):
+    """The rows that a model wants, and what their columns were called."""
+
+    @property
+    def kind(self) -> Literal["table", "text"]: ...
+    @property
+    def type(self) -> TaskType: ...
+    @property
+    def inputs(self) -> tuple[str, ...] | None: ...
+    @property
+    def target(self) -> str | None: ...
+    @property
+    def input(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +50,7 @@ class Choice:
     usual_input: str | None = None
     whole: Literal["table", "text"] | None = None
 
-    def completed(self, model: Any) -> Choice:
+    def completed(self, model: Wanted) -> Choice:
         """With what a model wants: its type always, its columns where nothing is said."""
         return replace(
             self,
@@ -46,17 +65,41 @@ class Choice:
 NOTHING_SAID = Choice()
 
 
-COLUMNS = ("target", "input", "type", "task")
+def choice_of(options: Record) -> Choice:
+    """What a recipe's `data`, or a task.yaml, says of columns.
 
-
-def choice_of(options: Mapping[str, Any]) -> Choice:
-    """What a recipe's `data` says of columns."""
-    said = {key: options[key] for key in COLUMNS if options.get(key)}
-    inputs = said.get("input")
-    names = inputs.split(",") if isinstance(inputs, str) else inputs
-    return Choice(
-        target=said.get("target"),
-        inputs=None if names is None else tuple(one.strip() for one in names),
-        type=said.get("type"),
-        task=said.get("task"),
+    Raises:
+        DataError: a type that is neither classification nor regression.
+    """
+    target, kind, task, unit = (
+        _word(options.get(key)) for key in ("target", "type", "task", "unit")
     )
+    return Choice(target, names_in(options.get("input")), type_in(kind), task, unit)
+
+
+def names_in(value: Plain) -> tuple[str, ...] | None:
+    """Names of columns: a list, or words between commas; None for nothing."""
+    if isinstance(value, str):
+        found = value.split(",")
+    elif isinstance(value, Sequence):
+        found = [one for one in value if isinstance(one, str)]
+    else:
+        return None
+    names = tuple(one.strip() for one in found if one.strip())
+    return names or None
+
+
+def type_in(word: str | None) -> TaskType | None:
+    """Raises DataError: neither classification nor regression."""
+    if word is None:
+        return None
+    for one in TYPES:
+        if word == one:
+            return one
+    raise DataError(
+        f"type is {word!r}; wanted {' or '.join(TYPES)}", code="data.option_value", where="type"
+    )
+
+
+def _word(value: Plain) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -6,34 +6,30 @@ looking is said in `guessed`, and `--target`, `--input` and `--type` decide othe
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from metacli.data.files import mode_of, shown
-from metacli.data.images import IMAGE_SUFFIXES
-from metacli.data.tables.choice import Choice, TaskType
-from metacli.data.tables.reader import MISSING, Table
+from metacli.data.files import shown
+from metacli.data.tables.choice import Choice
+from metacli.data.tables.dates import WORDS as DATE_WORDS
+from metacli.data.tables.dates import order_of
+from metacli.data.tables.kinds import Kind, is_id_name, kind_of_column
+from metacli.data.tables.levels import wild_cells
+from metacli.data.tables.reader import Table
+from metacli.data.tables.targets import as_number
 from metacli.errors import DataError, Finding, UsageProblem
 
 TARGETS = ("label", "target", "class", "y")
-CLASS_NAMES = ("label", "class")  # of integers that are classes however many there are
-MANY_VALUES = 20  # distinct integers of a target that is still read as classes
-IDENTIFIER_ROWS = 20  # rows that all have another word: names of the rows, not a category
-NEARLY = 0.9  # of the cells are numbers: the others are mistakes, not categories
-
-Kind = Literal["numeric", "categorical", "text", "images", "date", "constant", "identifier"]
 
 WORDY = ("categorical", "identifier", "text")  # kinds of columns that may be texts
+LEFT_OUT = ("identifier", "text")  # unless they are asked for
 
-_DATE = re.compile(
-    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?"
-    r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
-)
+Whole = Literal["table", "text", "images"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Roles:
         inputs: columns to predict from, and `kinds` what each is.
     """
 
-    kind: Literal["table", "text", "images"]
+    kind: Whole
     target: str | None
     inputs: tuple[str, ...]
     kinds: dict[str, Kind]
@@ -58,10 +54,11 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
     """Target and inputs of a table, by the choice and else by its names and cells.
 
     Args:
-        folder: of the table's file, where paths of pictures begin.
+        folder: of the table's file, where paths of images begin.
         needs_target: False: a table without one is to be predicted.
     Raises:
-        DataError: no target or several, no input, a column of dates, or no such column.
+        DataError: no target or several, no input, or no such column.
+        UsageProblem: one column as input and target.
     """
     target, guessed = find_target(table, choice, needs_target)
     others = [one for one in table.columns if one not in (target, choice.task)]
@@ -72,29 +69,48 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
             raise UsageProblem(f"column {one} is both --input and --target")
     if not wanted:
         raise DataError(f"{table.name} has no column beside {target}", code="table.no_input")
-    kinds: dict[str, Kind] = {one: kind_of_column(table, one, folder) for one in wanted}
-    pictures = [one for one, kind in kinds.items() if kind == "images"]
-    wordy = WORDY if choice.whole != "text" else (*WORDY, "constant")  # one row is a text, too
-    words = [one for one in wanted if kinds[one] in wordy and choice.whole != "table"]
-    names = [one for one in (choice.usual_input, "text") if one in words]
-    named_text = names[0] if not choice.inputs and names else None
-    asked_text = wanted[0] if choice.inputs and len(wanted) == 1 and words else None
-    whole: Literal["table", "text", "images"] = "table"
-    chosen = pictures[:1]
-    if pictures:
-        whole = "images"
-    elif text := named_text or asked_text:
-        whole, chosen, kinds[text] = "text", [text], "text"
-    if whole != "table":
-        if not choice.inputs:
-            guessed.append(f"{whole} = column {shown(chosen[0])}")
-        kinds = {one: kinds[one] for one in chosen}
-        unread = [one for one in wanted if one not in chosen]
-        return Roles(whole, target, tuple(chosen), kinds, tuple(guessed), _not_used(table, unread))
-    inputs, findings = usable(table, kinds, asked=bool(choice.inputs))
+    kinds = {one: kind_of_column(table, one, folder) for one in wanted}
+    images = [one for one, kind in kinds.items() if kind == "images"]
+    whole: Whole = "images" if images else "text"
+    if (only := images[0] if images else text_column(table, kinds, choice)) is not None:
+        named = [] if choice.inputs else [f"{whole} = column {shown(only)}"]
+        unread = _not_used(table, [one for one in wanted if one != only])
+        of_it: dict[str, Kind] = {only: "images" if images else "text"}
+        return Roles(whole, target, (only,), of_it, (*guessed, *named), unread)
+    inputs, told, findings = usable(table, kinds, asked=bool(choice.inputs))
     if not choice.inputs:
-        guessed.append(f"inputs = {_some(inputs)}")
-    return Roles("table", target, inputs, kinds, tuple(guessed), findings)
+        guessed.append(f"inputs = {some(inputs)}")
+    return Roles("table", target, inputs, kinds, (*guessed, *told), findings)
+
+
+def text_column(table: Table, kinds: Mapping[str, Kind], choice: Choice) -> str | None:
+    """The column whose texts are all that is read; None where the columns are read as a table.
+
+    It is the one that is called text (or as the model's texts were), the only one that was named,
+    or the only one that holds texts where nothing else can be learned from or a model of texts
+    asks.
+    """
+    if choice.whole == "table":
+        return None
+    wordy = WORDY if choice.whole != "text" else (*WORDY, "constant")  # one row is a text, too
+    words = [one for one, kind in kinds.items() if kind in wordy]
+    if choice.inputs:
+        return words[0] if words and len(kinds) == 1 else None
+    named = [one for one in (choice.usual_input, "text") if one in words]
+    if named:
+        return named[0]
+    texts = [one for one in words if kinds[one] == "text" or names_rows_in_words(table, one, kinds)]
+    others = [one for one, kind in kinds.items() if kind not in (*WORDY, "identifier", "constant")]
+    others += [one for one in words if kinds[one] == "categorical"]
+    return texts[0] if len(texts) == 1 and (not others or choice.whole == "text") else None
+
+
+def names_rows_in_words(table: Table, name: str, kinds: Mapping[str, Kind]) -> bool:
+    """Whether a column has other words in every row that may be short texts: not called an id, and
+    not single words throughout."""
+    if kinds[name] != "identifier" or is_id_name(name):
+        return False
+    return any(" " in cell.strip() for cell in table.words(name) if cell is not None)
 
 
 def find_target(table: Table, choice: Choice, needed: bool) -> tuple[str | None, list[str]]:
@@ -103,168 +119,130 @@ def find_target(table: Table, choice: Choice, needed: bool) -> tuple[str | None,
         return table.require(choice.target), []
     if choice.usual_target in table.columns:
         return choice.usual_target, []
-    found = [one for one in table.columns if one in TARGETS]
+    found = [one for one in table.columns if one.strip().lower() in TARGETS]
     if len(found) == 1:
-        return found[0], [f"target = column {found[0]}"]
+        return found[0], [f"target = column {shown(found[0])}"]
     if not found and not needed:
         return None, []
-    have = _some(table.columns)
     what = (
-        f"columns {' and '.join(found)} may be the target" if found else "no column is the target"
+        f"columns {' and '.join(map(shown, found))} may be the target"
+        if found
+        else "no column is the target"
     )
+    likely = found[0] if found else table.columns[-1]
     raise DataError(
-        f"{table.name}: {what}; the columns are {have}",
+        f"{table.name}: {what}; the columns are {some(table.columns)}",
         code="table.no_target",
         where=table.name,
-        hint="call it label, target, class or y; adapt also takes --target COLUMN",
+        hint=f"--target {quoted(likely)}, if that is what is to be predicted; or call the column "
+        "label, target, class or y",
     )
 
 
-def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
-    """What the cells of a column are. Raises DataError: numbers with a few cells that are none."""
-    import polars as pl
-
-    cells = table.frame[name].str.strip_chars()
-    cells = cells.filter(cells.is_not_null() & ~cells.is_in(MISSING))
-    distinct = cells.n_unique()
-    if distinct <= 1:
-        return "constant"
-    numbers = cells.cast(pl.Float64, strict=False)
-    share = 1 - numbers.null_count() / len(cells)
-    if share == 1 or (share >= NEARLY and len(cells) >= IDENTIFIER_ROWS):
-        table.numbers(name)  # names the first cell that is not
-        return "numeric"
-    if all(_DATE.fullmatch(one) for one in cells):
-        return "date"
-    if all(Path(one).suffix.lower() in IMAGE_SUFFIXES for one in cells) and any(
-        mode_of(folder / one) for one in cells
-    ):
-        return "images"
-    if distinct == len(cells) >= IDENTIFIER_ROWS:
-        return "identifier"
-    return "categorical"
+def quoted(name: str) -> str:
+    """As a shell takes it for one word."""
+    return shlex.quote(shown(name))
 
 
 def usable(
     table: Table, kinds: dict[str, Kind], *, asked: bool
-) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
-    """The columns that a model can take, and what is said of the others.
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Finding, ...]]:
+    """The columns that a model can take, what was guessed of them, and what is said of the others.
 
+    Args:
+        kinds: of the columns; an identifier that was asked for becomes numeric or categorical.
     Raises:
-        DataError: dates, or nothing left.
+        DataError: free text among columns that were asked for, or nothing left.
     """
-    dates = [one for one, kind in kinds.items() if kind == "date"]
-    if dates:
-        rest = ",".join(one for one in kinds if one not in dates)
-        raise DataError(
-            f"column {shown(dates[0])} of {table.name} holds dates, which are neither numbers nor "
-            "categories",
-            code="table.date",
-            where=f"{table.name}, column {shown(dates[0])}",
-            hint=f"turn it into numbers such as days, or leave it out: --input {shown(rest)}",
-        )
-    findings = []
-    left_out = []
+    guessed, findings = [], []
     same = [one for one, kind in kinds.items() if kind == "constant"]
     if same and not asked:
-        message = f"columns of a single value, which tell nothing: {_some(same)}"
+        message = f"columns of a single value, which tell nothing: {some(same)}"
         findings.append(Finding("warning", "table.constant", message, table.name))
+    left_out = []
     for one, kind in kinds.items():
-        if kind == "identifier" and not asked:
+        if kind == "date":
+            guessed.append(f"column {shown(one)} = dates, {order_in_words(table, one)}")
+        elif kind in LEFT_OUT and not asked:
             left_out.append(one)
-            message = (
-                f"column {shown(one)} has another word in every row, and is left out: it would be "
-                "learned by heart"
-            )
-            hint = f"--input {shown(one)} reads it as text"
-            findings.append(Finding("warning", "table.identifier", message, table.name, hint))
+            findings.append(_left_out(table, one, kind))
+        elif kind == "identifier":
+            kinds[one] = "numeric" if is_numbers(table, one) else "categorical"
+        elif kind == "text":
+            what = "holds free text, which is read by itself"
+            hint = f"--input {shown(one)}, or leave it out"
+            raise table.column_error(one, what, "table.text_among_columns", hint)
+        elif kind == "numeric":
+            findings += _wild(table, one)
+    if left_out:
+        guessed.append(f"left out: {some(left_out)}")
     inputs = tuple(one for one in kinds if one not in left_out)
     if not inputs:
-        raise DataError(f"{table.name} has no column to predict from", code="table.no_input")
-    return inputs, tuple(findings)
+        raise DataError(
+            f"{table.name} has no column to predict from; left out: {some(left_out)}",
+            code="table.no_input",
+            where=table.name,
+            hint=f"--input {shown(left_out[0])} reads it all the same" if left_out else None,
+        )
+    return inputs, tuple(guessed), tuple(findings)
 
 
-def type_of_target(name: str, cells: Sequence[str | None], choice: Choice) -> tuple[TaskType, str]:
-    """Classification or regression, and why in words; for a set of tasks of all their cells."""
-    if choice.type is not None:
-        return choice.type, ""
-    numbers = [_number(cell) for cell in cells if cell is not None]
-    if any(one is None for one in numbers):
-        return "classification", f"classification: {shown(name)} is text"
-    values = np.array(numbers, float)
-    if len(values) and not bool((values == np.round(values)).all()):
-        return "regression", f"regression: {shown(name)} is not whole numbers"
-    distinct = len(np.unique(values))
-    if distinct > MANY_VALUES and name not in CLASS_NAMES:
-        return "regression", f"regression: {shown(name)} has {distinct} different whole numbers"
-    return "classification", f"classification: {shown(name)} has {distinct} values"
+def _left_out(table: Table, name: str, kind: Kind) -> Finding:
+    if kind == "text":
+        message = f"column {shown(name)} holds free text, and is left out beside other columns"
+        hint = f"--input {shown(name)} reads it instead of them"
+        return Finding("warning", "table.text_left_out", message, table.name, hint)
+    if is_numbers(table, name):
+        message = f"column {shown(name)} numbers the rows, and is left out"
+        hint = f"--input names the columns to read, {shown(name)} among them if it is a quantity"
+    else:
+        message = (
+            f"column {shown(name)} has another word in every row, and is left out: it would be "
+            "learned by heart"
+        )
+        hint = f"--input {shown(name)} reads it as text"
+    return Finding("warning", "table.identifier", message, table.name, hint)
 
 
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+def _wild(table: Table, name: str) -> list[Finding]:
+    """What is said of cells far from all others."""
+    values = table.numbers(name)
+    rows = wild_cells(values)
+    if not rows:
+        return []
+    usual = np.delete(values, rows)
+    usual = usual[~np.isnan(usual)]
+    more = f", and {len(rows) - 1} more cells are as far off" if len(rows) > 1 else ""
+    message = (
+        f"row {table.first + rows[0]}, column {shown(name)} of {table.name} is "
+        f"{values[rows[0]]:g}, the others are {usual.min():g} to {usual.max():g}{more}: it is cut "
+        "to their range"
+    )
+    where = f"{table.row(rows[0])}, column {shown(name)}"
+    return [Finding("warning", "table.wild_cell", message, where, "is it a mistake?")]
 
 
-def targets_of(table: Table, name: str) -> list[str]:
-    """The cells of the target. Raises DataError for a row without one."""
-    cells = table.words(name)
-    for number, cell in enumerate(cells):
-        if cell is None:
-            raise table.cell_error(
-                "is empty, and it is the target",
-                number,
-                name,
-                "table.no_label",
-                "fill it in, or remove the row",
-            )
-    return [cell or "" for cell in cells]
+def order_in_words(table: Table, name: str) -> str:
+    order = order_of(table.words(name))
+    if order is None:
+        bad = next(n for n, c in enumerate(table.words(name)) if c and order_of([c]) is None)
+        what = f"is {shown((table.words(name)[bad] or '')[:40])!r}, not a date"
+        raise table.cell_error(what, bad, name, "table.not_a_date", "put it right, or empty it")
+    return DATE_WORDS[order]
 
 
-def leaks(table: Table, target: str, inputs: Sequence[str], type: TaskType) -> list[Finding]:
-    """Inputs that tell the target outright: the same numbers, or one word for each label."""
-    answer = targets_of(table, target)
-    found = []
-    for one in inputs:
-        cells = table.words(one)
-        if _tells(cells, answer, type):
-            message = f"column {shown(one)} tells {shown(target)} outright: is it known beforehand?"
-            hint = f"leave it out with --input if it is made from {shown(target)}"
-            found.append(Finding("warning", "table.leak", message, table.name, hint))
-    return found
-
-
-def _tells(cells: Sequence[str | None], answer: Sequence[str], type: TaskType) -> bool:
-    if type == "regression":
-        pairs = [(_number(a or ""), _number(b)) for a, b in zip(cells, answer, strict=True)]
-        known = np.array([(a, b) for a, b in pairs if a is not None and b is not None], float)
-        if len(known) < 5 or len(known) < len(answer) or min(known.std(0)) == 0:
-            return False
-        return bool(abs(np.corrcoef(known.T)[0, 1]) > 0.99999)
-    values, labels = len(set(cells)), len(set(answer))
-    pairs_seen = len(set(zip(cells, answer, strict=True)))
-    return 1 < labels <= values == pairs_seen and values <= len(answer) // 2
+def is_numbers(table: Table, name: str) -> bool:
+    """Whether every cell that is not missing is a number."""
+    return all(as_number(cell) is not None for cell in table.words(name) if cell is not None)
 
 
 def _not_used(table: Table, names: Sequence[str]) -> tuple[Finding, ...]:
     if not names:
         return ()
-    message = f"columns not used: {_some(names)}"
+    message = f"columns not used: {some(names)}"
     return (Finding("note", "table.not_used", message, table.name),)
 
 
-def _some(names: Sequence[Any]) -> str:
+def some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return ", ".join(shown(one) for one in names[:12]) + more
-
-
-def target_numbers(table: Table, target: str) -> np.ndarray:
-    """The target's numbers. Raises DataError for a row without one."""
-    values = table.numbers(target)
-    gone = np.flatnonzero(np.isnan(values))
-    if len(gone):
-        raise table.cell_error(
-            "is empty, and it is the target", int(gone[0]), target, "table.no_label"
-        )
-    return values

@@ -1,4 +1,8 @@
-"""The formats of tables: CSV and TSV, JSON lines, Parquet; each from bytes to columns of text."""
+"""The formats of tables: separated columns, JSON lines, Parquet; from bytes to columns of text.
+
+Rows are taken over into a frame of strings by the block, so that a file needs a few times its own
+size in memory and not fifty times.
+"""
 
 from __future__ import annotations
 
@@ -9,43 +13,59 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from metacli.data.files import shown
+from metacli.data.plain import Plain
+from metacli.data.tables.lines import SEPARATORS, USUAL, lines_of, separator_of
 from metacli.errors import DataError
 
-MAX_FIELD = 2**20  # characters in one cell; a longer one is a quote that was never closed
-SEPARATORS = {"csv": ",", "tsv": "\t"}
+if TYPE_CHECKING:
+    import polars as pl
 
-Read = tuple[Any, int, tuple[str, ...]]
-"""A polars DataFrame of strings, the number of its first row, what was guessed."""
+MAX_FIELD = 2**20  # characters in one cell; a longer one is a quote that was never closed
+BLOCK = 20_000  # rows
+
+_COMMA_NUMBER = r"^\s*[-+]?\d+(,\d+)?\s*$"
+
+Cells = Sequence[str | None]
+Read = tuple["pl.DataFrame", int, tuple[str, ...]]
+"""A frame of strings, the number of its first row, what was guessed."""
 
 
 def _separated(content: bytes, ending: str, name: str) -> Read:
-    """CSV and TSV."""
-    text = _decoded(content, name)
-    head = text.split("\n", 1)[0]
-    separator = SEPARATORS[ending]
-    guessed: tuple[str, ...] = ()
-    if ending == "csv" and "," not in head and ";" in head:
-        separator, guessed = ";", ("columns are separated by semicolons",)
-    header: list[str] | None = None
-    records: list[list[str]] = []
+    """CSV, TSV, and the same with semicolons or bars."""
+    separator = separator_of(content, ending)
     before = csv.field_size_limit(MAX_FIELD)
     try:
-        for record in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
-            if not record:
-                continue  # an empty line
-            if header is None:
-                header = _checked_header(record, name)
-            elif len(record) != len(header):
-                raise _ragged(record, header, len(records) + 2, name)
-            else:
-                records.append(record)
+        records = _records(lines_of(content, name), separator, name)
+        header = _checked_header(next(records, []), name)
+        frame = _framed(header, _same_width(records, header, name))
+    finally:
+        csv.field_size_limit(before)
+    guessed = []
+    if separator != USUAL.get(ending):
+        guessed.append(f"columns are separated by {SEPARATORS[separator]}")
+    if separator == ";":  # elsewhere a comma may stand between thousands
+        frame, changed = with_points(frame)
+        if changed:
+            guessed.append(f"decimal commas in {', '.join(map(shown, changed[:12]))}")
+    return frame, 2, tuple(guessed)
+
+
+def _records(lines: Iterable[str], separator: str, name: str) -> Iterator[list[str]]:
+    """The records that are not empty. Raises DataError: quotes, or a huge field."""
+    number, last = 0, ""
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        for record in reader:
+            if record:
+                number += 1
+                last = record[0] if number > 1 else ""
+                yield record
     except csv.Error as error:
-        row = len(records) + (1 if header is None else 2)
-        column = "" if header is None or not records else f", after {shown(records[-1][0][:20])!r}"
+        column = f", after {shown(last[:20])!r}" if number > 1 else ""
         huge = "field larger" in str(error)
         what = (
             f"a field of more than {MAX_FIELD:,} characters"
@@ -53,52 +73,37 @@ def _separated(content: bytes, ending: str, name: str) -> Read:
             else f"{shown(str(error))}, in quotes"
         )
         raise DataError(
-            f"row {row} of {name}{column}: {what}",
+            f"row {number + 1} of {name}{column}: {what}",
             code="table.huge_field" if huge else "table.quotes",
-            where=f"{name}:{row}",
+            where=f"{name}:{number + 1}",
             hint="is a quotation mark left open?",
         ) from None
-    finally:
-        csv.field_size_limit(before)
-    columns = list(zip(*records, strict=True)) if records else []
-    return _frame(header or [], columns), 2, guessed
 
 
-def _decoded(content: bytes, name: str) -> str:
-    """UTF-8 without its byte order mark. Raises DataError: another encoding, or NUL."""
-    content = content.removeprefix(b"\xef\xbb\xbf")
-    place = content.find(b"\0")
-    if place < 0:
-        try:
-            return content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            place = error.start
-            what, hint = "is not UTF-8", "save it as UTF-8: iconv -f latin1 -t utf-8"
-    else:
-        what, hint = "holds a NUL character", "is it damaged? save it as UTF-8"
-        if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise DataError(
-                f"row 1, column 1 of {name} is UTF-16, wanted UTF-8",
-                code="table.encoding",
-                where=f"{name}:1, column 1",
-                hint="iconv -f utf-16 -t utf-8",
-            )
-    lines = content[:place].decode("latin-1").splitlines() or [""]
-    row = content[:place].count(b"\n") + 1
-    head = content.split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
-    mark = "\t" if "\t" in head else ";" if "," not in head and ";" in head else ","
-    number = (lines[-1] if content[place - 1 : place] != b"\n" else "").count(mark)
-    names = head.split(mark)
-    column = shown(names[number].strip('"')) if number < len(names) else str(number + 1)
-    raise DataError(
-        f"row {row}, column {column} of {name} {what} (byte {place:,})",
-        code="table.encoding",
-        where=f"{name}:{row}, column {column}",
-        hint=hint,
-    )
+def _same_width(
+    records: Iterable[list[str]], header: Sequence[str], name: str
+) -> Iterator[list[str]]:
+    for number, record in enumerate(records, 2):
+        if len(record) != len(header):
+            raise _ragged(record, header, number, name)
+        yield record
 
 
-def _checked_header(names: list[str], name: str) -> list[str]:
+def with_points(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Columns of numbers with decimal commas, 1,5, as numbers with points; and their names."""
+    import polars as pl  # slow to import
+
+    changed = []
+    for one in frame.columns:
+        cells = frame[one].drop_nulls()
+        cells = cells.filter(cells.str.strip_chars() != "")
+        if len(cells) and cells.str.contains(_COMMA_NUMBER).all() and cells.str.contains(",").any():
+            changed.append(one)
+    made = [pl.col(one).str.replace(",", ".", literal=True) for one in changed]
+    return frame.with_columns(made) if changed else frame, changed
+
+
+def _checked_header(names: Sequence[str], name: str) -> list[str]:
     """Raises DataError for a column without a name, or two of one name."""
     stripped = [one.strip() for one in names]
     for number, one in enumerate(stripped, 1):
@@ -120,7 +125,7 @@ def _checked_header(names: list[str], name: str) -> list[str]:
     return stripped
 
 
-def _ragged(record: list[str], header: list[str], row: int, name: str) -> DataError:
+def _ragged(record: Sequence[str], header: Sequence[str], row: int, name: str) -> DataError:
     short = len(record) < len(header)
     column = header[len(record)] if short else header[-1]
     what = f"ends before column {shown(column)}" if short else f"goes on after {shown(column)}"
@@ -135,44 +140,57 @@ def _ragged(record: list[str], header: list[str], row: int, name: str) -> DataEr
 
 def _json_lines(content: bytes, ending: str, name: str) -> Read:
     """One JSON object a line; a key that a line lacks is a missing cell."""
-    rows: list[dict[str, str | None]] = []
+    import polars as pl  # slow to import
+
+    frames, rows = [], list[dict[str, str | None]]()
     names: dict[str, None] = {}
-    for number, line in enumerate(_decoded(content, name).split("\n"), 1):
+    for number, line in enumerate(lines_of(content, name), 1):
         if not line.strip():
             continue
-        try:
-            found = json.loads(
-                line, object_pairs_hook=_object, parse_constant=_no_number, parse_int=str
-            )
-            if not isinstance(found, dict):
-                raise ValueError("not an object")
-            row = {_word(key): _cell(value, key) for key, value in found.items()}
-        except (ValueError, RecursionError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
-            raise DataError(
-                f"row {number} of {name}: {shown(reason)}",
-                code="table.json",
-                where=f"{name}:{number}",
-                hint='one object a line, such as {"text": "hello", "label": "greeting"}',
-            ) from None
-        rows.append(row)
-        names.update(dict.fromkeys(row))
-    columns = [[row.get(key) for row in rows] for key in names]
-    return _frame(_checked_header(list(names), name), columns), 1, ()
+        rows.append(_json_row(line, number, name))
+        names.update(dict.fromkeys(rows[-1]))
+        if len(rows) == BLOCK:
+            frames.append(_json_frame(names, rows))
+            rows = []
+    frames.append(_json_frame(names, rows))
+    frame = pl.concat(frames, how="diagonal")
+    return frame.rename(dict(zip(names, _checked_header(list(names), name), strict=True))), 1, ()
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _json_row(line: str, number: int, name: str) -> dict[str, str | None]:
+    try:
+        found = json.loads(
+            line, object_pairs_hook=_object, parse_constant=_no_number, parse_int=str
+        )
+        if not isinstance(found, dict):
+            raise ValueError("not an object")
+        return {_word(key): _cell(value, key) for key, value in found.items()}
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        raise DataError(
+            f"row {number} of {name}: {shown(reason)}",
+            code="table.json",
+            where=f"{name}:{number}",
+            hint='one object a line, such as {"text": "hello", "label": "greeting"}',
+        ) from None
+
+
+def _json_frame(names: Iterable[str], rows: Sequence[dict[str, str | None]]) -> pl.DataFrame:
+    return _frame(list(names), [[row.get(key) for row in rows] for key in names])
+
+
+def _object(pairs: list[tuple[str, Plain]]) -> dict[str, Plain]:
     twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
     if twice:
         raise ValueError(f"key {twice[0]!r} twice")
     return dict(pairs)
 
 
-def _no_number(word: str) -> Any:
+def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a finite number")
 
 
-def _cell(value: Any, key: str) -> str | None:
+def _cell(value: Plain, key: str) -> str | None:
     """A cell of a typed file as text; numbers so that they read back the same."""
     if value is None:
         return None
@@ -189,24 +207,29 @@ def _word(text: str) -> str:
     if "\0" in text or re.search("[\ud800-\udfff]", text):
         raise ValueError(f"{text[:20]!r} holds NUL or half a character")
     if len(text) > MAX_FIELD:
-        raise ValueError(f"a field of more than {MAX_FIELD:,} characters")
+        raise ValueError(HUGE)
     return text
+
+
+HUGE = f"a field of more than {MAX_FIELD:,} characters"
 
 
 def _parquet(content: bytes, ending: str, name: str) -> Read:
     """A child process reads it, for polars ends its own process over some damaged files."""
-    import polars as pl
+    import polars as pl  # slow to import
 
     broken = f"{name} is not a Parquet file that can be read"
     if not content.startswith(b"PAR1") or not content.endswith(b"PAR1"):
         raise DataError(broken, code="table.parquet", where=name)
     command = [sys.executable, "-I", "-c", _PARQUET_CHILD]
     child = subprocess.run(command, input=content, capture_output=True, check=False)
-    if child.returncode == NESTED:
+    if child.returncode in (NESTED, TOO_LONG):
         column, dtype = child.stderr.decode("utf-8", "replace").split("\0")[-2:]
+        nested = child.returncode == NESTED
+        what = f"holds {shown(dtype)}, wanted text or numbers" if nested else f"has {HUGE}"
         raise DataError(
-            f"column {shown(column)} of {name} holds {shown(dtype)}, wanted text or numbers",
-            code="table.nested",
+            f"column {shown(column)} of {name} {what}",
+            code="table.nested" if nested else "table.huge_field",
             where=f"{name}, column {shown(column)}",
         )
     if child.returncode:
@@ -216,23 +239,44 @@ def _parquet(content: bytes, ending: str, name: str) -> Read:
     return frame, 1, ()
 
 
-NESTED = 3
+NESTED, TOO_LONG = 3, 4
 _PARQUET_CHILD = f"""
 import io, sys
 import polars as pl
-frame = pl.read_parquet(io.BytesIO(sys.stdin.buffer.read()), use_statistics=False)
+def refuse(column, dtype, code):
+    sys.stderr.write("\\0" + column + "\\0" + str(dtype))
+    sys.exit(code)
+content = io.BytesIO(sys.stdin.buffer.read())
+for one, dtype in pl.read_parquet_schema(content).items():
+    if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
+        refuse(one, dtype, {NESTED})
+content.seek(0)
+frame = pl.read_parquet(content, use_statistics=False)
 for one in frame.columns:
-    if frame[one].dtype.is_nested() or frame[one].dtype in (pl.Binary, pl.Object):
-        sys.stderr.write("\\0" + one + "\\0" + str(frame[one].dtype))
-        sys.exit({NESTED})
+    if frame[one].dtype == pl.String and (frame[one].str.len_chars().max() or 0) > {MAX_FIELD}:
+        refuse(one, "", {TOO_LONG})
 out = io.BytesIO()
 frame.select(pl.all().cast(pl.String)).write_ipc(out)
 sys.stdout.buffer.write(out.getvalue())
 """
 
 
-def _frame(names: Sequence[str], columns: Sequence[Sequence[str | None]]) -> Any:
-    import polars as pl
+def _framed(names: Sequence[str], records: Iterable[Sequence[str]]) -> pl.DataFrame:
+    """A frame of records, taken over block by block."""
+    import polars as pl  # slow to import
+
+    frames, block = [], list[Sequence[str]]()
+    for record in records:
+        block.append(record)
+        if len(block) == BLOCK:
+            frames.append(_frame(names, list(zip(*block, strict=True))))
+            block = []
+    frames.append(_frame(names, list(zip(*block, strict=True))))
+    return pl.concat(frames)
+
+
+def _frame(names: Sequence[str], columns: Sequence[Cells]) -> pl.DataFrame:
+    import polars as pl  # slow to import
 
     given = columns or [()] * len(names)
     pairs = zip(names, given, strict=True)
@@ -242,6 +286,10 @@ def _frame(names: Sequence[str], columns: Sequence[Sequence[str | None]]) -> Any
 READERS: dict[str, Callable[[bytes, str, str], Read]] = {
     "csv": _separated,
     "tsv": _separated,
+    "tab": _separated,
+    "psv": _separated,
     "jsonl": _json_lines,
+    "ndjson": _json_lines,
     "parquet": _parquet,
 }
+separated = _separated  # of a file whose ending says nothing

@@ -1,5 +1,5 @@
-"""One reader of tables: CSV, TSV, JSON lines and Parquet become text cells, or an error that names
-row and column.
+"""One reader of tables: separated columns, JSON lines and Parquet become text cells, or an error
+that names row and column.
 
 A row is numbered as a spreadsheet numbers it: the header of a CSV is row 1. Byte order marks and
 CRLF are accepted; what else a file may hold that is not a table of UTF-8 text is refused, since a
@@ -12,16 +12,23 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metacli.data.files import read_regular, shown
-from metacli.data.tables.formats import READERS
+from metacli.data.tables.formats import READERS, separated
 from metacli.errors import DataError
 
+if TYPE_CHECKING:
+    import polars as pl
+
 MAX_COLUMNS = 20_000
-MISSING = ("", "NA", "N/A", "na", "n/a", "null", "NULL", "None", "?")
+LARGE = 1e100  # of which float64 holds squares and their sums
+MISSING = (
+    *("", "NA", "N/A", "na", "n/a", "#N/A", "<NA>", "nan", "NaN", "NAN"),
+    *("null", "NULL", "None", "?"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Table:
     """
 
     name: str
-    frame: Any
+    frame: pl.DataFrame
     first: int = 2
     guessed: tuple[str, ...] = ()
 
@@ -84,22 +91,33 @@ class Table:
 
     def numbers(self, name: str) -> np.ndarray:
         """float64 [M], NaN where missing. Raises DataError for a cell that is no finite number."""
-        import polars as pl
+        import polars as pl  # slow to import
 
         cells = self.frame[self.require(name)].str.strip_chars()
         missing = (cells.is_null() | cells.is_in(MISSING)).to_numpy()
         values = cells.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
-        bad = np.flatnonzero(~missing & ~np.isfinite(values))
+        bad = np.flatnonzero(~missing & ~(np.abs(values) <= LARGE))
         if len(bad):
             cell = shown(str(cells[int(bad[0])])[:40])
+            finite = bool(np.isfinite(values[bad[0]]))
             raise self.cell_error(
-                f"is {cell!r}, not a finite number",
+                f"is {cell!r}, beyond ±{LARGE:g}"
+                if finite
+                else f"is {cell!r}, not a finite number",
                 int(bad[0]),
                 name,
-                "table.not_a_number",
-                "put it right, or leave the cell empty if it is missing",
+                "table.too_large" if finite else "table.not_a_number",
+                "give the column another unit"
+                if finite
+                else "put it right, or leave the cell empty if it is missing",
             )
         return np.where(missing, np.nan, values)
+
+    def column_error(self, name: str, what: str, code: str, hint: str | None = None) -> DataError:
+        """An error about one column."""
+        where = f"{self.name}, column {shown(name)}"
+        message = f"column {shown(name)} of {self.name} {what}"
+        return DataError(message, code=code, where=where, hint=hint)
 
     def cell_error(
         self, what: str, number: int, column: str, code: str, hint: str | None = None
@@ -123,17 +141,12 @@ def parse_table(content: bytes, ending: str, name: str) -> Table:
     """The table in some bytes.
 
     Args:
-        ending: csv, tsv, jsonl or parquet.
+        ending: csv, tsv, jsonl, parquet, ...; another one is read as columns of text.
         name: what errors call it.
     Raises:
         DataError: not a table; row and column are named.
     """
-    reader = READERS.get(ending)
-    if reader is None:
-        known = ", ".join(READERS)
-        message = f"{name} is no table that is read here; wanted {known}"
-        raise DataError(message, code="table.format", where=name)
-    columns, first, guessed = reader(content, ending, name)
+    columns, first, guessed = READERS.get(ending, separated)(content, ending, name)
     table = Table(name, columns, first, guessed)
     if not table.columns or not len(table):
         raise DataError(f"{name} has no rows", code="table.empty", where=name)

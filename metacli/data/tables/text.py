@@ -8,13 +8,18 @@ the training texts and part of the model.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metacli.data.plain import Plain, Record, flag_in, numbers_in, span_in, text_in, whole_in
 from metacli.errors import DataError, EnvironmentProblem
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sentence_transformers import SentenceTransformer
 
 DIGITS = 4  # of an idf, as it is stored
 
@@ -42,11 +47,11 @@ class HashedText:
     def width(self) -> int:
         return self.features
 
-    def encode(self, texts: Sequence[str]) -> Any:
+    def encode(self, texts: Sequence[str]) -> csr_matrix:
         """A sparse float32 matrix [M, F]. A text without a character is all zeros."""
         return self.weigh(self.counts(texts))
 
-    def weigh(self, halves: Sequence[Any]) -> Any:
+    def weigh(self, halves: Sequence[csr_matrix]) -> csr_matrix:
         """The same from `counts`."""
         from scipy.sparse import diags, hstack
         from sklearn.preprocessing import normalize
@@ -64,13 +69,13 @@ class HashedText:
         log((1 + M) / (1 + df)) + 1, the most being 1."""
         return self.fit_counts(self.counts(texts))
 
-    def fit_counts(self, halves: Sequence[Any]) -> HashedText:
+    def fit_counts(self, halves: Sequence[csr_matrix]) -> HashedText:
         """The same from `counts`."""
         found = np.concatenate([np.asarray((one != 0).sum(0)).ravel() for one in halves])
         idf = np.log((1 + halves[0].shape[0]) / (1 + found)) + 1
         return replace(self, idf=tuple(np.round(idf / idf.max(), DIGITS).tolist()))
 
-    def counts(self, texts: Sequence[str]) -> list[Any]:
+    def counts(self, texts: Sequence[str]) -> list[csr_matrix]:
         """How often each feature is in each text: sparse [M, F / 2] of words and of characters."""
         from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -83,7 +88,7 @@ class HashedText:
         letters = HashingVectorizer(analyzer="char_wb", ngram_range=self.characters, **common)
         return [words, letters.transform(texts)]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Plain]:
         return {
             "name": "hashed",
             "features": self.features,
@@ -94,17 +99,17 @@ class HashedText:
         }
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> HashedText:
+    def from_dict(cls, value: Record) -> HashedText:
         return cls(
-            value["features"],
-            tuple(value["words"]),
-            tuple(value["characters"]),
-            tuple(value["idf"]),
-            value.get("sublinear", False),
+            whole_in(value, "features"),
+            span_in(value, "words"),
+            span_in(value, "characters"),
+            numbers_in(value, "idf"),
+            flag_in(value, "sublinear"),
         )
 
 
-def damped(counts: Any) -> Any:
+def damped(counts: csr_matrix) -> csr_matrix:
     """±n to ±(1 + log n), sparse; where two features meet and cancel nothing is left."""
     found = counts.copy()
     found.data = np.sign(found.data) * (1 + np.log(np.maximum(np.abs(found.data), 1)))
@@ -136,18 +141,18 @@ class SentenceText:
         """With its size; nothing else depends on the texts."""
         return replace(self, size=int(self.encode(texts[:1]).shape[1]))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Plain]:
         return {"name": "sentence", "model": self.model, "size": self.size}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> SentenceText:
-        return cls(value["model"], value["size"])
+    def from_dict(cls, value: Record) -> SentenceText:
+        return cls(text_in(value, "model"), whole_in(value, "size"))
 
 
-_LOADED: dict[str, Any] = {}
+_LOADED: dict[str, SentenceTransformer] = {}
 
 
-def load_sentence_model(name: str) -> Any:
+def load_sentence_model(name: str) -> SentenceTransformer:
     """Raises EnvironmentProblem: the extra is missing, or the model is not on this machine."""
     if name in _LOADED:
         return _LOADED[name]

@@ -7,11 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 from metacli.data.files import Entries, link_refused, scan, shown, special_refused
 from metacli.data.images import IMAGE_SUFFIXES
-from metacli.data.tables.choice import Choice
+from metacli.data.tables.choice import Choice, TaskType
+from metacli.data.tables.columns import Roles
+from metacli.data.tables.formats import READERS
+from metacli.data.tables.reader import Table
 from metacli.errors import DataError, Finding
 
 SHOWN_PROBLEMS = 20
@@ -22,7 +25,7 @@ SKIPPABLE = frozenset({"data.link", "data.special_file"})
 # What a file's name promises.
 SUFFIXES: dict[str, frozenset[str]] = {
     "images": IMAGE_SUFFIXES,
-    "table": frozenset((".csv", ".tsv", ".jsonl", ".parquet")),
+    "table": frozenset(f".{ending}" for ending in READERS),
     "text": frozenset((".txt", ".text", ".md")),
 }
 
@@ -50,6 +53,22 @@ class Row:
     number: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class TabularTask:
+    """The tables of one task, and what their columns are for."""
+
+    support: Table
+    query: Table | None
+    roles: Roles
+    type: TaskType
+    unit: str | None = None
+
+    @property
+    def target(self) -> str:
+        assert self.roles.target is not None  # a task has one
+        return self.roles.target
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a path holds, before anything is decoded.
@@ -73,7 +92,13 @@ class Listing:
     findings: tuple[Finding, ...] = ()
     children: tuple[Listing, ...] = ()
     pools: dict[str, Listing] = field(default_factory=dict)
-    content: Any = None
+    content: TabularTask | None = None
+
+    @property
+    def tables(self) -> TabularTask:
+        """The tables of a task whose rows are in tables."""
+        assert self.content is not None
+        return self.content
 
 
 class Survey(Protocol):
@@ -122,8 +147,8 @@ def list_class_folders(folder: Path, entries: Entries | None = None) -> ClassFol
     return ClassFolders(tuple(rows), labels, tuple(findings))
 
 
-def as_finding(error: DataError, level: str = "error") -> Finding:
-    return Finding(level, error.code, error.message, error.where, error.hint)  # type: ignore[arg-type]
+def as_finding(error: DataError, level: Literal["error", "warning"] = "error") -> Finding:
+    return Finding(level, error.code, error.message, error.where, error.hint)
 
 
 def refused(folder: Path, entries: Entries) -> list[Finding]:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metacli.data.files import Entries, mode_of, scan, shown, unopened
+from metacli.data.files import Entries, mode_of, read_regular, scan, shown, unopened
 from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import NOTHING_SAID, Choice
+from metacli.data.tables.lines import looks_like_table
 from metacli.data.user.image_folders import SUPPORT_NAMES, list_images
 from metacli.data.user.joined import joined
 from metacli.data.user.listing import (
@@ -177,8 +178,12 @@ def _recognise(path: Path) -> tuple[str, Entries | None]:
         raise unopened(path, error) from error
     if not is_folder:
         kind = kind_of(path.name)
+        if kind in LISTERS:
+            return kind, None
+        if looks_like_table(read_regular(path)):
+            return "table", None  # whatever it is called
         if kind is None:
-            raise nothing_usable(path, "is neither a folder nor a picture")
+            raise nothing_usable(path, "is neither a folder, nor an image, nor a table")
         return kind, None
     entries = scan(path)
     return _recognise_folder(path, entries), entries

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from metacli.data.files import shown
 from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import TaskType
-from metacli.data.tables.columns import target_numbers, targets_of
+from metacli.data.tables.coded import Encoder, dense, encoded
 from metacli.data.tables.reader import Table
-from metacli.data.user.listing import Listing, as_finding, raise_problems
+from metacli.data.tables.targets import target_numbers, targets_of
+from metacli.data.user.listing import Listing, TabularTask, as_finding, raise_problems
 from metacli.data.user.loading import Examples, Task, same_examples
-from metacli.data.user.table_layouts import TabularTask, numbers_of
 from metacli.errors import DataError, Finding
 
 
@@ -32,7 +32,7 @@ class RowSpec:
         target: what its target is called; None where that is not known. input: its texts.
     """
 
-    encoder: Any
+    encoder: Encoder
     kind: Literal["text", "table"]
     type: TaskType
     inputs: tuple[str, ...] | None = None
@@ -67,7 +67,7 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     sides: dict[str, list[Examples]] = {"support": [], "query": []}
     for part in listing.children or (listing,):
-        content: TabularTask = part.content
+        content = part.tables
         for side, table in (("support", content.support), ("query", content.query)):
             if table is None:
                 continue
@@ -81,8 +81,8 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
     if allow_duplicates:
         clashes = [replace(one, level="warning") for one in clashes]
     raise_problems(listing.path, [*found, *clashes])
-    content = listing.content
-    units = [part.content.unit for part in listing.children or (listing,)]
+    content = listing.tables
+    units = [part.tables.unit for part in listing.children or (listing,)]
     return Task(
         path=listing.path,
         kind=listing.kind,
@@ -108,7 +108,7 @@ def _together(parts: Sequence[Examples]) -> Examples:
 
 
 def _examples(table: Table, content: TabularTask, labels: Sequence[str], spec: RowSpec) -> Examples:
-    x = numbers_of(table, content, spec.encoder, spec.kind == "text")
+    x = numbers_of(table, content, spec)
     if content.type == "regression":
         y = target_numbers(table, content.target)
     else:
@@ -116,6 +116,12 @@ def _examples(table: Table, content: TabularTask, labels: Sequence[str], spec: R
         cells = targets_of(table, content.target)
         y = np.array([number.get(cell, -1) for cell in cells], np.int64)
     return Examples(x, tuple(table.row(i) for i in range(len(table))), y)
+
+
+def numbers_of(table: Table, content: TabularTask, spec: RowSpec) -> np.ndarray:
+    """x float32 [M, F] of the rows of one side."""
+    texts = tuple(table.texts(content.roles.inputs[0])) if spec.kind == "text" else None
+    return dense(encoded(table if texts is None else texts, spec.encoder))
 
 
 def remember(

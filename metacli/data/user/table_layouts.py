@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from metacli.data.files import Entries, shown
 from metacli.data.tables.choice import Choice, TaskType
-from metacli.data.tables.columns import Roles, assign, targets_of, type_of_target
+from metacli.data.tables.columns import Roles, assign
 from metacli.data.tables.reader import Table, read_table
+from metacli.data.tables.targets import targets_of, type_of_target
 from metacli.data.user.listing import (
     ClassFolders,
     Listing,
     Row,
     Survey,
+    TabularTask,
     as_finding,
     kind_of,
     not_a_task,
@@ -31,22 +30,6 @@ from metacli.errors import DataError, Finding
 
 SUPPORT_FILES = ("support", "train")
 QUERY_FILES = ("query", "test", "val", "valid", "validation")
-
-
-@dataclass(frozen=True, eq=False)
-class TabularTask:
-    """The tables of one task, and what their columns are for."""
-
-    support: Table
-    query: Table | None
-    roles: Roles
-    type: TaskType
-    unit: str | None = None
-
-    @property
-    def target(self) -> str:
-        assert self.roles.target is not None  # a task has one
-        return self.roles.target
 
 
 def list_tables(path: Path, entries: Entries | None, survey: Survey, choice: Choice) -> Listing:
@@ -172,8 +155,7 @@ def split_by_task(path: Path, table: Table, file: Path, choice: Choice) -> Listi
     for name, rows in sorted(groups.items()):
         part = replace(table.rows(rows), name=f"{table.name} task {shown(name)}")
         child = list_rows(path / name, part, None, file, own)
-        assert child.content is not None
-        content = replace(child.content, roles=replace(whole, target=target))
+        content = replace(child.tables, roles=replace(whole, target=target))
         # A column that is constant in one task may well tell the tasks apart.
         kept = [one for one in child.findings if one.code != "table.constant"]
         children.append(replace(child, content=content, findings=tuple(kept)))
@@ -216,17 +198,17 @@ def one_type(
     children = [one for one, same in zip(children, alike, strict=True) if same]
     guessed = [f"a set of {len(children)} tasks"]
     if choice.type is None:
-        target = children[0].content.target
+        target = children[0].tables.target
         cells = [
             cell
             for one in children
-            for half in (one.content.support, one.content.query)
+            for half in (one.tables.support, one.tables.query)
             if half is not None and target in half.columns
             for cell in half.words(target)
         ]
         decided, why = type_of_target(target, cells, choice)
         guessed.append(why)
-        same = [one.content.type == decided for one in children]
+        same = [one.tables.type == decided for one in children]
         if not all(same):
             chosen = replace(choice, type=decided)
             children = [survey(one.path, chosen) for one in children]
@@ -264,10 +246,10 @@ def differing(children: Sequence[Listing]) -> list[Finding]:
     tables = [one for one in children if one.content is not None and one.kind == "table"]
     if not tables:
         return []
-    wanted = set(tables[0].content.support.columns)
+    wanted = set(tables[0].tables.support.columns)
     found = []
     for one in tables[1:]:
-        have = set(one.content.support.columns)
+        have = set(one.tables.support.columns)
         if have != wanted:
             words = [f"lacks {shown(name)}" for name in sorted(wanted - have)[:5]]
             words += [f"has {shown(name)} besides" for name in sorted(have - wanted)[:5]]
@@ -276,11 +258,3 @@ def differing(children: Sequence[Listing]) -> list[Finding]:
             hint = "tasks that are learned together have the same columns"
             found.append(Finding("error", "table.columns_differ", message, name, hint))
     return found
-
-
-def numbers_of(table: Table, content: TabularTask, encoder: Any, text: bool) -> np.ndarray:
-    """x float32 [M, F] of the rows of one side."""
-    if text:
-        found = encoder.encode(table.texts(content.roles.inputs[0]))
-        return np.asarray(found.toarray() if hasattr(found, "toarray") else found, np.float32)
-    return np.asarray(encoder.encode(table), np.float32)

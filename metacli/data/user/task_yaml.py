@@ -12,13 +12,12 @@ task: city                 # a column: a set of tasks, one for each of its value
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from metacli.data.files import Entries, mode_of, read_regular, scan, shown
-from metacli.data.tables.choice import Choice
+from metacli.data.plain import Plain
+from metacli.data.tables.choice import TYPES, Choice, choice_of
 from metacli.data.user.listing import Listing, Survey, kind_of, list_class_folders, split_problems
 from metacli.data.user.table_layouts import list_table
 from metacli.errors import DataError, RecipeError
@@ -26,7 +25,6 @@ from metacli.schema.yaml import read as read_yaml
 
 NAME = "task.yaml"
 KEYS = ("support", "query", "target", "input", "type", "unit", "task")
-TYPES = ("classification", "regression")
 
 
 def list_task_file(path: Path, entries: Entries | None, survey: Survey, choice: Choice) -> Listing:
@@ -36,12 +34,13 @@ def list_task_file(path: Path, entries: Entries | None, survey: Survey, choice: 
         DataError: a key or value that it may not have, or a file that is not there.
     """
     said = read_task_file(path / NAME)
+    own = choice_of(said)
     chosen = Choice(
-        target=choice.target or said.get("target"),
-        inputs=choice.inputs or said.get("input"),
-        type=choice.type or said.get("type"),
-        task=choice.task or said.get("task"),
-        unit=choice.unit or said.get("unit"),
+        target=choice.target or own.target,
+        inputs=choice.inputs or own.inputs,
+        type=choice.type or own.type,
+        task=choice.task or own.task,
+        unit=choice.unit or own.unit,
     )
     support, query = (_inside(path, said.get(key), key) for key in ("support", "query"))
     found = _listed(path, support, query, survey, chosen)
@@ -80,8 +79,8 @@ def _listed(
     )
 
 
-def read_task_file(path: Path) -> dict[str, Any]:
-    """Its keys, checked; `input` as a tuple. Raises DataError."""
+def read_task_file(path: Path) -> dict[str, Plain]:
+    """Its keys, checked. Raises DataError."""
     name = shown(path)
     try:
         document = read_yaml(read_regular(path), name)
@@ -102,21 +101,12 @@ def read_task_file(path: Path) -> dict[str, Any]:
         if key == "type" and value not in TYPES:
             message = f"type is {value!r}; wanted {' or '.join(TYPES)}"
             raise DataError(message, code="task.value", where=where)
-    return with_inputs(found)
+    return found
 
 
-def with_inputs(found: Mapping[str, Any]) -> dict[str, Any]:
-    """`input` as a tuple of names: a list, or words between commas."""
-    given = found.get("input")
-    if given is None:
-        return dict(found)
-    names = given.split(",") if isinstance(given, str) else given
-    return {**found, "input": tuple(one.strip() for one in names)}
-
-
-def _inside(folder: Path, name: str | None, key: str) -> Path | None:
+def _inside(folder: Path, name: Plain, key: str) -> Path | None:
     """A path below the folder. Raises DataError for one that leaves it, or is not there."""
-    if name is None:
+    if not isinstance(name, str):
         return None
     parts = Path(name).parts
     if Path(name).is_absolute() or ".." in parts:

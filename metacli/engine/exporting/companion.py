@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metacli.data.tables.dates import patterns_of
 from metacli.data.tables.reader import MISSING
 from metacli.engine.exporting import companion_parts as parts
 from metacli.engine.models.card import escape
@@ -55,7 +56,13 @@ def example(result: Mapping[str, Any]) -> str:
         "texts": ["from sklearn.feature_extraction.text import HashingVectorizer"],
     }
     table = given == "cells" or (given == "texts" and adapts(result))
-    standard = [*(["import csv"] if table else []), "import sys", "from pathlib import Path"]
+    dated = given == "cells" and any("date" in one for one in result["inputs"][0]["columns"])
+    standard = [
+        *(["import csv"] if table else []),
+        *(["import datetime", "import re"] if dated else []),
+        "import sys",
+        "from pathlib import Path",
+    ]
     imports = ["import numpy as np", parts.IMPORT[kind], *extra.get(given, [])]
     pieces = [
         f'"""Runs the exported model beside this file. It needs numpy, '
@@ -64,7 +71,12 @@ def example(result: Mapping[str, Any]) -> str:
         "\n".join(standard) + "\n",
         "\n".join(imports) + "\n",
         "\n".join(facts(result, given)) + "\n",
-        parts.READ[given] + "\n" + parts.NAMED.get(given, parts.AS_GIVEN) + "\n" + parts.RUN[kind],
+        parts.READ[given]
+        + (parts.DATES if dated else "")
+        + "\n"
+        + parts.NAMED.get(given, parts.AS_GIVEN)
+        + "\n"
+        + parts.RUN[kind],
         '\nif __name__ == "__main__":' + main_of(result, given),
     ]
     return "\n".join(pieces)
@@ -79,8 +91,10 @@ def facts(result: Mapping[str, Any], given: str) -> list[str]:
         mode = "L" if shape[0] == 1 else "RGB"
         found.append(f'MODE, HEIGHT, WIDTH = "{mode}", {shape[1]}, {shape[2]}')
     elif given == "cells":
-        columns = [(one["name"], one["values"]) for one in first["columns"]]
+        columns = [(one["name"], one["values"], one.get("date")) for one in first["columns"]]
         found += [f"MISSING = {MISSING!r}", f"COLUMNS = {columns!r}"]
+        orders = sorted({date["order"] for _, _, date in columns if date})
+        found += [f"SHAPES = { ({one: patterns_of(one) for one in orders})!r}"] if orders else []
     elif given == "texts":
         text = first["text"]
         found.append(f"FEATURES, WORDS = {text['features']}, {tuple(text['words'])}")

@@ -51,15 +51,42 @@ def read(paths):
     """The rows of a table as float64 cells, [rows, columns]."""
     with open(paths[0], newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
-    return np.array([[cell(row[name], values) for name, values in COLUMNS] for row in rows])
+    return np.array([[cell(row[name], *how) for name, *how in COLUMNS] for row in rows])
 
 
-def cell(text, values):
-    """A number, NaN where it is missing; or the place of a word among its column's values."""
+def cell(text, values, date):
+    """A number or a part of a date, NaN where it is missing; or the place of a word among its
+    column's values."""
     text = text.strip()
-    if values is None:
-        return float("nan") if text in MISSING else float(text)
-    return float(values.index(text)) if text in values else -1.0
+    if values is not None:
+        return float(values.index(text)) if text in values else -1.0
+    if text in MISSING:
+        return float("nan")
+    return part_of(text, **date) if date else float(text)
+'''
+DATES = '''
+
+def part_of(text, part, order):
+    """The year, month, day, weekday (Monday is 1) or hour of a date."""
+    found = next((m for m in (re.fullmatch(one, text) for one in SHAPES[order]) if m), None)
+    if found is None:
+        raise SystemExit(f"{text!r} is no date in the order {order}")
+    said = found.groupdict()
+    if part == "hour":
+        if said.get("hour") is None:
+            return float("nan")
+        hour = int(said["hour"])
+        if said.get("half"):
+            hour = hour % 12 + 12 * (said["half"].lower() == "pm")
+        return hour + int(said["minute"]) / 60 + int(said["second"] or 0) / 3600
+    months = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+    word = (said.get("word") or "")[:3].lower()
+    month = months.index(word) + 1 if word else int(said["month"])
+    year = int(said["year"])
+    if len(said["year"]) == 2:
+        year += 1900 if year >= 69 else 2000
+    day = datetime.date(year, month, int(said.get("day") or 1))
+    return float(day.isoweekday() if part == "weekday" else getattr(day, part))
 '''
 _TEXTS = '''
 def read(texts):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metacli.data.tables.encoding import Categorical, Encoding, Numeric
+from metacli.data.tables.encoding import Categorical, Column, DatePart, Encoding, Numeric
 from metacli.data.tables.text import HashedText, SentenceText
 from metacli.engine.models.inputs import InputSpec
 
@@ -73,20 +73,27 @@ def entrance_of(spec: InputSpec) -> Entrance:
 
 def of_cells(encoding: Encoding) -> Entrance:
     """The rows of a table."""
-    columns = [
-        {"name": one.name, "values": list(one.values) if isinstance(one, Categorical) else None}
-        for one in encoding.columns
-    ]
+    columns = [described_column(one) for one in encoding.columns]
     return Entrance(
         Cells(encoding),
         "cells",
         (len(columns),),
-        "numbers as they are, NaN where missing; a word as its place among its column's values, "
-        "-1 where it is missing or unknown; scaling is inside",
+        "numbers as they are, NaN where missing; of a date the part that is named; a word as its "
+        "place among its column's values, -1 where it is missing or unknown; scaling is inside",
         lambda x: cells_of(encoding, x),
         "float64",
         {"columns": columns},
     )
+
+
+def described_column(column: Column) -> dict[str, Any]:
+    """What a cell of the file's input holds."""
+    found: dict[str, Any] = {"name": column.name, "values": None}
+    if isinstance(column, Categorical):
+        found["values"] = list(column.values)
+    if isinstance(column, DatePart):
+        found["date"] = {"part": column.part, "order": column.order}
+    return found
 
 
 def of_words(encoder: HashedText) -> Entrance:
@@ -124,15 +131,19 @@ class Cells(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         parts = [
-            _numeric(one, cells[:, at]) if isinstance(one, Numeric) else _word(one, cells[:, at])
+            _word(one, cells[:, at])
+            if isinstance(one, Categorical)
+            else _numeric(one, cells[:, at])
             for at, one in enumerate(self.columns)
         ]
         return torch.cat(parts, 1).to(torch.float32)
 
 
-def _numeric(column: Numeric, cell: Tensor) -> Tensor:  # [B] -> [B, 1 or 2]
+def _numeric(column: Numeric | DatePart, cell: Tensor) -> Tensor:  # [B] -> [B, 1 or 2]
     gone = torch.isnan(cell)
     scaled = torch.where(gone, 0.0, (cell - column.mean) / column.scale)
+    if column.limit is not None:
+        scaled = scaled.clamp(-column.limit, column.limit)
     both = (scaled, gone.to(cell.dtype)) if column.missing else (scaled,)
     return torch.stack(both, 1)
 

@@ -253,7 +253,7 @@ def of_pool(opened: Opened) -> np.ndarray | None:
     if pool.picture_shape != opened.model.inputs.shape:
         return None
     rows = [rows[0] for rows in pool.rows if len(rows)]
-    return np.stack([pool.store[row] for row in rows[:: max(1, math.ceil(len(rows) / MOST))]])
+    return pool.store[np.array(rows[:: max(1, math.ceil(len(rows) / MOST))])]
 
 
 def real_tasks(opened: Opened, seed: int) -> tuple[list[tuple[Batch, Batch]], str]:

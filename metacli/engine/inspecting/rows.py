@@ -7,11 +7,10 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from metacli.data.files import shown
-from metacli.data.tables.columns import leaks
+from metacli.data.tables.leaks import leaks
 from metacli.data.tables.reader import Table
-from metacli.data.user.listing import Listing
+from metacli.data.user.listing import Listing, TabularTask
 from metacli.data.user.row_loading import clashing, remember
-from metacli.data.user.table_layouts import TabularTask
 from metacli.engine.inspecting.classes import divides
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.engine.results.base import Json
@@ -32,7 +31,7 @@ def look_at_rows(listing: Listing, name: str) -> Looked:
         details |= task_of_rows(listing)
     else:
         details["tasks"] = {shown(one.path.name): counts(one) for one in parts}
-        details["columns"] = columns_of(parts[0].content)
+        details["columns"] = columns_of(parts[0].tables)
     found = bounded(dict.fromkeys(problems))
     return Looked(
         "task" if listing.what == "task" else "set of tasks",
@@ -45,7 +44,7 @@ def look_at_rows(listing: Listing, name: str) -> Looked:
 
 def problems_of(task: Listing) -> list[Finding]:
     """Duplicates, cells that cannot be read, and columns that give the target away."""
-    content: TabularTask = task.content
+    content: TabularTask = task.tables
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     found: list[Finding] = []
     for side, table in (("support", content.support), ("query", content.query)):
@@ -73,7 +72,7 @@ def require_cells(table: Table, content: TabularTask) -> None:
 
 def task_of_rows(task: Listing) -> dict[str, Json]:
     """Counts, columns and how `adapt` will measure itself."""
-    content: TabularTask = task.content
+    content: TabularTask = task.tables
     found: dict[str, Json] = {**counts(task), "type": content.type, "target": content.target}
     if content.type == "classification":
         per_class = dict(sorted(Counter(row.label or "" for row in task.support).items()))
@@ -88,7 +87,7 @@ def task_of_rows(task: Listing) -> dict[str, Json]:
 
 def counts(task: Listing) -> dict[str, Json]:
     """Classes and examples."""
-    content: TabularTask = task.content
+    content: TabularTask = task.tables
     query = None if content.query is None else len(content.query)
     classes = len(task.labels) if content.type == "classification" else None
     return {"classes": classes, "support": len(content.support), "query": query}

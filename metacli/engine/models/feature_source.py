@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from metacli.data.tables.choice import Choice
-from metacli.data.tables.columns import target_numbers
 from metacli.data.tables.encoding import Encoding, Numeric, fit_target
+from metacli.data.tables.targets import target_numbers
+from metacli.data.user.listing import TabularTask
 from metacli.data.user.open import list_task
-from metacli.data.user.table_layouts import TabularTask
 from metacli.engine.models.bundle import Bundle
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.opening import Opened

@@ -100,7 +100,7 @@ def input_of_pool(pool: Pool, recipe: Recipe) -> InputSpec:
     """Rows of a pool. Of pictures, strokes on paper are inverted, as the data set or the recipe's
     `data.invert` says."""
     if pool.encoder is not None:
-        kind: Literal["text", "numbers"] = "text" if is_text(pool.store.rows) else "numbers"
+        kind: Literal["text", "numbers"] = "text" if is_text(pool.coded.rows) else "numbers"
         return InputSpec(kind, pool.picture_shape, reader=pool.encoder.as_dict())
     entry = DATASETS.get(recipe.data.source)
     invert = recipe.data.options.get("invert", entry.ink if entry else False)

@@ -14,8 +14,9 @@ import numpy as np
 from metacli.data.files import shown
 from metacli.data.multi_task.from_user import name_of, only_table
 from metacli.data.tables.choice import Choice
-from metacli.data.tables.columns import find_target, targets_of
+from metacli.data.tables.columns import find_target
 from metacli.data.tables.reader import Table, read_table
+from metacli.data.tables.targets import targets_of
 from metacli.data.user.listing import Listing, kind_of, not_a_task
 from metacli.data.user.open import list_task, load_task
 from metacli.engine.models.bundle import Bundle
@@ -134,9 +135,9 @@ def pieces_of(model: Bundle, path: Path) -> Iterator[Piece]:
         if listing.what != "tasks":
             raise not_a_task(listing)
         for child in listing.children:
-            table = child.content.query or child.content.support
+            table = child.tables.query or child.tables.support
             number = number_of(model, name_of(child), table.name)
-            yield Piece(number, table, child.content.target, every(table))
+            yield Piece(number, table, child.tables.target, every(table))
         return
     file = only_table(path)
     table = read_table(file)

@@ -74,7 +74,7 @@ def look(
     say = None
     if source.pool.encoder is not None:
         names = getattr(source.pool.encoder, "names", None)
-        say = in_words(source.pool.store.rows, names)
+        say = in_words(source.pool.coded.rows, names)
     found = Looked(source.pool.classes, np.zeros((0, 0)), say=say)
     per_step = []
     for index in range(episodes):

@@ -49,7 +49,7 @@ def support_examples(subject: Subject, report: Reporter) -> Examples:
 def told(spec: Any, tasks: Sequence[tuple[Path, Choice]]) -> Iterator[str]:
     """Rows of the support in words, in the order in which they are loaded."""
     for task, choice in tasks:
-        content = survey_task(task, choice.completed(spec)).content
+        content = survey_task(task, choice.completed(spec)).tables
         table, roles = content.support, content.roles
         if roles.kind == "text":
             say = in_words(table.texts(roles.inputs[0]))

@@ -40,7 +40,7 @@ def draw_rows(pool: Pool, way: int, shot: int, query: int, split: str, seed: int
     drawn = ClassEpisodes(pool=pool, way=way, shot=shot, query=query, seed=key).members(0)
     names = [pool.classes[one] for one in drawn.classes]
     files = {
-        f"{side}.csv": rows_bytes(pool.store.rows, [list(of_class) for of_class in rows], names)
+        f"{side}.csv": rows_bytes(pool.coded.rows, [list(of_class) for of_class in rows], names)
         for side, rows in (("support", drawn.support), ("query", drawn.query))
     }
     return Drawn(files, tuple(sorted(names)), pool.digest, way, way * shot, way * query)

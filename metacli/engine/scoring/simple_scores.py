@@ -10,6 +10,7 @@ import numpy as np
 
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
+from metacli.data.tables.coded import is_text
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.bundle import Bundle
 from metacli.engine.scoring.intervals import over_episodes, paired, verdict
@@ -71,7 +72,8 @@ def tfidf_logistic(source: ClassEpisodes) -> Score:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    texts = source.pool.store.rows
+    texts = source.pool.coded.rows
+    assert is_text(texts)
 
     def half(rows: tuple[tuple[int, ...], ...]) -> tuple[list[str], np.ndarray]:
         flat = [texts[row] for of_class in rows for row in of_class]

@@ -61,7 +61,7 @@ def fit_to(model: Bundle, source: Source) -> Source:
     if not isinstance(source, ClassEpisodes):
         return source
     if source.pool.encoder is not None:
-        store = source.pool.store.read_by(model.inputs.encoder)
+        store = source.pool.coded.read_by(model.inputs.encoder)
         return replace(source, pool=replace(source.pool, store=store))
     return replace(source, pool=fitted(source.pool, tuple(model.inputs.shape)))
 

@@ -150,7 +150,7 @@ def make_job(
 
 
 def digest_of(source: Source) -> str:
-    return source.digest if hasattr(source, "digest") else source.pool.digest
+    return source.digest
 
 
 def provenance(job: Job, step: int) -> dict[str, Any]:

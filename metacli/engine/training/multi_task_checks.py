@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metacli.data.multi_task.dataset import MultiTaskData
+from metacli.data.multi_task.read_as import TextColumns
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training.build import statistics_of, unknown_name
 from metacli.errors import Finding
@@ -110,6 +111,7 @@ def check_groups(groups: Any, table: MultiTaskData, loaded: Loaded) -> list[Find
 def input_of_tasks(table: MultiTaskData) -> InputSpec:
     """One example: pixels where it has a picture's shape, columns of numbers otherwise."""
     if table.packed:
+        assert isinstance(table.read, TextColumns)
         return InputSpec("text", (table.packed,), reader=table.read.encoder.as_dict())
     if not table.shape:
         return InputSpec("numbers", (table.num_columns,))

@@ -1,0 +1,90 @@
+"""What the cells of a column are: numbers, dates, words, texts, paths of images, or the names of
+the rows, from which nothing can be learned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from metacli.data.files import mode_of
+from metacli.data.images import IMAGE_SUFFIXES
+from metacli.data.tables.dates import order_of
+from metacli.data.tables.reader import MISSING, Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Kind = Literal["numeric", "categorical", "text", "images", "date", "constant", "identifier"]
+
+IDENTIFIER_ROWS = 10  # rows that all have another word: names of the rows, not a category
+CHECKED_ROWS = 20  # from here on a few cells of another kind are mistakes, not categories
+NEARLY = 0.9  # of the cells are numbers or dates: the others are mistakes
+TEXT_WORDS = 4  # words of a usual cell from which on it is free text
+ID_NAMES = re.compile(r"(.*[_\W])?((?i:id|uuid|guid|index|idx|key))|.*[a-z]I[dD]|(?i:unnamed.*)")
+UUID = re.compile(r"\{?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?", re.IGNORECASE)
+
+
+def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
+    """What the cells of a column are.
+
+    Args:
+        folder: where paths of images begin.
+    Raises:
+        DataError: numbers or dates with a few cells that are none.
+    """
+    import polars as pl  # slow to import
+
+    cells = table.frame[name].str.strip_chars()
+    cells = cells.filter(cells.is_not_null() & ~cells.is_in(MISSING))
+    distinct = cells.n_unique()
+    if distinct <= 1:
+        return "constant"
+    numbers = cells.cast(pl.Float64, strict=False)
+    share = 1 - numbers.null_count() / len(cells)
+    if share == 1 or (share >= NEARLY and len(cells) >= CHECKED_ROWS):
+        table.numbers(name)  # names the first cell that is not
+        return "identifier" if _counts(name, numbers, distinct, len(table)) else "numeric"
+    return _kind_of_words(table, name, cells.to_list(), distinct, folder)
+
+
+def _kind_of_words(
+    table: Table, name: str, cells: Sequence[str], distinct: int, folder: Path
+) -> Kind:
+    if order_of(cells, NEARLY if len(cells) >= CHECKED_ROWS else 1.0) is not None:
+        return "date"
+    if all(Path(one).suffix.lower() in IMAGE_SUFFIXES for one in cells) and any(
+        mode_of(folder / one) for one in cells
+    ):
+        return "images"
+    unique = distinct == len(cells) >= IDENTIFIER_ROWS
+    if unique and (is_id_name(name) or all(UUID.fullmatch(one) for one in cells)):
+        return "identifier"
+    if distinct > len(cells) / 2 and is_free_text(cells):
+        return "text"
+    return "identifier" if unique else "categorical"
+
+
+def _counts(name: str, numbers: pl.Series, distinct: int, rows: int) -> bool:
+    """Whether numbers are names of the rows: another whole number in every row, under a name that
+    says so or counting 0, 1, 2 or 1, 2, 3."""
+    if not distinct == len(numbers) == rows or rows < IDENTIFIER_ROWS:
+        return False
+    values = numbers.to_numpy()
+    if not (np.isfinite(values).all() and (values == np.round(values)).all()):
+        return False
+    counted = bool((np.diff(values) == 1).all()) and values[0] in (0, 1)
+    return counted or is_id_name(name)
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a column is called as identifiers are: id, user_id, userId, uuid, index, key."""
+    return ID_NAMES.fullmatch(name.strip()) is not None
+
+
+def is_free_text(cells: Sequence[str]) -> bool:
+    """Whether the usual cell has several words."""
+    return bool(np.median([len(one.split()) for one in cells]) >= TEXT_WORDS)

@@ -1,0 +1,61 @@
+"""Mean and scale of a column: in float64, centred before it is squared, without overflow, and not
+moved by a wild cell, such as a price of 1e30 among ordinary ones.
+
+A cell is wild when its distance from the median is over 10,000 times that of every usual cell; the
+usual ones are all but one in twenty (at least one is left out). Ordinary columns, heavy tails
+included, have none, and their statistics are numpy's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WILD = 1e4
+ONE_IN = 20
+LIMIT = 2.0  # times the largest usual value: what a column with a wild cell is cut at
+
+
+@dataclass(frozen=True)
+class Level:
+    """Of the known cells of a column.
+
+    Args:
+        mean, scale: of the usual cells; scale is 1 where they are all the same.
+        wild: row numbers of the wild cells.
+        limit: in scales from the mean, where encoded values are cut; None: no cell is wild.
+    """
+
+    mean: float
+    scale: float
+    wild: tuple[int, ...] = ()
+    limit: float | None = None
+
+
+def level_of(values: np.ndarray) -> Level:
+    """Of float64 [M], NaN where missing."""
+    wild = wild_cells(values)
+    usual = np.ones(len(values), bool)
+    usual[list(wild)] = False
+    known = values[usual & ~np.isnan(values)]
+    if not len(known):
+        return Level(0.0, 1.0)
+    mean, scale = float(known.mean()), float(known.std())
+    if not scale > 1e-12 * float(np.abs(known).max()):
+        scale = 1.0
+    if not wild:
+        return Level(mean, scale)
+    return Level(mean, scale, wild, LIMIT * float(np.abs((known - mean) / scale).max(initial=1.0)))
+
+
+def wild_cells(values: np.ndarray) -> tuple[int, ...]:
+    """Row numbers of the wild cells of float64 [M], NaN where missing."""
+    rows = np.flatnonzero(~np.isnan(values))
+    if len(rows) < 3:
+        return ()
+    away = np.abs(values[rows] - np.median(values[rows]))
+    usual = np.sort(away)[-1 - max(1, len(rows) // ONE_IN)]
+    if not usual > 0:
+        return ()
+    return tuple(int(row) for row in rows[away > WILD * usual])

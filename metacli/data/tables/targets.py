@@ -1,0 +1,63 @@
+"""The target of a table: classification or regression, and its cells as labels or numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metacli.data.files import shown
+from metacli.data.tables.choice import Choice, TaskType
+from metacli.data.tables.reader import Table
+
+CLASS_NAMES = ("label", "class")  # of integers that are classes however many there are
+MANY_VALUES = 20  # distinct integers of a target that is still read as classes
+
+
+def type_of_target(name: str, cells: Sequence[str | None], choice: Choice) -> tuple[TaskType, str]:
+    """Classification or regression, and why in words; for a set of tasks of all their cells."""
+    if choice.type is not None:
+        return choice.type, ""
+    numbers = [as_number(cell) for cell in cells if cell is not None]
+    if any(one is None for one in numbers):
+        return "classification", f"classification: {shown(name)} is text"
+    values = np.array(numbers, float)
+    if len(values) and not bool((values == np.round(values)).all()):
+        return "regression", f"regression: {shown(name)} is not whole numbers"
+    distinct = len(np.unique(values))
+    if distinct > MANY_VALUES and name not in CLASS_NAMES:
+        return "regression", f"regression: {shown(name)} has {distinct} different whole numbers"
+    return "classification", f"classification: {shown(name)} has {distinct} values"
+
+
+def as_number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def targets_of(table: Table, name: str) -> list[str]:
+    """The cells of the target. Raises DataError for a row without one."""
+    cells = table.words(name)
+    for number, cell in enumerate(cells):
+        if cell is None:
+            raise table.cell_error(
+                "is empty, and it is the target",
+                number,
+                name,
+                "table.no_label",
+                "fill it in, or remove the row",
+            )
+    return [cell or "" for cell in cells]
+
+
+def target_numbers(table: Table, target: str) -> np.ndarray:
+    """The target's numbers. Raises DataError for a row without one."""
+    values = table.numbers(target)
+    gone = np.flatnonzero(np.isnan(values))
+    if len(gone):
+        raise table.cell_error(
+            "is empty, and it is the target", int(gone[0]), target, "table.no_label"
+        )
+    return values
