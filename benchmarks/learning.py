@@ -26,8 +26,8 @@ from metacli.engine.training.guard import Arm
 from metacli.engine.training.multi_task_build import (
     build_tasks,
     describe_tasks,
-    make_task_problem,
     single_recipe,
+    trained_problem,
 )
 from metacli.engine.training.single_task import alone_method, train_best
 from metacli.schema.load import load
@@ -44,7 +44,7 @@ def arm_of(recipe: str, *overrides: str, single: bool = False) -> tuple[Arm, Any
     if not single:
         return Arm("together", built.problem, built.learner, built.recipe), built.rows
     own = single_recipe(built.recipe)
-    problem = make_task_problem(own, built.inputs, describe_tasks(built.table))
+    problem = trained_problem(own, built.inputs, describe_tasks(built.table))
     return Arm("alone", problem, alone_method(problem), own), built.rows
 
 

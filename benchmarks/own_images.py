@@ -24,7 +24,7 @@ from metacli.engine.adapting.folds import logistic_on_raw
 from metacli.engine.adapting.reading import Job, Source, prepared, read
 from metacli.engine.adapting.scoring import native, on_query
 from metacli.engine.events import ignore
-from metacli.engine.models import bundle
+from metacli.engine.models.folder import load as load_model
 from metacli.engine.models.opening import open_model
 from metacli.engine.sample import sample
 from metacli.engine.scoring.intervals import paired
@@ -96,7 +96,7 @@ def main() -> None:
 
 def trained(run: str) -> dict[str, Any]:
     """What the model was made of."""
-    made = bundle.load(Path(run) / "model")
+    made = load_model(Path(run) / "model")
     facts = json.loads((Path(run) / "run.json").read_text())
     return {"recipe": made.recipe.plain(), "seconds": facts["seconds"]}
 

@@ -24,7 +24,7 @@ import torch
 from tasks_table import RESULTS, write_tables
 
 from metacli.data.multi_task.splits import TEST_SHARE
-from metacli.engine.models import bundle
+from metacli.engine.models.folder import load as load_model
 from metacli.engine.multitask import multitask
 from metacli.engine.scoring.intervals import nadeau_bengio, paired, t_quantile
 from metacli.engine.scoring.multi_task_baselines import outside_predictions
@@ -114,11 +114,11 @@ def division(plan: Plan, seed: int, folder: Path) -> dict[str, Any]:
     for recipe in (plan.recipe, *plan.others):
         run = folder / f"{recipe}-{seed}"
         multitask(recipe, [f"data.split_seed={seed}", f"seed={seed}"], out=str(run))
-        model = bundle.load(run / "model")
+        model = load_model(run / "model")
         rows = make_rows(model.recipe)
         found[recipe] = predictions(model.problem(), model.params, rows, "test")
         alone = SINGLE if recipe == plan.recipe else f"{SINGLE} of {recipe}"
-        single = bundle.load(run / "baselines" / SINGLE)
+        single = load_model(run / "baselines" / SINGLE)
         found[alone] = predictions(single.problem(), single.params, rows, "test")
     found |= dict(outside_predictions(rows, ("train", "val"), "test", lambda name: None))
     y, metric, names = rows.numbers("test")[1], rows.table.metric, rows.table.tasks

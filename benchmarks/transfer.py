@@ -16,7 +16,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,9 @@ from metacli.data.draws import shuffled
 from metacli.data.few_shot.pools import Pool, fitted
 from metacli.data.sources import load_pool
 from metacli.engine.adapting.transfer import starting_point
-from metacli.engine.models import bundle
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.folder import load as load_model
+from metacli.engine.models.learners import make_method
+from metacli.engine.models.model import FewShotModel, network_of
 from metacli.engine.scoring.intervals import paired
 from metacli.engine.storage.paths import cache_root
 from metacli.nn.problem import Problem
@@ -93,7 +94,7 @@ def drawn(pool: Pool, classes: Sequence[int], name: str, shot: int, query: int) 
     return Target(name, *made)
 
 
-def alphabets(model: Bundle, split: str, shot: int, step: int = 2) -> Iterator[Target]:
+def alphabets(model: FewShotModel, split: str, shot: int, step: int = 2) -> Iterator[Target]:
     """Every other alphabet by name, with all of its characters, of those that lie whole in a split
     of the source's own scheme."""
     scheme = model.recipe.data.options.get("scheme", "vinyals")
@@ -111,7 +112,7 @@ def alphabets(model: Bundle, split: str, shot: int, step: int = 2) -> Iterator[T
         yield drawn(pool, family, name, shot, QUERY)
 
 
-def photographs(model: Bundle, split: str, shot: int) -> Iterator[Target]:
+def photographs(model: FewShotModel, split: str, shot: int) -> Iterator[Target]:
     """Tasks of five classes: the split's classes dealt out five at a time, again and again."""
     pool = fitted(load_pool("cifar-fs", split, {}, cache_root()), model.inputs.shape)
     count = 12 if split == "test" else 6
@@ -154,9 +155,15 @@ class Way:
         return accuracy(learner.predict(self.problem, phi, target.query.x), target.query)
 
 
-def ways(model: Bundle) -> list[Way]:
+def prototype_problem(model: FewShotModel) -> Problem:
+    """The network of a model without a head."""
+    learner = make_method("prototype", {})
+    return network_of(model.recipe, learner, model.inputs, model.kind, model.way)
+
+
+def ways(model: FewShotModel) -> list[Way]:
     """Every way of transfer from a source, and the network from scratch."""
-    problem = replace(model, method="prototype", options={}).problem()
+    problem = prototype_problem(model)
     start = starting_point(model.params, model.learner())
     found = [Way(SCRATCH, OPEN[SCRATCH], problem, problem.init(0))]
     for name in names("transfer"):
@@ -177,7 +184,7 @@ def raw(target: Target) -> float:
     return accuracy(logits, target.query)
 
 
-Make = Callable[[Bundle, str, int], Iterator[Target]]
+Make = Callable[[FewShotModel, str, int], Iterator[Target]]
 PROTOCOLS: dict[str, tuple[Make, str]] = {
     "omniglot": (alphabets, "Omniglot: training characters to all characters of a new alphabet"),
     "cifar": (photographs, "CIFAR-FS (a third of it): training classes to 5 test classes"),
@@ -188,7 +195,7 @@ def measure(protocol: str, source: str) -> None:
     """Every way of transfer on every target task; written after each number of shots."""
     make, title = PROTOCOLS[protocol]
     path = Path(source)
-    model = bundle.load(path / "model")
+    model = load_model(path / "model")
     started = time.time()
     result: dict[str, Any] = {
         "what": title,

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 from torch import Tensor
-from transfer import Target, accuracy, alphabets, facts_of, log, write
+from transfer import Target, accuracy, alphabets, facts_of, log, prototype_problem, write
 
 from metacli.algorithms import ALGORITHMS
 from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
 from metacli.algorithms.transfer.transfer import network_of
 from metacli.engine.adapting.folds import held_out, stratified_folds
-from metacli.engine.models import bundle
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.folder import load as load_model
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.intervals import paired
 from metacli.types import Batch
 
@@ -35,7 +35,7 @@ def main(shot: int = 5) -> None:
     """Kendall's τ, over each alphabet, between what the support says of the sources and the test
     accuracy of prototypes on each."""
     sources = sys.argv[1:]
-    models = {Path(one).name: bundle.load(Path(one) / "model") for one in sources}
+    models = {Path(one).name: load_model(Path(one) / "model") for one in sources}
     models["random weights"] = untrained(next(iter(models.values())))
     rows: list[dict[str, Any]] = []
     of = {name: list(alphabets(model, "test", shot, 1)) for name, model in models.items()}
@@ -68,17 +68,17 @@ def main(shot: int = 5) -> None:
     )
 
 
-def untrained(model: Bundle) -> Bundle:
+def untrained(model: FewShotModel) -> FewShotModel:
     """The same network with random weights: what is no source at all."""
     return replace(model, params=model.problem().init(7))
 
 
 @torch.no_grad()
-def measures(model: Bundle, target: Target) -> dict[str, float | None]:
+def measures(model: FewShotModel, target: Target) -> dict[str, float | None]:
     """What the support says of a source (cross-validated accuracy of prototypes, LogME, LEEP and
     NCE), and the test accuracy."""
     learner = ALGORITHMS["prototype"].load()(distance="euclidean")
-    problem = replace(model, method="prototype", options={}).problem()
+    problem = prototype_problem(model)
     network = network_of(problem, model.params)
     x, y, _ = target.support
     splits = stratified_folds(y.numpy(), 0)

@@ -11,15 +11,19 @@ from typing import Any
 import torch
 
 from metacli.data.tables.choice import Choice
-from metacli.engine.adapting.adding import adapted_to, before, require_same, weights_hash
+from metacli.engine.adapting.adding import adapted_to, before, require_same
 from metacli.engine.adapting.ranking import none_helps, rank
-from metacli.engine.adapting.reading import Job, Read, Source, open_sources, read, require_classes
+from metacli.engine.adapting.reading import Job, Read, read, require_classes
 from metacli.engine.adapting.scoring import measured
-from metacli.engine.adapting.transfer import METHODS, settled
+from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.sources import open_sources
+from metacli.engine.adapting.transfer import settled
 from metacli.engine.events import Notice, Reporter, ignore
-from metacli.engine.models import bundle
-from metacli.engine.models.bundle import Bundle
-from metacli.engine.predicting.rows import picture_hash
+from metacli.engine.models.folder import save
+from metacli.engine.models.hashes import example_hash, weights_hash
+from metacli.engine.models.learners import METHODS, NATIVE
+from metacli.engine.models.model import AdaptedModel
+from metacli.engine.models.parts import NO_COLUMNS, Columns, Confidence
 from metacli.engine.scoring.checks import parse_checks, require_checks, require_known
 from metacli.engine.storage.paths import RUNS, new_folder, require_device
 from metacli.engine.storage.paths import target as target_folder
@@ -89,7 +93,7 @@ def adapt(
         sources = open_sources(names, overrides, method, place, report, Path(task), rows)
     else:
         sources, overrides = [earlier.source], earlier.overrides
-    metric = "mae" if sources[0].model.kind == "regression" else "accuracy"
+    metric = "mae" if sources[0].kind == "regression" else "accuracy"
     require_known(checks, (metric,))
     require_type(type, sources)
     onto = () if earlier is None else earlier.tasks
@@ -100,7 +104,7 @@ def adapt(
         onto=onto,
         overrides=tuple(overrides),
         choice=choice,
-        answers={} if earlier is None else earlier.model.model.answers,
+        columns=NO_COLUMNS if earlier is None else earlier.model.model.columns,
     )
     ranked = rank(sources, job, skip_bad, allow_duplicates) if len(sources) > 1 else []
     if ranked:
@@ -109,11 +113,11 @@ def adapt(
     if earlier is not None:
         require_same(earlier, examples.task)
     require_classes(job.source, examples.task)
-    result, answers = measured(job, examples, baseline)
+    result, confidence = measured(job, examples, baseline)
     result |= {
         "model": str(folder),
         "from": str(job.source.opened.path),
-        "method": job.source.model.method or "native",
+        "method": job.source.method,
         "options": {},
         "sources": [one.as_dict() for one in ranked],
         "device": str(place),
@@ -128,9 +132,9 @@ def adapt(
         report(Notice(f"none helps: the best of the sources is no better than {name}", NONE_HELPS))
     if dry_run:
         return {**result, "model": None, "dry_run": True}
-    made = adapted(job, examples, result, answers, folder)
+    made = adapted(job, examples, result, confidence, folder)
     result["options"] = dict(made.options)
-    bundle.save(made, folder, replace=force)
+    save(made, folder, replace=force)
     if result["score"]["value"] is not None:
         require_checks(checks, {metric: result["score"]["value"]}, result)
     elif checks:
@@ -144,7 +148,7 @@ def adapt(
 
 def require_type(type: str | None, sources: Sequence[Source]) -> None:
     """Raises UsageProblem for what a model of this kind has not: its own kind wins."""
-    kinds = {one.model.kind for one in sources}
+    kinds = {one.kind for one in sources}
     if type is not None and kinds != {type}:
         raise UsageProblem(f"--type {type}, and this model is for {' and '.join(sorted(kinds))}")
 
@@ -160,24 +164,18 @@ def adapted(
     job: Job,
     examples: Read,
     result: dict[str, Any],
-    answers: dict[str, Any],
+    confidence: Confidence,
     folder: Path,
-) -> Bundle:
+) -> AdaptedModel:
     """The model on all of the support."""
-    source, method = job.source, result["method"]
-    answers = {**answers, "support": [picture_hash(x) for x in examples.task.support.x]}
-    task = examples.task
-    answers |= {"target": task.target, "input": task.input} if task.target else {}
-    if task.unit:
-        answers["unit"] = task.unit
-    labels = task.labels if source.model.kind == "classification" else None
-    model = replace(source.model, classes=labels, method=method, answers=answers)
-    problem, support = model.problem(), Batch(examples.x, examples.y)
-    learner = settled(source.learner, problem, model.params, model.state, support)
-    phi = learner.adapt(problem, model.params, support, model.state)
-    options = {} if method == "native" else dict(vars(learner))
+    source, task = job.source, examples.task
+    labels = task.labels if source.kind == "classification" else None
+    problem = source.problem(None if labels is None else len(labels))
+    support = Batch(examples.x, examples.y)
+    learner = settled(source.learner, problem, source.params, source.state, support)
+    phi = learner.adapt(problem, source.params, support, source.state)
     provenance = {
-        **source.model.provenance,
+        **source.opened.model.provenance,
         "created": journal.now(),
         "from": relative(source.opened.path, folder),
         "from_weights": weights_hash(source.opened.model.params),
@@ -186,7 +184,22 @@ def adapted(
         "support": result["task"]["support"],
     }
     scores = {"score": result["score"], "transfer": result["transfer"]}
-    return replace(model, params=dict(phi), provenance=provenance, scores=scores, options=options)
+    return AdaptedModel(
+        recipe=source.recipe,
+        params=dict(phi),
+        state=source.state,
+        inputs=source.inputs,
+        kind=source.kind,
+        way=source.way,
+        method=source.method,
+        options={} if source.method == NATIVE else dict(vars(learner)),
+        classes=labels,
+        confidence=confidence,
+        columns=Columns(task.target, task.input if task.target else None, task.unit),
+        support=tuple(example_hash(x) for x in task.support.x),
+        scores=scores,
+        provenance=provenance,
+    )
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -4,15 +4,14 @@ examples."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metacli.engine.adapting.reading import with_fields
 from metacli.engine.events import Notice, Progress, Reporter, ignore
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.fields import with_fields
+from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.predicting.rows import evaluate_rows
 from metacli.engine.scoring import score_file
@@ -79,16 +78,12 @@ def evaluate(
     if episodes < 1:
         raise UsageProblem(f"--episodes must be 1 or more, found {episodes}")
     opened = open_model(model, require_device(device), report)
-    if opened.model.kind == "tasks":
-        require_known(checks, (opened.model.answers["metric"],))
-    else:
-        error = "mae" if opened.model.adapted else "mse"
-        require_known(checks, (error if opened.model.kind == "regression" else "accuracy",))
+    require_known(checks, (metric_of(opened.model),))
     if out is not None:
         score_file.require_place(Path(out), force=force, dry_run=dry_run)
-    if overrides and (opened.model.kind == "tasks" or opened.model.adapted):
+    if overrides and not isinstance(opened.model, FewShotModel):
         raise UsageProblem(f"{overrides[0]}: this model does not adapt when it is measured")
-    if opened.model.kind == "tasks":
+    if isinstance(opened.model, MultiTaskModel):
         if expect or any(one is not None for one in (way, shot, query, seed)):
             raise UsageProblem(
                 "a multi-task model is measured on its own tasks: --way, --shot, --query, --seed "
@@ -97,10 +92,11 @@ def evaluate(
         if data is not None and split is not None:
             raise UsageProblem(f"--split is of the data that it was trained on, not of {data}")
         if data is None:
-            result = evaluate_tasks(opened, split, out, dry_run, report)
+            result = evaluate_tasks(opened.having(opened.model), split, out, dry_run, report)
         else:
-            result = evaluate_own(opened, data, skip_bad, allow_duplicates, out, dry_run, report)
-    elif opened.model.adapted:
+            tasks = opened.having(opened.model)
+            result = evaluate_own(tasks, data, skip_bad, allow_duplicates, out, dry_run, report)
+    elif isinstance(opened.model, AdaptedModel):
         if expect or any(one is not None for one in (split, way, shot, query)):
             raise UsageProblem(
                 "an adapted model is measured on labelled examples; --split, --way, --shot, "
@@ -111,13 +107,15 @@ def evaluate(
                 "an adapted model is measured on labelled examples",
                 hint=f"metacli evaluate {model} FOLDER_OF_CLASSES/",
             )
-        result = evaluate_rows(opened, data, skip_bad, allow_duplicates, out, dry_run, report)
+        adapted = opened.having(opened.model)
+        result = evaluate_rows(adapted, data, skip_bad, allow_duplicates, out, dry_run, report)
     else:
         reading = {"skip_bad": skip_bad, "allow_duplicates": allow_duplicates}
+        few_shot = opened.having(opened.model)
         if overrides:
-            opened = replace(opened, model=with_fields(opened.model, overrides))
+            few_shot = opened.having(with_fields(opened.model, overrides))
             out = out or str(score_file.place_of_variant(opened.run, opened.path, overrides))
-        source = replace_source(opened, data, reading)
+        source = replace_source(few_shot, data, reading)
         wanted = protocols(source.model, split, way, shot, query, episodes, seed, expect)
         if shot is not None and query is None and not expect:
             wanted = with_room(source.model, wanted, report)
@@ -129,8 +127,23 @@ def evaluate(
     return result
 
 
+def metric_of(model: AnyModel) -> str:
+    """What it is judged by."""
+    match model:
+        case MultiTaskModel():
+            return model.heads.metric
+        case AdaptedModel():
+            return "mae" if model.kind == "regression" else "accuracy"
+        case FewShotModel():
+            return "mse" if model.kind == "regression" else "accuracy"
+
+
 def over_protocols(
-    opened: Opened, wanted: list[Protocol], out: str | None, dry_run: bool, report: Reporter
+    opened: Opened[FewShotModel],
+    wanted: list[Protocol],
+    out: str | None,
+    dry_run: bool,
+    report: Reporter,
 ) -> dict[str, Any]:
     """The result of the last protocol, with a curve where there are several."""
     sources = [source_of(opened.model, one) for one in wanted]  # what is wrong is found at once
@@ -143,7 +156,7 @@ def over_protocols(
 
 
 def one_protocol(
-    opened: Opened,
+    opened: Opened[FewShotModel],
     protocol: Protocol,
     source: Source,
     out: str | None,
@@ -176,7 +189,7 @@ def one_protocol(
 
 
 def described(
-    model: Bundle, statistics: str, protocol: Protocol, digest: str, source: Source
+    model: FewShotModel, statistics: str, protocol: Protocol, digest: str, source: Source
 ) -> dict[str, Any]:
     """The part of a result that says what was measured."""
     pool = getattr(source, "pool", None)
@@ -215,7 +228,7 @@ def rotation_rule(pool: Any) -> str:
 
 def save(
     path: Path,
-    opened: Opened,
+    opened: Opened[FewShotModel],
     protocol: Protocol,
     digest: str,
     metric: str,
@@ -258,7 +271,7 @@ def warn_not_finite(values: np.ndarray, report: Reporter) -> None:
         )
 
 
-def with_expectation(model: Bundle, result: dict[str, Any]) -> dict[str, Any]:
+def with_expectation(model: FewShotModel, result: dict[str, Any]) -> dict[str, Any]:
     """The result with PASS or FAIL against the recipe's band. Raises CheckFailed."""
     expected = model.recipe.expect
     assert expected is not None

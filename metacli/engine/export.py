@@ -6,7 +6,8 @@ The file is compared with PyTorch on real inputs, and written only if they agree
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from metacli.engine.exporting.parity import (
     float32_error,
 )
 from metacli.engine.extras import require_extra
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, Model, MultiTaskModel
 from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.storage.paths import STAMP, require_device
 from metacli.engine.storage.writer import write_file
@@ -81,7 +82,7 @@ def export(
     opened = open_model(model, torch.device("cpu"), report)
     file = target(opened, format, out, force=force)
     report(Progress("exporting", 0, 3, "steps"))
-    graph, compare = ways_of(opened.model, model, with_support)
+    graph, compare, own_error = written(opened, model, with_support)
     report(Progress("exporting", 1, 3, "steps"))
     data = kind.make(graph, about(opened.model, graph))
     report(Progress("exporting", 2, 3, "steps"))
@@ -89,13 +90,12 @@ def export(
         "file": str(file),
         "format": format,
         "bytes": len(data),
-        "parity": compare(opened, kind.load(data), seed or 0).as_dict(asked),
+        "parity": compare(kind.load(data), seed or 0).as_dict(asked),
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
     }
-    if tolerance is None and result["parity"]["max_abs"] > asked and compare is compare_adapted:
-        own = 2 * float32_error(opened, seed or 0)
-        result["parity"]["tolerance"] = max(asked, own)
+    if tolerance is None and result["parity"]["max_abs"] > asked and own_error is not None:
+        result["parity"]["tolerance"] = max(asked, 2 * own_error(seed or 0))
     require_parity(result, model)
     report(Progress("exporting", 3, 3, "steps"))
     if dry_run:
@@ -124,15 +124,42 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         raise
 
 
-def ways_of(model: Bundle, name: str, with_support: bool) -> tuple[Graph, Compare]:
-    """The graph of a model, and how its file is compared. Raises DataError for a model that
-    cannot be written this way."""
-    if model.kind == "tasks" and not model.adapted and not with_support:
-        return tasks_graph(model), compare_tasks
-    if with_support:
-        return support_graph(model), compare_support
-    require_adapted(model, name)
-    return adapted_graph(model), compare_adapted
+def written(
+    opened: Opened[AnyModel], name: str, with_support: bool
+) -> tuple[Graph, Compare, Callable[[int], float] | None]:
+    """The one dispatch of `export`: the graph of a model, how its file is compared, and what
+    PyTorch in float32 differs from itself. Raises DataError for a model that cannot be written this
+    way."""
+    match opened.model:
+        case MultiTaskModel() as model:
+            if with_support:
+                raise not_traceable(
+                    model,
+                    "a multi-task model does not adapt by itself: it answers for its own tasks",
+                    "leave out --with-support, or adapt first and export the adapted model",
+                )
+            return tasks_graph(model), partial(compare_tasks, opened.having(model)), None
+        case FewShotModel() as model:
+            if not with_support:
+                raise not_adapted(name)
+            return support_graph(model), partial(compare_support, opened.having(model)), None
+        case AdaptedModel() as model:
+            if with_support:
+                raise not_traceable(
+                    model,
+                    "this model is adapted already: its support is part of its weights",
+                    "leave out --with-support, or export the model that it came from",
+                    "model.adapted",
+                )
+            one = opened.having(model)
+            return adapted_graph(model), partial(compare_adapted, one), partial(float32_error, one)
+
+
+def not_traceable(
+    model: Model, message: str, hint: str, code: str = "export.not_traceable"
+) -> DataError:
+    where = str(model.provenance.get("recipe", ""))
+    return DataError(message, code=code, where=where, hint=hint)
 
 
 def refuse_what_does_not_fit(format: str, tolerance: float | None, out: str | None) -> None:
@@ -148,19 +175,17 @@ def refuse_what_does_not_fit(format: str, tolerance: float | None, out: str | No
         )
 
 
-def require_adapted(model: Bundle, name: str) -> None:
-    """Raises DataError."""
-    if not model.adapted:
-        raise DataError(
-            "this model has not been adapted yet, so there is nothing to put into a file",
-            code="model.not_adapted",
-            where=name,
-            hint=f"metacli adapt {name} FOLDER_OF_CLASSES/ -o mine, then metacli export mine; or "
-            "--with-support puts the adaptation itself into the file",
-        )
+def not_adapted(name: str) -> DataError:
+    return DataError(
+        "this model has not been adapted yet, so there is nothing to put into a file",
+        code="model.not_adapted",
+        where=name,
+        hint=f"metacli adapt {name} FOLDER_OF_CLASSES/ -o mine, then metacli export mine; or "
+        "--with-support puts the adaptation itself into the file",
+    )
 
 
-def target(opened: Opened, format: str, out: str | None, *, force: bool) -> Path:
+def target(opened: Opened[AnyModel], format: str, out: str | None, *, force: bool) -> Path:
     """The file to write. Raises BundleError when something is there."""
     path = Path(out) if out is not None else Path(f"{name_of(opened)}.{format}")
     if path.is_dir():
@@ -178,7 +203,7 @@ def target(opened: Opened, format: str, out: str | None, *, force: bool) -> Path
     return path.absolute()
 
 
-def name_of(opened: Opened) -> str:
+def name_of(opened: Opened[AnyModel]) -> str:
     """The model's folder; for `RUN/model` its recipe; for a folder named by the time its parent."""
     if opened.run is not None:
         return str(opened.model.provenance.get("recipe") or opened.run.name)
@@ -186,12 +211,12 @@ def name_of(opened: Opened) -> str:
     return folder.parent.name if STAMP.fullmatch(folder.name) else folder.name
 
 
-def about(model: Bundle, graph: Graph) -> dict[str, Any]:
+def about(model: Model, graph: Graph) -> dict[str, Any]:
     """What lies in the file beside the graph. Of the user's files only the names of the classes."""
     return {
         "metacli": __version__,
         "recipe": str(model.provenance.get("recipe", "")),
-        "labels": list(model.classes or ()),
+        "labels": list((isinstance(model, AdaptedModel) and model.classes) or ()),
         "inputs": list(graph.inputs),
         "outputs": list(graph.outputs),
     }

@@ -4,7 +4,7 @@ given."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +14,11 @@ import torch
 
 from metacli.data.images import read_image
 from metacli.data.user.open import list_inputs
-from metacli.engine.adapting.calibration import ENOUGH_TO_REJECT, unlike
+from metacli.engine.adapting.calibration import ENOUGH_TO_REJECT
 from metacli.engine.events import Progress, Reporter, ignore
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import AdaptedModel, AnyModel, MultiTaskModel
 from metacli.engine.models.opening import open_model
+from metacli.engine.models.parts import Rejection
 from metacli.engine.predicting.multi_task_predict import NONE_OF_THESE, predict_tasks
 from metacli.engine.predicting.row_predict import STDIN, answered, plain
 from metacli.engine.predicting.rows import ROWS, calibrated, outputs
@@ -57,24 +58,22 @@ def predict(
     """
     opened = open_model(model, require_device(device), report)
     paths = [Path(inputs)] if isinstance(inputs, str) else [Path(one) for one in inputs]
-    if opened.model.kind == "tasks" and not opened.model.adapted:
-        floor = threshold(opened.model, reject)
-        assert not isinstance(floor, str)  # no model of many tasks has a limit of its own
-        return predict_tasks(opened.model, paths, floor, report)
-    require_adapted(opened.model, model)
-    limit = threshold(opened.model, reject)
-    rows = [row for part in parts_of(opened.model, paths, stdin, limit, report) for row in part]
+    if isinstance(opened.model, MultiTaskModel):
+        return predict_tasks(opened.model, paths, probability_limit(reject), report)
+    adapted = require_adapted(opened.model, model)
+    limit = threshold(adapted, reject)
+    rows = [row for part in parts_of(adapted, paths, stdin, limit, report) for row in part]
     if not rows:
         raise DataError("nothing to predict", code="data.empty", where=", ".join(map(str, paths)))
-    answers = opened.model.answers
+    known, columns = adapted.confidence.as_dict(), adapted.columns
     result = {
         "rows": rows,
-        "labels": list(opened.model.classes or ()),
-        "reject": answers["reject"] if limit == AUTO else limit,
-        "calibration": answers.get("calibration"),
-        "target": answers.get("target"),
-        "unit": answers.get("unit"),
-        "coverage": answers.get("coverage"),
+        "labels": list(adapted.classes or ()),
+        "reject": known["reject"] if limit == AUTO else limit,
+        "calibration": known.get("calibration"),
+        "target": columns.target,
+        "unit": columns.unit,
+        "coverage": known.get("coverage"),
     }
     bad = [row for row in rows if row["error"] is not None]
     if bad:
@@ -88,7 +87,7 @@ def predict(
     return result
 
 
-def require_adapted(model: Bundle, name: str) -> None:
+def require_adapted(model: AnyModel, name: str) -> AdaptedModel:
     """Raises DataError: it takes no files, or knows no classes or task yet."""
     if model.inputs.regresses and model.inputs.target is None:
         raise DataError(
@@ -97,7 +96,7 @@ def require_adapted(model: Bundle, name: str) -> None:
             where=name,
             hint=f"metacli evaluate {name}",
         )
-    if not model.adapted:
+    if not isinstance(model, AdaptedModel):
         what = {"image": "FOLDER_OF_CLASSES/", "text": "TEXTS.csv", "numbers": "TABLE.csv"}
         to = "to a task" if model.kind == "regression" else "to any classes"
         raise DataError(
@@ -106,10 +105,11 @@ def require_adapted(model: Bundle, name: str) -> None:
             where=name,
             hint=f"metacli adapt {name} {what[model.inputs.kind]} -o mine",
         )
+    return model
 
 
 def parts_of(
-    model: Bundle, paths: Sequence[Path], stdin: bytes | None, limit: Limit, report: Reporter
+    model: AdaptedModel, paths: Sequence[Path], stdin: bytes | None, limit: Limit, report: Reporter
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows of answers, some at a time."""
     done = 0
@@ -145,26 +145,33 @@ def tables_of(paths: Sequence[Path]) -> list[Path]:
     ]
 
 
-def threshold(model: Bundle, reject: str | float | None) -> Limit:
+def threshold(model: AdaptedModel, reject: str | float | None) -> Limit:
     """Raises UsageProblem for `auto` on a model that had too few held-out examples for a limit."""
-    if reject is None:
-        return None
     if reject != AUTO:
-        try:
-            limit = float(reject)
-        except ValueError:
-            limit = -1.0
-        if not 0 <= limit <= 1:
-            raise UsageProblem(f"--reject wants auto or a probability 0..1, found {reject!r}")
-        return limit
-    if "reject" not in model.answers:
+        return probability_limit(reject)
+    known = model.confidence.reject
+    if known is None:
         raise UsageProblem(
             f"--reject auto needs {ENOUGH_TO_REJECT} examples of the support to hold out, and this "
             "model had fewer",
-            hint="--reject 0.5, or adapt with more pictures per class",
+            hint="--reject 0.5, or adapt with more images per class",
         )
-    known = model.answers["reject"]  # a probability, in models of the first versions
-    return AUTO if isinstance(known, Mapping) else float(known)
+    return AUTO if isinstance(known, Rejection) else known
+
+
+def probability_limit(reject: str | float | None) -> float | None:
+    """Raises UsageProblem for what is no probability; `auto` is one of an adapted model alone."""
+    if reject is None:
+        return None
+    if reject == AUTO:
+        raise UsageProblem("--reject auto is for adapted models", hint="--reject 0.5")
+    try:
+        limit = float(reject)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit <= 1:
+        raise UsageProblem(f"--reject wants auto or a probability 0..1, found {reject!r}")
+    return limit
 
 
 def batches(paths: Iterator[Path], size: int) -> Iterator[list[Path]]:
@@ -182,7 +189,7 @@ BLANK = {
 }
 
 
-def answer(model: Bundle, paths: list[Path], limit: Limit) -> list[dict[str, Any]]:
+def answer(model: AdaptedModel, paths: list[Path], limit: Limit) -> list[dict[str, Any]]:
     """Rows for some pictures; what cannot be read is a row with its error."""
     pictures: list[np.ndarray | DataError] = []
     for path in paths:
@@ -203,7 +210,7 @@ def answer(model: Bundle, paths: list[Path], limit: Limit) -> list[dict[str, Any
     ]
 
 
-def labels(model: Bundle, x: torch.Tensor, limit: Limit) -> list[dict[str, Any]]:
+def labels(model: AdaptedModel, x: torch.Tensor, limit: Limit) -> list[dict[str, Any]]:
     """Label and probabilities of each row."""
     assert model.classes is not None
     logits = outputs(model, x)
@@ -217,11 +224,12 @@ def labels(model: Bundle, x: torch.Tensor, limit: Limit) -> list[dict[str, Any]]
     return said
 
 
-def numbers(model: Bundle, x: torch.Tensor) -> list[dict[str, Any]]:
+def numbers(model: AdaptedModel, x: torch.Tensor) -> list[dict[str, Any]]:
     """A number in the user's units, and from where to where: as far as held-out answers were
     off."""
     found = model.inputs.unscaled.decode(outputs(model, x)[:, 0].cpu().double().numpy())
-    off = model.answers.get("residual")
+    residual = model.confidence.residual
+    off = None if residual is None else residual.residual
     return [
         {
             "prediction": float(value),
@@ -233,10 +241,17 @@ def numbers(model: Bundle, x: torch.Tensor) -> list[dict[str, Any]]:
 
 
 def rejected(
-    model: Bundle, logits: torch.Tensor, chances: torch.Tensor, limit: Limit
+    model: AdaptedModel, logits: torch.Tensor, chances: torch.Tensor, limit: Limit
 ) -> list[bool]:
     """Which rows get no label."""
     if limit is None:
         return [False] * len(logits)
     without = unlike(model, logits) if limit == AUTO else chances.max(1).values < limit
     return list(map(bool, without))
+
+
+def unlike(model: AdaptedModel, logits: torch.Tensor) -> torch.Tensor:
+    """Which rows are less like any class than known examples are, bool [M]."""
+    limit = model.confidence.reject
+    assert isinstance(limit, Rejection)
+    return logits.max(1).values < limit.logit

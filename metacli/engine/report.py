@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from metacli.engine.events import Notice, Reporter, ignore
+from metacli.engine.models.model import AdaptedModel, FewShotModel, MultiTaskModel
 from metacli.engine.reporting import settings
 from metacli.engine.reporting.blocks import Page, Section
 from metacli.engine.reporting.measured import measured, on_what
@@ -79,36 +80,39 @@ def page_of(subject: Subject, report: Reporter) -> Page:
 
 def by_kind(subject: Subject, report: Reporter) -> list[Section]:
     """What differs between runs of one learner, of many tasks, and adapted models."""
-    if subject.model.adapted:
-        from metacli.engine.reporting.on_adapted import of_adapted
+    match subject.model:
+        case AdaptedModel() as model:
+            from metacli.engine.reporting.on_adapted import of_adapted
 
-        return of_adapted(subject, report)
-    if subject.model.recipe.kind == "multitask":
-        from metacli.engine.reporting.on_multi_task import of_tasks
+            return of_adapted(subject, model, report)
+        case MultiTaskModel():
+            from metacli.engine.reporting.on_multi_task import of_tasks
 
-        return [*of_tasks(subject), *settings.learning(subject)]
-    return [*measured(subject), *settings.learning(subject), *validation(subject, report)]
+            return [*of_tasks(subject), *settings.learning(subject)]
+        case FewShotModel() as model:
+            drawn = validation(model, report)
+            return [*measured(subject), *settings.learning(subject), *drawn]
 
 
-def validation(subject: Subject, report: Reporter) -> list[Section]:
+def validation(model: FewShotModel, report: Reporter) -> list[Section]:
     """What is drawn from validation tasks; a notice where their data are not there."""
     from metacli.data.catalogue.sinusoid import Sinusoids
     from metacli.data.few_shot.episodes import ClassEpisodes
     from metacli.engine.reporting import episodes, on_images, on_regression, on_rows, regression
 
     try:
-        source = episodes.validation_source(subject.model)
+        source = episodes.validation_source(model)
     except MetacliError as error:
         report(Notice(f"nothing is drawn from validation tasks: {error.message}", "report.no_data"))
         return []
     if isinstance(source, Sinusoids):
         return on_regression.of_waves(
-            regression.fits(subject.model, source), regression.scores(subject.model, source)
+            regression.fits(model, source), regression.scores(model, source)
         )
     if isinstance(source, ClassEpisodes):
-        pictures = subject.model.inputs.kind == "image"
+        pictures = model.inputs.kind == "image"
         told = on_images.of_episodes if pictures else on_rows.of_episodes
-        return told(episodes.look(subject.model, source, report))
+        return told(episodes.look(model, source, report))
     return []
 
 

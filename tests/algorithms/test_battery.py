@@ -19,8 +19,9 @@ import toys
 import metacli.algorithms
 from metacli.algorithms import ALGORITHMS, names
 from metacli.engine.events import ignore
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.training import loop
 from metacli.engine.training.build import make_learner, make_problem, restore_learner
 from metacli.nn.problem import Problem
@@ -374,7 +375,7 @@ def test_a_saved_model_predicts_the_same_bits(case: Case, tmp_path: Path) -> Non
     learner, problem, adapted, query = adapted_on(case)
     _, _, _, state = case.start()
     classes = ("ant", "bee", "cow") if case.kind == "classification" else None
-    made = bundle.Bundle(
+    made = AdaptedModel(
         recipe=case.recipe,
         params=adapted,
         state=state,
@@ -382,12 +383,11 @@ def test_a_saved_model_predicts_the_same_bits(case: Case, tmp_path: Path) -> Non
         kind=case.kind,
         way=WAY if classes else 1,
         classes=classes,
-        method="native",
         scores={"accuracy": 0.5},
         provenance={"seed": 3},
     )
-    bundle.save(made, tmp_path / "model")
-    back = bundle.load(tmp_path / "model")
+    models.save(made, tmp_path / "model")
+    back = models.load(tmp_path / "model")
     assert dataclasses.replace(back, params={}) == dataclasses.replace(made, params={})
     toys.assert_bits(back.params, adapted)
     again = back.learner().predict(back.problem(), back.params, query.x)

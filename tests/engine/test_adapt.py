@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 from small_runs import tree
-from tiny_models import adapted_model, saved, tiny_model, tiny_regression, write_classes
+from tiny_models import adapted_model, saved, tiny_model, tiny_source, write_classes
 
 from metacli.engine.adapt import adapt
 from metacli.engine.events import Notice
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.predict import predict
 from metacli.errors import BundleError, CheckFailed, DataError, RecipeError, UsageProblem
 
@@ -223,7 +223,7 @@ def test_a_score_below_the_bound_fails_and_the_model_is_there_all_the_same(model
     with pytest.raises(CheckFailed) as caught:
         adapt(model, task, out="mine", fail_under=["accuracy=1.01"])
     assert caught.value.result["model"] == str(Path("mine").absolute())
-    assert bundle.load(Path("mine")).classes == ("a", "b")
+    assert models.load(Path("mine")).classes == ("a", "b")
     with pytest.raises(UsageProblem, match="no metric"):
         adapt(model, task, out="other", fail_under=["f1=0.1"])
     assert not Path("other").exists()
@@ -264,9 +264,9 @@ def test_fields_of_the_learner_can_be_set(fixed: str) -> None:
     files = [Path(name, "weights.safetensors").read_bytes() for name in ("one", "three", "same")]
     assert files[0] != files[1]
     assert files[1] == files[2]
-    assert bundle.load(Path("three")).learner().inner_steps == 3
+    assert models.load(Path("three")).learner().inner_steps == 3
     adapt(fixed, task, ["distance=cosine", "scale=3"], method="prototype", out="cosine")
-    assert bundle.load(Path("cosine")).learner().distance == "cosine"
+    assert models.load(Path("cosine")).learner().distance == "cosine"
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_models_that_cannot_be_adapted_say_so() -> None:
     saved(adapted_model(tiny_model()), Path("adapted"))
     with pytest.raises(DataError, match="adapted already"):
         adapt("adapted", task)
-    saved(replace(tiny_regression(), method=None), Path("waves"))
+    saved(tiny_source(), Path("waves"))
     with pytest.raises(DataError, match="regression model"):
         adapt("waves", task)
     with pytest.raises(BundleError, match="no such model"):

@@ -14,7 +14,7 @@ from tiny_models import random_pictures, saved, tiny_model, write_classes
 
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
-from metacli.engine.models.bundle import load
+from metacli.engine.models.folder import load
 from metacli.engine.predict import predict
 from metacli.errors import DataError, UsageProblem
 
@@ -40,7 +40,8 @@ def assert_same_model(one: str, other: str) -> None:
     assert a.classes == b.classes
     assert a.params.keys() == b.params.keys()
     assert all(torch.equal(a.params[key], b.params[key]) for key in a.params)
-    assert (a.method, a.options, a.answers) == (b.method, b.options, b.answers)
+    assert (a.method, a.options, a.confidence) == (b.method, b.options, b.confidence)
+    assert (a.columns, a.support) == (b.columns, b.support)
     assert a.scores == b.scores
 
 

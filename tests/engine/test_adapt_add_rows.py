@@ -17,7 +17,7 @@ from test_adapt_rows import text_model as text_model
 from test_feature_source import embeddings, write
 
 from metacli.engine.adapt import adapt
-from metacli.engine.models.bundle import load
+from metacli.engine.models.folder import load
 from metacli.engine.predict import predict
 from metacli.engine.report import report
 from metacli.errors import DataError

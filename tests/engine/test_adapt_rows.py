@@ -146,7 +146,8 @@ def test_numbers_come_back_in_the_users_units_with_an_interval(
 
 
 def open_answers(path: Path) -> dict[str, float]:
-    return dict(open_model(str(path), require_device("cpu"), lambda _: None).model.answers)
+    model = open_model(str(path), require_device("cpu"), lambda _: None).model
+    return model.confidence.as_dict()
 
 
 def test_the_scaling_of_the_target_is_part_of_the_model(number_model: str, tmp_path: Path) -> None:

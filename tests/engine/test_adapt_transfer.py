@@ -20,7 +20,7 @@ from metacli.engine.adapting import transfer
 from metacli.engine.adapting.folds import stratified_folds
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.predict import predict
 from metacli.errors import RecipeError
 from metacli.types import Batch
@@ -42,7 +42,7 @@ def test_a_model_is_saved_loaded_and_answers_as_it_did(model: str, method: str) 
     write_classes(Path("task/query"), dict.fromkeys(COUNTS, 3), seed=1)
     result = adapt(model, "task", FEW.get(method, ()), method=method, out="mine", baseline=True)
     assert result["method"] == method
-    made = bundle.load(Path("mine"))
+    made = models.load(Path("mine"))
     assert made.learner() == ALGORITHMS[method].load()(**result["options"])
     assert None not in asdict(made.learner()).values()
     again = evaluate("mine", "task")
@@ -163,9 +163,9 @@ def test_a_model_of_the_first_version_with_prototypes_is_still_read(model: str) 
     files = {"weights.safetensors": Path("mine/weights.safetensors").read_bytes()}
     files |= {"model.json": json.dumps(document).encode(), "README.md": b"old"}
     write_folder(Path("old"), files, replace=False)
-    old = bundle.load(Path("old")).learner()
+    old = models.load(Path("old")).learner()
     assert (old.distance, old.scale) == ("cosine", 3.0)
-    assert replace(old, scale=10.0) == bundle.load(Path("mine")).learner()
+    assert replace(old, scale=10.0) == models.load(Path("mine")).learner()
 
 
 @pytest.mark.parametrize("norm", ["group", "running"])

@@ -24,7 +24,7 @@ from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.fetch import fetch
-from metacli.engine.models import bundle
+from metacli.engine.models.folder import load
 from metacli.engine.predict import predict
 from metacli.errors import BundleError, DataError, DownloadError, UsageProblem
 from metacli.nn.backbones.torchvision_backbones import arch_of
@@ -84,7 +84,7 @@ def in_registry(weights: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_local_file_is_adapted_by_a_linear_probe_of_its_features(weights: str, task: str) -> None:
     result = adapt(weights, task, SMALL, out="mine")
     assert (result["method"], result["score"]["how"]) == ("linear-probe", "kfold:3")
-    made = bundle.load(Path("mine"))
+    made = load(Path("mine"))
     assert made.provenance["weights"] == {
         "file": "mine.safetensors",
         "sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
@@ -100,7 +100,7 @@ def test_the_probabilities_are_scikit_learns_on_torchvisions_features(
     weights: str, task: str
 ) -> None:
     adapt(weights, task, [*SMALL, "penalty=0.5"], out="mine")
-    made = bundle.load(Path("mine"))
+    made = load(Path("mine"))
     examples = load_task(Path(task), made.inputs.image()).support
     network = models.get_model(ARCH, weights=None)
     network.load_state_dict(random_weights())
@@ -157,7 +157,7 @@ def test_fetched_weights_are_a_source_by_name_and_nothing_is_downloaded(
     assert fetch(ARCH)["from_cache"] is True
     result = adapt(ARCH, task, SMALL, method="prototype", out="mine")
     assert result["from"].endswith(f"{ARCH}.safetensors")
-    assert bundle.load(Path("mine")).provenance["weights"]["file"] == f"{ARCH}.safetensors"
+    assert load(Path("mine")).provenance["weights"]["file"] == f"{ARCH}.safetensors"
 
 
 def test_altered_weights_are_refused_when_fetched_and_when_used(

@@ -15,8 +15,9 @@ from metacli.engine.adapt import adapt
 from metacli.engine.adapting import calibration
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
-from metacli.engine.models.bundle import load
-from metacli.engine.predict import predict
+from metacli.engine.models.folder import load
+from metacli.engine.models.parts import Calibration, Confidence
+from metacli.engine.predict import predict, unlike
 from metacli.engine.predicting.rows import probabilities
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -64,13 +65,12 @@ def test_what_there_are_too_few_examples_for_is_left_out() -> None:
     def learned(n: int) -> set[str]:
         logits, y = drawn(n, 1.0)
         found = calibration.Answered(logits, y, (n,))
-        return set(calibration.learned_from(found))
+        return set(calibration.learned_from(found).as_dict())
 
     assert [learned(n) for n in (9, 10, 19, 20)] == [
         *(set(), {"reject"}, {"reject"}),
         {"reject", "calibration"},
     ]
-    assert calibration.learned_from(None) == {}
 
 
 def test_without_two_mistakes_there_is_no_temperature() -> None:
@@ -79,7 +79,7 @@ def test_without_two_mistakes_there_is_no_temperature() -> None:
         y = np.arange(40) % 4
         y[:wrong] += 1
         found = calibration.Answered(logits, y, (40,))
-        assert set(calibration.learned_from(found)) - {"reject"} == expected
+        assert set(calibration.learned_from(found).as_dict()) - {"reject"} == expected
 
 
 def test_the_limit_is_the_logit_that_nineteen_in_twenty_reach() -> None:
@@ -93,9 +93,9 @@ def test_a_gap_to_the_other_classes_is_left_half_open() -> None:
     top = np.random.default_rng(0).permutation(np.arange(101.0))
     logits = np.stack([top, np.full(101, -1.0)], 1)
     found = calibration.learned_from(calibration.Answered(logits, np.zeros(101, int), (101,)))
-    assert found["reject"]["logit"] == pytest.approx((5.0 - 1.0) / 2)
-    model = replace(adapted_model(tiny_model()), answers=found)
-    known = calibration.unlike(model, torch.tensor([[1.9, -9.0], [-1.0, 2.1]]))
+    assert found.as_dict()["reject"]["logit"] == pytest.approx((5.0 - 1.0) / 2)
+    model = replace(adapted_model(tiny_model()), confidence=found)
+    known = unlike(model, torch.tensor([[1.9, -9.0], [-1.0, 2.1]]))
     assert known.tolist() == [True, False]
 
 
@@ -119,8 +119,8 @@ def test_held_out_support_sets_the_temperature_and_the_result_says_so() -> None:
     result = adapted_by_verb()
     said, model = result["calibration"], load(Path("mine"))
     assert said["examples"] == 24
-    assert model.answers["calibration"] == said
-    assert model.temperature == said["temperature"] != 1
+    assert model.confidence.as_dict()["calibration"] == said
+    assert model.confidence.temperature == said["temperature"] != 1
     assert said["log_loss"] <= said["log_loss_before"] + 1e-2  # its targets are smoothed
     x = torch.from_numpy(random_pictures(5, model.inputs.shape, seed=3))
     with torch.no_grad():
@@ -133,14 +133,14 @@ def test_too_small_a_support_is_not_calibrated() -> None:
     result = adapted_by_verb(4)
     assert result["calibration"] is None
     assert result["reject"]["examples"] == 12
-    assert load(Path("mine")).temperature == 1
+    assert load(Path("mine")).confidence.temperature == 1
 
 
 def test_no_label_changes_and_log_loss_is_that_of_the_rows() -> None:
     adapted_by_verb()
     other = write_classes(Path("more"), {"a": 5, "b": 5, "c": 5}, seed=4)
     model = load(Path("mine"))
-    plain = replace(model, answers={k: v for k, v in model.answers.items() if k != "calibration"})
+    plain = replace(model, confidence=replace(model.confidence, calibration=None))
     saved(plain, Path("plain"))
     with_t, without = (predict(name, str(other))["rows"] for name in ("mine", "plain"))
     assert [row["prediction"] for row in with_t] == [row["prediction"] for row in without]
@@ -154,8 +154,8 @@ def test_no_label_changes_and_log_loss_is_that_of_the_rows() -> None:
 @pytest.mark.parametrize("temperature", [0.3, 4.0])
 def test_an_export_gives_the_calibrated_probabilities(temperature: float) -> None:
     model = adapted_model(tiny_model())
-    answers = {"calibration": {"temperature": temperature, "examples": 30}}
-    saved(replace(model, answers=answers), Path("mine"))
+    confidence = Confidence(Calibration(temperature, 30))
+    saved(replace(model, confidence=confidence), Path("mine"))
     result = export("mine", format="pt2", out="mine.pt2")
     assert result["parity"]["max_abs"] <= 1e-5
     x = torch.from_numpy(random_pictures(6, model.inputs.shape, seed=8))
@@ -168,7 +168,7 @@ def test_an_export_gives_the_calibrated_probabilities(temperature: float) -> Non
 
 
 def test_a_model_of_the_first_versions_rejects_by_its_probability() -> None:
-    saved(replace(adapted_model(tiny_model()), answers={"reject": 1.0}), Path("old"))
+    saved(replace(adapted_model(tiny_model()), confidence=Confidence(reject=1.0)), Path("old"))
     x = write_classes(Path("task"), {"a": 2})
     rows = predict("old", str(x), reject="auto")["rows"]
     assert [row["prediction"] for row in rows] == ["none of these"] * 2

@@ -12,7 +12,7 @@ from metacli.data.few_shot.class_batches import ClassBatches
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.engine.adapt import adapt
 from metacli.engine.meta_train import meta_train
-from metacli.engine.models.bundle import load as load_model
+from metacli.engine.models.folder import load as load_model
 from metacli.engine.training.build import batches_for, build, make_source
 from metacli.errors import RecipeError
 from metacli.schema.load import load as load_recipe

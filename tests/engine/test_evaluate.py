@@ -16,7 +16,7 @@ from metacli.engine.compare import compare
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Notice
 from metacli.engine.meta_train import meta_train
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.scoring.episodes import score_episodes
 from metacli.errors import BundleError, CheckFailed, DataError, MetacliError, UsageProblem
 
@@ -337,7 +337,7 @@ def test_an_adapted_model_has_no_episodes(mine: str) -> None:
 
 
 def test_the_order_of_rows_does_not_move_the_score(mine: str) -> None:
-    model = bundle.load(Path(mine))
+    model = models.load(Path(mine))
     saved(model, Path("elsewhere/again"))
     data = str(write_classes(Path("rows"), {"ant": 3, "bee": 3}, seed=3))
     a, b = evaluate(mine, data), evaluate("elsewhere/again", data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from tiny_models import (
     saved,
     tiny_model,
     tiny_regression,
+    tiny_source,
     write_classes,
 )
 
@@ -112,7 +112,7 @@ def test_numbers(tmp_path: Path) -> None:
     expected = model.learner().predict(model.problem(), model.params, torch.tensor([[0.5], [-2.0]]))
     assert [row[0] for row in found] == ["0.5", "-2.0"]
     np.testing.assert_allclose([float(row[1]) for row in found], expected[:, 0].numpy(), rtol=1e-4)
-    whole = saved(replace(model, method=None), tmp_path / "learner")
+    whole = saved(tiny_source(), tmp_path / "learner")
     told = export(whole, format="onnx", with_support=True)
     rows = run_alone(told["example"], "0:0 1:0.8 2:0.9", "0.5")
     assert len(rows) == 1

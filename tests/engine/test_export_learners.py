@@ -11,7 +11,7 @@ from tiny_models import adapted_model, saved, tiny_model
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.engine.export import export
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 FORMATS = ("pt2", "onnx")
@@ -26,12 +26,12 @@ BACKBONES: list[dict[str, Any]] = [
 ]
 
 
-def with_own_numbers(model: Bundle) -> Bundle:
+def with_own_numbers(model: FewShotModel) -> FewShotModel:
     own, state = model.learner().init(model.problem(), model.params)
     return replace(model, params={**model.params, **own}, state=state)
 
 
-def parity(model: Bundle, folder: Path, format: str) -> float:
+def parity(model: FewShotModel, folder: Path, format: str) -> float:
     name = saved(adapted_model(with_own_numbers(model)), folder)
     result = export(name, format=format, out=str(folder.parent / f"file.{format}"))
     assert result["outputs"][0]["shape"] == ["batch", 3]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import adapted_model, random_pictures, saved, tiny_model, tiny_regression
+from tiny_models import adapted_model, random_pictures, saved, tiny_model, tiny_source
 
 from metacli.algorithms import ALGORITHMS
 from metacli.engine.export import export
 from metacli.engine.exporting import onnx_ops
 from metacli.engine.exporting.graph_support import support_graph, traced_sizes
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 from metacli.errors import DataError
 from metacli.types import Batch
 
@@ -28,12 +28,12 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-def with_own_numbers(model: Bundle) -> Bundle:
+def with_own_numbers(model: FewShotModel) -> FewShotModel:
     own, state = model.learner().init(model.problem(), model.params)
     return replace(model, params={**model.params, **own}, state=state)
 
 
-def learner(name: str, **fields: Any) -> Bundle:
+def learner(name: str, **fields: Any) -> FewShotModel:
     algorithm = {"name": name, **fields, **ALGORITHMS[name].preset}
     return with_own_numbers(tiny_model(algorithm, norm="group", shape=(1, 16, 16)))
 
@@ -66,11 +66,11 @@ def test_no_size_of_a_graphs_inputs_is_taken_for_one_of_the_model(shape: tuple[i
 
 def test_gradient_steps_are_written_out_in_the_graph() -> None:
     """One step of MAML on a linear network is known by heart."""
-    model = tiny_regression()
+    model = tiny_source()
     recipe = model.recipe.model_copy(
         update={"backbone": type(model.recipe.backbone)(name="mlp", hidden=[])}
     )
-    model = replace(model, recipe=recipe, method=None)
+    model = replace(model, recipe=recipe)
     weight, bias = torch.tensor([[0.5]]), torch.tensor([0.25])
     params = {**model.problem().init(0), "head.weight": weight, "head.bias": bias}
     model = replace(model, params=params)
@@ -128,7 +128,7 @@ def test_statistics_of_the_support_are_inside(tmp_path: Path, norm: str) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["pt2", "onnx"])
 def test_a_regression_takes_points_and_gives_values(tmp_path: Path, format: str) -> None:
-    model = replace(tiny_regression(), method=None)
+    model = tiny_source()
     result = export(saved(model, tmp_path / "waves"), with_support=True, format=format)
     assert result["parity"]["inputs"] == "tasks of the training data"
     assert result["parity"]["supports"] == [4, 6, 9]

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.predict import predict
 from metacli.errors import DataError, UsageProblem
 
@@ -49,7 +49,7 @@ def test_classes_are_told_as_scikit_learn_tells_them() -> None:
     new, labels = embeddings(9, seed=1)
     write("new.csv", new, [f"c{n}" for n in labels])
     rows = predict("mine", "new.csv")["rows"]
-    temperature = bundle.load(Path("mine")).answers["calibration"]["temperature"]
+    temperature = models.load(Path("mine")).confidence.temperature
     wanted = model.decision_function(standard(new, x)) / temperature
     wanted = np.exp(wanted) / np.exp(wanted).sum(1, keepdims=True)
     found = np.array([list(row["probabilities"].values()) for row in rows])

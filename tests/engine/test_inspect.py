@@ -13,7 +13,7 @@ from tiny_models import adapted_model, saved, tiny_model, write_classes
 
 from metacli.engine.inspect import inspect
 from metacli.engine.inspecting.findings import MOST, bounded
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.storage.lock import LOCK
 from metacli.engine.storage.writer import write_json
 from metacli.engine.training import checkpoint
@@ -231,14 +231,14 @@ def test_a_model_is_followed_by_adapt_and_an_adapted_one_by_predict(tmp_path: Pa
 
 def test_one_flipped_bit_makes_a_model_invalid(tmp_path: Path) -> None:
     saved(tiny_model(), tmp_path / "m")
-    weights = tmp_path / "m" / bundle.WEIGHTS
+    weights = tmp_path / "m" / models.WEIGHTS
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
     result = inspect("m")
     assert (result["what"], result["valid"], result["next"]) == ("model", False, [])
     assert codes(result) == ["model.damaged"]
-    assert bundle.WEIGHTS in result["problems"][0]["message"]
+    assert models.WEIGHTS in result["problems"][0]["message"]
 
 
 def test_a_model_that_lost_a_file_is_still_called_a_model(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def make_run(folder: Path, *, status: str = "finished", steps: tuple[int, ...] =
         checkpoint.save(folder / "state", "step", Snapshot(step, model.params, {}, {}), facts)
     checkpoint.save(folder / "state", "best", Snapshot(steps[-1], model.params, {}, {}), facts)
     if status == "finished":
-        bundle.save(model, folder / "model")
+        models.save(model, folder / "model")
     return folder
 
 

@@ -15,9 +15,11 @@ from small_runs import copied, damage
 from tiny_models import adapted_model, saved, tiny_model, tiny_regression
 
 from metacli.engine.events import Notice, ignore
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.models.card import model_card
+from metacli.engine.models.model import AdaptedModel, AnyModel
 from metacli.engine.models.opening import open_model
+from metacli.engine.models.parts import Confidence
 from metacli.engine.storage.writer import write_folder
 from metacli.engine.training import checkpoint
 from metacli.errors import BundleError
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
 CPU = torch.device("cpu")
 
 
-def same(first: bundle.Bundle, second: bundle.Bundle) -> bool:
+def same(first: AnyModel, second: AnyModel) -> bool:
     plain = [replace(one, params={}) for one in (first, second)]
     assert plain[0] == plain[1]
     assert set(first.params) == set(second.params)
@@ -39,35 +41,37 @@ def same(first: bundle.Bundle, second: bundle.Bundle) -> bool:
 @pytest.mark.parametrize(
     "make", [tiny_model, lambda: adapted_model(tiny_model(norm="batch")), tiny_regression]
 )
-def test_a_model_is_read_back_as_it_was_written(make: Callable[[], bundle.Bundle]) -> None:
-    model = replace(make(), answers={"reject": 0.5}, scores={"val_accuracy": {"mean": 0.25}})
+def test_a_model_is_read_back_as_it_was_written(make: Callable[[], AnyModel]) -> None:
+    model = replace(make(), scores={"val_accuracy": {"mean": 0.25}})
+    if isinstance(model, AdaptedModel):
+        model = replace(model, confidence=Confidence(reject=0.5))
     saved(model, Path("m"))
-    assert same(bundle.load(Path("m")), model)
+    assert same(models.load(Path("m")), model)
 
 
-@pytest.mark.parametrize("name", [bundle.MODEL, bundle.WEIGHTS, "README.md", "manifest.json"])
+@pytest.mark.parametrize("name", [models.MODEL, models.WEIGHTS, "README.md", "manifest.json"])
 def test_any_flipped_bit_is_found(name: str) -> None:
     saved(tiny_model(), Path("m"))
     damage(Path("m") / name)
     with pytest.raises(BundleError, match=name) as caught:
-        bundle.load(Path("m"))
+        models.load(Path("m"))
     assert caught.value.exit_code == 3
 
 
 def forged(change: Callable[[dict[str, Any]], Any]) -> None:
     """A model folder with right checksums over a changed document."""
     saved(tiny_model(), Path("m"))
-    files = {name: (Path("m") / name).read_bytes() for name in (bundle.MODEL, bundle.WEIGHTS)}
-    document = json.loads(files[bundle.MODEL])
+    files = {name: (Path("m") / name).read_bytes() for name in (models.MODEL, models.WEIGHTS)}
+    document = json.loads(files[models.MODEL])
     changed = change(document)
-    files[bundle.MODEL] = json.dumps(document if changed is None else changed).encode()
+    files[models.MODEL] = json.dumps(document if changed is None else changed).encode()
     write_folder(Path("m"), files, replace=True)
 
 
 def test_a_newer_model_is_refused_by_both_versions() -> None:
     forged(lambda document: document.update(format=99, metacli="7.0"))
     with pytest.raises(BundleError, match=r"format 99 of metacli 7\.0") as caught:
-        bundle.load(Path("m"))
+        models.load(Path("m"))
     assert caught.value.code == "model.newer"
 
 
@@ -87,7 +91,7 @@ def test_a_newer_model_is_refused_by_both_versions() -> None:
 def test_a_document_that_metacli_did_not_write_is_damaged(change: Callable[..., Any]) -> None:
     forged(change)
     with pytest.raises(BundleError) as caught:
-        bundle.load(Path("m"))
+        models.load(Path("m"))
     assert caught.value.exit_code == 3
     assert caught.value.where is not None
 
@@ -95,7 +99,7 @@ def test_a_document_that_metacli_did_not_write_is_damaged(change: Callable[..., 
 def test_weights_of_another_network_are_refused() -> None:
     saved(replace(tiny_model(), params=tiny_model(width=8).params), Path("m"))
     with pytest.raises(BundleError, match=r"backbone\.0\.conv\.weight has shape"):
-        bundle.load(Path("m"))
+        models.load(Path("m"))
 
 
 # MODEL
@@ -115,7 +119,7 @@ def test_a_model_by_itself_has_no_run(finished: Path) -> None:
 
 def test_a_run_without_a_model_gives_its_best_state_and_says_so(finished: Path) -> None:
     run = copied(finished)
-    written = bundle.load(run / "model")
+    written = models.load(run / "model")
     shutil.rmtree(run / "model")
     events: list = []
     opened = open_model("run", CPU, events.append)
@@ -161,7 +165,7 @@ def test_last_is_the_newest_training_run_below_runs(finished: Path) -> None:
 
 
 def card(**changes: Any) -> str:
-    bundle.save(adapted_model(tiny_model()), Path("m"), replace=True)
+    models.save(adapted_model(tiny_model()), Path("m"), replace=True)
     document = json.loads(Path("m/model.json").read_text())
     return model_card({**document, **changes})
 

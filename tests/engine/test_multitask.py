@@ -18,7 +18,7 @@ from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import EvaluationDone, StepDone
 from metacli.engine.meta_train import meta_train
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.engine.scoring.multi_task_baselines import outside_predictions
@@ -99,7 +99,7 @@ def test_a_run_compares_each_task_with_itself_alone_on_validation(recipe):
 def test_the_single_task_baseline_is_each_network_trained_by_itself(recipe):
     """One task alone with the same network ends where it ends among the others."""
     multitask(recipe, ["train.steps=10"], out="run")
-    together = bundle.load(Path("run/baselines/single-task"))
+    together = models.load(Path("run/baselines/single-task"))
     rows = make_rows(together.recipe)
     x, y = rows.numbers("train")
     standard = rows.standard("train")
@@ -143,7 +143,7 @@ def test_evaluate_scores_test_rows_with_verdicts_and_records_them(recipe):
     multitask(recipe, out="run")
     result = evaluate("run")
     assert (result["metric"], result["split"], len(result["tasks"])) == ("nmse", "test", 4)
-    model = bundle.load(Path("run/model"))
+    model = models.load(Path("run/model"))
     rows = make_rows(model.recipe)
     found = predictions(model.problem(), model.params, rows, "test")
     y = rows.numbers("test")[1]
@@ -160,7 +160,7 @@ def test_evaluate_scores_test_rows_with_verdicts_and_records_them(recipe):
 @pytest.mark.usefixtures("few_baselines")
 def test_predictions_answer_row_by_row(recipe):
     multitask(recipe, out="run")
-    model = bundle.load(Path("run/model"))
+    model = models.load(Path("run/model"))
     batch = make_rows(model.recipe).batch("val")
     whole = model.problem().predict(model.params, batch.x)
     alone = model.problem().predict(model.params, batch.x[:, 2:3])
@@ -181,7 +181,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(recipe):
     assert caught.value.result["resume_command"].startswith("metacli multitask --resume")
     result = multitask(resume="cut")
     assert (result["status"], result["steps"]) == ("finished", 30)
-    one, other = bundle.load(Path("whole/model")), bundle.load(Path("cut/model"))
+    one, other = models.load(Path("whole/model")), models.load(Path("cut/model"))
     assert all(torch.equal(one.params[name], other.params[name]) for name in one.params)
     assert result["tasks"] == multitask(resume="whole")["tasks"]
 
@@ -239,13 +239,13 @@ def test_another_division_than_the_models_is_refused(recipe, tmp_path):
     multitask(recipe, ["train.steps=1"], out="run")
     document = Path("run/model/model.json").read_text()
     assert '"digest"' in document
-    model = bundle.load(Path("run/model"))
+    model = models.load(Path("run/model"))
     changed = model.recipe.model_copy(
         update={"data": model.recipe.data.model_copy(update={"options": {"split_seed": 5}})}
     )
     from dataclasses import replace
 
-    bundle.save(replace(model, recipe=changed), tmp_path / "other")
+    models.save(replace(model, recipe=changed), tmp_path / "other")
     with pytest.raises(DataError, match="division"):
         evaluate(str(tmp_path / "other"))
 
@@ -261,7 +261,7 @@ def test_mean_ridge_is_solved_in_one_step_and_shipped_with_the_validation_rows(r
     result = multitask("ridge.yaml", out="run", report=events.append)
     assert result["steps"] == 1
     assert sum(isinstance(event, EvaluationDone) for event in events) == 1
-    shipped = bundle.load(Path("run/model"))
+    shipped = models.load(Path("run/model"))
     rows = make_rows(shipped.recipe)
     assert shipped.params["input.mean"].numpy() == pytest.approx(
         rows.standard("train", "val").x_mean
@@ -346,11 +346,11 @@ def test_groups_auto_trains_the_suggested_groups_and_a_repeat_has_the_same(recip
     multitask(recipe, ["groups=auto", "data.size=160", "train.steps=10"], out="run")
     found = json.loads(Path("run/relatedness.json").read_text())["groups"]
     assert found == [["group1-1", "group1-2", "group1-3"], ["alone-1"]]
-    model = bundle.load(Path("run/model"))
+    model = models.load(Path("run/model"))
     assert [list(group) for group in model.recipe.groups] == found
     assert any(name.startswith("group.1.trunk.") for name in model.params)
     multitask("run/recipe.yaml", out="again")
-    again = bundle.load(Path("again/model"))
+    again = models.load(Path("again/model"))
     assert all(torch.equal(model.params[name], again.params[name]) for name in model.params)
 
 
@@ -365,10 +365,10 @@ def test_a_guarded_model_answers_as_each_task_was_decided(recipe, monkeypatch):
     )
     result = multitask(recipe, ["guard=true"], out="run")
     multitask(recipe, out="plain")
-    rows = make_rows(bundle.load(Path("run/model")).recipe)
+    rows = make_rows(models.load(Path("run/model")).recipe)
     found = {}
     for name in ("run/model", "plain/model", "run/baselines/single-task"):
-        model = bundle.load(Path(name))
+        model = models.load(Path(name))
         found[name] = predictions(model.problem(), model.params, rows, "test")
     for task, shares in enumerate(chosen):
         source = "plain/model" if shares else "run/baselines/single-task"

@@ -13,7 +13,7 @@ from small_runs import RECIPE, WAVES, recipe
 from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.engine.evaluate import evaluate
 from metacli.engine.meta_train import meta_train
-from metacli.engine.models.bundle import load
+from metacli.engine.models.folder import load
 from metacli.errors import DataError, RecipeError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "workplace")

@@ -21,7 +21,7 @@ from tiny_models import tiny_model, write_classes
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.meta_train import meta_train
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.multitask import multitask
 from metacli.engine.report import report
 from metacli.errors import BundleError
@@ -251,7 +251,7 @@ def test_a_large_affinity_is_one_small_picture(workplace: Path) -> None:
 
 def adapted(folder: str = "mine") -> None:
     classes = write_classes(Path("task"), {"cat": 4, "dog": 4, "owl": 4})
-    bundle.save(tiny_model(), Path("model"))
+    models.save(tiny_model(), Path("model"))
     adapt("model", str(classes), out=folder, device="cpu")
 
 
@@ -282,7 +282,7 @@ def test_names_from_outside_are_text_wherever_they_stand(workplace: Path) -> Non
     model = tiny_model()
     hostile = {name.replace("/", "-"): 3 for name in HOSTILE}
     write_classes(Path("task"), hostile)
-    bundle.save(model, Path("model"))
+    models.save(model, Path("model"))
     adapt("model", "task", out="mine", device="cpu")
     evaluate("mine", str(write_classes(Path("more"), hostile, seed=3)))
     report("mine")

@@ -15,7 +15,7 @@ from metacli.data.tables.reader import parse_table
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Event, Notice
-from metacli.engine.models.bundle import load
+from metacli.engine.models.folder import load
 from metacli.engine.report import report
 from metacli.engine.reporting.words import LONGEST, in_words
 

@@ -16,7 +16,7 @@ from test_task_use import place as place
 from metacli.cli.app import main
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Notice
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as models
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.engine.scoring.multi_task_scores import score
@@ -49,7 +49,7 @@ def test_rows_of_a_table_are_scored_by_the_task_that_they_name():
     said = np.array([row["prediction"] for row in predict("run", "mine.csv")["rows"]])
     order = ["group1-2", "alone-1"]  # the model's
     parts = [np.array(names) == name for name in order]
-    metric = make_rows(bundle.load(Path("run/model")).recipe).table.metric
+    metric = make_rows(models.load(Path("run/model")).recipe).table.metric
     wanted = score(metric, [y[part] for part in parts], [said[part] for part in parts])
     assert (result["metric"], result["num_tasks"], result["rows"]) == (metric, 2, 24)
     assert result["mean"] == pytest.approx(wanted.value, rel=1e-4)

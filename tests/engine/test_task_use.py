@@ -15,8 +15,11 @@ from metacli.data.multi_task.from_tables import Piece, table_set
 from metacli.data.tables.choice import Choice
 from metacli.data.tables.reader import parse_table
 from metacli.engine.adapt import adapt
-from metacli.engine.models import bundle
-from metacli.engine.models.multi_task_source import source_problem, task_source
+from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.trunk_source import trunk_source
+from metacli.engine.models import folder as models
+from metacli.engine.models.model import MultiTaskModel
+from metacli.engine.models.opening import Opened
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.engine.scoring.multi_task_params import predictions
@@ -83,7 +86,7 @@ def write_rows(path: str, x: np.ndarray, names: list[str], task: list[str] | Non
 
 def test_a_row_that_names_its_task_gets_that_tasks_answer():
     own_rows()
-    model = bundle.load(Path("run/model"))
+    model = models.load(Path("run/model"))
     rows = make_rows(model.recipe)
     x, _ = rows.numbers("val")
     names = [f"x{number}" for number in range(1, 25)]
@@ -128,7 +131,7 @@ def test_cells_are_read_as_in_training_and_answers_are_in_the_users_words(mixed,
     number = found[2]
     assert number["low"] < number["prediction"] < number["high"]
     assert number["probabilities"] is None
-    model = bundle.load(Path(mixed) / "model")
+    model = models.load(Path(mixed) / "model")
     encoded = np.concatenate([[(33 - ages(model)["mean"]) / ages(model)["scale"]], [1.0, 0.0, 0.0]])
     wanted = model.problem().predict(model.params, torch.tensor(encoded[None]))[2, 0, 0]
     assert number["prediction"] == pytest.approx(float(wanted), rel=1e-5)
@@ -138,17 +141,17 @@ def test_cells_are_read_as_in_training_and_answers_are_in_the_users_words(mixed,
     assert (lines[2]["probability"], lines[0]["low"]) == ("", "")
 
 
-def ages(model: bundle.Bundle) -> dict:
-    return next(one for one in model.answers["read"]["columns"] if one["name"] == "age")
+def ages(model: MultiTaskModel) -> dict:
+    return next(one for one in model.heads.read["columns"] if one["name"] == "age")
 
 
 def test_the_interval_of_a_number_held_most_validation_rows(mixed):
-    model = bundle.load(Path(mixed) / "model")
+    model = models.load(Path(mixed) / "model")
     rows = make_rows(model.recipe)
     errors = np.abs(
         rows.numbers("val")[1][2] - predictions(model.problem(), model.params, rows, "val")[2]
     )
-    assert model.answers["spread"]["2"] == pytest.approx(np.quantile(errors, 0.95))
+    assert model.heads.spread["2"] == pytest.approx(np.quantile(errors, 0.95))
 
 
 def test_what_is_no_table_or_lacks_a_column_is_named(mixed):
@@ -160,11 +163,15 @@ def test_what_is_no_table_or_lacks_a_column_is_named(mixed):
         predict(mixed, "new.txt")
 
 
+def source_of(model: MultiTaskModel, method: str) -> Source:
+    return trunk_source(Opened(model, Path("run/model"), None), model, method)
+
+
 def test_the_source_of_a_transfer_has_the_features_that_the_tasks_share():
     own_rows()
-    model = bundle.load(Path("run/model"))
-    made = task_source(model, "linear-probe")
-    problem = source_problem(made)
+    model = models.load(Path("run/model"))
+    made = source_of(model, "linear-probe")
+    problem = made.problem()
     x = torch.randn(5, 24, generator=torch.Generator().manual_seed(0))
     features = problem.embed(made.params, x)
     assert features.shape == (5, 8)
@@ -178,8 +185,8 @@ def test_the_source_of_a_transfer_has_the_features_that_the_tasks_share():
 
 def test_a_soft_shared_model_starts_at_the_mean_of_its_networks():
     multitask("tiny.yaml", ["sharing.name=soft-l2", "sharing.strength=0.1"], out="run")
-    model = bundle.load(Path("run/model"))
-    made = task_source(model, "l2-sp")
+    model = models.load(Path("run/model"))
+    made = source_of(model, "l2-sp")
     mean = model.params["trunk.0.weight"].mean(0)
     torch.testing.assert_close(made.params["backbone.0.weight"], mean.T)
     torch.testing.assert_close(made.params["head.weight"][0], model.params["heads.weight"].mean(0))
@@ -238,9 +245,9 @@ def test_a_new_task_takes_the_trunk_and_a_head_of_its_own(alphabets):
     pictures("mine", "uvw", 6)
     result = adapt(alphabets, "mine", method="linear-probe", out="adapted")
     assert result["score"]["value"] is not None
-    made = bundle.load(Path("adapted"))
+    made = models.load(Path("adapted"))
     assert made.classes == ("u", "v", "w")
-    trunk = bundle.load(Path(alphabets) / "model").params["trunk.encoder.0.conv.weight"]
+    trunk = models.load(Path(alphabets) / "model").params["trunk.encoder.0.conv.weight"]
     torch.testing.assert_close(made.params["backbone.0.conv.weight"], trunk)
     rows = predict("adapted", "mine")["rows"]
     assert len(rows) == 18
@@ -254,4 +261,4 @@ def test_a_model_with_a_curve_that_tasks_share_is_exported_and_is_no_source():
     multitask("mixed.yaml", out="run")
     assert main(["export", "run", "--format", "pt2", "-o", "run.pt2"]) == 0
     with pytest.raises(BundleError, match="mixed-effects sharing has no one network"):
-        task_source(bundle.load(Path("run/model")), "fine-tune")
+        source_of(models.load(Path("run/model")), "fine-tune")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny_models import saved, tiny_model, tiny_regression
+from tiny_models import saved, tiny_model, tiny_source
 
 from metacli.data.cache.store import write_stored
 from metacli.data.catalogue.cifar import things
 from metacli.engine.evaluate import evaluate
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 from metacli.errors import DataError
 
 QUICK: dict[str, Any] = {"way": 3, "shot": 2, "query": 2, "episodes": 6, "device": "cpu"}
@@ -42,18 +43,12 @@ def store(
     write_stored(folder, images, [(name, 4) for name in classes], "ab" * 32)
 
 
-def trained_on(source: str, shape: tuple[int, int, int] = (3, 32, 32)) -> Bundle:
+def trained_on(source: str, shape: tuple[int, int, int] = (3, 32, 32)) -> FewShotModel:
     model = tiny_model(shape=shape)
     provenance = {"recipe": "tiny", "data": {"source": source, "digest": "ab"}}
     recipe = model.recipe
     data = recipe.data.model_copy(update={"source": source})
-    return Bundle(
-        **{
-            **vars(model),
-            "recipe": recipe.model_copy(update={"data": data}),
-            "provenance": provenance,
-        }
-    )
+    return replace(model, recipe=recipe.model_copy(update={"data": data}), provenance=provenance)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 16, 16), (3, 20, 20)])
@@ -91,8 +86,7 @@ def test_a_class_that_was_trained_on_under_another_name_of_the_data_is_refused(
 
 
 def test_a_model_of_numbers_takes_no_pictures(own_cache: Path, tmp_path: Path) -> None:
-    model = tiny_regression()
-    path = saved(Bundle(**{**vars(model), "method": None}), tmp_path / "model")
+    path = saved(tiny_source(), tmp_path / "model")
     with pytest.raises(DataError, match="the data are pictures and the model takes numbers"):
         evaluate(path, "mnist", **QUICK)
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from metacli.engine.models import bundle
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models import folder as models
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Batch
 
@@ -25,7 +25,7 @@ def tiny_model(
     shape: tuple[int, int, int] = (1, 16, 16),
     way: int = 3,
     **backbone: Any,
-) -> Bundle:
+) -> FewShotModel:
     """An unadapted model with fresh weights: Conv4 of width 4."""
     recipe = FewShotRecipe.model_validate(
         {
@@ -37,7 +37,7 @@ def tiny_model(
             "train": {"steps": 1, "chunk": 1},
         }
     )
-    made = Bundle(
+    made = FewShotModel(
         recipe=recipe,
         params={},
         state={},
@@ -49,24 +49,27 @@ def tiny_model(
     return replace(made, params=made.problem().init(0))
 
 
-def adapted_model(model: Bundle, **provenance: Any) -> Bundle:
+def adapted_model(model: FewShotModel, **provenance: Any) -> AdaptedModel:
     """The model on three classes of four random pictures each."""
     x = torch.from_numpy(random_pictures(4 * len(CLASSES), model.inputs.shape))
     y = torch.arange(len(CLASSES)).repeat_interleave(4)
     learner, problem = model.learner(), model.problem()
     with torch.no_grad():
         phi = learner.adapt(problem, model.params, Batch(x, y), model.state)
-    return replace(
-        model,
+    return AdaptedModel(
+        recipe=model.recipe,
         params=dict(phi),
+        state=model.state,
+        inputs=model.inputs,
+        kind=model.kind,
+        way=model.way,
         classes=CLASSES,
-        method="native",
         provenance={**model.provenance, **provenance},
     )
 
 
-def tiny_regression() -> Bundle:
-    """A sine-wave model, adapted to ten points."""
+def tiny_source() -> FewShotModel:
+    """A sine-wave model with fresh weights."""
     recipe = FewShotRecipe.model_validate(
         {
             "kind": "meta",
@@ -78,16 +81,21 @@ def tiny_regression() -> Bundle:
         }
     )
     spec = InputSpec("numbers", (1,))
-    made = Bundle(recipe, {}, {}, spec, kind="regression", way=1, method="native")
-    made = replace(made, params=made.problem().init(0))
+    made = FewShotModel(recipe, {}, {}, spec, kind="regression", way=1)
+    return replace(made, params=made.problem().init(0))
+
+
+def tiny_regression() -> AdaptedModel:
+    """The same, adapted to ten points."""
+    made = tiny_source()
     x = torch.linspace(-5, 5, 10)[:, None]
     with torch.no_grad():
         phi = made.learner().adapt(made.problem(), made.params, Batch(x, torch.sin(x)), {})
-    return replace(made, params=dict(phi))
+    return AdaptedModel(made.recipe, dict(phi), {}, made.inputs, made.kind, made.way)
 
 
-def saved(model: Bundle, folder: Path) -> str:
-    bundle.save(model, folder)
+def saved(model: AnyModel, folder: Path) -> str:
+    models.save(model, folder)
     return str(folder)
 
 

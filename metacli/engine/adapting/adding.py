@@ -8,7 +8,6 @@ no example itself.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,14 +19,14 @@ import torch
 
 from metacli.data.tables.choice import Choice
 from metacli.data.user.loading import Task
-from metacli.engine.adapting.reading import Source, open_sources
+from metacli.engine.adapting.feature_source import FEATURES
+from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.sources import open_sources
 from metacli.engine.events import Reporter
-from metacli.engine.models.feature_source import FEATURES
+from metacli.engine.models.hashes import example_hash, weights_hash
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import Opened, open_model
-from metacli.engine.predicting.rows import picture_hash
-from metacli.engine.storage.serial import tensors_to_bytes
 from metacli.errors import DataError, UsageProblem
-from metacli.types import Params
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Before:
         support: hashes of those examples.
     """
 
-    model: Opened
+    model: Opened[AdaptedModel]
     source: Source
     overrides: tuple[str, ...]
     tasks: tuple[tuple[Path, Choice], ...]
@@ -68,7 +67,7 @@ def before(
         raise UsageProblem("--add adapts with the settings that the model has", hint=hint)
     opened = open_model(names[0], device, report)
     model, where = opened.model, str(opened.path)
-    if not model.adapted:
+    if not isinstance(model, AdaptedModel):
         raise DataError(
             "--add wants an adapted model, and this one is not",
             code="model.not_adapted",
@@ -92,11 +91,11 @@ def before(
     name, first = str(path), None
     if known.get("recipe") == FEATURES:  # a source that is no file: the columns themselves
         name, first = FEATURES, tasks[0][0]
-        wanted: Any = model.inputs.wanted(model.answers)
+        wanted: Any = model.inputs.wanted(model.columns)
         choice = choice.completed(wanted)
     elif not path.exists():
         raise gone("the model that it was adapted from", path)
-    (source,) = open_sources([name], settings, str(model.method), device, report, first, choice)
+    (source,) = open_sources([name], settings, model.method, device, report, first, choice)
     if weights_hash(source.opened.model.params) != known["from_weights"]:
         raise DataError(
             "the model that it was adapted from has changed since",
@@ -104,7 +103,7 @@ def before(
             where=str(path),
             hint=f"metacli adapt {os.path.relpath(path)} ALL_EXAMPLES/",
         )
-    return Before(opened, source, settings, tasks, tuple(model.answers.get("support", ())))
+    return Before(opened.having(model), source, settings, tasks, model.support)
 
 
 def beside(model: Path, relative: str) -> Path:
@@ -121,14 +120,9 @@ def gone(what: str, path: Path) -> DataError:
     )
 
 
-def weights_hash(params: Params) -> str:
-    """SHA-256 of a model's tensors."""
-    return hashlib.sha256(tensors_to_bytes(params)).hexdigest()
-
-
 def require_same(found: Before, task: Task) -> None:
     """Raises DataError where earlier examples are not among those that were read."""
-    missing = Counter(found.support) - Counter(picture_hash(x) for x in task.support.x)
+    missing = Counter(found.support) - Counter(example_hash(x) for x in task.support.x)
     if missing:
         raise DataError(
             f"{missing.total()} of the {len(found.support)} examples that it was adapted to are "

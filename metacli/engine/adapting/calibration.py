@@ -28,13 +28,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from metacli.engine.adapting.folds import HeldOut, Split, times_and_rows
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.parts import Calibration, Confidence, Rejection
 from metacli.types import Batch
 
 ENOUGH = 20  # held-out examples for a temperature
@@ -130,23 +129,15 @@ def log_loss(logits: np.ndarray, y: np.ndarray, temperature: float = 1.0) -> flo
     return -float(log_softmax(logits, temperature)[np.arange(len(y)), y].mean())
 
 
-def learned_from(found: Answered | None) -> dict[str, Any]:
+def learned_from(found: Answered) -> Confidence:
     """What `predict` takes from held-out examples; what there are too few of is left out."""
-    known: dict[str, Any] = {}
-    if found is None:
-        return known
     n = found.examples
-    if n >= ENOUGH_TO_REJECT:
-        known["reject"] = {"logit": limit_of(found), "known": KNOWN, "examples": n}
-    if n >= ENOUGH and mistakes(found) >= MISTAKES:
-        made = temperature(found.logits, found.y, n)
-        known["calibration"] = {
-            "temperature": made,
-            "examples": n,
-            "log_loss": log_loss(found.logits, found.y, made),
-            "log_loss_before": log_loss(found.logits, found.y),
-        }
-    return known
+    limit = Rejection(limit_of(found), KNOWN, n) if n >= ENOUGH_TO_REJECT else None
+    if n < ENOUGH or mistakes(found) < MISTAKES:
+        return Confidence(reject=limit)
+    made = temperature(found.logits, found.y, n)
+    before, after = log_loss(found.logits, found.y), log_loss(found.logits, found.y, made)
+    return Confidence(Calibration(made, n, after, before), limit)
 
 
 def limit_of(found: Answered) -> float:
@@ -161,8 +152,3 @@ def limit_of(found: Answered) -> float:
 def mistakes(found: Answered) -> float:
     """Of examples; one that is mistaken every other time is half a mistake."""
     return float((found.logits.argmax(1) != found.y).sum()) / found.times
-
-
-def unlike(model: Bundle, logits: Tensor) -> Tensor:
-    """Which rows are less like any class than known examples are, bool [M]."""
-    return logits.max(1).values < float(model.answers["reject"]["logit"])

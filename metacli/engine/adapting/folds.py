@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metacli.data.draws import shuffled
+from metacli.engine.models.parts import Residual
 from metacli.engine.scoring.intervals import nadeau_bengio, paired, verdict, wilson
 from metacli.nn.solvers.logistic import fit_logistic
 from metacli.types import Batch
@@ -265,12 +266,12 @@ def score_of_numbers(found: HeldOut, how: str, unit: str | None) -> dict[str, An
     }
 
 
-def residual_bound(found: HeldOut) -> dict[str, Any]:
+def residual_bound(found: HeldOut) -> Residual:
     """How far 90 % of the held-out answers were off at most, one more counted as beyond (split
     conformal prediction)."""
     errors = np.sort(np.abs(found.residuals))
     place = found.times * math.ceil((found.examples + 1) * COVERAGE) - 1
-    return {"residual": float(errors[min(place, len(errors) - 1)]), "coverage": COVERAGE}
+    return Residual(float(errors[min(place, len(errors) - 1)]), COVERAGE)
 
 
 def mean_of_support(support: Batch, x: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
 from metacli.algorithms.transfer.transfer import network_of
 from metacli.engine.adapting.folds import held_out
-from metacli.engine.adapting.reading import Job, Read, Source, read, require_classes
+from metacli.engine.adapting.reading import Job, Read, read, require_classes
 from metacli.engine.adapting.scoring import native, splits_of, unit_of
+from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.transfer import embedded
 from metacli.engine.events import Notice, ignore
-from metacli.engine.training.build import restore_learner
+from metacli.engine.models.model import FewShotModel
 from metacli.types import Batch
 
 
@@ -88,9 +89,8 @@ def ranked(job: Job, skip_bad: bool, allow_duplicates: bool) -> Ranked:
 @torch.no_grad()
 def features_of(source: Source, examples: Read) -> Tensor:
     """What the source's network makes of the support, [M, D]."""
-    model = source.opened.model
-    problem = model.problem()
-    network = network_of(problem, model.params)
+    problem = source.problem()
+    network = network_of(problem, source.params)
     if problem.statistics == "support":
         return frozen_features(problem, network, Batch(examples.x, examples.y))[1]
     return embedded(problem, network, examples.x)
@@ -101,9 +101,9 @@ def own_classes(source: Source, examples: Read) -> Tensor | None:
     """The source's probabilities of the classes that it was trained on, [M, Z]; None where it
     was not trained on classes."""
     model = source.opened.model
-    if model.recipe.kind != "meta" or "head.weight" not in model.params:
+    if not isinstance(model, FewShotModel) or "head.weight" not in model.params:
         return None
-    if restore_learner(model.recipe).trains_on != "classes":
+    if model.learner().trains_on != "classes":
         return None
     problem = model.problem()
     return torch.softmax(problem.read_out(model.params, features_of(source, examples)), 1)

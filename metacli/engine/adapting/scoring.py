@@ -40,8 +40,11 @@ from metacli.engine.adapting.folds import (
 from metacli.engine.adapting.folds import (
     holdout as hold_share,
 )
-from metacli.engine.adapting.reading import Job, Read, Source, described
+from metacli.engine.adapting.reading import Job, Read, described
+from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.transfer import from_scratch, settled
+from metacli.engine.models.parts import UNKNOWN, Confidence
+from metacli.nn.problem import Problem
 from metacli.types import Batch
 
 SCRATCH = FineTune(lr=1e-3, steps=200, head_rate=1.0)
@@ -54,7 +57,7 @@ RIDGE = "ridge regression on the same columns"
 
 def native(source: Source, classes: int) -> Predict:
     """`answers_of` as probabilities; of a regression the numbers themselves."""
-    if source.model.kind == "regression":
+    if source.kind == "regression":
         return numbers_by(source)
     answer = answers_of(source, classes)
     return lambda support, x: torch.softmax(answer(support, x), 1)
@@ -63,40 +66,34 @@ def native(source: Source, classes: int) -> Predict:
 def answers_of(source: Source, classes: int) -> Answer:
     """The source's own adaptation, or the way of transfer in its place, as a function of a support.
     What that picks by validation it picks inside the support."""
-    model = replace(source.model, classes=tuple(map(str, range(classes))))
-    problem = model.problem()
-
-    @torch.no_grad()
-    def answer(support: Batch, x: Tensor) -> Tensor:
-        learner = settled(source.learner, problem, model.params, model.state, support)
-        phi = learner.adapt(problem, model.params, support, model.state)
-        return torch.cat([learner.predict(problem, phi, part) for part in x.split(64)])
-
-    return answer
+    return adapting(source, source.problem(classes))
 
 
 def numbers_by(source: Source) -> Predict:
     """The source's own adaptation, or a way of transfer, to numbers, [M, 1] as the network gives
     them."""
-    model, problem = source.model, source.model.problem()
+    return adapting(source, source.problem())
+
+
+def adapting(source: Source, problem: Problem) -> Answer:
+    """Adapts anew to each support, and answers with what the network gives."""
 
     @torch.no_grad()
-    def predict(support: Batch, x: Tensor) -> Tensor:
-        learner = settled(source.learner, problem, model.params, model.state, support)
-        phi = learner.adapt(problem, model.params, support, model.state)
+    def answer(support: Batch, x: Tensor) -> Tensor:
+        learner = settled(source.learner, problem, source.params, source.state, support)
+        phi = learner.adapt(problem, source.params, support, source.state)
         return torch.cat([learner.predict(problem, phi, part) for part in x.split(64)])
 
-    return predict
+    return answer
 
 
 def scratch(source: Source, seed: int) -> Predict:
     """The same network, trained on the support alone from random weights."""
-    model = replace(source.model, method="fine-tune", options={})
-    problem = model.problem()
+    problem = replace(source, method="fine-tune", options={}).problem()
     if problem.statistics == "running":  # random weights have none yet
         problem = replace(problem, statistics="support")
-    start = from_scratch(problem, model.params, seed)
-    classifies = model.kind == "classification"
+    start = from_scratch(problem, source.params, seed)
+    classifies = source.kind == "classification"
 
     @torch.no_grad()
     def predict(support: Batch, x: Tensor) -> Tensor:
@@ -136,14 +133,15 @@ def dealt(source: Source) -> Callable[[np.ndarray, int], list[Split]]:
     return stratified_folds if trains else repeated_folds
 
 
-def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], Confidence]:
     """Score, transfer verdict and what `predict` needs to reject, from held-out examples."""
     classes = len(examples.task.labels)
     unit = unit_of(job.source)
     result: dict[str, Any] = {"task": described(examples)}
     splits, how, why = splits_of(job, examples)
-    folds, answers = held_out_of_support(job.source, examples, splits, unit)
-    result |= {"calibration": answers.get("calibration"), "reject": answers.get("reject")}
+    folds, confidence = held_out_of_support(job.source, examples, splits, unit)
+    known = confidence.as_dict()
+    result |= {"calibration": known.get("calibration"), "reject": known.get("reject")}
     if examples.query is not None and job.holdout is None:
         how, why = "query", None
         run = lambda one: on_query(one, examples, unit)  # noqa: E731
@@ -152,7 +150,7 @@ def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], 
         run = lambda one: held_out(one, examples.x, examples.y, splits, unit)  # noqa: E731
     if folds is None:
         result |= {"score": no_score(examples.task, why), "transfer": no_verdict()}
-        return result, answers
+        return result, confidence
     if unit is not None:
         result["score"] = score_of_numbers(folds, how, examples.task.unit)
     else:
@@ -167,34 +165,35 @@ def measured(job: Job, examples: Read, baseline: bool) -> tuple[dict[str, Any], 
     if baseline:
         best = max(names[::2], key=lambda name: others[name].quality.mean())
     result["transfer"] = {**compared[best], "all": list(compared.values())}
-    return result, answers
+    return result, confidence
 
 
 def held_out_of_support(
     source: Source, examples: Read, splits: Sequence[Split], unit: float | None
-) -> tuple[HeldOut | None, dict[str, Any]]:
+) -> tuple[HeldOut | None, Confidence]:
     """Predictions on the support's held-out examples, and what they say about later answers."""
     if not splits:
-        return None, {}
+        return None, UNKNOWN
     classes = len(examples.task.labels)
     if unit is not None:
         folds = held_out(native(source, classes), examples.x, examples.y, splits, unit)
-        return folds, residual_bound(folds) if folds.examples >= FEWEST else {}
+        return folds, Confidence(
+            residual=residual_bound(folds) if folds.examples >= FEWEST else None
+        )
     asked = answered(answers_of(source, classes), examples.x, examples.y, splits)
     return asked.held_out(), learned_from(asked)
 
 
 def unit_of(source: Source) -> float | None:
     """What the network's 1 is in the units of the user; None for classes."""
-    inputs = source.model.inputs
-    return inputs.unscaled.scale if source.model.kind == "regression" else None
+    return source.inputs.unscaled.scale if source.kind == "regression" else None
 
 
 def simple_models(source: Source, classes: int) -> dict[str, Predict]:
     """What needs no source; the first is what the source has to beat."""
-    if source.model.kind == "regression":
+    if source.kind == "regression":
         return {RIDGE: ridge_on_raw, "mean of the support": mean_of_support}
-    name = SIMPLE.get(source.model.inputs.kind, COLUMNS)
+    name = SIMPLE.get(source.inputs.kind, COLUMNS)
     return {name: logistic_on_raw(classes), "majority class": majority(classes)}
 
 

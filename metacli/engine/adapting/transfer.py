@@ -4,15 +4,11 @@ the support."""
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.learner import Adapter
 from metacli.algorithms.transfer.transfer import Transfer, network_of
 from metacli.engine.adapting.folds import stratified_folds
@@ -20,14 +16,8 @@ from metacli.nn.problem import Problem, make_module
 from metacli.trees import without
 from metacli.types import Batch, Params, State
 
-METHODS = ("native", *names("transfer"))
 FOLDS = 3  # inside the support: each costs a whole adaptation
 ROWS = 64  # embedded at a time
-
-
-def make_method(name: str, options: Mapping[str, Any]) -> Any:
-    """The way of transfer of a model that was checked before."""
-    return TypeAdapter(ALGORITHMS[name].load()).validate_json(json.dumps(dict(options)))
 
 
 def starting_point(params: Params, learner: Adapter) -> Params:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from metacli.engine.exporting.entrance import entrance_of
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import AdaptedModel, FewShotModel
+from metacli.engine.models.parts import NO_COLUMNS
 from metacli.nn.problem import Problem
 from metacli.types import Params
 
@@ -58,12 +59,12 @@ class Deployed(nn.Module):
     All weights are parameters or buffers of this module: exporters take nothing else along.
     """
 
-    def __init__(self, model: Bundle, entrance: nn.Module) -> None:
+    def __init__(self, model: AdaptedModel, entrance: nn.Module) -> None:
         super().__init__()
         problem = model.problem()
         self.entrance, self.target = entrance, model.inputs.unscaled
         self.classifies = model.kind == "classification"
-        self.temperature = model.temperature
+        self.temperature = model.confidence.temperature
         self.learner = model.learner()
         self.network = copy.deepcopy(problem.module).requires_grad_(False)
         own = set(self.network.state_dict())
@@ -93,7 +94,7 @@ class _Owned(Problem):
         return found
 
 
-def adapted_graph(model: Bundle) -> Graph:
+def adapted_graph(model: AdaptedModel) -> Graph:
     """An adapted model: its support is in its weights."""
     entrance = entrance_of(model.inputs)
     return Graph(
@@ -104,7 +105,7 @@ def adapted_graph(model: Bundle) -> Graph:
     )
 
 
-def described_output(model: Bundle, rows: str) -> dict[str, Any]:
+def described_output(model: AdaptedModel, rows: str) -> dict[str, Any]:
     """The output of an adapted model."""
     if model.classes is None:
         found = {"name": "values", "dtype": "float32", "shape": [rows, model.way]}
@@ -113,16 +114,16 @@ def described_output(model: Bundle, rows: str) -> dict[str, Any]:
     return {**found, "labels": list(model.classes)}
 
 
-def unit_of(model: Bundle) -> dict[str, str]:
+def unit_of(model: FewShotModel | AdaptedModel) -> dict[str, str]:
     """What the values of a regression are, as far as it is known."""
-    answers = model.answers
-    words = (answers.get("target"), answers.get("unit") or model.inputs.unscaled.unit)
+    columns = model.columns if isinstance(model, AdaptedModel) else NO_COLUMNS
+    words = (columns.target, columns.unit or model.inputs.unscaled.unit)
     said = " in ".join(word for word in words if word)
     return {"values": said} if said else {}
 
 
 @torch.no_grad()
-def reference(model: Bundle, x: np.ndarray) -> np.ndarray:
+def reference(model: AdaptedModel, x: np.ndarray) -> np.ndarray:
     """What `predict` computes, for examples as the data layer reads them: uint8 or float32."""
     from metacli.engine.predicting.rows import probabilities
 

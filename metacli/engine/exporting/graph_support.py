@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from metacli.algorithms import ALGORITHMS, names
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.graph import Graph, unit_of
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 from metacli.errors import DataError
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Params
@@ -22,7 +22,7 @@ from metacli.types import Batch, Params
 SIZES = ("support", "way", "queries")
 
 
-def traced_sizes(model: Bundle) -> dict[str, int]:
+def traced_sizes(model: FewShotModel) -> dict[str, int]:
     """Sizes to trace with that nothing else in the model has: equal sizes are taken for one, and
     the file would hold the size of a weight in place of that of its input.
     """
@@ -31,7 +31,7 @@ def traced_sizes(model: Bundle) -> dict[str, int]:
     return dict(zip(SIZES, free, strict=False))
 
 
-def support_graph(model: Bundle) -> Graph:
+def support_graph(model: FewShotModel) -> Graph:
     """The learner with its adaptation inside.
 
     Raises:
@@ -58,27 +58,13 @@ def support_graph(model: Bundle) -> Graph:
     return Graph(Unrolled(model, example), inputs, (output,), example)
 
 
-def require_traceable(model: Bundle) -> None:
+def require_traceable(model: FewShotModel) -> None:
     """Raises DataError naming the learners that can be written with their support."""
-    if model.recipe.kind == "multitask":
-        raise DataError(
-            "a multi-task model does not adapt by itself: it answers for its own tasks",
-            code="export.not_traceable",
-            where=str(model.provenance.get("recipe", "")),
-            hint="leave out --with-support, or adapt first and export the adapted model",
-        )
-    if model.adapted:
-        raise DataError(
-            "this model is adapted already: its support is part of its weights",
-            code="model.adapted",
-            where=str(model.provenance.get("recipe", "")),
-            hint="leave out --with-support, or export the model that it came from",
-        )
     if model.learner().traceable:
         return
     able = [name for name in names("meta") if ALGORITHMS[name].learner().traceable]
     raise DataError(
-        f"{model.few_shot_recipe.algorithm.name} cannot be exported with its support: its "
+        f"{model.recipe.algorithm.name} cannot be exported with its support: its "
         "adaptation is not a fixed sequence of tensor operations",
         code="export.not_traceable",
         where=str(model.provenance.get("recipe", "")),
@@ -89,7 +75,7 @@ def require_traceable(model: Bundle) -> None:
 class Unrolled(nn.Module):
     """Adaptation and prediction as a flat list of tensor operations, gradients written out."""
 
-    def __init__(self, model: Bundle, example: tuple[Tensor, ...]) -> None:
+    def __init__(self, model: FewShotModel, example: tuple[Tensor, ...]) -> None:
         super().__init__()
         self.names = [name.replace(".", "__") for name in model.params]
         for name, value in zip(self.names, model.params.values(), strict=True):
@@ -107,7 +93,7 @@ class Unrolled(nn.Module):
         return found
 
 
-def unrolled(model: Bundle, example: tuple[Tensor, ...]) -> fx.GraphModule:
+def unrolled(model: FewShotModel, example: tuple[Tensor, ...]) -> fx.GraphModule:
     """`answer` with every gradient as operations of its own: exporters know no derivatives."""
     problem = model.problem()
     assert problem.training_module is not None  # made now: nothing can be copied while tracing
@@ -128,7 +114,7 @@ def unrolled(model: Bundle, example: tuple[Tensor, ...]) -> fx.GraphModule:
 
 
 def answer(
-    model: Bundle,
+    model: FewShotModel,
     problem: Problem,
     params: Params,
     support_x: Tensor,  # [S, C, H, W]

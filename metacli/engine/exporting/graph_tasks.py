@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from metacli.data.tables.encoding import Encoding
 from metacli.engine.exporting.entrance import Entrance, entrance_of, of_cells
 from metacli.engine.exporting.graph import Arrays, Graph
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import MultiTaskModel
 
 _TRACED = 2
 
@@ -23,10 +23,10 @@ _TRACED = 2
 class Tasks(nn.Module):
     """The network of all tasks, its weights inside, its answers apart."""
 
-    def __init__(self, model: Bundle, entrance: Entrance) -> None:
+    def __init__(self, model: MultiTaskModel, entrance: Entrance) -> None:
         super().__init__()
         self.problem: Any = model.problem()
-        self.labels = model.answers["labels"]
+        self.labels = model.heads.labels
         self.names = {name: name.replace(".", "__") for name in model.params}
         for name, value in model.params.items():
             self.register_buffer(self.names[name], value.detach().clone())
@@ -47,46 +47,46 @@ class Tasks(nn.Module):
         return found[:, : len(self.labels[task])]
 
 
-def entrance_of_tasks(model: Bundle) -> Entrance:
+def entrance_of_tasks(model: MultiTaskModel) -> Entrance:
     """Columns are those that training read."""
     if model.inputs.kind != "numbers":
         return entrance_of(model.inputs)
-    return of_cells(Encoding.from_dict(model.answers["read"]))
+    return of_cells(Encoding.from_dict(model.heads.read))
 
 
-def tasks_graph(model: Bundle) -> Graph:
+def tasks_graph(model: MultiTaskModel) -> Graph:
     """A trained multi-task model; the file has one output for each of its tasks."""
     entrance = entrance_of_tasks(model)
-    outputs = tuple(described_task(model, task) for task in range(len(model.answers["tasks"])))
+    outputs = tuple(described_task(model, task) for task in range(len(model.heads.tasks)))
     example = entrance.zeros(_TRACED)
     return Graph(Tasks(model, entrance), (entrance.described("batch"),), outputs, (example,))
 
 
-def described_task(model: Bundle, task: int) -> dict[str, Any]:
+def described_task(model: MultiTaskModel, task: int) -> dict[str, Any]:
     """One output. Its name is a number and a word, since tasks may have any name."""
-    found = {"name": f"task_{task}", "dtype": "float32", "task": model.answers["tasks"][task]}
-    if model.answers["kinds"][task] == "regression":
+    found = {"name": f"task_{task}", "dtype": "float32", "task": model.heads.tasks[task]}
+    if model.heads.regresses(task):
         return {**found, "shape": ["batch"]}
-    labels = list(model.answers["labels"][task])
+    labels = list(model.heads.labels[task])
     return {**found, "shape": ["batch", len(labels)], "labels": labels}
 
 
 @torch.no_grad()
-def tasks_reference(model: Bundle, x: np.ndarray) -> Arrays:
+def tasks_reference(model: MultiTaskModel, x: np.ndarray) -> Arrays:
     """What `predict` says of encoded rows [M, D], for each task."""
     from metacli.engine.predicting.multi_task_predict import outputs
 
     found = outputs(model, x)
     return tuple(
         one if kind == "regression" or one.ndim > 1 else np.stack([1 - one, one], 1)
-        for one, kind in zip(found, model.answers["kinds"], strict=True)
+        for one, kind in zip(found, model.heads.kinds, strict=True)
     )
 
 
-def units(model: Bundle) -> list[float]:
+def units(model: MultiTaskModel) -> list[float]:
     """What a difference of each output is measured in: a probability, or the target's spread."""
     scales: Mapping[str, Tensor] = model.params
     return [
         float(scale) if kind == "regression" else 1.0
-        for scale, kind in zip(scales["target.scale"].tolist(), model.answers["kinds"], strict=True)
+        for scale, kind in zip(scales["target.scale"].tolist(), model.heads.kinds, strict=True)
     ]

@@ -20,7 +20,7 @@ from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.graph import Arrays, Run, reference
 from metacli.engine.exporting.graph_support import answer
 from metacli.engine.exporting.graph_tasks import entrance_of_tasks, tasks_reference, units
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import AdaptedModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.build import load as load_pool
@@ -28,6 +28,7 @@ from metacli.engine.training.build import make_source
 from metacli.engine.training.multi_task_build import make_rows
 from metacli.errors import DataError, EnvironmentProblem
 from metacli.nn.multi_task import unpacked
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Batch
 
 MOST = 64  # inputs compared
@@ -51,8 +52,9 @@ class Compared:
         return {**found, "inputs": self.inputs, **extra}
 
 
-Compare = Callable[[Opened, Run, int], Compared]
-"""(model, its file, seed of what has to be made up) -> what was compared."""
+Compare = Callable[[Run, int], Compared]
+"""(a model's file, seed of what has to be made up) -> what was compared."""
+Learned = FewShotModel | AdaptedModel
 
 
 def largest(differences: list[float]) -> float:
@@ -65,7 +67,7 @@ def difference(found: Arrays, expected: Arrays) -> float:
     return largest([float(np.abs(a.astype(np.float64) - b).max()) for a, b in pairs])
 
 
-def compare_adapted(opened: Opened, run: Run, seed: int) -> Compared:
+def compare_adapted(opened: Opened[AdaptedModel], run: Run, seed: int) -> Compared:
     """File and PyTorch over several batch sizes of inputs."""
     x, source = real_inputs(opened, seed)
     inputs, scale = entrance_of(opened.model.inputs).filled(x), spread(opened.model)
@@ -77,7 +79,7 @@ def compare_adapted(opened: Opened, run: Run, seed: int) -> Compared:
     return Compared(largest(differences), len(x), source)
 
 
-def float32_error(opened: Opened, seed: int) -> float:
+def float32_error(opened: Opened[AdaptedModel], seed: int) -> float:
     """The largest difference of PyTorch in float32 to itself in float64, on the same inputs."""
     x, _ = real_inputs(opened, seed)
     params = {k: v.double() if v.is_floating_point() else v for k, v in opened.model.params.items()}
@@ -86,7 +88,7 @@ def float32_error(opened: Opened, seed: int) -> float:
     return difference((reference(opened.model, x) / scale,), (exact / scale,))
 
 
-def compare_support(opened: Opened, run: Run, seed: int) -> Compared:
+def compare_support(opened: Opened[FewShotModel], run: Run, seed: int) -> Compared:
     """File and PyTorch on tasks of three support sizes, adapted from scratch in both."""
     tasks, source = real_tasks(opened, seed)
     model, differences = opened.model, []
@@ -98,7 +100,7 @@ def compare_support(opened: Opened, run: Run, seed: int) -> Compared:
     return Compared(largest(differences), sum(len(q.x) for _, q in tasks), source, sizes)
 
 
-def compare_tasks(opened: Opened, run: Run, seed: int) -> Compared:
+def compare_tasks(opened: Opened[MultiTaskModel], run: Run, seed: int) -> Compared:
     """File and PyTorch on rows of the data, every task's output in its own unit."""
     model = opened.model
     x, source = real_rows(model, seed)
@@ -115,7 +117,7 @@ def compare_tasks(opened: Opened, run: Run, seed: int) -> Compared:
     return Compared(largest(differences), len(x), source)
 
 
-def real_rows(model: Bundle, seed: int) -> tuple[np.ndarray, str]:
+def real_rows(model: MultiTaskModel, seed: int) -> tuple[np.ndarray, str]:
     """Encoded rows [M, D], float32, of as many tasks as there are."""
     try:
         batches_of = make_rows(model.recipe).numbers("train")[0]
@@ -132,12 +134,12 @@ def real_rows(model: Bundle, seed: int) -> tuple[np.ndarray, str]:
     return rows, "rows of the data"
 
 
-def spread(model: Bundle) -> float:
+def spread(model: Learned) -> float:
     """What a difference is measured in: probability, or the standard deviation of the target."""
     return 1.0 if model.kind == "classification" else model.inputs.unscaled.scale
 
 
-def told(model: Bundle, support: Batch) -> np.ndarray:
+def told(model: Learned, support: Batch) -> np.ndarray:
     """`support_y`: one column for each class, or values in the user's unit."""
     y = support.y.numpy()
     if model.kind == "regression":
@@ -146,7 +148,7 @@ def told(model: Bundle, support: Batch) -> np.ndarray:
     return np.eye(fixed or int(y.max()) + 1, dtype=np.float32)[y]
 
 
-def support_arrays(model: Bundle, support: Batch, query: Batch) -> Arrays:
+def support_arrays(model: FewShotModel, support: Batch, query: Batch) -> Arrays:
     """The three inputs of a graph with its support inside."""
     entrance = entrance_of(model.inputs)
     support_x, query_x = (entrance.filled(one.x.numpy()) for one in (support, query))
@@ -154,7 +156,7 @@ def support_arrays(model: Bundle, support: Batch, query: Batch) -> Arrays:
 
 
 @torch.no_grad()
-def support_reference(model: Bundle, support: Batch, query: Batch) -> np.ndarray:
+def support_reference(model: FewShotModel, support: Batch, query: Batch) -> np.ndarray:
     """What `adapt` and `predict` compute."""
     y = torch.from_numpy(told(model, support))
     x, asked = (one.x.to(torch.float32) for one in (support, query))
@@ -168,7 +170,7 @@ def batches(total: int) -> list[tuple[int, int]]:
     return [*((at, at + size) for at, size in zip(starts, sizes, strict=True)), (0, total)]
 
 
-def real_inputs(opened: Opened, seed: int) -> tuple[np.ndarray, str]:
+def real_inputs(opened: Opened[AdaptedModel], seed: int) -> tuple[np.ndarray, str]:
     """Inputs [M, ...] to compare on, and what they are."""
     if opened.model.inputs.kind == "image":
         if (x := of_task(opened)) is not None:
@@ -184,7 +186,7 @@ def real_inputs(opened: Opened, seed: int) -> tuple[np.ndarray, str]:
 
 
 def random_inputs(
-    model: Bundle, count: int, generator: np.random.Generator
+    model: Learned, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, str]:
     shape = (count, *model.inputs.shape)
     if model.inputs.kind == "image":
@@ -196,7 +198,7 @@ def random_inputs(
     return made, "random numbers"
 
 
-def of_task(opened: Opened) -> np.ndarray | None:
+def of_task(opened: Opened[AdaptedModel]) -> np.ndarray | None:
     """Pictures of the task that the model was adapted to, when it is still where it was."""
     place = opened.model.provenance.get("task")
     if place is None:
@@ -210,20 +212,20 @@ def of_task(opened: Opened) -> np.ndarray | None:
     return np.stack(pictures) if pictures else None
 
 
-def rows_of_task(opened: Opened) -> np.ndarray | None:
+def rows_of_task(opened: Opened[AdaptedModel]) -> np.ndarray | None:
     """Texts or rows of the task that the model was adapted to, as numbers."""
     model, place = opened.model, opened.model.provenance.get("task")
     if place is None:
         return None
     try:
-        wanted = model.inputs.wanted(model.answers)
+        wanted = model.inputs.wanted(model.columns)
         task = load_task(opened.path / place, wanted, skip_bad=True, allow_duplicates=True)
     except DataError:
         return None
     return task.support.x[:: max(1, math.ceil(len(task.support.x) / MOST))]
 
 
-def readable(model: Bundle, rows: list[Row]) -> Iterator[np.ndarray]:
+def readable(model: Learned, rows: list[Row]) -> Iterator[np.ndarray]:
     for row in rows:
         try:
             yield read_image(row.path, model.inputs.image())
@@ -231,7 +233,7 @@ def readable(model: Bundle, rows: list[Row]) -> Iterator[np.ndarray]:
             continue  # adapt --skip-bad went on without it, too
 
 
-def at_hand(model: Bundle) -> bool:
+def at_hand(model: Learned) -> bool:
     """Whether the training data can be had without a download and without making them."""
     entry = DATASETS.get(model.recipe.data.source)
     if entry is None or entry.kind == "waves":
@@ -242,12 +244,13 @@ def at_hand(model: Bundle) -> bool:
         return False
 
 
-def of_pool(opened: Opened) -> np.ndarray | None:
+def of_pool(opened: Opened[AdaptedModel]) -> np.ndarray | None:
     """Pictures of the data that the model was trained on, when they are at hand."""
-    if not at_hand(opened.model):
+    recipe = opened.model.recipe
+    if not isinstance(recipe, FewShotRecipe) or not at_hand(opened.model):
         return None
     try:
-        pool = load_pool(opened.model.few_shot_recipe, "train")
+        pool = load_pool(recipe, "train")
     except (DataError, EnvironmentProblem):
         return None  # damaged, or moved since
     if pool.picture_shape != opened.model.inputs.shape:
@@ -256,13 +259,16 @@ def of_pool(opened: Opened) -> np.ndarray | None:
     return pool.store[np.array(rows[:: max(1, math.ceil(len(rows) / MOST))])]
 
 
-def real_tasks(opened: Opened, seed: int) -> tuple[list[tuple[Batch, Batch]], str]:
+def real_tasks(
+    opened: Opened[FewShotModel] | Opened[AdaptedModel], seed: int
+) -> tuple[list[tuple[Batch, Batch]], str]:
     """Support and query of three tasks of different sizes, and what they are made of."""
     model = opened.model
     sizes = task_sizes(model)
-    if at_hand(model):
+    recipe = model.recipe
+    if isinstance(recipe, FewShotRecipe) and at_hand(model):
         try:
-            made = [episode_of(model, way, shot) for way, shot in sizes]
+            made = [episode_of(recipe, way, shot) for way, shot in sizes]
         except (DataError, EnvironmentProblem):
             made = []
         if made and all(support.x.shape[1:] == model.inputs.shape for support, _ in made):
@@ -274,7 +280,7 @@ def real_tasks(opened: Opened, seed: int) -> tuple[list[tuple[Batch, Batch]], st
     )
 
 
-def task_sizes(model: Bundle) -> list[tuple[int, int]]:
+def task_sizes(model: Learned) -> list[tuple[int, int]]:
     """Way and shot of each task. A regression's shot is its number of examples."""
     if model.kind == "regression":
         return [(1, 4), (1, 6), (1, 9)]  # a user's tasks are small
@@ -283,14 +289,14 @@ def task_sizes(model: Bundle) -> list[tuple[int, int]]:
     return [(model.way, shot) for _, shot in SUPPORTS]
 
 
-def episode_of(model: Bundle, way: int, shot: int) -> tuple[Batch, Batch]:
-    source = make_source(model.few_shot_recipe, "train", way=way, shot=shot, query=QUERIES, seed=0)
+def episode_of(recipe: FewShotRecipe, way: int, shot: int) -> tuple[Batch, Batch]:
+    source = make_source(recipe, "train", way=way, shot=shot, query=QUERIES, seed=0)
     support, query = source.episode(0)
     return support, query
 
 
 def random_task(
-    model: Bundle, way: int, shot: int, generator: np.random.Generator
+    model: Learned, way: int, shot: int, generator: np.random.Generator
 ) -> tuple[Batch, Batch]:
     count = way * shot
     x, _ = random_inputs(model, count + way * QUERIES, generator)

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
-from metacli.engine.models import bundle
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models import folder as model_folder
+from metacli.engine.models.model import AdaptedModel, AnyModel, MultiTaskModel
 from metacli.engine.storage.lock import LOCK
 from metacli.engine.training import checkpoint, journal
 from metacli.errors import BundleError, Finding, MetacliError
@@ -22,19 +22,19 @@ from metacli.schema.load import load as load_recipe
 def look_at_model(path: Path, name: str, report: Reporter) -> Looked:
     """Check the sums of a model folder and that its weights are those of its network."""
     try:
-        model = bundle.load(path)
+        model = model_folder.load(path)
     except MetacliError as error:
         return Looked("model", path, findings_of(error))
     problems = weights_problems(model, path)
-    what = "adapted model" if model.adapted else "model"
+    what = "adapted model" if isinstance(model, AdaptedModel) else "model"
     steps = () if problems else model_next(model, name)
     return Looked(what, path, bounded(problems), model_details(model), steps)
 
 
-def weights_problems(model: Bundle, path: Path) -> list[Finding]:
+def weights_problems(model: AnyModel, path: Path) -> list[Finding]:
     """Whether the network of the recipe can be made, and takes these weights."""
     try:
-        expected = model.problem().module.state_dict()
+        expected = model.weights()
     except MetacliError as error:
         return list(findings_of(error))
     except ValidationError as error:  # options of a backbone or learner that this version lacks
@@ -46,34 +46,52 @@ def weights_problems(model: Bundle, path: Path) -> list[Finding]:
         for key, value in expected.items()
         if key in model.params and model.params[key].shape != value.shape
     ]
-    where = str(path / bundle.WEIGHTS)
+    where = str(path / model_folder.WEIGHTS)
     return [
         Finding("error", "model.weights", f"{key} is missing or has another shape", where)
         for key in wrong
     ]
 
 
-def model_details(model: Bundle) -> dict[str, Any]:
-    recipe, provenance = model.few_shot_recipe, model.provenance
+def model_details(model: AnyModel) -> dict[str, Any]:
+    recipe, provenance = model.recipe, model.provenance
     return {
         "recipe": provenance.get("recipe"),
         "kind": model.kind,
-        "learner": recipe.algorithm.name,
+        **own_details(model),
         "backbone": {"name": recipe.backbone.name, **recipe.backbone.options},
         "trained_on": recipe.data.source,
-        "episodes": recipe.episodes.model_dump(),
         "input": model.inputs.as_dict(),
         "numbers": sum(value.numel() for value in model.params.values()),
-        "method": model.method,
-        "classes": None if model.classes is None else list(model.classes),
         "scores": short_scores(model) or None,
-        "calibration": model.answers.get("calibration"),
-        "rejects": model.answers.get("reject"),
         "provenance": dict(provenance),
     }
 
 
-def short_scores(model: Bundle) -> dict[str, Any]:
+def own_details(model: AnyModel) -> dict[str, Any]:
+    """What only its class of model has."""
+    recipe = model.recipe
+    if recipe.kind == "multitask":
+        learned: dict[str, Any] = {
+            "sharing": None if recipe.sharing is None else recipe.sharing.name
+        }
+    else:
+        learned = {"learner": recipe.algorithm.name, "episodes": recipe.episodes.model_dump()}
+    if isinstance(model, MultiTaskModel):
+        return {**learned, "tasks": list(model.heads.tasks), "metric": model.heads.metric}
+    if not isinstance(model, AdaptedModel):
+        return learned
+    known = model.confidence.as_dict()
+    return {
+        **learned,
+        "method": model.method,
+        "classes": None if model.classes is None else list(model.classes),
+        "calibration": known.get("calibration"),
+        "rejects": known.get("reject"),
+    }
+
+
+def short_scores(model: AnyModel) -> dict[str, Any]:
     """Without the list of every baseline, of which the best is told anyway, and the confusions."""
     long = ("all", "confusion")
     return {
@@ -84,8 +102,8 @@ def short_scores(model: Bundle) -> dict[str, Any]:
     }
 
 
-def model_next(model: Bundle, name: str) -> tuple[str, ...]:
-    if not model.adapted:
+def model_next(model: AnyModel, name: str) -> tuple[str, ...]:
+    if not isinstance(model, AdaptedModel):
         adapt = (command("adapt", name, "FOLDER"),) if model.kind == "classification" else ()
         return (command("evaluate", name), *adapt)
     return (
@@ -153,7 +171,7 @@ def model_of(path: Path, problems: list[Finding]) -> bool:
     if not folder.is_dir():
         return False
     try:
-        bundle.load(folder)
+        model_folder.load(folder)
     except MetacliError as error:
         problems += findings_of(error)
         return False

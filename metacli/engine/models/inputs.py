@@ -14,6 +14,7 @@ from metacli.data.images import ImageSpec
 from metacli.data.tables.coded import encoder_of, is_text
 from metacli.data.tables.encoding import Target
 from metacli.data.user.row_loading import RowSpec
+from metacli.engine.models.parts import NO_COLUMNS, Columns
 from metacli.schema.recipe import Recipe
 
 
@@ -40,11 +41,11 @@ class InputSpec:
         channels, height, width = self.shape
         return ImageSpec(channels, height, width)
 
-    def wanted(self, answers: Mapping[str, Any]) -> ImageSpec | RowSpec:
+    def wanted(self, columns: Columns = NO_COLUMNS) -> ImageSpec | RowSpec:
         """What is to be read of a user's files.
 
         Args:
-            answers: of a model, which say what columns were called when it was adapted.
+            columns: what they were called when the model was adapted.
         """
         if self.reader is None:
             return self.image()
@@ -54,8 +55,8 @@ class InputSpec:
             "text" if self.kind == "text" else "table",
             "regression" if self.regresses else "classification",
             None if self.kind == "text" else encoder.names,
-            answers.get("target") or (self.target or {}).get("name"),
-            answers.get("input"),
+            columns.target or (self.target or {}).get("name"),
+            columns.input,
         )
 
     @property

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from metacli.engine.events import Notice, Reporter
-from metacli.engine.models import bundle
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.folder import load
+from metacli.engine.models.model import (
+    AdaptedModel,
+    AnyModel,
+    FewShotModel,
+    MultiTaskModel,
+    moved,
+)
 from metacli.engine.storage.paths import MODEL_FILE, find_run_or_model
 from metacli.engine.training import checkpoint, journal
+from metacli.engine.training.build import build
+from metacli.engine.training.checkpoint import Saved
+from metacli.engine.training.multi_task_build import build_tasks, describe_tasks
 from metacli.errors import BundleError
+from metacli.schema.load import Loaded
 from metacli.schema.load import load as load_recipe
+
+A = TypeVar("A", FewShotModel, AdaptedModel, MultiTaskModel)
+M = TypeVar("M", bound=AnyModel, covariant=True)
 
 
 @dataclass(frozen=True)
-class Opened:
+class Opened(Generic[M]):
     """A model that was read, where from, and the run it belongs to (None: a folder by itself)."""
 
-    model: Bundle
+    model: M
     path: Path
     run: Path | None
 
+    def having(self, model: A) -> Opened[A]:
+        """The same place with that model, whose class is known."""
+        return Opened(model, self.path, self.run)
 
-def open_model(name: str, device: torch.device, report: Reporter) -> Opened:
+
+def open_model(name: str, device: torch.device, report: Reporter) -> Opened[AnyModel]:
     """Read MODEL; of a run its `model`, and of a run without one its newest valid best state,
     which is said.
 
@@ -34,11 +52,13 @@ def open_model(name: str, device: torch.device, report: Reporter) -> Opened:
     """
     path = find_run_or_model(name)
     if (path / MODEL_FILE).is_file():
-        opened = Opened(bundle.load(path), path, path.parent if is_run(path.parent) else None)
+        model, run = load(path), path.parent if is_run(path.parent) else None
     elif (path / "model").is_dir():
-        opened = Opened(bundle.load(path / "model"), path / "model", path if is_run(path) else None)
+        path, run = path / "model", path if is_run(path) else None
+        model = load(path)
     elif is_run(path):
-        opened = from_state(path, report)
+        run = path
+        model, path = from_state(path, report)
     else:
         raise BundleError(
             "neither a model nor a run",
@@ -46,18 +66,15 @@ def open_model(name: str, device: torch.device, report: Reporter) -> Opened:
             where=name,
             hint=f"a model holds {MODEL_FILE}, a run holds run.json: metacli inspect {name}",
         )
-    params = {key: value.to(device) for key, value in opened.model.params.items()}
-    return replace(opened, model=replace(opened.model, params=params))
+    return Opened(moved(model, device), path, run)
 
 
 def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
 
 
-def from_state(run: Path, report: Reporter) -> Opened:
-    """The model of a run that has not written one yet."""
-    from metacli.engine.training.build import build
-
+def from_state(run: Path, report: Reporter) -> tuple[AnyModel, Path]:
+    """The model of a run that has not written one yet, and the state that it is of."""
     saved, _ = checkpoint.newest(run / "state", "best")
     if saved is None:
         raise BundleError(
@@ -72,19 +89,29 @@ def from_state(run: Path, report: Reporter) -> Opened:
             "run.no_model",
         )
     )
-    built, facts = build(load_recipe(str(run))), journal.read_run(run)
-    model = Bundle(
+    return made_of(saved, load_recipe(str(run)), journal.read_run(run)), saved.path
+
+
+def made_of(saved: Saved, loaded: Loaded, facts: dict[str, Any]) -> AnyModel:
+    """The model of a state; of a multi-task run one without the spread of its errors."""
+    provenance = {
+        "recipe": facts.get("recipe"),
+        "steps": saved.snapshot.step,
+        "seed": loaded.recipe.seed,
+        "data": facts.get("data", {}),
+    }
+    if loaded.recipe.kind == "multitask":
+        tasks = build_tasks(loaded)
+        heads = describe_tasks(tasks.table)
+        params = saved.snapshot.params
+        return MultiTaskModel(tasks.recipe, params, tasks.inputs, heads, provenance=provenance)
+    built = build(loaded)
+    return FewShotModel(
         recipe=built.recipe,
         params=saved.snapshot.params,
         state=saved.snapshot.state,
         inputs=built.inputs,
         kind=built.kind,
         way=built.way,
-        provenance={
-            "recipe": facts.get("recipe"),
-            "steps": saved.snapshot.step,
-            "seed": built.recipe.seed,
-            "data": facts.get("data", {}),
-        },
+        provenance=provenance,
     )
-    return Opened(model, saved.path, run)

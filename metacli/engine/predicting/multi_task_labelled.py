@@ -4,10 +4,9 @@ called as its task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from metacli.data.tables.reader import Table, read_table
 from metacli.data.tables.targets import targets_of
 from metacli.data.user.listing import Listing, kind_of, not_a_task
 from metacli.data.user.open import list_task, load_task
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.predicting.multi_task_predict import encoder_of
 from metacli.errors import DataError
 
@@ -43,7 +42,7 @@ class Labelled:
 
 
 def labelled_rows(
-    model: Bundle, path: Path, *, skip_bad: bool, allow_duplicates: bool
+    model: MultiTaskModel, path: Path, *, skip_bad: bool, allow_duplicates: bool
 ) -> list[Labelled]:
     """The rows of each task that is there, in the model's order; the query of a task that has one.
 
@@ -65,7 +64,7 @@ def labelled_rows(
             f"{shown(path)} has no labelled row of a task of this model",
             code="data.no_tasks",
             where=shown(path),
-            hint=f"its tasks are {some(model.answers['tasks'])}",
+            hint=f"its tasks are {some(model.heads.tasks)}",
         )
     return [found[number] for number in sorted(found)]
 
@@ -81,13 +80,13 @@ class Piece:
     names: tuple[str, ...]
 
 
-def some(names: list[str]) -> str:
+def some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def number_of(model: Bundle, name: str, where: Path | str) -> int:
+def number_of(model: MultiTaskModel, name: str, where: Path | str) -> int:
     """Raises DataError for a name that is no task of the model."""
-    tasks: list[str] = model.answers["tasks"]
+    tasks = model.heads.tasks
     if name in tasks:
         return tasks.index(name)
     raise DataError(
@@ -110,7 +109,7 @@ def task_folders(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def of_pictures(
-    model: Bundle, number: int, folder: Path, skip_bad: bool, allow_duplicates: bool
+    model: MultiTaskModel, number: int, folder: Path, skip_bad: bool, allow_duplicates: bool
 ) -> Labelled:
     spec = model.inputs.image()
     task = load_task(
@@ -118,18 +117,17 @@ def of_pictures(
     )
     rows = task.support if task.query is None else task.query
     assert rows.y is not None
-    known: list[str] = model.answers["labels"][number]
+    known = model.heads.labels[number]
     at = {label: place for place, label in enumerate(known)}
     y = [label_number(task.labels[one], at, rows.names[row]) for row, one in enumerate(rows.y)]
     x = rows.x.reshape(len(rows.x), -1).astype(np.float32)
     return Labelled(number, x, np.array(y, float), tuple(f"{folder}/{one}" for one in rows.names))
 
 
-def pieces_of(model: Bundle, path: Path) -> Iterator[Piece]:
+def pieces_of(model: MultiTaskModel, path: Path) -> Iterator[Piece]:
     """The rows of each task, with the column that is to be predicted."""
     if path.is_dir() and not is_single(path):
-        read: Mapping[str, Any] = model.answers["read"]
-        targets = set(read.get("targets") or ())
+        targets = set(model.heads.targets)
         usual = next(iter(targets)) if len(targets) == 1 else None
         listing: Listing = list_task(path, choice=Choice(usual_target=usual))
         if listing.what != "tasks":
@@ -141,13 +139,13 @@ def pieces_of(model: Bundle, path: Path) -> Iterator[Piece]:
         return
     file = only_table(path)
     table = read_table(file)
-    column = model.answers["read"].get("task")
+    column = model.heads.task_column
     if column is not None and column in table.columns:
         yield from by_column(model, table, column)
-    elif own := [one for one in model.answers["tasks"] if one in table.columns]:
+    elif own := [one for one in model.heads.tasks if one in table.columns]:
         for name in own:
             yield known_only(Piece(number_of(model, name, ""), table, name, every(table)))
-    elif file.stem in model.answers["tasks"]:
+    elif file.stem in model.heads.tasks:
         number = number_of(model, file.stem, table.name)
         yield Piece(number, table, target_of(model, number, table), every(table))
     else:
@@ -156,7 +154,7 @@ def pieces_of(model: Bundle, path: Path) -> Iterator[Piece]:
             code="data.no_tasks",
             where=table.name,
             hint=f"a column {shown(column or 'task')} names the task of each row; "
-            f"the model's tasks are {some(model.answers['tasks'])}",
+            f"the model's tasks are {some(model.heads.tasks)}",
         )
 
 
@@ -170,7 +168,7 @@ def every(table: Table) -> tuple[str, ...]:
     return tuple(table.row(number) for number in range(len(table)))
 
 
-def by_column(model: Bundle, table: Table, column: str) -> Iterator[Piece]:
+def by_column(model: MultiTaskModel, table: Table, column: str) -> Iterator[Piece]:
     names = np.array(targets_of(table, column))
     rows = every(table)
     for name in dict.fromkeys(names.tolist()):
@@ -181,9 +179,9 @@ def by_column(model: Bundle, table: Table, column: str) -> Iterator[Piece]:
         yield Piece(number, part, target, tuple(rows[row] for row in mine))
 
 
-def target_of(model: Bundle, number: int, table: Table) -> str:
+def target_of(model: MultiTaskModel, number: int, table: Table) -> str:
     """The column that the task predicts: as in training, or the only one that is called so."""
-    targets = model.answers["read"].get("targets") or ()
+    targets = model.heads.targets
     usual = targets[number] if number < len(targets) else None
     target, _ = find_target(table, Choice(usual_target=usual), needed=True)
     assert target is not None
@@ -198,10 +196,9 @@ def known_only(piece: Piece) -> Piece:
     return replace(piece, table=piece.table.rows(kept), names=names)
 
 
-def of_table(model: Bundle, piece: Piece) -> Labelled:
-    read: Mapping[str, Any] = model.answers["read"]
-    x = encoder_of(model, read)(piece.table)
-    if model.answers["kinds"][piece.task] == "regression":
+def of_table(model: MultiTaskModel, piece: Piece) -> Labelled:
+    x = encoder_of(model)(piece.table)
+    if model.heads.regresses(piece.task):
         y = piece.table.numbers(piece.target)
         missing = np.flatnonzero(np.isnan(y))
         if len(missing):
@@ -212,12 +209,12 @@ def of_table(model: Bundle, piece: Piece) -> Labelled:
                 where=where,
             )
     else:
-        labels: list[str] = model.answers["labels"][piece.task]
+        labels = model.heads.labels[piece.task]
         at = {label: place for place, label in enumerate(labels)}
         cells = targets_of(piece.table, piece.target)
         pairs = zip(cells, piece.names, strict=True)
         y = np.array([label_number(cell, at, name) for cell, name in pairs], float)
-    texts = tuple(piece.table.texts(read["column"])) if model.inputs.kind == "text" else ()
+    texts = tuple(piece.table.texts(model.heads.text_column)) if model.inputs.kind == "text" else ()
     return Labelled(piece.task, x, y, piece.names, texts)
 
 

@@ -3,7 +3,7 @@ otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from metacli.data.tables.text import HashedText
 from metacli.data.user.listing import kind_of
 from metacli.data.user.open import list_inputs
 from metacli.engine.events import Progress, Reporter
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.scoring.multi_task_params import answer
 from metacli.errors import DataError
 
@@ -27,7 +27,7 @@ NONE_OF_THESE = "none of these"
 
 
 def predict_tasks(
-    model: Bundle, paths: Sequence[Path], limit: float | None, report: Reporter
+    model: MultiTaskModel, paths: Sequence[Path], limit: float | None, report: Reporter
 ) -> dict[str, Any]:
     """One row for each row of a table (or picture) and task.
 
@@ -44,7 +44,7 @@ def predict_tasks(
         report(Progress("predicting", len(rows), None, "rows"))
     if not rows:
         raise DataError("nothing to predict", code="data.empty", where=", ".join(map(str, paths)))
-    result = {"rows": rows, "tasks": list(model.answers["tasks"]), "reject": limit}
+    result = {"rows": rows, "tasks": list(model.heads.tasks), "reject": limit}
     bad = [row for row in rows if row["error"] is not None]
     if bad:
         raise DataError(
@@ -61,10 +61,9 @@ Part = tuple[list[str], list[str | DataError | None], np.ndarray]
 """Names of inputs; the task of each (None: all tasks; an error in place of a bad one); x [M, D]."""
 
 
-def of_tables(model: Bundle, paths: Sequence[Path]) -> Iterator[Part]:
+def of_tables(model: MultiTaskModel, paths: Sequence[Path]) -> Iterator[Part]:
     """Rows of tables, as they were encoded in training."""
-    columns: Mapping[str, Any] = model.answers["read"]
-    encode = encoder_of(model, columns)
+    encode = encoder_of(model)
     for path in list_inputs(paths):
         if kind_of(path.name) != "table":
             raise DataError(
@@ -75,26 +74,28 @@ def of_tables(model: Bundle, paths: Sequence[Path]) -> Iterator[Part]:
             )
         table = read_table(path)
         x = encode(table)
-        tasks = tasks_of(model, table, columns.get("task"))
+        tasks = tasks_of(model, table, model.heads.task_column)
         for start in range(0, len(table), ROWS):
             part = slice(start, start + ROWS)
             numbers = range(start, min(start + ROWS, len(table)))
             yield [table.row(number) for number in numbers], tasks[part], x[part]
 
 
-def encoder_of(model: Bundle, columns: Mapping[str, Any]) -> Callable[[Table], np.ndarray]:
+def encoder_of(model: MultiTaskModel) -> Callable[[Table], np.ndarray]:
     """What makes x [M, D] of a table: of its column of texts, or of its cells."""
     if model.inputs.kind != "text":
-        return Encoding.from_dict(columns).encode
-    hashed = HashedText.from_dict(columns)
-    return lambda table: hashed.encode(table.texts(columns["column"])).toarray()
+        return Encoding.from_dict(model.heads.read).encode
+    hashed, column = HashedText.from_dict(model.heads.read), model.heads.text_column
+    return lambda table: hashed.encode(table.texts(column)).toarray()
 
 
-def tasks_of(model: Bundle, table: Table, column: str | None) -> list[str | DataError | None]:
+def tasks_of(
+    model: MultiTaskModel, table: Table, column: str | None
+) -> list[str | DataError | None]:
     """The task of each row."""
     if column is None or column not in table.columns:
         return [None] * len(table)
-    known = set(model.answers["tasks"])
+    known = set(model.heads.tasks)
     found: list[str | DataError | None] = []
     for number, cell in enumerate(table.words(column)):
         error = DataError(
@@ -106,9 +107,9 @@ def tasks_of(model: Bundle, table: Table, column: str | None) -> list[str | Data
     return found
 
 
-def of_pictures(model: Bundle, paths: Sequence[Path]) -> Iterator[Part]:
+def of_pictures(model: MultiTaskModel, paths: Sequence[Path]) -> Iterator[Part]:
     """Pictures; the folder that one lies in, or one above it, may name its task."""
-    known = set(model.answers["tasks"])
+    known = set(model.heads.tasks)
     for path in list_inputs(paths):
         above = [one.name for one in path.parents if one.name in known]
         blank = np.zeros((1, int(np.prod(model.inputs.shape))), np.float32)
@@ -121,14 +122,14 @@ def of_pictures(model: Bundle, paths: Sequence[Path]) -> Iterator[Part]:
 
 
 def said(
-    model: Bundle,
+    model: MultiTaskModel,
     names: Sequence[str],
     tasks: Sequence[str | DataError | None],
     x: np.ndarray,
     limit: float | None,
 ) -> list[dict[str, Any]]:
     """The rows of the answer for some inputs."""
-    every: list[str] = list(model.answers["tasks"])
+    every: list[str] = list(model.heads.tasks)
     found = outputs(model, x)
     rows = []
     for number, (name, task) in enumerate(zip(names, tasks, strict=True)):
@@ -143,9 +144,9 @@ def said(
 
 
 @torch.no_grad()
-def outputs(model: Bundle, x: np.ndarray) -> list[np.ndarray]:
+def outputs(model: MultiTaskModel, x: np.ndarray) -> list[np.ndarray]:
     """What the network says of rows [M, D], for each task: [M] or [M, C]."""
-    problem: Any = model.problem()
+    problem = model.problem()
     mean = model.params["input.mean"]
     rows = torch.from_numpy(x).to(mean.device, mean.dtype)
     found = problem.predict(model.params, rows).cpu().double().numpy()
@@ -153,12 +154,12 @@ def outputs(model: Bundle, x: np.ndarray) -> list[np.ndarray]:
 
 
 def row_of(
-    model: Bundle, name: str, task: int | None, value: Any, limit: float | None
+    model: MultiTaskModel, name: str, task: int | None, value: Any, limit: float | None
 ) -> dict[str, Any]:
     """One row: a value with the interval that held 95 % of the validation rows, or a label."""
     blank = {
         "input": name,
-        "task": None if task is None else model.answers["tasks"][task],
+        "task": None if task is None else model.heads.tasks[task],
         "prediction": None,
         "probabilities": None,
         "low": None,
@@ -167,12 +168,12 @@ def row_of(
     }
     if task is None:
         return blank
-    if model.answers["kinds"][task] == "regression":
-        spread = (model.answers.get("spread") or {}).get(str(task))
+    if model.heads.regresses(task):
+        spread = (model.heads.spread or {}).get(str(task))
         at = float(value)
         ends = {} if spread is None else {"low": at - spread, "high": at + spread}
         return {**blank, "prediction": at, **ends}
-    labels = model.answers["labels"][task]
+    labels = model.heads.labels[task]
     chances = np.array([1 - value, value]) if np.ndim(value) == 0 else value
     best = int(chances.argmax())
     rejected = limit is not None and chances[best] < limit

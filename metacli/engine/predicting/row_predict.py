@@ -12,7 +12,7 @@ import torch
 from metacli.data.files import read_regular, shown
 from metacli.data.tables.reader import Table, parse_table, read_table
 from metacli.data.user.listing import kind_of
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import AdaptedModel
 from metacli.errors import DataError
 
 STDIN = "-"
@@ -25,7 +25,7 @@ Answer = Callable[[torch.Tensor], list[dict[str, Any]]]
 
 
 def answered(
-    model: Bundle, paths: Sequence[Path], stdin: bytes | None, answer: Answer
+    model: AdaptedModel, paths: Sequence[Path], stdin: bytes | None, answer: Answer
 ) -> Iterator[dict[str, Any]]:
     """What is said of every row of these tables, in their order, with its `input` and `error`."""
     for path in paths:
@@ -38,21 +38,21 @@ def answered(
             yield from some(model, table, np.arange(first, min(first + ROWS, len(table))), answer)
 
 
-def table_of(model: Bundle, path: Path) -> Table:
+def table_of(model: AdaptedModel, path: Path) -> Table:
     """A table, or for a model of texts a file with one text on each line."""
     if kind_of(path.name) == "text" and model.inputs.kind == "text":
         return lines(read_regular(path), shown(path.name))
     return read_table(path)
 
 
-def stdin_table(model: Bundle, content: bytes | None) -> Table:
+def stdin_table(model: AdaptedModel, content: bytes | None) -> Table:
     """CSV with a header; for a model of texts also one text on each line."""
     if not content:
         raise DataError("nothing came on stdin", code="data.empty", where=STDIN)
     if model.inputs.kind == "text":
         head = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip("\ufeff\r")
         columns = {one.strip().strip('"') for one in head.split(",")}
-        if not columns & {LINES, model.answers.get("input")}:
+        if not columns & {LINES, model.columns.input}:
             return lines(content, "stdin")
     return parse_table(content, "csv", "stdin")
 
@@ -75,7 +75,7 @@ def lines(content: bytes, name: str) -> Table:
 
 
 def some(
-    model: Bundle, table: Table, numbers: np.ndarray, answer: Answer
+    model: AdaptedModel, table: Table, numbers: np.ndarray, answer: Answer
 ) -> Iterator[dict[str, Any]]:
     """The answers of some rows; where one cannot be read, each is tried by itself."""
     names = [table.row(int(number)) for number in numbers]
@@ -93,7 +93,7 @@ def some(
         yield {"input": name, **said, "error": None}
 
 
-def tensor_of(model: Bundle, table: Table, numbers: np.ndarray) -> torch.Tensor:
+def tensor_of(model: AdaptedModel, table: Table, numbers: np.ndarray) -> torch.Tensor:
     """Some rows as the network takes them, [M, F]. Raises DataError for a bad cell."""
     part = Table(table.name, table.frame[numbers], table.first + int(numbers[0]))
     if model.inputs.kind == "text":
@@ -105,14 +105,14 @@ def tensor_of(model: Bundle, table: Table, numbers: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.asarray(x, np.float32)).to(device)
 
 
-def text_column(model: Bundle, table: Table) -> str:
+def text_column(model: AdaptedModel, table: Table) -> str:
     """The column that was adapted on, or `text`, or the only one."""
-    for name in (model.answers.get("input"), LINES):
+    for name in (model.columns.input, LINES):
         if name in table.columns:
             return str(name)
     if len(table.columns) == 1:
         return table.columns[0]
-    return table.require(model.answers.get("input") or LINES)
+    return table.require(model.columns.input or LINES)
 
 
 def plain(error: DataError) -> dict[str, str]:

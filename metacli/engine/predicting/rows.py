@@ -14,7 +14,8 @@ from metacli.data.user.loading import Examples
 from metacli.data.user.open import load_task
 from metacli.engine.adapting.folds import HeldOut, confusion, score_of, score_of_numbers
 from metacli.engine.events import Notice, Progress, Reporter
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.hashes import example_hash
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.scoring import score_file
 from metacli.errors import DataError
@@ -24,18 +25,18 @@ ROWS = 64  # at a time
 
 
 @torch.no_grad()
-def probabilities(model: Bundle, x: Tensor) -> Tensor:
+def probabilities(model: AdaptedModel, x: Tensor) -> Tensor:
     """[M, N] for inputs [M, ...]; row by row, whatever stands beside a row."""
     return calibrated(model, outputs(model, x))
 
 
-def calibrated(model: Bundle, logits: Tensor) -> Tensor:
+def calibrated(model: AdaptedModel, logits: Tensor) -> Tensor:
     """Probabilities [M, N] of logits."""
-    return torch.softmax(logits / model.temperature, 1)
+    return torch.softmax(logits / model.confidence.temperature, 1)
 
 
 @torch.no_grad()
-def outputs(model: Bundle, x: Tensor) -> Tensor:
+def outputs(model: AdaptedModel, x: Tensor) -> Tensor:
     """Logits [M, N], or the numbers of a regression as the network gives them, [M, 1]."""
     problem, learner = model.problem(), model.learner()
     return torch.cat(
@@ -44,7 +45,7 @@ def outputs(model: Bundle, x: Tensor) -> Tensor:
 
 
 def evaluate_rows(
-    opened: Opened,
+    opened: Opened[AdaptedModel],
     data: str,
     skip_bad: bool,
     allow_duplicates: bool,
@@ -57,7 +58,7 @@ def evaluate_rows(
     model = opened.model
     task = load_task(
         Path(data),
-        model.inputs.wanted(model.answers),
+        model.inputs.wanted(model.columns),
         skip_bad=skip_bad,
         allow_duplicates=allow_duplicates,
         one_class=True,
@@ -93,7 +94,7 @@ def evaluate_rows(
     unit = model.inputs.unscaled.scale if regression else None
     found = HeldOut(answer.cpu().numpy(), y, (len(y),), unit)
     if regression:
-        score = score_of_numbers(found, "query", task.unit or model.answers.get("unit"))
+        score = score_of_numbers(found, "query", task.unit or model.columns.unit)
     else:
         score = score_of(found, "query", len(classes))
     path = score_file.place_for(opened.run, opened.path, out)
@@ -140,17 +141,17 @@ def evaluate_rows(
     return {**said, "scores": str(path)}
 
 
-def on_device_of(model: Bundle, x: np.ndarray) -> Tensor:
+def on_device_of(model: AdaptedModel, x: np.ndarray) -> Tensor:
     return torch.from_numpy(x).to(next(iter(model.params.values())).device)
 
 
 def require_new(
-    model: Bundle, rows: Examples, data: str, allow_duplicates: bool, report: Reporter
+    model: AdaptedModel, rows: Examples, data: str, allow_duplicates: bool, report: Reporter
 ) -> None:
     """Raises DataError for pictures that the model was adapted on: its accuracy on those is no
     result."""
-    known = set(model.answers.get("support") or ())
-    again = [name for name, x in zip(rows.names, rows.x, strict=True) if picture_hash(x) in known]
+    known = set(model.support)
+    again = [name for name, x in zip(rows.names, rows.x, strict=True) if example_hash(x) in known]
     if not again:
         return
     shown = ", ".join(again[:5]) + (", ..." if len(again) > 5 else "")
@@ -166,11 +167,6 @@ def require_new(
             hint="give it others; --allow-duplicates goes on all the same",
         )
     report(Notice(f"{message}: the accuracy is too good to be true", "data.adapted_on"))
-
-
-def picture_hash(x: np.ndarray) -> str:
-    """Of the pixels as the network gets them; long enough that no two pictures share it."""
-    return hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()[:24]
 
 
 def labels_of(

@@ -12,7 +12,7 @@ import torch
 
 from metacli.data.few_shot.episodes import ClassEpisodes, EpisodeMembers
 from metacli.engine.events import Progress, Reporter
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.reporting.words import in_words
 from metacli.engine.scoring.episodes import to_device
 from metacli.engine.training.build import make_source
@@ -57,16 +57,16 @@ class Sample:
     answers: np.ndarray  # labels 0..N-1 of the queries
 
 
-def validation_source(model: Bundle) -> Any:
+def validation_source(model: FewShotModel) -> Any:
     """The episodes that a run validates on. Raises MetacliError where the data are not there."""
-    recipe = model.few_shot_recipe
+    recipe = model.recipe
     asked = recipe.evaluate
     return make_source(recipe, "val", way=asked.way, shot=asked.shot, query=asked.query, seed=0)
 
 
 @torch.no_grad()
 def look(
-    model: Bundle, source: ClassEpisodes, report: Reporter, episodes: int = EPISODES
+    model: FewShotModel, source: ClassEpisodes, report: Reporter, episodes: int = EPISODES
 ) -> Looked:
     """Adapt to each episode and remember the answers."""
     problem, learner = model.problem(), model.learner()

@@ -11,7 +11,8 @@ from metacli.data.tables.choice import Choice
 from metacli.data.user.open import load_task, survey_task
 from metacli.engine.adapting.adding import tasks_of
 from metacli.engine.events import Notice, Reporter
-from metacli.engine.predicting.rows import picture_hash
+from metacli.engine.models.hashes import example_hash
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting.subject import Subject
 from metacli.engine.reporting.words import in_words
 from metacli.errors import MetacliError
@@ -20,15 +21,14 @@ Examples = Mapping[str, Sequence[Any]]
 """Class ("" of numbers to predict) -> its pictures [C, H, W], or its rows in words."""
 
 
-def support_examples(subject: Subject, report: Reporter) -> Examples:
+def support_examples(subject: Subject, model: AdaptedModel, report: Reporter) -> Examples:
     """Nothing, with a notice, where the task is not there any more."""
-    model = subject.model
     task = model.provenance.get("task")
-    known = set(model.answers.get("support") or ())
+    known = set(model.support)
     if task is None or not known:
         return {}
     *onto, (last, choice) = tasks_of(subject.path, model.provenance)
-    spec = model.inputs.wanted(model.answers)
+    spec = model.inputs.wanted(model.columns)
     try:
         read = load_task(last, spec, onto=onto, choice=choice, skip_bad=True, allow_duplicates=True)
         shown = (
@@ -37,7 +37,7 @@ def support_examples(subject: Subject, report: Reporter) -> Examples:
         found: defaultdict[str, list[Any]] = defaultdict(list)
         assert read.support.y is not None
         for y, x, one in zip(read.support.y, read.support.x, shown, strict=True):
-            if picture_hash(x) in known:
+            if example_hash(x) in known:
                 found[read.labels[int(y)] if read.labels else ""].append(one)
     except MetacliError as error:
         message = f"no examples are shown: {error.message} - {last}"

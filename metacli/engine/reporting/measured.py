@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting import plots
 from metacli.engine.reporting.blocks import Commands, Plot, Section, Table, Text, section
 from metacli.engine.reporting.settings import span
@@ -20,7 +21,7 @@ def measured(subject: Subject) -> list[Section]:
     """What `evaluate` said on data that no training reads."""
     episodes = [line for line in subject.evaluations if line.get("unit") == "episode"]
     command = f"metacli evaluate {shlex.quote(subject.name)}"
-    if subject.model.adapted:
+    if isinstance(subject.model, AdaptedModel):
         command += " LABELLED_EXAMPLES/"
     if not subject.evaluations:
         return section(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metacli.engine.events import Reporter
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting.blocks import (
     Block,
     Facts,
@@ -31,16 +32,16 @@ HOW = {
 PICTURES, ROWS, NUMBERS = 8, 3, 10  # that are shown: of a class, of a class, and of all
 
 
-def of_adapted(subject: Subject, report: Reporter) -> list[Section]:
-    found = support_examples(subject, report)
-    pictures = subject.model.inputs.kind == "image"
+def of_adapted(subject: Subject, model: AdaptedModel, report: Reporter) -> list[Section]:
+    found = support_examples(subject, model, report)
+    pictures = model.inputs.kind == "image"
     about = support(found) if pictures else support_in_words(found)
-    return [*scores(subject, found), *evaluated(subject, found), *about]
+    return [*scores(subject, model, found), *evaluated(subject, found), *about]
 
 
-def scores(subject: Subject, found: Examples) -> list[Section]:
+def scores(subject: Subject, model: AdaptedModel, found: Examples) -> list[Section]:
     """What `adapt` measured on held-out examples, and whether the source helps."""
-    said = subject.model.scores
+    said = model.scores
     made, transfer = said.get("score") or {}, said.get("transfer") or {}
     blocks: list[Block] = []
     if made.get("value") is None:
@@ -52,7 +53,7 @@ def scores(subject: Subject, found: Examples) -> list[Section]:
     if transfer.get("all"):
         blocks.append(baselines(made.get("metric"), made.get("value"), transfer["all"]))
     counts = made.get("confusion")
-    labels = subject.model.classes or ()
+    labels = model.classes or ()
     if counts and len(labels) <= LARGEST_MATRIX:
         blocks.append(
             counts_matrix(labels, counts, "Held-out examples: what they are and what was said")

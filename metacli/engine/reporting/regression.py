@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from metacli.data.catalogue.sinusoid import INPUT, Sinusoids
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.episodes import EpisodeScores, score_episodes, to_device
 from metacli.types import Episode
 
@@ -38,7 +38,7 @@ class Fit:
 
 
 @torch.no_grad()
-def fits(model: Bundle, source: Sinusoids, shown: int = SHOWN) -> list[Fit]:
+def fits(model: FewShotModel, source: Sinusoids, shown: int = SHOWN) -> list[Fit]:
     """The first waves of a source."""
     problem, learner = model.problem(), model.learner()
     device = next(iter(model.params.values())).device
@@ -55,7 +55,7 @@ def fits(model: Bundle, source: Sinusoids, shown: int = SHOWN) -> list[Fit]:
     return found
 
 
-def scores(model: Bundle, source: Sinusoids) -> EpisodeScores:
+def scores(model: FewShotModel, source: Sinusoids) -> EpisodeScores:
     """Errors after each step on the first validation waves."""
     return score_episodes(
         model.problem(),

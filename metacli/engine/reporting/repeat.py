@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting.blocks import Commands, Facts, Section, Source, section
 from metacli.engine.reporting.subject import Line, Subject, called
 from metacli.engine.spelling import visible
@@ -41,11 +42,11 @@ def commands(subject: Subject) -> Iterator[str]:
     if subject.run is not None:
         verb = "multitask" if subject.model.recipe.kind == "multitask" else "meta-train"
         yield f"metacli {verb} {name}/recipe.yaml"
-    elif subject.model.adapted:
+    elif isinstance(subject.model, AdaptedModel):
         words = [beside(subject, "from", "MODEL"), beside(subject, "task", "TASK"), "-o", name]
         method = subject.model.method
         yield " ".join(
-            ["metacli adapt", *words, *([] if method == "native" else ["--method", str(method)])]
+            ["metacli adapt", *words, *([] if method == "native" else ["--method", method])]
         )
     trained = subject.model.recipe.data.source
     for line in subject.evaluations:

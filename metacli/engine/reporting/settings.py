@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting import plots
 from metacli.engine.reporting.blocks import (
     Block,
@@ -47,8 +48,8 @@ def what_it_is(subject: Subject) -> list[Section]:
         "surgery": surgery,
         "network": backbone(recipe.backbone, model.inputs),
         "numbers in the model": f"{size:,}",
-        "adapted with": model.method,
-        "classes": classes(model.classes),
+        "adapted with": model.method if isinstance(model, AdaptedModel) else None,
+        "classes": classes(model.classes) if isinstance(model, AdaptedModel) else None,
         "steps": number(facts.get("steps") or provenance.get("steps")),
         "seed": str(recipe.seed),
         "started": facts.get("started"),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from metacli.engine.events import Reporter
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import AdaptedModel, AnyModel
 from metacli.engine.models.opening import open_model
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.intervals import over_episodes
@@ -35,7 +35,7 @@ class Subject:
     name: str
     path: Path
     run: Path | None
-    model: Bundle
+    model: AnyModel
     facts: Line = field(default_factory=dict)
     history: tuple[Line, ...] = ()
     comparison: Line = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Subject:
     @property
     def title(self) -> str:
         recipe = self.model.provenance.get("recipe") or self.facts.get("recipe")
-        if self.model.adapted:
+        if isinstance(self.model, AdaptedModel):
             return self.path.name
         return str(recipe or self.path.name)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from metacli.data.catalogue.sinusoid import Sinusoids
-from metacli.engine.adapting.reading import with_fields
 from metacli.engine.events import Progress, Reporter
-from metacli.engine.models.bundle import Bundle
-from metacli.engine.models.bundle import load as load_bundle
+from metacli.engine.models.fields import with_fields
+from metacli.engine.models.folder import load_few_shot
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.scoring.episodes import EpisodeScores, pixel_scores, score_episodes
 from metacli.engine.scoring.intervals import over_episodes
@@ -38,7 +38,11 @@ def summary(found: EpisodeScores) -> dict[str, Any]:
 
 
 def score_baselines(
-    opened: Opened, problem: Problem, source: Source, protocol: Protocol, report: Reporter
+    opened: Opened[FewShotModel],
+    problem: Problem,
+    source: Source,
+    protocol: Protocol,
+    report: Reporter,
 ) -> dict[str, Any]:
     """What no training reaches on the first of the very same episodes, and on all of them the
     baselines that the run trained."""
@@ -47,7 +51,7 @@ def score_baselines(
     found: dict[str, Any] = {}
     device = next(iter(model.params.values())).device
 
-    def scored(name: str, bundle: Bundle, params: Params, total: int) -> None:
+    def scored(name: str, bundle: FewShotModel, params: Params, total: int) -> None:
         scores = score_episodes(
             bundle.problem(),
             bundle.learner(),
@@ -71,13 +75,13 @@ def score_baselines(
         found["pixels"] = over_episodes(pixel_scores(source.episode, few)).as_dict()
     if opened.run is not None:
         for folder in sorted((opened.run / "baselines").glob("*")):
-            other = adapted_as_often(load_bundle(folder), model)
+            other = adapted_as_often(load_few_shot(folder), model)
             params = {k: v.to(device) for k, v in other.params.items()}
             scored(folder.name, other, params, protocol.episodes)
     return found
 
 
-def adapted_as_often(other: Bundle, model: Bundle) -> Bundle:
+def adapted_as_often(other: FewShotModel, model: FewShotModel) -> FewShotModel:
     """A baseline with the inner steps that the model is measured with, where it has any: an oracle
     has none."""
     own, wanted = (one.learner().inner_steps for one in (other, model))
@@ -86,16 +90,16 @@ def adapted_as_often(other: Bundle, model: Bundle) -> Bundle:
     return with_fields(other, [f"inner_steps={wanted}"])
 
 
-def as_seen(source: Source, of: Bundle) -> Source:
+def as_seen(source: Source, of: FewShotModel) -> Source:
     """The same episodes with the inputs of this model: the oracle's are told more."""
     if not isinstance(source, Sinusoids):
         return source
     return replace(source, told=bool(of.recipe.data.options.get("told", False)))
 
 
-def untrained(model: Bundle, problem: Problem) -> tuple[Params, State]:
+def untrained(model: FewShotModel, problem: Problem) -> tuple[Params, State]:
     """What the model's training began with: its parameters, its learner's own numbers, and its
     memory."""
     fresh = problem.init(model.recipe.seed)
-    own, state = restore_learner(model.few_shot_recipe, deployed=False).init(problem, fresh)
+    own, state = restore_learner(model.recipe, deployed=False).init(problem, fresh)
     return {**fresh, **own}, state

@@ -15,7 +15,7 @@ import numpy as np
 
 from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.events import Notice, Reporter
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import Model
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.intervals import nadeau_bengio
 from metacli.engine.scoring.multi_task_tables import MEAN_DELTA, mean_delta
@@ -24,7 +24,7 @@ from metacli.errors import BundleError
 FEWEST = 3  # divisions whose spread says anything
 
 
-def trained_as(model: Bundle) -> str:
+def trained_as(model: Model) -> str:
     """The same for runs that differ in their seed and in the division of the rows alone."""
     plain = model.recipe.plain()
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "split_seed"}

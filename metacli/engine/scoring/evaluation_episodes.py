@@ -8,7 +8,7 @@ from typing import Any
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.events import Notice, Reporter
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.scoring.protocol import Protocol
 from metacli.engine.scoring.unseen import fit_to, require_kind, require_unseen
@@ -18,7 +18,9 @@ from metacli.errors import DataError
 FOLDS = ("fold",)  # of sets of texts that hold the same intents
 
 
-def replace_source(opened: Opened, data: str | None, reading: dict[str, bool]) -> Opened:
+def replace_source(
+    opened: Opened[FewShotModel], data: str | None, reading: dict[str, bool]
+) -> Opened[FewShotModel]:
     """The model with its recipe pointed at other data. Raises DataError when there are none, or
     they are of another kind than the model's."""
     if data is None:
@@ -46,9 +48,8 @@ def replace_source(opened: Opened, data: str | None, reading: dict[str, bool]) -
             channels, height, _ = opened.model.inputs.shape
             options |= {"size": height, "channels": channels}
         source = recipe.data.model_copy(update={"source": str(path.absolute()), "options": options})
-    return replace(
-        opened, model=replace(opened.model, recipe=recipe.model_copy(update={"data": source}))
-    )
+    moved = recipe.model_copy(update={"data": source})
+    return opened.having(replace(opened.model, recipe=moved))
 
 
 def same_source(data: str, trained: str) -> bool:
@@ -57,11 +58,11 @@ def same_source(data: str, trained: str) -> bool:
     return data == trained if named else Path(data).resolve() == Path(trained).resolve()
 
 
-def source_of(model: Bundle, protocol: Protocol) -> Source:
+def source_of(model: FewShotModel, protocol: Protocol) -> Source:
     """The episodes of a protocol. Raises DataError where the data do not have them, or the model
     was trained on them."""
     source = make_source(
-        model.few_shot_recipe,
+        model.recipe,
         protocol.split,
         way=protocol.way,
         shot=protocol.shot,
@@ -73,11 +74,11 @@ def source_of(model: Bundle, protocol: Protocol) -> Source:
     return fit_to(model, source)
 
 
-def with_room(model: Bundle, wanted: list[Protocol], report: Reporter) -> list[Protocol]:
+def with_room(model: FewShotModel, wanted: list[Protocol], report: Reporter) -> list[Protocol]:
     """The same protocols with as many queries, which nobody asked for, as the smallest class leaves
     beside the most shots: one number for all, so that they can be compared."""
     shots = [one.shot if isinstance(one.shot, int) else one.shot[1] for one in wanted]
-    least = make_source(model.few_shot_recipe, wanted[0].split, way=2, shot=1, query=1, seed=0)
+    least = make_source(model.recipe, wanted[0].split, way=2, shot=1, query=1, seed=0)
     pool = getattr(least, "pool", None)
     if pool is None:
         return wanted

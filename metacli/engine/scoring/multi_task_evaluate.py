@@ -10,7 +10,8 @@ import numpy as np
 
 from metacli.data.multi_task.dataset import SPLITS, MultiTaskRows
 from metacli.engine.events import Progress, Reporter
-from metacli.engine.models import bundle
+from metacli.engine.models.folder import load_multi_task
+from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.reporting.multi_task_plots import draw_deltas
 from metacli.engine.scoring import score_file
@@ -40,7 +41,11 @@ ROUNDING = 1e-3  # of a score: trainings of one network that differ by less than
 
 
 def evaluate_tasks(
-    opened: Opened, split: str | None, out: str | None, dry_run: bool, report: Reporter
+    opened: Opened[MultiTaskModel],
+    split: str | None,
+    out: str | None,
+    dry_run: bool,
+    report: Reporter,
 ) -> dict[str, Any]:
     """The `result` of the command line's JSON document.
 
@@ -120,13 +125,13 @@ def require_same(provenance: Any, rows: MultiTaskRows) -> None:
 
 
 def baselines(
-    opened: Opened, rows: MultiTaskRows, split: str, report: Reporter
+    opened: Opened[MultiTaskModel], rows: MultiTaskRows, split: str, report: Reporter
 ) -> dict[str, list[np.ndarray]]:
     """Predictions of the single-task model that the run trained, and of the simple models fitted
     anew. Simple models are fitted to what the model itself was fitted to."""
     found = {}
     if opened.run is not None and (folder := opened.run / "baselines" / SINGLE).is_dir():
-        single = bundle.load(folder)
+        single = load_multi_task(folder)
         found[SINGLE] = predictions(single.problem(), single.params, rows, split)
     train = ("train", "val") if split == "test" else ("train",)
     tick = lambda name: report(Progress(f"baseline {name}", 0, None))  # noqa: E731
@@ -189,7 +194,7 @@ def corrected(found: Difference, p: float, alone: float, larger_is_better: bool)
     return said
 
 
-def line_of(opened: Opened, facts: dict[str, Any]) -> dict[str, Any]:
+def line_of(opened: Opened[MultiTaskModel], facts: dict[str, Any]) -> dict[str, Any]:
     """What the score file says of this evaluation, beside one value for each task."""
     what = {key: facts[key] for key in ("data_digest", "split", "split_seed")}
     return {

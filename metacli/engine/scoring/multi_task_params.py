@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from metacli.data.multi_task.dataset import MultiTaskRows
-from metacli.engine.models import bundle
+from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.scoring.multi_task_scores import MIXED
 from metacli.nn.multi_task import TaskProblem
+from metacli.nn.selected import ChosenProblem
 from metacli.threads import computing_with
 from metacli.types import Batch, Params
 
@@ -45,10 +45,10 @@ def final_params(problem: TaskProblem, params: Params, rows: MultiTaskRows) -> P
         return {**fresh, **problem.sharing.refit(batch, params, problem.is_binary)}
 
 
-def validated(made: bundle.Bundle, rows: MultiTaskRows) -> bundle.Bundle:
+def validated(made: MultiTaskModel, rows: MultiTaskRows) -> MultiTaskModel:
     """A shipped model as it was when it had not seen the validation rows."""
-    problem: Any = made.problem()
-    if not hasattr(problem.sharing, "refit"):
+    problem = made.problem()
+    if isinstance(problem, ChosenProblem) or not hasattr(problem.sharing, "refit"):
         return made
     fresh = with_statistics(problem, rows, 0, "train")
     batch = problem.standardised(fresh, rows.batch("train", dtype=torch.float64))
@@ -58,7 +58,9 @@ def validated(made: bundle.Bundle, rows: MultiTaskRows) -> bundle.Bundle:
 
 
 @torch.no_grad()
-def predictions(problem: Any, params: Params, rows: MultiTaskRows, split: str) -> list[np.ndarray]:
+def predictions(
+    problem: TaskProblem | ChosenProblem, params: Params, rows: MultiTaskRows, split: str
+) -> list[np.ndarray]:
     """For each task's rows of a split, without padding, as `task_scores` wants them."""
     batch = rows.batch(split, dtype=params["input.mean"].dtype)
     x = batch.x.to(params["input.mean"].device)
@@ -72,7 +74,7 @@ def predictions(problem: Any, params: Params, rows: MultiTaskRows, split: str) -
     return [answer(problem, task, one) for task, one in enumerate(found)]
 
 
-def answer(problem: TaskProblem, task: int, found: np.ndarray) -> np.ndarray:
+def answer(problem: TaskProblem | ChosenProblem, task: int, found: np.ndarray) -> np.ndarray:
     """What the network says of one task's rows, [M] or [M, K], without the outputs that the task
     does not use."""
     mixed = problem.metric_name == MIXED
@@ -84,7 +86,9 @@ def answer(problem: TaskProblem, task: int, found: np.ndarray) -> np.ndarray:
     return found[:, 1] if classes == 2 and not mixed else found[:, :classes]
 
 
-def residual_spread(problem: TaskProblem, params: Params, rows: MultiTaskRows) -> dict[str, float]:
+def residual_spread(
+    problem: TaskProblem | ChosenProblem, params: Params, rows: MultiTaskRows
+) -> dict[str, float]:
     """For each regression, by its number: the size that 95 % of its errors on validation rows stay
     below; where it has few of them, that of all tasks in units of their targets' scale."""
     y, found = rows.numbers("val")[1], predictions(problem, params, rows, "val")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from metacli.engine.events import Notice, Reporter
-from metacli.engine.models import bundle
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.folder import load_multi_task
+from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.predicting.multi_task_labelled import Labelled, labelled_rows
 from metacli.engine.predicting.multi_task_predict import outputs
@@ -26,7 +26,7 @@ ROWS = 256  # at a time
 
 
 def evaluate_own(
-    opened: Opened,
+    opened: Opened[MultiTaskModel],
     data: str,
     skip_bad: bool,
     allow_duplicates: bool,
@@ -42,8 +42,8 @@ def evaluate_own(
     model = opened.model
     found = labelled_rows(model, Path(data), skip_bad=skip_bad, allow_duplicates=allow_duplicates)
     require_new(model, found, data, allow_duplicates, report)
-    names = tuple(model.answers["tasks"][one.task] for one in found)
-    metric: str = model.answers["metric"]
+    names = tuple(model.heads.tasks[one.task] for one in found)
+    metric = model.heads.metric
     facts: dict[str, Any] = {
         "metric": metric,
         "data": data,
@@ -75,7 +75,7 @@ def evaluate_own(
     return {**said, "plot": None, "scores": str(path)}
 
 
-def answers(model: Bundle, found: Sequence[Labelled]) -> list[np.ndarray]:
+def answers(model: MultiTaskModel, found: Sequence[Labelled]) -> list[np.ndarray]:
     """What the model says of each task's rows, in the user's units."""
     return [
         np.concatenate(
@@ -88,15 +88,17 @@ def answers(model: Bundle, found: Sequence[Labelled]) -> list[np.ndarray]:
     ]
 
 
-def single_answers(opened: Opened, found: Sequence[Labelled]) -> list[np.ndarray] | None:
+def single_answers(
+    opened: Opened[MultiTaskModel], found: Sequence[Labelled]
+) -> list[np.ndarray] | None:
     """What the single-task models of the run say; None where it has none."""
     if opened.run is None or not (folder := opened.run / "baselines" / SINGLE).is_dir():
         return None
-    return answers(bundle.load(folder), found)
+    return answers(load_multi_task(folder), found)
 
 
 def require_new(
-    model: Bundle,
+    model: MultiTaskModel,
     found: Sequence[Labelled],
     data: str,
     allow_duplicates: bool,

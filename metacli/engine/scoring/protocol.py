@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metacli.engine.adapting.any_way import any_way_hint
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 from metacli.errors import DataError, UsageProblem
 
 Range = int | tuple[int, int]
@@ -27,7 +27,7 @@ class Protocol:
 
 
 def protocols(
-    model: Bundle,
+    model: FewShotModel,
     split: str | None,
     way: str | int | None,
     shot: str | int | None,
@@ -38,7 +38,7 @@ def protocols(
 ) -> list[Protocol]:
     """One per shot of a curve. What is not given comes from `expect` (when asked for) or the
     recipe."""
-    recipe = model.few_shot_recipe
+    recipe = model.recipe
     wanted: dict[str, Any] = {}
     if expect:
         if recipe.expect is None:
@@ -78,13 +78,12 @@ def parse_range(text: str | int | None, option: str) -> Range | None:
     return low if low == high else (low, high)
 
 
-def require_way(model: Bundle, way: Range) -> None:
+def require_way(model: FewShotModel, way: Range) -> None:
     """Raises DataError when a fixed head meets another number of classes."""
     if model.kind == "regression" or model.learner().any_way or way == model.way:
         return
     raise DataError(
-        f"{model.few_shot_recipe.algorithm.name} with a head of {model.way} classes was asked for "
-        f"{way}",
+        f"{model.recipe.algorithm.name} with a head of {model.way} classes was asked for {way}",
         code="model.fixed_way",
         hint=any_way_hint(),
     )

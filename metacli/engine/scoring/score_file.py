@@ -18,7 +18,7 @@ from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError
 
 if TYPE_CHECKING:
-    from metacli.engine.models.bundle import Bundle
+    from metacli.engine.models.model import Model
 
 SCORES = "scores.jsonl"
 
@@ -28,7 +28,7 @@ def units_hash(**what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def arm_of(model: Bundle) -> dict[str, Any]:
+def arm_of(model: Model) -> dict[str, Any]:
     """What lets runs of one recipe under several seeds be counted as one: a fingerprint of how the
     model was trained, without the seed, and the seed."""
     trained = model.provenance.get("data", {})

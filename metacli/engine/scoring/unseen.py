@@ -13,7 +13,7 @@ from metacli.data.few_shot.regression import RegressionEpisodes
 from metacli.data.few_shot.user_regression import holds_tables
 from metacli.data.sources import load_pool
 from metacli.data.user.open import list_task
-from metacli.engine.models.bundle import Bundle
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
 
@@ -24,7 +24,7 @@ HOLDS = {"images": "pictures", "text": "texts", "waves": "waves", "tasks": "tabl
 TAKES = {"image": "pictures", "text": "texts"}
 
 
-def require_kind(model: Bundle, data: str) -> None:
+def require_kind(model: FewShotModel, data: str) -> None:
     """Raises DataError when pictures are meant for a model of numbers, and so on."""
     wants = TAKES.get(model.inputs.kind, "numbers" if model.inputs.reader is None else "tables")
     holds = HOLDS[DATASETS[data].kind] if data in DATASETS else kind_in(Path(data))
@@ -41,7 +41,7 @@ def kind_in(path: Path) -> str:
     return {"images": "pictures", "text": "texts", "table": "tables"}[list_task(path).kind]
 
 
-def fit_to(model: Bundle, source: Source) -> Source:
+def fit_to(model: FewShotModel, source: Source) -> Source:
     """The same episodes with pictures of the size and channels that the model takes, or texts and
     rows as it reads them.
 
@@ -66,7 +66,7 @@ def fit_to(model: Bundle, source: Source) -> Source:
     return replace(source, pool=fitted(source.pool, tuple(model.inputs.shape)))
 
 
-def require_unseen(model: Bundle, source: Source, split: str) -> None:
+def require_unseen(model: FewShotModel, source: Source, split: str) -> None:
     """Raises DataError when a class of the split was trained on."""
     if not isinstance(source, ClassEpisodes) or split == "train":
         return
@@ -84,7 +84,7 @@ def require_unseen(model: Bundle, source: Source, split: str) -> None:
         )
 
 
-def trained_classes(model: Bundle, data: str) -> set[str]:
+def trained_classes(model: FewShotModel, data: str) -> set[str]:
     """Class names that training used, where `data` has the same pictures: a folder as it was then,
     or another data set that shares them. Splits of one data set are disjoint by themselves.
     """

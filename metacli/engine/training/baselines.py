@@ -9,8 +9,9 @@ from typing import Any
 
 from metacli.algorithms import ALGORITHMS
 from metacli.engine.events import Event, Notice, Progress, Reporter, StepDone
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as model_folder
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.episodes import to_device
 from metacli.engine.training.build import (
     batches_for,
@@ -57,7 +58,7 @@ def train_baselines(
 def trained_steps(folder: Path) -> int | None:
     """How long the model in a folder was trained; None where there is no valid one."""
     try:
-        return bundle.load(folder).provenance.get("steps") if folder.is_dir() else None
+        return model_folder.load(folder).provenance.get("steps") if folder.is_dir() else None
     except BundleError:
         return None
 
@@ -93,7 +94,7 @@ def train_one(
 
 def save(job: Job, name: str, final: Snapshot, folder: Path) -> None:
     recipe = baseline_recipe(job, name)
-    made = bundle.Bundle(
+    made = FewShotModel(
         recipe=recipe,
         params=final.params,
         state=final.state,
@@ -102,7 +103,7 @@ def save(job: Job, name: str, final: Snapshot, folder: Path) -> None:
         way=job.built.way,
         provenance=provenance(job, final.step),
     )
-    bundle.save(made, folder, replace=True)
+    model_folder.save(made, folder, replace=True)
 
 
 def check_baselines(job: Job) -> None:

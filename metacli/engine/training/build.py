@@ -55,7 +55,7 @@ class Built:
     learner: Any
     deployed: Any  # with the fields that `evaluate` replaces: how it is validated and shipped
     inputs: InputSpec
-    kind: str
+    kind: Literal["classification", "regression"]
     way: int
 
     @cached_property
@@ -159,7 +159,9 @@ def replace_fields(
     return make_options(type(learner), {**current, **fields}, "evaluate", loaded, findings)
 
 
-def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, str]:
+def describe_data(
+    recipe: FewShotRecipe,
+) -> tuple[InputSpec, Literal["classification", "regression"]]:
     """What one example looks like and what kind of task it is, without decoding anything."""
     source = recipe.data.source
     entry = DATASETS.get(source)

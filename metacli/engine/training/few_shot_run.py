@@ -13,7 +13,8 @@ import torch
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.engine.events import Reporter
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as model_folder
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.episodes import score_episodes, to_device
 from metacli.engine.scoring.intervals import Estimate, over_episodes
 from metacli.engine.training import checkpoint, journal
@@ -182,7 +183,7 @@ def write_model(job: Job, problem: Problem) -> None:
     best = job.best
     if best is None:
         return
-    made = bundle.Bundle(
+    made = FewShotModel(
         recipe=job.recipe,
         params=best.snapshot.params,
         state=best.snapshot.state,
@@ -192,7 +193,7 @@ def write_model(job: Job, problem: Problem) -> None:
         scores={f"val_{problem.metric_name}": job.history.get("best", {})},
         provenance=provenance(job, best.snapshot.step),
     )
-    bundle.save(made, job.run / "model", replace=True)
+    model_folder.save(made, job.run / "model", replace=True)
 
 
 def result_of(job: Job, status: str, step: int | None = None) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.multitask.meta import MetaWeighted
@@ -20,6 +20,7 @@ from metacli.data.multi_task.from_tables import plain_columns
 from metacli.data.multi_task.splits import divide_rows
 from metacli.data.sources import load_multi_task
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.parts import TaskHeads
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.build import Built, make_named, make_options, unknown_name
@@ -50,7 +51,7 @@ class TaskBuilt(Built):
 
     @cached_property
     def problem(self) -> TaskProblem:  # type: ignore[override]
-        return make_task_problem(self.recipe, self.inputs, describe_tasks(self.table))
+        return trained_problem(self.recipe, self.inputs, describe_tasks(self.table))
 
 
 def build_tasks(loaded: Loaded) -> TaskBuilt:
@@ -79,6 +80,7 @@ def build_tasks(loaded: Loaded) -> TaskBuilt:
     if solved or getattr(weighting, "needs_validation", False):
         method = Solved() if solved else MetaWeighted(weighting=weighting)
     inputs = input_of_tasks(rows.table)
+    kind: Literal["classification", "regression"]
     kind = "regression" if rows.table.metric in LOWER_IS_BETTER else "classification"
     resolved = resolve(recipe, sharing, backbone, weighting, surgery, solved)
     return TaskBuilt(resolved, method, method, inputs, kind, len(rows.table.tasks), rows)
@@ -101,39 +103,41 @@ def make_rows(recipe: Recipe) -> MultiTaskRows:
     return MultiTaskRows(table, parts, ("train", recipe.seed), options.rows)
 
 
-def describe_tasks(table: MultiTaskData) -> dict[str, Any]:
+def describe_tasks(table: MultiTaskData) -> TaskHeads:
     """What a model remembers of its tasks."""
-    return {
-        "tasks": list(table.tasks),
-        "kinds": list(table.kinds),
-        "metric": table.metric,
-        "labels": [list(one) for one in table.labels],
-        "read": (table.read or plain_columns(table)).as_dict(),
-    }
+    return TaskHeads(
+        tasks=tuple(table.tasks),
+        kinds=tuple(table.kinds),
+        metric=table.metric,
+        labels=tuple(map(tuple, table.labels)),
+        read=(table.read or plain_columns(table)).as_dict(),
+    )
 
 
 def make_task_problem(
-    recipe: MultiTaskRecipe, inputs: InputSpec, described: Mapping[str, Any]
-) -> TaskProblem:
-    """The stateless network of a resolved recipe; of a guarded model both of its networks."""
-    if described.get("guard"):
-        plain = {key: value for key, value in described.items() if key != "guard"}
-        together = make_task_problem(recipe, inputs, plain)
-        alone = make_task_problem(single_recipe(recipe), inputs, plain)
-        shares = tuple(one == "together" for one in described["guard"])
-        chosen: Any = ChosenProblem(together, alone, shares)
-        return chosen  # answers as one, and is not trained
+    recipe: MultiTaskRecipe, inputs: InputSpec, heads: TaskHeads
+) -> TaskProblem | ChosenProblem:
+    """The stateless network of a model; of a guarded one both of its networks."""
+    together = trained_problem(recipe, inputs, heads)
+    if not heads.guard:
+        return together
+    alone = trained_problem(single_recipe(recipe), inputs, heads)
+    return ChosenProblem(together, alone, tuple(one == "together" for one in heads.guard))
+
+
+def trained_problem(recipe: MultiTaskRecipe, inputs: InputSpec, heads: TaskHeads) -> TaskProblem:
+    """The stateless network of a resolved recipe, as it is trained."""
     sizes, encoder = trunk_of(recipe, inputs)
     sharing = make_sharing(recipe.sharing.name, recipe.sharing.options)
     if isinstance(recipe.groups, tuple):
-        sharing = grouped(sharing, numbered(recipe.groups, described["tasks"]))
+        sharing = grouped(sharing, numbered(recipe.groups, heads.tasks))
     return TaskProblem(
         sharing,
         sizes,
-        tuple(kind == "classification" for kind in described["kinds"]),
-        described["metric"],
+        tuple(kind == "classification" for kind in heads.kinds),
+        heads.metric,
         # Models of before several classes were possible have no labels written down.
-        classes=tuple(len(one) for one in described.get("labels", ())),
+        classes=tuple(map(len, heads.labels)),
         encoder=encoder,
         columns=prod(inputs.shape) if encoder is not None else 0,
     )

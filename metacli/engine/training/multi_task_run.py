@@ -12,7 +12,8 @@ import torch
 
 from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.events import Notice, Progress, Reporter
-from metacli.engine.models import bundle
+from metacli.engine.models import folder as model_folder
+from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.reporting.multi_task_plots import draw_plots
 from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.scoring.multi_task_baselines import outside_predictions
@@ -41,11 +42,12 @@ from metacli.engine.training.multi_task_build import (
     TaskBuilt,
     build_tasks,
     describe_tasks,
-    make_task_problem,
     single_recipe,
+    trained_problem,
 )
 from metacli.engine.training.single_task import SINGLE, alone_method, batches, train_best
 from metacli.errors import BundleError
+from metacli.nn.selected import ChosenProblem
 from metacli.schema.load import Loaded
 from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.types import Params
@@ -153,35 +155,37 @@ class TaskJob(Job):
     ) -> list[Decision] | None:
         """Which tasks share; None when a signal came."""
         recipe = single_recipe(self.recipe)
-        problem = make_task_problem(recipe, self.built.inputs, describe_tasks(self.built.table))
+        problem = trained_problem(recipe, self.built.inputs, describe_tasks(self.built.table))
         together = Arm("together", self.built.problem, self.built.learner, self.recipe)
         alone = Arm("alone", problem, alone_method(problem), recipe)
         return decide(together, alone, self.rows, steps, self.device, received, report)
 
     def ship_guarded(self, answers: list[str]) -> None:
         """The model that answers for each task with the network that was chosen for it."""
-        together = bundle.load(self.run / "model")
-        alone = bundle.load(self.run / "baselines" / SINGLE)
-        made = replace(together, answers={**together.answers, "guard": answers})
-        problem: Any = made.problem()
+        together = model_folder.load_multi_task(self.run / "model")
+        alone = model_folder.load_multi_task(self.run / "baselines" / SINGLE)
+        made = replace(together, heads=replace(together.heads, guard=tuple(answers)))
+        problem = made.problem()
+        assert isinstance(problem, ChosenProblem)
         joined = problem.joined(together.params, alone.params)
         if not hasattr(self.built.problem.sharing, "refit"):  # shipped as it was validated
             spread = residual_spread(problem, joined, self.rows)
-            made = replace(made, answers={**made.answers, "spread": spread})
-        bundle.save(replace(made, params=joined), self.run / "model", replace=True)
+            made = replace(made, heads=replace(made.heads, spread=spread))
+        model_folder.save(replace(made, params=joined), self.run / "model", replace=True)
 
     def single_task(
         self, steps: int, received: Callable[[], int | None], report: Reporter
-    ) -> bundle.Bundle | None:
+    ) -> MultiTaskModel | None:
         """The trained or reopened single-task model; None when a signal came."""
         folder = self.run / "baselines" / SINGLE
         try:
-            if folder.is_dir() and (old := bundle.load(folder)).provenance["steps"] == steps:
+            old = model_folder.load_multi_task(folder) if folder.is_dir() else None
+            if old is not None and old.provenance["steps"] == steps:
                 return validated(old, self.rows)
         except BundleError as error:
             report(Notice(f"trained anew: {error.message}", "run.baseline_damaged"))
         recipe = single_recipe(self.recipe)
-        problem = make_task_problem(recipe, self.built.inputs, describe_tasks(self.built.table))
+        problem = trained_problem(recipe, self.built.inputs, describe_tasks(self.built.table))
         method, label = alone_method(problem), f"baseline {SINGLE}"
         made = train_best(
             *(method, problem, self.rows, recipe, steps, self.device, received, report, label)
@@ -190,8 +194,8 @@ class TaskJob(Job):
             return None
         params, at = made
         facts = {**provenance(self, steps), "best_step": at}
-        saved = self.bundle_of(recipe, final_params(problem, params, self.rows), facts)
-        bundle.save(saved, folder, replace=True)
+        saved = self.model_of(recipe, final_params(problem, params, self.rows), facts)
+        model_folder.save(saved, folder, replace=True)
         return replace(saved, params=params)
 
     def write_model(self) -> None:
@@ -200,25 +204,22 @@ class TaskJob(Job):
             return
         problem = self.built.problem
         params = final_params(problem, best.snapshot.params, self.rows)
-        made = self.bundle_of(self.recipe, params, provenance(self, best.snapshot.step))
+        made = self.model_of(self.recipe, params, provenance(self, best.snapshot.step))
         metric = f"val_{self.built.table.metric}"
         spread = residual_spread(problem, best.snapshot.params, self.rows)
-        answers = {**made.answers, "spread": spread}
-        made = replace(made, scores={metric: self.history.get("best", {})}, answers=answers)
-        bundle.save(made, self.run / "model", replace=True)
+        heads = replace(made.heads, spread=spread)
+        made = replace(made, scores={metric: self.history.get("best", {})}, heads=heads)
+        model_folder.save(made, self.run / "model", replace=True)
 
-    def bundle_of(
+    def model_of(
         self, recipe: MultiTaskRecipe, params: Params, facts: dict[str, Any]
-    ) -> bundle.Bundle:
-        return bundle.Bundle(
+    ) -> MultiTaskModel:
+        return MultiTaskModel(
             recipe=recipe,
             params=params,
-            state={},
             inputs=self.built.inputs,
-            kind="tasks",
-            way=len(self.built.table.tasks),
+            heads=describe_tasks(self.built.table),
             provenance=facts,
-            answers=describe_tasks(self.built.table),
         )
 
     def details(self) -> dict[str, Any]:

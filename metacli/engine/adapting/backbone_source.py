@@ -12,10 +12,10 @@ import torch
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.catalogue.weights import fetched_weights
-from metacli.engine.adapting.transfer import make_method
 from metacli.engine.events import Reporter
-from metacli.engine.models.bundle import Bundle
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.learners import make_method
+from metacli.engine.models.model import AnyModel, FewShotModel
 from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.build import make_problem
@@ -33,7 +33,7 @@ KEYS = ("backbone.arch", "data.size")
 
 def open_source(
     name: str, options: Mapping[str, Any], device: torch.device, report: Reporter
-) -> Opened:
+) -> Opened[AnyModel]:
     """What MODEL names: a model or run on disk, a file of weights, or a network of torchvision.
 
     Raises:
@@ -47,7 +47,7 @@ def open_source(
     return open_model(name, device, report)
 
 
-def is_backbone(opened: Opened) -> bool:
+def is_backbone(opened: Opened[AnyModel]) -> bool:
     return "weights" in opened.model.provenance
 
 
@@ -63,7 +63,7 @@ def backbone_options(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str
     return options, others
 
 
-def of_name(arch: str, options: Mapping[str, Any], device: torch.device) -> Opened:
+def of_name(arch: str, options: Mapping[str, Any], device: torch.device) -> Opened[AnyModel]:
     """Raises BundleError for weights that are not in the cache."""
     if arch not in DATASETS:
         known = ", ".join(name for name, one in DATASETS.items() if one.kind == "weights")
@@ -87,7 +87,7 @@ def of_name(arch: str, options: Mapping[str, Any], device: torch.device) -> Open
     return opened(arch, path, options, device)
 
 
-def of_file(path: Path, options: Mapping[str, Any], device: torch.device) -> Opened:
+def of_file(path: Path, options: Mapping[str, Any], device: torch.device) -> Opened[AnyModel]:
     """Raises BundleError for a file that holds no weights of a known network."""
     try:
         tensors = read_weights(str(path))
@@ -107,7 +107,9 @@ def of_file(path: Path, options: Mapping[str, Any], device: torch.device) -> Ope
     return opened(str(arch), path, options, device)
 
 
-def opened(arch: str, path: Path, options: Mapping[str, Any], device: torch.device) -> Opened:
+def opened(
+    arch: str, path: Path, options: Mapping[str, Any], device: torch.device
+) -> Opened[AnyModel]:
     """The network with its weights as a model that is not adapted."""
     size = options.get("data.size", SIZE)
     if type(size) is not int or not SMALLEST <= size <= 1024:
@@ -122,7 +124,7 @@ def opened(arch: str, path: Path, options: Mapping[str, Any], device: torch.devi
             error.message, code="weights.mismatch", where=str(path), hint=error.hint
         ) from None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    model = Bundle(
+    model = FewShotModel(
         recipe=recipe_of(arch, size, None),  # its weights go along with the model
         params={name: value.to(device) for name, value in params.items()},
         state={},

@@ -13,8 +13,8 @@ from metacli.data.tables.encoding import Encoding, Numeric, fit_target
 from metacli.data.tables.targets import target_numbers
 from metacli.data.user.listing import TabularTask
 from metacli.data.user.open import list_task
-from metacli.engine.models.bundle import Bundle
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.errors import DataError
 from metacli.schema.few_shot import FewShotRecipe
@@ -22,7 +22,7 @@ from metacli.schema.few_shot import FewShotRecipe
 FEATURES = "features"
 
 
-def feature_source(task: Path, choice: Choice) -> Opened:
+def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
     """A source without a network, for the columns of this very table.
 
     The numbers are taken as they are: what scales them is learned from the support alone, anew in
@@ -46,7 +46,7 @@ def feature_source(task: Path, choice: Choice) -> Opened:
     if content.type == "regression":
         values = target_numbers(content.support, content.target)
         target = fit_target(content.target, values, content.unit).as_dict()
-    model = Bundle(
+    model = FewShotModel(
         recipe=recipe_of(task),
         params={},
         state={},

@@ -1,0 +1,47 @@
+"""Where an adaptation begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.learners import NATIVE
+from metacli.engine.models.model import AnyModel, Kind, learner_of, network_of
+from metacli.engine.models.opening import Opened
+from metacli.nn.problem import Problem
+from metacli.schema.recipe import Recipe
+from metacli.types import Params, State
+
+
+@dataclass(frozen=True)
+class Source:
+    """θ of a model that was opened, the network that it belongs to, and how it is adapted.
+
+    Args:
+        opened: the model as it is on disk.
+        way: rows of a fixed head; outputs of a regression.
+        method: `native`, or the transfer method in the place of the model's own learner, with its
+            `options`.
+    """
+
+    opened: Opened[AnyModel]
+    recipe: Recipe
+    params: Params
+    state: State
+    inputs: InputSpec
+    kind: Kind
+    way: int
+    method: str = NATIVE
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def learner(self) -> Any:
+        return learner_of(self.recipe, self.method, self.options)
+
+    def problem(self, classes: int | None = None) -> Problem:
+        """The stateless network, for as many classes."""
+        way = self.way if classes is None else classes
+        return network_of(self.recipe, self.learner, self.inputs, self.kind, way)

@@ -1,0 +1,123 @@
+"""The sources that a user names, opened and made ready to adapt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from metacli.algorithms import ALGORITHMS
+from metacli.data.tables.choice import NOTHING_SAID, Choice
+from metacli.engine.adapting.backbone_source import backbone_options, is_backbone, open_source
+from metacli.engine.adapting.feature_source import FEATURES, feature_source
+from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.transfer import starting_point
+from metacli.engine.adapting.trunk_source import trunk_source
+from metacli.engine.events import Reporter
+from metacli.engine.models.fields import checked_fields, with_fields
+from metacli.engine.models.learners import NATIVE
+from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
+from metacli.engine.models.opening import Opened
+from metacli.errors import DataError, UsageProblem
+
+LINEAR_PROBE = "linear-probe"  # for sources that have no adaptation of their own
+
+
+def open_sources(
+    names: Sequence[str],
+    overrides: Sequence[str],
+    method: str,
+    device: torch.device,
+    report: Reporter,
+    task: Path | None = None,
+    choice: Choice = NOTHING_SAID,
+) -> list[Source]:
+    """Every source with the learner that adapts it. `features` are those of the task's table."""
+    options, fields = backbone_options(overrides)
+    opened = [
+        feature_source(task, choice)
+        if name == FEATURES and task is not None and not Path(name).exists()
+        else open_source(name, options, device, report)
+        for name in names
+    ]
+    if options and not any(map(is_backbone, opened)):
+        raise UsageProblem(
+            f"{next(iter(options))} is for a network of others; {names[0]} is a model of metacli"
+        )
+    return [prepared(one, fields, method) for one in opened]
+
+
+def prepared(opened: Opened[AnyModel], overrides: Sequence[str], method: str) -> Source:
+    """The one dispatch of `adapt`: what is adapted of the model that was opened, and how."""
+    match opened.model:
+        case AdaptedModel():
+            raise DataError(
+                "this model is adapted already",
+                code="model.adapted",
+                where=str(opened.path),
+                hint="adapt the model that it came from (metacli inspect names it), or add with "
+                "--add",
+            )
+        case MultiTaskModel() as model:  # whose tasks' heads stay behind
+            source = trunk_source(opened, model, LINEAR_PROBE if method == NATIVE else method)
+            require_kind(source, method)
+            return with_options(source, overrides) if overrides else source
+        case FewShotModel() as model:
+            if needs_method(opened) and method == NATIVE:
+                method = LINEAR_PROBE
+            return few_shot_source(opened, model, overrides, method)
+
+
+def needs_method(opened: Opened[AnyModel]) -> bool:
+    """Whether it has no adaptation of its own."""
+    return is_backbone(opened) or opened.path == Path(FEATURES)
+
+
+def few_shot_source(
+    opened: Opened[AnyModel], model: FewShotModel, overrides: Sequence[str], method: str
+) -> Source:
+    """θ and the learner with the fields that are changed; or θ for a transfer method."""
+    source = Source(
+        opened=opened,
+        recipe=model.recipe,
+        params=model.params,
+        state=model.state,
+        inputs=model.inputs,
+        kind=model.kind,
+        way=model.way,
+    )
+    require_kind(source, method)
+    if method == NATIVE:
+        changed = with_fields(model, overrides) if overrides else model
+        return replace(source, recipe=changed.recipe)
+    start = starting_point(model.params, model.learner())
+    source = replace(source, method=method, params=start)
+    return with_options(source, overrides) if overrides else source
+
+
+def with_options(source: Source, overrides: Sequence[str]) -> Source:
+    """The fields of a transfer method that are given."""
+    options = checked_fields(source.learner, source.recipe, source.way, overrides)
+    return replace(source, options=options)
+
+
+def require_kind(source: Source, method: str) -> None:
+    """Raises DataError for a model that takes no files, UsageProblem for a method that is not for
+    its kind of task."""
+    if source.inputs.regresses and source.inputs.target is None:
+        raise DataError(
+            f"a {source.kind} model of {source.recipe.data.source} takes no files of a user",
+            code="model.kind",
+            where=str(source.opened.path),
+            hint="metacli recipes lists models for images, texts and tables",
+        )
+    if method == NATIVE:
+        return
+    kinds = ALGORITHMS[method].learner().kinds
+    if source.kind not in kinds:
+        raise UsageProblem(
+            f"--method {method} is for {' and '.join(kinds)}, and this model predicts numbers",
+            hint="linear-probe, fine-tune, lp-ft and l2-sp take numbers, too",
+        )

@@ -1,0 +1,192 @@
+"""A model folder: `model.json`, `weights.safetensors`, a model card, and the checksums of all
+three. No pickle. Loading one needs nothing but the folder.
+
+`model.json` has the same keys for every class of model; those that say nothing of it are None or
+empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from metacli import __version__
+from metacli.engine.models.card import model_card
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
+from metacli.engine.models.parts import Columns, Confidence, TaskHeads
+from metacli.engine.storage.disk import damaged
+from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
+from metacli.engine.storage.writer import read_folder, write_folder
+from metacli.errors import BundleError
+from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.multi_task import MultiTaskRecipe
+from metacli.schema.recipe import parse_recipe
+from metacli.types import Params
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+MODEL = "model.json"
+
+
+def save(model: AnyModel, folder: Path, *, replace: bool = False) -> None:
+    """Write the folder whole. Raises as `write_folder`."""
+    document = document_of(model)
+    files = {
+        MODEL: json_bytes(document),
+        WEIGHTS: tensors_to_bytes(model.params),
+        "README.md": model_card(document).encode(),
+    }
+    write_folder(folder, files, replace=replace)
+
+
+def document_of(model: AnyModel) -> dict[str, Any]:
+    """What `model.json` says."""
+    common = {
+        "format": FORMAT,
+        "metacli": __version__,
+        "kind": model.kind,
+        "input": model.inputs.as_dict(),
+        "recipe": model.recipe.plain(),
+        "scores": dict(model.scores),
+        "provenance": dict(model.provenance),
+        "classes": None,
+        "method": None,
+        "options": {},
+        "state": {},
+        "answers": {},
+    }
+    match model:
+        case MultiTaskModel():
+            own = {"way": len(model.heads.tasks), "answers": model.heads.as_dict()}
+        case FewShotModel():
+            own = {"way": model.way, "state": model.state}
+        case AdaptedModel():
+            own = {
+                "way": model.way,
+                "state": model.state,
+                "classes": None if model.classes is None else list(model.classes),
+                "method": model.method,
+                "options": dict(model.options),
+                "answers": {
+                    **model.confidence.as_dict(),
+                    "support": list(model.support),
+                    **model.columns.as_dict(),
+                },
+            }
+    return {**common, **own}
+
+
+def load(folder: Path) -> AnyModel:
+    """Read a model folder, checksums first.
+
+    Raises:
+        BundleError: damaged, not a model, or of a newer metacli.
+    """
+    return from_files(read_folder(folder), folder)
+
+
+def load_multi_task(folder: Path) -> MultiTaskModel:
+    """As `load`; raises BundleError for another class of model."""
+    found = load(folder)
+    if not isinstance(found, MultiTaskModel):
+        raise BundleError("not a multi-task model", code="model.kind", where=str(folder))
+    return found
+
+
+def load_few_shot(folder: Path) -> FewShotModel:
+    """As `load`; raises BundleError for another class of model."""
+    found = load(folder)
+    if not isinstance(found, FewShotModel):
+        raise BundleError("not a model that adapts", code="model.kind", where=str(folder))
+    return found
+
+
+def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
+    """The model in the verified files of a folder."""
+    if MODEL not in files or WEIGHTS not in files:
+        raise BundleError("not a model folder", code="model.not_found", where=str(folder))
+    try:
+        document = json.loads(files[MODEL])
+        number, maker = document["format"], document["metacli"]
+    except (ValueError, KeyError, TypeError):
+        raise damaged(folder / MODEL, "is not what metacli writes") from None
+    if number != FORMAT:
+        raise BundleError(
+            f"model format {number} of metacli {maker}; "
+            f"this is metacli {__version__}, which reads format {FORMAT}",
+            code="model.newer",
+            where=str(folder),
+            hint="pip install --upgrade metacli",
+        )
+    try:
+        made = from_document(document, bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS)))
+        if not isinstance(made, MultiTaskModel):
+            made.learner()
+    except ValidationError as error:
+        raise BundleError(
+            f"the model's recipe is not valid: {error.errors()[0]['msg']}",
+            code="model.damaged",
+            where=str(folder),
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(folder / MODEL, f"is not what metacli writes: {error!r}") from None
+    require_weights(made, folder)
+    return made
+
+
+def from_document(document: Mapping[str, Any], params: Params) -> AnyModel:
+    """The model that `model.json` describes: its keys decide the class, here alone."""
+    recipe = parse_recipe(document["recipe"])
+    common: dict[str, Any] = {
+        "recipe": recipe,
+        "params": params,
+        "inputs": InputSpec.from_dict(document["input"]),
+        "scores": document["scores"],
+        "provenance": document["provenance"],
+    }
+    answers = document["answers"]
+    if document["kind"] == "tasks":
+        if not isinstance(recipe, MultiTaskRecipe):
+            raise ValueError(f"a model of tasks with a recipe of kind {recipe.kind}")
+        return MultiTaskModel(**common, heads=TaskHeads.from_dict(answers))
+    common |= {"state": document["state"], "kind": document["kind"], "way": document["way"]}
+    if document["method"] is None:
+        if not isinstance(recipe, FewShotRecipe):
+            raise ValueError(f"a model that adapts with a recipe of kind {recipe.kind}")
+        return FewShotModel(**common)
+    classes = document["classes"]
+    return AdaptedModel(
+        **common,
+        method=document["method"],
+        options=document.get("options") or older_options(document),
+        classes=None if classes is None else tuple(classes),
+        confidence=Confidence.from_dict(answers),
+        columns=Columns.from_dict(answers),
+        support=tuple(answers.get("support") or ()),
+    )
+
+
+def older_options(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Prototypes once kept their fields among the recipe's."""
+    changed = document["recipe"].get("evaluate", {})
+    fields = ("distance", "scale") if document["method"] == "prototype" else ()
+    return {name: changed[name] for name in fields if name in changed}
+
+
+def require_weights(made: AnyModel, folder: Path) -> None:
+    """Raises BundleError for weights that are not those of the network in `model.json`."""
+    for name, wanted in made.weights().items():
+        found = made.params.get(name)
+        if found is None or found.shape != wanted.shape:
+            shape = "is missing" if found is None else f"has shape {list(found.shape)}"
+            raise BundleError(
+                f"{name} {shape}, the network of {MODEL} has {list(wanted.shape)}",
+                code="model.weights",
+                where=str(folder / WEIGHTS),
+                hint="use another copy, or make it again",
+            )

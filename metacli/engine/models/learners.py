@@ -1,0 +1,19 @@
+"""The learner of a model: that of its recipe, or the transfer method that it was adapted with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from metacli.algorithms import ALGORITHMS, names
+
+NATIVE = "native"  # the source's own adaptation
+METHODS = (NATIVE, *names("transfer"))
+
+
+def make_method(name: str, options: Mapping[str, Any]) -> Any:
+    """The transfer method of a model that was checked before."""
+    return TypeAdapter(ALGORITHMS[name].load()).validate_json(json.dumps(dict(options)))

@@ -1,0 +1,187 @@
+"""What a model remembers beside its weights, as named parts. On disk they are the keys of `answers`
+in `model.json`; a part that is not there has no keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The temperature that held-out examples ask for, and their log loss with and without it."""
+
+    temperature: float
+    examples: int | None = None
+    log_loss: float | None = None
+    log_loss_before: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Calibration:
+        return cls(
+            float(value["temperature"]),
+            value.get("examples"),
+            value.get("log_loss"),
+            value.get("log_loss_before"),
+        )
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An input whose largest logit is below `logit` is none of the classes: a limit that the share
+    `known` of the held-out examples reach."""
+
+    logit: float
+    known: float | None = None
+    examples: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Rejection:
+        return cls(float(value["logit"]), value.get("known"), value.get("examples"))
+
+
+@dataclass(frozen=True)
+class Residual:
+    """How far the share `coverage` of the held-out predictions of a regression were off at most, in
+    the user's units."""
+
+    residual: float
+    coverage: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """What held-out examples of the support say of later predictions; None is too few of them.
+
+    Args:
+        reject: a limit; in models of the first versions a probability.
+    """
+
+    calibration: Calibration | None = None
+    reject: Rejection | float | None = None
+    residual: Residual | None = None
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    def as_dict(self) -> dict[str, Any]:
+        known: dict[str, Any] = {}
+        if self.reject is not None:
+            limit = self.reject
+            known["reject"] = limit.as_dict() if isinstance(limit, Rejection) else limit
+        if self.calibration is not None:
+            known["calibration"] = self.calibration.as_dict()
+        return known if self.residual is None else {**known, **self.residual.as_dict()}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Confidence:
+        calibration, limit, off = map(value.get, ("calibration", "reject", "residual"))
+        return cls(
+            Calibration.from_dict(calibration) if calibration else None,
+            Rejection.from_dict(limit) if isinstance(limit, Mapping) else limit,
+            None if off is None else Residual(float(off), value.get("coverage")),
+        )
+
+
+UNKNOWN = Confidence()
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns were called that a model was adapted to; all None for images.
+
+    Args:
+        input: of the texts. unit: of the target.
+    """
+
+    target: str | None = None
+    input: str | None = None
+    unit: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        named = {"target": self.target, "input": self.input} if self.target else {}
+        return {**named, **({"unit": self.unit} if self.unit else {})}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Columns:
+        return cls(value.get("target"), value.get("input"), value.get("unit"))
+
+
+NO_COLUMNS = Columns()
+
+
+@dataclass(frozen=True)
+class TaskHeads:
+    """The tasks that a multi-task model answers for.
+
+    Args:
+        kinds: of each, `classification` or `regression`.
+        metric: that the model is judged by.
+        labels: of each task, in the order of its outputs; () of a model that is older than them.
+        read: how rows become numbers: an encoding, and what the columns of task and targets were
+            called.
+        guard: for each task `together` or `alone`, the network that answers; () where only one is.
+        spread: of each regression, by its number: the size that 95 % of its errors on validation
+            rows stay below; None where it was not measured.
+    """
+
+    tasks: tuple[str, ...]
+    kinds: tuple[str, ...]
+    metric: str
+    labels: tuple[tuple[str, ...], ...] = ()
+    read: Mapping[str, Any] = field(default_factory=dict)
+    guard: tuple[str, ...] = ()
+    spread: Mapping[str, float] | None = None
+
+    def regresses(self, task: int) -> bool:
+        return self.kinds[task] == "regression"
+
+    @property
+    def task_column(self) -> str | None:
+        """The column that names the task of a row."""
+        return self.read.get("task")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The column of each task; () where the data did not say."""
+        return tuple(self.read.get("targets") or ())
+
+    @property
+    def text_column(self) -> str:
+        """The column of the texts of a model of texts."""
+        return str(self.read["column"])
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "tasks": list(self.tasks),
+            "kinds": list(self.kinds),
+            "metric": self.metric,
+            "labels": [list(one) for one in self.labels],
+            "read": dict(self.read),
+            **({"guard": list(self.guard)} if self.guard else {}),
+            **({} if self.spread is None else {"spread": dict(self.spread)}),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> TaskHeads:
+        return cls(
+            tuple(value["tasks"]),
+            tuple(value["kinds"]),
+            value["metric"],
+            tuple(map(tuple, value.get("labels") or ())),
+            value.get("read") or {},
+            tuple(value.get("guard") or ()),
+            value.get("spread"),
+        )
