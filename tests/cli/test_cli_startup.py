@@ -72,7 +72,7 @@ def test_completion_imports_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyP
     code = """
 import sys
 from metacli.cli import complete
-assert complete.models("") == ["@last", "mine", "my run", "runs/glyphs/20260101T000000Z"]
+assert complete.models("") == ["@last", "@model", "mine", "my run", "runs/glyphs/20260101T000000Z"]
 assert complete.models("m") == ["mine", "my run"]
 assert complete.models("runs/g") == complete.runs("") == ["runs/glyphs/20260101T000000Z"]
 assert "torch" not in sys.modules
