@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docs
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 
 HERE = Path(__file__).resolve().parent
-README, RESULTS = HERE / "README.md", HERE / "results" / "tasks"
+PAGE, RESULTS = HERE / "README.md", HERE / "results" / "tasks"
 BEGIN, END = "<!-- balancing: made by benchmarks/balancing.py -->", "<!-- end of balancing -->"
 DATA = ("sarcos", "school")
 OTHERS = ("equal", "single-task")
@@ -74,8 +75,7 @@ def difference(found: dict[str, Any] | None) -> str:
 
 
 def write_table() -> None:
-    before, _, rest = README.read_text().partition(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+    docs.replace(PAGE, BEGIN, END, table())
 
 
 if __name__ == "__main__":

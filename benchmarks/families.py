@@ -1,5 +1,5 @@
 """Generated tasks whose relatives are known: what learning them together does to each, and where
-learned weights go: `python benchmarks/families.py`; with `--table` it makes README's table anew.
+learned weights go: `python benchmarks/families.py`; `--table` makes the page's table.
 
 Writes `results/tasks/families.json` after each family, and goes on with one that was begun: the
 shipped recipes on families with relatives (some with half of their signs flipped) and on one of
@@ -14,20 +14,20 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from learning import CPU, QUIET, RESULTS, arm_of, learned, say, write
 
+import docs
 from metacli.engine.scoring.intervals import paired
 from metacli.engine.scoring.multi_task_evaluate import judged
 from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.training.guard import Arm, decide
 from metacli.engine.training.relatedness import relatedness
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = docs.MULTI_TASK
 BEGIN, END = "<!-- families: made by benchmarks/families.py -->", "<!-- end of families -->"
 SEEDS = 5
 FAMILIES = {
@@ -154,7 +154,7 @@ def interval(values: list[float]) -> dict[str, Any]:
 
 
 def table() -> str:
-    """Markdown for README."""
+    """Markdown for the documentation."""
     found = json.loads((RESULTS / "families.json").read_text())
     lines = [
         "| family | trained | error minus alone | hurt | helped | weight on true relatives |",
@@ -182,8 +182,7 @@ def shown(found: dict[str, Any], form: str) -> str:
 
 
 def write_table() -> None:
-    before, _, rest = README.read_text().partition(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+    docs.replace(PAGE, BEGIN, END, table())
 
 
 def main() -> None:

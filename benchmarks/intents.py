@@ -3,7 +3,7 @@ TF-IDF and logistic regression on the same supports; and requests that mean none
 
     python benchmarks/intents.py            # every plan, into benchmarks/results/intents.json
     python benchmarks/intents.py hwu64      # one of them, into the same file
-    python benchmarks/intents.py --table    # only the README's table, from that file
+    python benchmarks/intents.py --table    # only the the documentation's table, from that file
 
 A difference is averaged over the episodes of a fold; its interval is Student's t over the five
 folds, which hold different test classes, so it speaks of other intents too.
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
+import docs
 from metacli.data.catalogue.intents import out_of_scope
 from metacli.engine.adapting.reading import Source
 from metacli.engine.adapting.scoring import answers_of
@@ -34,7 +35,7 @@ from metacli.engine.training.build import make_source
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FILE = RESULTS / "intents.json"
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = docs.TEXTS
 BEGIN, END = "<!-- intents: made by benchmarks/intents.py -->", "<!-- end of intents -->"
 FOLDS = (1, 2, 3, 4, 5)
 EPISODES = {10: 16, 50: 8}  # of each fold and setting, by way: a query has 10 examples a class
@@ -75,8 +76,7 @@ def main() -> None:
         }
         FILE.write_text(json.dumps(whole, indent=1) + "\n")
     if wanted or table_only:
-        before, _, rest = README.read_text().partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+        docs.replace(PAGE, BEGIN, END, table())
 
 
 def table() -> str:

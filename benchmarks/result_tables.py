@@ -1,4 +1,4 @@
-"""The README's tables of results: one for each data set that several learners share, with their
+"""The tables of few-shot results: one for each data set that several learners share, with their
 published figures, and one row for each evaluation of everything else.
 
 A result is what `run.py` wrote into benchmarks/results/<recipe>.json; no number is written here.
@@ -65,7 +65,7 @@ def fixed(score: Score) -> bool:
     return isinstance(score["way"], int) and isinstance(score["shot"], int)
 
 
-def link(result: Result, root: str = "") -> str:
+def link(result: Result, root: str = "../../") -> str:
     file = result.get("name", result["recipe"])
     return f"[{result['recipe']}]({root}benchmarks/results/{file}.json)"
 
@@ -158,7 +158,7 @@ def joined(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def row(result: Result, score: Score, root: str = "") -> str:
+def row(result: Result, score: Score, root: str = "../../") -> str:
     """One evaluation; `root` leads from the file that the row is in to the project's folder."""
     together = score["transductive"]
     baselines = ", ".join(

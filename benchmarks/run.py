@@ -24,12 +24,13 @@ from typing import Any
 
 import result_tables
 
+import docs
 from metacli.engine.training.build import build
 from metacli.schema.load import load
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-README = HERE.parent / "README.md"
+PAGE = docs.FEW_SHOT
 BEGIN, END = "<!-- results: made by benchmarks/run.py -->", "<!-- end of results -->"
 
 Options = dict[str, Any]
@@ -109,7 +110,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("recipes", nargs="*", metavar="RECIPE")
-    parser.add_argument("--table", action="store_true", help="only write the README's table")
+    parser.add_argument(
+        "--table", action="store_true", help="only write the table"
+    )
     parser.add_argument("--run", help="evaluate this finished run instead of training one")
     given = parser.parse_args()
     unknown = set(given.recipes) - set(PLANS)
@@ -243,9 +246,7 @@ def table() -> str:
 
 
 def write_table() -> None:
-    before, _, rest = README.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    docs.replace(PAGE, BEGIN, END, table())
 
 
 if __name__ == "__main__":

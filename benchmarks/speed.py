@@ -1,5 +1,5 @@
 """How fast an outer step is: `python benchmarks/speed.py` writes results/speed.json and the
-README's table; `--table` writes only the table.
+the documentation's table; `--table` writes only the table.
 
 Every shape is measured in one run: the executions of metacli, an eager loop over tasks in plain
 torch, and peers where they are installed (`pip install '.[bench]'`), on the same network, episodes
@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from run import README, RESULTS, commit, machine
+from run import RESULTS, commit, machine
 from speed_peers import EAGER, INNER_LR, PEERS, Network, name_of
 from torch.utils.flop_counter import FlopCounterMode
 
+import docs
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.sources import load_pool
 from metacli.engine.models.inputs import InputSpec
@@ -40,6 +41,7 @@ from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Episode, Params
 
 FILE = RESULTS / "speed.json"
+PAGE = docs.SPEED
 BEGIN, END = "<!-- speed: made by benchmarks/speed.py -->", "<!-- end of speed -->"
 INPUTS = InputSpec("image", (1, 28, 28), invert=True)
 MATMUL = 1024
@@ -107,7 +109,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--table", action="store_true", help="only write the README's table")
+    parser.add_argument(
+        "--table", action="store_true", help="only write the table"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
@@ -346,9 +350,7 @@ def compiled_cell(by: dict[str, dict[str, Any]]) -> str:
 
 
 def write_table() -> None:
-    before, _, rest = README.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    docs.replace(PAGE, BEGIN, END, table())
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docs
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.training.single_task import SINGLE
 from metacli.schema.load import shipped
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "tasks"
-README, DETAILS = HERE.parent / "README.md", HERE / "README.md"
+DETAILS = HERE / "README.md"
+PAGE = docs.MULTI_TASK
 BEGIN, END = "<!-- tasks: made by benchmarks/tasks.py -->", "<!-- end of tasks -->"
 READINGS = {
     "explained_variance": "all pupils",
@@ -36,7 +38,7 @@ def documents() -> Iterator[tuple[Path, Document]]:
 
 
 def table() -> str:
-    """README's table: a row for each recipe, with its lead over what a user would do instead."""
+    """A row for each recipe, with its lead over what a user would do instead."""
     lines = [
         "| recipe | on test rows | together | each alone, same network | best simple model |",
         "| --- | --- | --- | --- | --- |",
@@ -45,7 +47,7 @@ def table() -> str:
         metric, own = document["metric"], document["recipe"]
         rows = {name: row[metric] for name, row in document["summary"].items()}
         best = best_simple(document)
-        link = f"[{own}](benchmarks/results/tasks/{path.name})"
+        link = f"[{own}]({docs.LINK}/tasks/{path.name})"
         alone = f"{number(rows[SINGLE]['mean'])} ({lead(rows[SINGLE])})"
         other = f"{best} {number(rows[best]['mean'])} ({lead(rows[best])})"
         what = f"{metric.replace('_', ' ')}, {divisions(document)}"
@@ -121,10 +123,8 @@ def lead(row: dict[str, Any]) -> str:
 
 
 def write_tables() -> None:
-    for path, made in ((README, table()), (DETAILS, details())):
-        before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        path.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+    for path, made in ((PAGE, table()), (DETAILS, details())):
+        docs.replace(path, BEGIN, END, made)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's tables of transfer, from `results/transfer/*.json`: `python
+"""The the documentation's tables of transfer, from `results/transfer/*.json`: `python
 benchmarks/transfer_table.py`."""
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docs
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "transfer"
-README = HERE.parent / "README.md"
+PAGE = docs.TRANSFER
 BEGIN, END = "<!-- transfer: made by benchmarks/transfer_table.py -->", "<!-- end of transfer -->"
 SCRATCH = "scratch"
 
 
 def table() -> str:
-    """The README's tables: accuracy of each way, and the rank correlations."""
+    """The the documentation's tables: accuracy of each way, and the rank correlations."""
     lines: list[str] = []
     found = [(path, json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))]
     for path, result in found:
@@ -37,7 +39,7 @@ def accuracies(path: Path, result: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{result['what']}. Source: {result['source']['name']}; mean accuracy over "
         f"{len(some['targets'])} target tasks in % with its 95 % interval, and in brackets the "
-        f"paired difference to scratch ([results](benchmarks/results/transfer/{path.name})):"
+        f"paired difference to scratch ([results]({docs.LINK}/transfer/{path.name})):"
     )
     yield ""
     yield f"| way | {' | '.join(f'{shot} each' for shot in shots)} |"
@@ -52,7 +54,7 @@ def of_schools(path: Path, result: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{result['what']}. Source: {result['source']['name']} of {result['source']['schools']} "
         f"schools; {result['metric']}, lower is better, over {count} new schools "
-        f"([results](benchmarks/results/transfer/{path.name})):"
+        f"([results]({docs.LINK}/transfer/{path.name})):"
     )
     yield ""
     yield "| way | squared error | difference to scratch |"
@@ -73,7 +75,7 @@ def cell(one: dict[str, Any], name: str) -> str:
 
 def correlations(path: Path, result: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"{result['what']} ([results](benchmarks/results/transfer/{path.name})). Kendall's τ over "
+        f"{result['what']} ([results]({docs.LINK}/transfer/{path.name})). Kendall's τ over "
         "the sources, mean over the tasks with its 95 % interval:"
     )
     yield ""
@@ -89,10 +91,7 @@ def correlations(path: Path, result: dict[str, Any]) -> Iterator[str]:
 
 
 def write_table() -> None:
-    text = README.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    README.write_text(f"{head}{BEGIN}\n{table()}\n{END}{tail}", encoding="utf-8")
+    docs.replace(PAGE, BEGIN, END, table())
 
 
 if __name__ == "__main__":
