@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all check bench bench-speed format clean
+.PHONY: demo test test-all check docs bench bench-speed format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,14 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check metacli tests benchmarks
 	$(BIN)/ruff check metacli tests benchmarks
 	$(BIN)/mypy
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
+# The site is in build/site; nothing is fetched while it builds.
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --quiet
 
 # Speed alone takes about ten minutes, the recipes take hours.
 bench: bench-speed

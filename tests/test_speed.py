@@ -13,7 +13,6 @@ import torch
 from metacli.types import Batch, Episode
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,7 +40,8 @@ def rows(speed: Any) -> dict[Any, dict[str, dict[str, Any]]]:
 
 
 def test_the_table_of_speed_is_made_from_the_results_file(speed: Any) -> None:
-    shown = README.partition(speed.BEGIN)[2].partition(speed.END)[0].strip()
+    page = speed.PAGE.read_text(encoding="utf-8")
+    shown = page.partition(speed.BEGIN)[2].partition(speed.END)[0].strip()
     assert shown == speed.table()
 
 
