@@ -110,9 +110,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("recipes", nargs="*", metavar="RECIPE")
-    parser.add_argument(
-        "--table", action="store_true", help="only write the table"
-    )
+    parser.add_argument("--table", action="store_true", help="only write the table")
     parser.add_argument("--run", help="evaluate this finished run instead of training one")
     given = parser.parse_args()
     unknown = set(given.recipes) - set(PLANS)

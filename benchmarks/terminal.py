@@ -7,6 +7,7 @@ FOLDER has class folders of images. Its copy is called my_photos, so that no pat
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -29,7 +30,7 @@ COMMANDS = (
 
 def main() -> None:
     source = Path(sys.argv[1]).resolve()
-    screen = Console(record=True, width=WIDTH, force_terminal=True, file=open(os.devnull, "w"))
+    screen = Console(record=True, width=WIDTH, force_terminal=True, file=io.StringIO())
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(source, Path(folder, "my_photos"))
         set_aside(Path(folder))
@@ -44,14 +45,18 @@ def set_aside(folder: Path) -> None:
     """One image of each class is new to the model."""
     (folder / "new_photos").mkdir()
     for one in sorted((folder / "my_photos").iterdir())[:4]:
-        first = sorted(one.iterdir())[0]
+        first = min(one.iterdir())
         first.rename(folder / "new_photos" / f"{one.name}{first.suffix}")
 
 
 def shown(command: str, folder: Path) -> str:
     """What a command prints, without progress lines, whose times are this machine's."""
     done = subprocess.run(
-        command.split(), cwd=folder, capture_output=True, text=True, check=True,
+        command.split(),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
         env={**os.environ, "COLUMNS": str(WIDTH)},
     )
     return re.sub(r"0\.(\d{3})\d+", r"0.\1", done.stdout)

@@ -61,7 +61,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def commands() -> str:
     """The help of every command, as it is printed."""
-    pages = ["# Commands\n", *(f"## metacli {name}\n\n```text\n{help_of(name)}```\n" for name in COMMANDS)]
+    pages = [
+        "# Commands\n",
+        *(f"## metacli {name}\n\n```text\n{help_of(name)}```\n" for name in COMMANDS),
+    ]
     return "\n".join(pages)
 
 
@@ -95,7 +98,11 @@ def rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
         if block is not None and (field.is_required() or field.default_factory or not prefix):
             yield from rows(block, f"{prefix}{name}.")
         elif name not in ("options", "replace"):
-            default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
+            default = (
+                "required"
+                if field.is_required()
+                else f"`{field.get_default(call_default_factory=True)}`"
+            )
             yield f"| `{prefix}{name}` | {type_name(field.annotation)} | {default} |"
 
 

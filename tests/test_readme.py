@@ -1,5 +1,5 @@
-"""README and documentation cannot rot: their commands are run, their tables are those of the results
-files, their exit codes are real."""
+"""README and documentation cannot rot: their commands are run, their tables are those of the
+results files, their exit codes are real."""
 
 from __future__ import annotations
 
