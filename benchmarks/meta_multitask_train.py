@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from metacli.algorithms.meta_multitask.coupled import Coupled
+from metacli.algorithms.meta_multitask.mmaml import MMAML
 from metacli.algorithms.meta_multitask.mtnp import MTNP
 from metacli.algorithms.meta_multitask.protocol import SetLearner, alone, together
 from metacli.data.sets.functions import Functions, Variant
@@ -24,7 +26,7 @@ from metacli.engine.events import Event
 from metacli.engine.training import checkpoint
 from metacli.engine.training.loop import Snapshot, train
 from metacli.nn.set_problem import SetProblem
-from metacli.schema.recipe import Train
+from metacli.schema.blocks import Train
 
 FOLDER = Path(os.environ.get("METACLI_RUNS", "runs/meta-multitask"))
 EVERY = 500
@@ -54,9 +56,25 @@ def attention(steps: int) -> Train:
     )
 
 
+def gradient_steps(steps: int) -> Train:
+    return Train(
+        steps=steps,
+        meta_batch=32,
+        optimizer="adamw",
+        lr=2e-3,
+        schedule="cosine",
+        clip=1.0,
+        weight_decay=0.0,
+    )
+
+
 RUNS = {
     "mtnp-shared-0": Run(MTNP(), "shared", attention(16_000)),
     "mtnp-pooled-0": Run(MTNP(), "pooled", attention(20_000)),
+    "mmaml-shared-0": Run(MMAML(), "shared", gradient_steps(6_000)),
+    "coupled-shared-0": Run(Coupled(), "shared", gradient_steps(6_000)),
+    "mmaml-pooled-0": Run(MMAML(), "pooled", gradient_steps(6_000)),
+    "coupled-pooled-0": Run(Coupled(), "pooled", gradient_steps(6_000)),
 }
 
 

@@ -117,3 +117,49 @@ def set_attention(
         )
     mean, raw = params["out.weight"] @ layer_norm(params, "out.norm", h) + params["out.bias"]
     return float(mean), (1e-3 + math.log1p(math.exp(float(raw)))) ** 2
+
+
+def trunk_output(params: Numbers, x: Tensor, role: int, frequencies: int, period: float) -> Tensor:
+    """One value from a trunk of SiLU layers and the head of a role; x is one row."""
+    seen = waves(x, frequencies, period)
+    h = torch.cat([4 / period * seen[: len(x)], seen[len(x) :]])
+    layer = 0
+    while f"trunk.{layer}.weight" in params:
+        h = params[f"trunk.{layer}.weight"] @ h + params[f"trunk.{layer}.bias"]
+        h = h * torch.sigmoid(h)
+        layer += 1
+    return params["head.weight"][role] @ h + params["head.bias"][role]
+
+
+def shared_inner_loop(
+    params: Numbers,
+    labels: list[list[tuple[Tensor, float]]],
+    roles: list[int],
+    lr: float,
+    steps: int,
+    frequencies: int,
+    period: float,
+) -> Numbers:
+    """One trunk for all tasks of a set, moved by the mean of their gradients; each head by its
+    own."""
+    phi = {k: v.detach().clone().requires_grad_() for k, v in params.items()}
+    for _ in range(steps):
+        losses = []
+        for points, role in zip(labels, roles, strict=True):
+            errors = [(trunk_output(phi, x, role, frequencies, period) - y) ** 2 for x, y in points]
+            losses.append(sum(errors) / len(errors))
+        names = [name for name in phi if name.startswith("trunk.")]
+        mean = torch.autograd.grad(
+            sum(losses) / len(losses), [phi[n] for n in names], retain_graph=True
+        )
+        after = {
+            n: (phi[n] - lr * g).detach().requires_grad_() for n, g in zip(names, mean, strict=True)
+        }
+        heads = ("head.weight", "head.bias")
+        grads = torch.autograd.grad(sum(losses), [phi[n] for n in heads])
+        after |= {
+            n: (phi[n] - lr * g).detach().requires_grad_()
+            for n, g in zip(heads, grads, strict=True)
+        }
+        phi = after
+    return phi

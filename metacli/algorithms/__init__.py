@@ -168,6 +168,18 @@ ALGORITHMS: dict[str, Entry] = {
         "MTNP",
         "attention over all labels of a set of tasks, no gradient at adaptation",
     ),
+    "mmaml": Entry(
+        "meta-multitask",
+        "meta_multitask.mmaml",
+        "MMAML",
+        "a joint inner loop over a shared trunk and a head for each task",
+    ),
+    "coupled": Entry(
+        "meta-multitask",
+        "meta_multitask.coupled",
+        "Coupled",
+        "tasks follow each other's gradients as far as their supports say they are related",
+    ),
     "linear-probe": Entry(
         "transfer",
         "transfer.linear_probe",

@@ -136,7 +136,10 @@ class SetAttention:
 
     def encode(self, params: Params, support: Batch, roles: Tensor, sees: Tensor) -> Encoded:
         """The tokens of a set after self-attention, the null token first."""
-        tokens = self.observed(support)
+        return self.self_attend(params, self.observed(support), roles, sees)
+
+    def self_attend(self, params: Params, tokens: Tokens, roles: Tensor, sees: Tensor) -> Encoded:
+        """Blocks of self-attention over tokens."""
         h = F.linear(tokens.features, params["token.weight"], params["token.bias"])
         h = h + self.role(params, "token.role", roles).gather(1, spread(tokens.tasks, self.width))
         null = params["null"].expand(len(h), 1, -1)

@@ -108,6 +108,11 @@ class Functions:
         return DIGEST
 
     @property
+    def inputs(self) -> int:
+        """x is one number."""
+        return 1
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The table of named tasks that `SetEpisode.roles` counts."""
         return NAMES if self.variant in ("mixed", "pooled") else NAMES[:FOUR]

@@ -1,0 +1,106 @@
+"""Coupled adaptation of a set of tasks: how much each task follows the gradients of the others is a
+function of the supports, learned in the outer loop. Ours; the nearest are S. Yao et al.,
+"Hierarchically Structured Meta-learning", ICML 2019 (https://arxiv.org/abs/1905.05301), whose
+initialisation depends on an embedding of the task, and S. Liu et al., "Auto-Lambda", TMLR 2022
+(https://arxiv.org/abs/2202.03091), whose weights are learned for one set.
+
+Idea: the tasks of a set adapt copies of one trunk; relatives take each other's steps, strangers do
+not. What tells them apart is learned over many sets.
+
+    e_t = mean over the labels of task t of ψ(x, y, y², r_t),   g_t = ∇_trunk L_{S_t}(θ)
+    A_ts = softmax over s of (⟨Q e_t, K e_s⟩ / √d + γ cos(g_t, g_s) + δ [t = s])
+    φ_t ← φ_t − α_k Σ_s A_ts ∇L_{S_s}(φ_s)   (`inner_steps` times; a head follows its own loss)
+    direction = ∇_{θ,α,ψ,Q,K,γ,δ} (1/B) Σ_i (1/T) Σ_t L_{Q_t}(φ_i,t)
+
+Where we differ: there is no paper. A = I is separate adaptation and A = 1/T full sharing (`mmaml`),
+both exactly. g_t in the cosine is a constant, so that no second derivative of it is needed.
+
+α = `inner_lr` at first; d = `embedding`, the size of e_t, Q e_t and K e_s.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Gt
+from torch import Tensor
+from torch.nn import functional as F
+
+from metacli.algorithms.meta_multitask.base import StepLearner
+from metacli.algorithms.meta_multitask.steps import known, task_losses
+from metacli.autodiff import constant_grad
+from metacli.nn.set_problem import SetProblem
+from metacli.nn.trunk_heads import TrunkHeads
+from metacli.types import Params, SetEpisode
+
+PREFIX = "coupling."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coupled(StepLearner):
+    """A learned coupling of the tasks that see each other."""
+
+    embedding: Annotated[int, Gt(0)] = 32
+
+    def own(self, problem: SetProblem) -> Params:
+        network, d = self.of(problem), self.embedding
+        inputs = network.inputs * (1 + 2 * network.frequencies) + 2
+        rng = torch.Generator().manual_seed(0)
+        draw = lambda *shape: torch.randn(shape, generator=rng) * shape[-1] ** -0.5  # noqa: E731
+        return {
+            f"{PREFIX}in.weight": draw(2 * d, inputs),
+            f"{PREFIX}in.bias": torch.zeros(2 * d),
+            f"{PREFIX}role": 0.5 * torch.randn(max(network.roles, 1), 2 * d, generator=rng),
+            f"{PREFIX}mid.weight": draw(2 * d, 2 * d),
+            f"{PREFIX}mid.bias": torch.zeros(2 * d),
+            f"{PREFIX}out.weight": draw(d, 2 * d),
+            f"{PREFIX}q.weight": draw(d, d),
+            f"{PREFIX}k.weight": draw(d, d),
+            f"{PREFIX}cosine": torch.ones(()),
+            f"{PREFIX}self": torch.zeros(()),
+        }
+
+    def coupling(
+        self,
+        problem: SetProblem,
+        params: Params,
+        copies: Params,
+        episodes: SetEpisode,
+        sees: Tensor,
+    ) -> Tensor:
+        network = self.of(problem)
+        e = self.embedded(network, params, episodes)
+        q, k = (F.linear(e, params[f"{PREFIX}{name}.weight"]) for name in ("q", "k"))
+        scores = q @ k.transpose(-1, -2) / math.sqrt(self.embedding)
+        alike = self.cosines(network, copies, episodes)
+        itself = torch.eye(sees.shape[-1], dtype=e.dtype, device=e.device)
+        scores = scores + params[f"{PREFIX}cosine"] * alike + params[f"{PREFIX}self"] * itself
+        return torch.softmax(scores.masked_fill(~sees, -math.inf), -1)
+
+    def embedded(self, network: TrunkHeads, params: Params, episodes: SetEpisode) -> Tensor:
+        """e [B, T, d], the mean over each task's labels."""
+        support, roles = episodes.support, episodes.roles
+        y = known(support)[..., None]
+        seen = torch.cat([network.waves(support.x), y, y.square()], -1)  # [B, T, M, .]
+        named = (roles >= 0)[..., None] if network.roles else torch.zeros_like(roles)[..., None]
+        role = params[f"{PREFIX}role"][roles.clamp(min=0) if network.roles else 0 * roles] * named
+        h = F.linear(seen, params[f"{PREFIX}in.weight"], params[f"{PREFIX}in.bias"])
+        h = F.silu(h + role[:, :, None])
+        h = F.silu(F.linear(h, params[f"{PREFIX}mid.weight"], params[f"{PREFIX}mid.bias"]))
+        if support.mask is None:
+            pooled = h.mean(2)
+        else:
+            counted = support.mask[..., None].to(h.dtype)
+            pooled = (h * counted).sum(2) / counted.sum(2).clamp(min=1)
+        return F.linear(pooled, params[f"{PREFIX}out.weight"])
+
+    def cosines(self, network: TrunkHeads, copies: Params, episodes: SetEpisode) -> Tensor:
+        """cos(g_t, g_s) [B, T, T] of the gradients of the trunk at φ_0."""
+        trunk = {name: value for name, value in copies.items() if name.startswith("trunk.")}
+        loss = lambda t: task_losses(network, {**copies, **t}, episodes.support).sum()  # noqa: E731
+        parts = [part.flatten(2) for part in constant_grad(loss, trunk).values()]
+        g = F.normalize(torch.cat(parts, -1), dim=-1)
+        return g @ g.transpose(-1, -2)

@@ -1,0 +1,1 @@
+"""Training, evaluating and adapting learners of sets of tasks."""

@@ -1,0 +1,193 @@
+"""The learners of sets that adapt by gradient steps, against loops in float64 and against each
+other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import reference_sets
+import torch
+from torch import Tensor
+
+from metacli.algorithms.meta_multitask.base import StepLearner
+from metacli.algorithms.meta_multitask.coupled import Coupled
+from metacli.algorithms.meta_multitask.mmaml import MMAML
+from metacli.algorithms.meta_multitask.protocol import alone, together
+from metacli.algorithms.meta_multitask.steps import coupled_steps, uniform
+from metacli.data.sets.functions import Functions
+from metacli.nn.set_problem import SetProblem
+from metacli.nn.trunk_heads import HEAD
+from metacli.types import Batch, Params, SetEpisode
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SIZE = {"hidden": (6, 5), "frequencies": 1, "inner_lr": 0.03, "inner_steps": 3}
+LEARNERS = (MMAML(**SIZE), Coupled(embedding=4, **SIZE))
+BY_NAME = pytest.mark.parametrize("learner", LEARNERS, ids=lambda one: type(one).__name__)
+
+
+def sets(variant: str = "independent", count: int = 2) -> SetEpisode:
+    made = Functions(variant, 5, 3, seed=("test", 2), meta_batch=count).meta_batch_at(0)
+    halves = (Batch(b.x.double(), b.y.double(), b.mask) for b in made[:2])
+    support, query = halves
+    return SetEpisode(support, query, made.roles)
+
+
+def start(learner: StepLearner) -> tuple[SetProblem, Params]:
+    problem = SetProblem(learner.network(1, 8))
+    params = problem.init(0, torch.float64)
+    own, _ = learner.init(problem, params)
+    rng = torch.Generator().manual_seed(1)
+    shaken = {
+        name: value + 0.1 * torch.randn(value.shape, generator=rng, dtype=torch.float64)
+        for name, value in {**params, **own}.items()
+        if not name.startswith("rates")
+    }
+    return problem, {**own, **shaken}
+
+
+def moved(learner: StepLearner, coupling: Tensor, episodes: SetEpisode) -> Params:
+    problem, params = start(learner)
+    network = learner.of(problem)
+    copies = network.copies(params, episodes.roles)
+    return coupled_steps(
+        network,
+        copies,
+        episodes.support,
+        coupling,
+        rate=learner.rate(params),
+        steps=learner.inner_steps,
+        first_order=learner.first_order,
+    )
+
+
+def test_joint_adaptation_equals_a_loop_over_labels_with_one_trunk() -> None:
+    learner, episodes = LEARNERS[0], sets("mixed")
+    problem, params = start(learner)
+    found = learner.answer(problem, params, episodes, together(episodes.roles)).mean
+    support, query, roles = episodes
+    assert support.mask is not None
+    tasks = roles.shape[1]
+    for at in range(2):
+        labels = [
+            [
+                (support.x[at, t, m], float(support.y[at, t, m]))
+                for m in range(5)
+                if support.mask[at, t, m]
+            ]
+            for t in range(tasks)
+        ]
+        names = learner.of(problem).names
+        phi = reference_sets.shared_inner_loop(
+            {name: params[name] for name in names}, labels, roles[at].tolist(), 0.03, 3, 1, 20.0
+        )
+        for task in range(tasks):
+            for q in range(3):
+                value = reference_sets.trunk_output(
+                    phi, query.x[at, task, q], int(roles[at, task]), 1, 20.0
+                )
+                assert found[at, task, q].item() == pytest.approx(value.item(), rel=1e-6)
+
+
+@BY_NAME
+def test_tasks_that_see_themselves_alone_are_adapted_as_sets_of_one(learner: StepLearner) -> None:
+    problem, params = start(learner)
+    episodes = sets()
+    apart = learner.answer(problem, params, episodes, alone(episodes.roles)).mean
+    for task in range(4):
+        one = slice(task, task + 1)
+        support, query = (
+            Batch(*(None if v is None else v[:, one] for v in b)) for b in episodes[:2]
+        )
+        single = SetEpisode(support, query, episodes.roles[:, one])
+        found = learner.answer(problem, params, single, together(single.roles)).mean
+        torch.testing.assert_close(found, apart[:, one])
+
+
+def test_a_coupling_of_1_over_t_is_full_sharing_and_the_identity_is_none() -> None:
+    episodes = sets()
+    same = moved(LEARNERS[0], torch.full((2, 4, 4), 0.25, dtype=torch.float64), episodes)
+    apart = moved(LEARNERS[0], torch.eye(4, dtype=torch.float64).expand(2, 4, 4), episodes)
+    for name, value in same.items():
+        if name not in HEAD:
+            torch.testing.assert_close(value, value[:, :1].expand_as(value))
+            assert not torch.allclose(apart[name], apart[name][:, :1].expand_as(value))
+    problem, params = start(LEARNERS[0])
+    for sees, phi in ((together, same), (alone, apart)):
+        found = LEARNERS[0].answer(problem, params, episodes, sees(episodes.roles)).mean
+        torch.testing.assert_close(LEARNERS[0].of(problem).forward(phi, episodes.query.x), found)
+
+
+def test_a_learned_coupling_is_a_distribution_over_the_tasks_that_are_seen() -> None:
+    learner, episodes = LEARNERS[1], sets("mixed")
+    problem, params = start(learner)
+    copies = learner.of(problem).copies(params, episodes.roles)
+    tasks = episodes.roles.shape[1]
+    sees = together(episodes.roles)
+    sees[:, 0, 1:] = sees[:, 1:, 0] = False
+    found = learner.coupling(problem, params, copies, episodes, sees)
+    torch.testing.assert_close(found.sum(-1), torch.ones(2, tasks, dtype=torch.float64))
+    assert bool((found[:, 0, 0] == 1).all())
+    assert bool(((found > 0) == sees).all())
+    assert found[:, 1:, 1:].std() > 1e-3
+
+
+def test_the_coupling_is_uniform_where_its_parameters_are_zero() -> None:
+    learner, episodes = LEARNERS[1], sets()
+    problem, params = start(learner)
+    params = {k: 0 * v if k.startswith("coupling.") else v for k, v in params.items()}
+    copies = learner.of(problem).copies(params, episodes.roles)
+    sees = together(episodes.roles)
+    found = learner.coupling(problem, params, copies, episodes, sees)
+    torch.testing.assert_close(found, uniform(sees, torch.float64))
+
+
+@BY_NAME
+def test_tasks_in_another_order_have_their_answers_in_that_order(learner: StepLearner) -> None:
+    problem, params = start(learner)
+    episodes = sets("mixed")
+    order = torch.randperm(episodes.roles.shape[1], generator=torch.Generator().manual_seed(0))
+    support, query = (Batch(*(None if v is None else v[:, order] for v in b)) for b in episodes[:2])
+    other = SetEpisode(support, query, episodes.roles[:, order])
+    sees = together(episodes.roles)
+    before, after = (learner.answer(problem, params, one, sees).mean for one in (episodes, other))
+    torch.testing.assert_close(before[:, order], after)
+
+
+@BY_NAME
+def test_a_missing_label_is_absent_whatever_stands_in_its_place(learner: StepLearner) -> None:
+    problem, params = start(learner)
+    episodes = sets()
+    mask = episodes.support.mask
+    assert mask is not None
+    blank = episodes.support._replace(y=torch.where(mask, episodes.support.y, torch.nan))
+    other, sees = episodes._replace(support=blank), together(episodes.roles)
+    before, after = (learner.answer(problem, params, one, sees).mean for one in (episodes, other))
+    torch.testing.assert_close(before, after)
+
+
+@BY_NAME
+def test_the_direction_is_the_derivative_through_the_inner_steps(learner: StepLearner) -> None:
+    learner = replace(learner, alone=0.0)
+    problem, params = start(learner)
+    episodes, rng = sets(), torch.Generator().manual_seed(0)
+    update = learner.direction(problem, params, episodes, {}, rng)
+
+    def value(name: str, shift: float) -> float:
+        changed = params[name].clone()
+        changed.view(-1)[0] += shift
+        at = {**params, name: changed}
+        found = learner.answer(problem, at, episodes, together(episodes.roles))
+        return float(problem.error(found.mean, episodes.query).mean())
+
+    # A constant of θ, g_t, is in the coupling: only what does not move it can be compared.
+    of_trunk = () if isinstance(learner, Coupled) else ("trunk.0.weight", "head.weight")
+    of_coupling = ("coupling.q.weight", "coupling.in.bias") if isinstance(learner, Coupled) else ()
+    for name in (*of_trunk, *of_coupling, "rates.trunk.1.weight", "rates.head.bias"):
+        slope = (value(name, 1e-5) - value(name, -1e-5)) / 2e-5
+        assert update.direction[name].view(-1)[0].item() == pytest.approx(slope, rel=1e-4, abs=1e-8)
+    first = replace(learner, first_order=True).direction(problem, params, episodes, {}, rng)
+    assert not torch.allclose(
+        first.direction["trunk.0.weight"], update.direction["trunk.0.weight"], rtol=1e-3
+    )
+    torch.testing.assert_close(first.metrics, update.metrics)
