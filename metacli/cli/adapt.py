@@ -20,7 +20,7 @@ Words = Annotated[
     typer.Argument(
         metavar="MODEL... TASK [KEY=VALUE]...",
         help="One or more models, then the folder or table with your examples.",
-        autocompletion=complete.models,
+        autocompletion=complete.sources_and_tasks,
         show_default=False,
     ),
 ]

@@ -135,7 +135,7 @@ def _invoke(words: list[str], session: Session) -> int:
     except typer.Exit as done:
         return done.exit_code
     except typer.TyperException as error:
-        raise usage_problem(error, root) from error
+        raise usage_problem(error, root, words) from error
     except OSError as error:
         if session.frame is not None or not _about_stdout(error):
             raise

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _RUNS = Path("runs")
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".yaml")
 DATA_SETS = (  # the registry's names, without its imports
     *("glyphs", "omniglot", "cifar-fs", "fc100", "mnist", "kannada-mnist", "sinusoid"),
     *("clinc150", "hwu64", "texts"),
@@ -21,6 +22,42 @@ def recipes(incomplete: str) -> list[str]:
     from metacli.schema.load import shipped
 
     return _starting(incomplete, (name for name, _ in shipped()))
+
+
+def trainings(incomplete: str) -> list[str]:
+    """Recipes, data sets and paths; after the first word, the keys of a recipe."""
+    if "." in incomplete and "/" not in incomplete:
+        return keys(incomplete)
+    return [*recipes(incomplete), *keys(incomplete), *paths(incomplete)]
+
+
+def keys(incomplete: str) -> list[str]:
+    """Dotted keys of a recipe with the `=` that they need, such as `train.lr=`."""
+    from metacli.schema.recipe import valid_keys
+
+    return _starting(incomplete, (f"{key}=" for key in valid_keys() if "." in key))
+
+
+def paths(incomplete: str) -> list[str]:
+    """Folders (with a slash) and tables below what was typed."""
+    folder = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
+    try:
+        found = sorted(folder.iterdir())
+    except OSError:
+        return []
+    shown = [f"{path}/" for path in found if path.is_dir() and not path.name.startswith(".")]
+    shown += [str(path) for path in found if path.suffix.lower() in TABLES]
+    return _starting(incomplete, shown)
+
+
+def sources_and_tasks(incomplete: str) -> list[str]:
+    """What `adapt` takes: models, then a folder or table of examples."""
+    return [*dict.fromkeys([*models(incomplete), *paths(incomplete)])]
+
+
+def evaluated(incomplete: str) -> list[str]:
+    """What `evaluate` measures on: data sets and paths."""
+    return [*data_sets(incomplete), *paths(incomplete)]
 
 
 def data_sets(incomplete: str) -> list[str]:

@@ -20,7 +20,7 @@ Words = Annotated[
         metavar="[DATA] [KEY=VALUE]...",
         help="A data set, a folder of classes or labelled examples; the model's own when absent. "
         "Then fields of its learner, such as inner_steps=10.",
-        autocompletion=complete.data_sets,
+        autocompletion=complete.evaluated,
         show_default=False,
     ),
 ]

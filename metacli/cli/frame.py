@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -105,6 +106,7 @@ class Frame:
 
     def fail(self, error: MetacliError) -> None:
         """The message on stderr; with `--json` the document on stdout, except for wrong usage."""
+        error.hint = in_words_of(self.command, error.hint)
         write_stderr("".join(f"{line}\n" for line in errors.error_lines(error)))
         if self.json and error.exit_code != ExitCode.USAGE and error.code != "stdout":
             document = errors.failure(self.command, error, self.seconds, self.warnings)
@@ -187,6 +189,13 @@ class Frame:
         if self.quiet:
             return Silent()
         return Bars(self.verbose) if is_terminal(sys.stderr) else Plain(self.verbose)
+
+
+def in_words_of(command: str, hint: str | None) -> str | None:
+    """The engine speaks of a recipe's keys; `evaluate` has options for some of them."""
+    if hint is None or command != "evaluate":
+        return hint
+    return re.sub(r"\bepisodes\.(way|shot|query)=", r"--\1 ", hint)
 
 
 def write_text(target: Path, content: str) -> None:

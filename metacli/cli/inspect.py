@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from metacli.cli import early, text
+from metacli.cli import complete, early, text
 from metacli.cli.errors import finding_lines
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
@@ -15,7 +15,12 @@ from metacli.engine.storage.paths import NAMED
 from metacli.errors import Finding
 
 Target = Annotated[
-    str, typer.Argument(metavar="PATH", help="A recipe, task, set of tasks, run or model.")
+    str,
+    typer.Argument(
+        metavar="PATH",
+        help="A recipe, task, set of tasks, run or model.",
+        autocompletion=complete.sources_and_tasks,
+    ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 5 on any problem.")]
 

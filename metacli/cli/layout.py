@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -60,28 +61,52 @@ class Pages(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def usage_problem(error: typer.TyperException, root: Pages) -> UsageProblem:
-    """What Typer found wrong with the words, with the nearest right ones."""
+def usage_problem(
+    error: typer.TyperException, root: Pages, words: Sequence[str] = ()
+) -> UsageProblem:
+    """What Typer found wrong with the words of a command line, with the nearest right ones."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "metacli"
     option = getattr(error, "option_name", None)
     if option is not None and "such option" in error.format_message():
         near = list(getattr(error, "possibilities", None) or [])
-        return _unknown_option(option, near, path, root)
+        return _unknown_option(option, near, path, root, setting(option, words))
     message = error.format_message().strip()
     message = (message[:1].lower() + message[1:].rstrip(".")).replace("Value error, ", "")
     return UsageProblem(message, where=path, hint=f"{path} --help")
 
 
-def _unknown_option(option: str, near: list[str], path: str, root: Pages) -> UsageProblem:
+def _unknown_option(
+    option: str, near: list[str], path: str, root: Pages, meant: str | None
+) -> UsageProblem:
     message = f"no option {option}"
     if path == "metacli" and option in _options_of_commands(root):
         hint = f"options go after the command: metacli COMMAND {option}"
+    elif meant is not None and path.split()[-1] in TAKES_SETTINGS:
+        hint = f"settings are KEY=VALUE: {meant}"
     elif near:
         hint = f"did you mean {near[0]}?"
     else:
         hint = f"{path} --help"
     return UsageProblem(message, where=path, hint=hint)
+
+
+TAKES_SETTINGS = ("meta-train", "multitask", "evaluate", "adapt")
+
+
+def setting(option: str, words: Sequence[str]) -> str | None:
+    """`train.lr=0.1` for `--lr 0.1`: the key of a recipe that ends in an option's name."""
+    from metacli.schema.recipe import valid_keys  # pydantic is not needed before
+
+    name, equals, value = option.lstrip("-").replace("-", "_").partition("=")
+    keys = [key for key in valid_keys() if name and key in (name, f"train.{name}")]
+    keys += [key for key in valid_keys() if "." in key and key.split(".")[1] == name]
+    if not keys:
+        return None
+    after = dict(zip(words, words[1:], strict=False)) | {
+        word.partition("=")[0]: word.partition("=")[2] for word in words if "=" in word
+    }
+    return f"{keys[0]}={value if equals else after.get(option, 'VALUE')}"
 
 
 def _options_of_commands(root: Pages) -> set[str]:

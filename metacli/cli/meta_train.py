@@ -18,12 +18,12 @@ Words = Annotated[
     typer.Argument(
         metavar="RECIPE|DATA [KEY=VALUE]...",
         help="A shipped recipe, a YAML file, a run, or a folder of classes.",
-        autocompletion=complete.recipes,
+        autocompletion=complete.trainings,
         show_default=False,
     ),
 ]
 Data = Annotated[
-    str | None, typer.Option("--data", metavar="PATH", help="Your own classes to learn from.")
+    str | None, typer.Option("--data", metavar="PATH", help="Your own classes to learn from.", autocompletion=complete.paths)
 ]
 Resume = Annotated[
     str | None,

@@ -20,7 +20,7 @@ Words = Annotated[
     typer.Argument(
         metavar="RECIPE|DATA [KEY=VALUE]...",
         help="A recipe of kind multitask, or a table or folder of tasks.",
-        autocompletion=complete.recipes,
+        autocompletion=complete.trainings,
         show_default=False,
     ),
 ]

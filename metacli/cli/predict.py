@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from metacli.cli import early, errors, options, text, words
+from metacli.cli import complete, early, errors, options, text, words
 from metacli.cli.frame import Frame, Result, write_text
 from metacli.cli.streams import is_terminal
 from metacli.engine.events import Reporter
@@ -21,7 +21,8 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT...",
-        help="Files, folders or tables; - reads CSV or texts from stdin, or paths of pictures.",
+        help="Files, folders or tables; - reads CSV or texts from stdin, or paths of images.",
+        autocompletion=complete.paths,
         show_default=False,
     ),
 ]

@@ -13,12 +13,14 @@ import pytest
 
 from metacli.cli import streams
 from metacli.cli.app import main
+from metacli.cli.frame import in_words_of
 from metacli.engine.scoring.checks import parse_checks
 from metacli.errors import UsageProblem
 
 WITHOUT_TORCH = """
 import sys
 from metacli.cli.app import main
+from metacli.cli.frame import in_words_of
 code = main(sys.argv[1:])
 sys.exit(99 if "torch" in sys.modules else code)
 """
@@ -95,3 +97,24 @@ def test_a_percentage_is_not_a_fraction() -> None:
         parse_checks(["accuracy=90"], [])
     assert caught.value.hint == "did you mean 0.9?"
     assert [check.bound for check in parse_checks(["accuracy=0.9"], ["mse=90"])] == [0.9, 90]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("meta-train glyphs-5w1s-protonet --lr 0.1", "settings are KEY=VALUE: train.lr=0.1"),
+        ("meta-train glyphs-5w1s-protonet --way=3", "settings are KEY=VALUE: episodes.way=3"),
+        ("multitask school-soft --guard true", "settings are KEY=VALUE: guard=true"),
+        ("adapt model task --metho x", "did you mean --method?"),
+    ],
+)
+def test_a_setting_written_as_an_option_is_answered_with_the_setting(
+    words: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    assert f"hint: {hint}" in capsys.readouterr().err
+
+
+def test_a_hint_speaks_in_the_options_of_the_command() -> None:
+    assert in_words_of("evaluate", "episodes.way=263 or less") == "--way 263 or less"
+    assert in_words_of("meta-train", "episodes.way=263 or less") == "episodes.way=263 or less"

@@ -89,9 +89,15 @@ assert "torch" not in sys.modules
         ("metacli export m --format o", "onnx"),
         ("metacli evaluate @la", "@last"),
         ("metacli doctor --device cu", "cuda"),
+        ("metacli adapt m my_ph", "my_photos/"),
+        ("metacli adapt m hou", "houses.csv"),
+        ("metacli meta-train train.l", "train.lr="),
+        ("metacli predict m my_", "my_photos/"),
     ],
 )
 def test_the_shell_is_offered_what_fits(line: str, offered: str) -> None:
+    Path("my_photos").mkdir()
+    Path("houses.csv").write_text("a,b\n")
     words = line.split()
     environment = {
         "_METACLI_COMPLETE": "complete_bash",
