@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -103,7 +104,7 @@ def setting(option: str, words: Sequence[str]) -> str | None:
     keys += [key for key in valid_keys() if "." in key and key.split(".")[1] == name]
     if not keys:
         return None
-    after = dict(zip(words, words[1:], strict=False)) | {
+    after = dict(pairwise(words)) | {
         word.partition("=")[0]: word.partition("=")[2] for word in words if "=" in word
     }
     return f"{keys[0]}={value if equals else after.get(option, 'VALUE')}"

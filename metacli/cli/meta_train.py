@@ -23,7 +23,13 @@ Words = Annotated[
     ),
 ]
 Data = Annotated[
-    str | None, typer.Option("--data", metavar="PATH", help="Your own classes to learn from.", autocompletion=complete.paths)
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Your own classes to learn from.",
+        autocompletion=complete.paths,
+    ),
 ]
 Resume = Annotated[
     str | None,
