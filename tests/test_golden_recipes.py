@@ -19,7 +19,7 @@ import torch
 import toys
 from torch import Tensor
 
-from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms import ALGORITHMS
 from metacli.data.draws import stream, uniforms
 from metacli.engine.events import StepDone, ignore
 from metacli.engine.training import loop
@@ -78,15 +78,16 @@ LEVELS = PUPILS.replace("pupils.csv", "levels.csv").replace("target: score", "ta
 MINES = PUPILS.replace("pupils.csv, task: school", "mines.csv, task: field").replace(
     "target: score", "target: mine"
 )
-LEARNERS = {
-    **dict.fromkeys(("maml", "fomaml", "anil", "boil", "reptile", "imaml"), WAVES),
-    **dict.fromkeys(("meta_sgd", "maml_plus_plus", "cavia", "joint"), WAVES),
-    **dict.fromkeys(("protonet", "matchingnet", "r2d2", "pretrain"), IMAGES),
-}
+REGRESSION = (
+    *("maml", "fomaml", "anil", "boil", "reptile", "imaml"),
+    *("meta_sgd", "maml_plus_plus", "cavia", "joint"),
+)
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
-    **{f"sinusoid {name}": (WAVES, (name,)) for name, text in LEARNERS.items() if text is WAVES},
-    **{f"images {name}": (IMAGES, (name,)) for name in ("protonet", "matchingnet", "r2d2")},
-    "images pretrain": (IMAGES, ("pretrain",)),
+    **{f"sinusoid {name}": (WAVES, (name,)) for name in REGRESSION},
+    **{
+        f"images {name}": (IMAGES, (name,))
+        for name in ("protonet", "matchingnet", "r2d2", "pretrain")
+    },
     "images maml": (IMAGES, ("maml", "algorithm.inner_steps=2", "backbone.norm=batch")),
     "texts r2d2": (TEXTS, ("r2d2",)),
     "texts maml": (TEXTS, ("maml",)),
@@ -120,7 +121,13 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     },
 }
 SOLVED = ("mean-ridge", "mixed-effects", "coupled", "mean-logistic")
-TRANSFER = {"fine-tune": {"steps": 3}, "lp-ft": {"steps": 3}, "l2-sp": {"steps": 3}}
+TRANSFER: dict[str, dict[str, int]] = {
+    "linear-probe": {},
+    "fine-tune": {"steps": 3},
+    "lp-ft": {"steps": 3},
+    "l2-sp": {"steps": 3},
+    "prototype": {},
+}
 
 
 @pytest.fixture
@@ -205,7 +212,7 @@ def trace(name: str) -> dict[str, list[float]]:
 
 def transferred(name: str) -> dict[str, list[float]]:
     """What a transfer method answers for the query of one task."""
-    learner = ALGORITHMS[name].load()(**TRANSFER.get(name, {})).usual()
+    learner = ALGORITHMS[name].load()(**TRANSFER[name]).usual()
     found: dict[str, list[float]] = {}
     for kind, problem, episode in tasks_to_adapt_to():
         if kind not in learner.kinds:
@@ -239,7 +246,7 @@ def tasks_to_adapt_to() -> Iterator[tuple[str, Any, Episode]]:
     )
 
 
-EVERY = [*CASES, *(f"transfer {name}" for name in names("transfer"))]
+EVERY = [*CASES, *(f"transfer {name}" for name in TRANSFER)]
 
 
 def test_every_stored_trace_has_a_case() -> None:
