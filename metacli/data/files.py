@@ -12,7 +12,7 @@ from metacli.errors import DataError
 
 MAX_FILE_BYTES = (
     512 * 2**20
-)  # a picture of 50 megapixels with four channels of 16 bit, uncompressed, fits
+)  # an image of 50 megapixels with four channels of 16 bit, uncompressed, fits
 
 _SYSTEM_NAMES = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"})
 # Control characters and what reorders text on a screen; letters of any script stay as they are.

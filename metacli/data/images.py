@@ -1,8 +1,8 @@
-"""The one reader of pictures: bytes or a path in, uint8 pixels or a DataError out.
+"""The one reader of images: bytes or a path in, uint8 pixels or a DataError out.
 
-The rules never depend on what a picture shows: EXIF rotation is applied; transparency is laid on
+The rules never depend on what an image shows: EXIF rotation is applied; transparency is laid on
 white; the first frame of an animation counts; 16-bit grey keeps its upper byte; 32-bit whole
-numbers are read as 16-bit ones and floats as 0..1, values outside are errors; a picture of another
+numbers are read as 16-bit ones and floats as 0..1, values outside are errors; an image of another
 size is resized (Lanczos) to exactly the wanted one, without keeping its aspect ratio. Colour
 profiles are not applied.
 
@@ -90,7 +90,7 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """The pictures that a model wants: channels 1 (grey) or 3 (RGB), height and width in pixels."""
+    """The images that a model wants: channels 1 (grey) or 3 (RGB), height and width in pixels."""
 
     channels: int
     height: int
@@ -99,13 +99,13 @@ class ImageSpec:
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or self.height < 1 or self.width < 1:
             raise DataError(
-                f"no picture has {self.channels} channels and {self.height} x {self.width} pixels: "
+                f"no image has {self.channels} channels and {self.height} x {self.width} pixels: "
                 "channels must be 1 or 3, sides at least 1"
             )
 
 
 def read_image(source: bytes | Path, spec: ImageSpec) -> np.ndarray:
-    """A picture as uint8 [C, H, W].
+    """An image as uint8 [C, H, W].
 
     Raises:
         DataError: it cannot be read; the message names the file and what is wrong with it.
@@ -125,7 +125,7 @@ def read_pixels(source: bytes | Path) -> np.ndarray:
         if raw:  # TIFF inside, of which only a thumbnail would be read
             raise _unsupported(name, raw)
     else:
-        name, content = "the picture", source
+        name, content = "the image", source
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -170,7 +170,7 @@ def _decode(content: bytes, name: str) -> np.ndarray:
             raise ValueError(f"its size is {width} x {height} pixels")
         if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
             raise _too_many_pixels(name, f"{width} x {height} pixels")
-        image.load()  # before the orientation is looked at: TIFF pictures are turned while loading
+        image.load()  # before the orientation is looked at: TIFF images are turned while loading
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
         pixels = _flatten(image if turn is None else image.transpose(turn), name)
     return np.ascontiguousarray(pixels)
@@ -187,9 +187,9 @@ def _flatten(image: Image.Image, name: str) -> np.ndarray:
     if image.mode == "F":
         return np.rint(_within(image, 1, name) * np.float32(255)).astype(np.uint8)
     if image.has_transparency_data:
-        picture = image if image.mode == "RGBA" else image.convert("RGBA")
-        paper = Image.new("RGB", picture.size, (255, 255, 255))
-        paper.paste(picture, (0, 0), picture)  # half the memory of alpha_composite
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        paper = Image.new("RGB", rgba.size, (255, 255, 255))
+        paper.paste(rgba, (0, 0), rgba)  # half the memory of alpha_composite
         return np.asarray(paper)
     return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
@@ -236,7 +236,7 @@ def _unidentified(content: bytes, name: str) -> DataError:
     if what:
         return _unsupported(name, what)
     return DataError(
-        f"{name} is not a picture in PNG, JPEG, WebP, BMP, GIF, TIFF or PPM format",
+        f"{name} is not an image in PNG, JPEG, WebP, BMP, GIF, TIFF or PPM format",
         code="data.not_an_image",
         where=name,
     )
@@ -247,7 +247,7 @@ def _sniff(content: bytes) -> str | None:
     if content[4:8] == b"ftyp":
         return _FTYP_BRANDS.get(content[8:12], "a video")
     if content[128:132] == b"DICM":
-        return "a DICOM picture"
+        return "a DICOM image"
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return next(
         (what for magic, what in _MAGIC if content.startswith(magic) or start.startswith(magic)),
@@ -260,22 +260,22 @@ _RAW_SUFFIXES = dict.fromkeys(
     "a camera raw file",
 )
 _FTYP_BRANDS = dict.fromkeys(
-    (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "a HEIC picture"
-) | dict.fromkeys((b"avif", b"avis"), "an AVIF picture")
+    (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "a HEIC image"
+) | dict.fromkeys((b"avif", b"avis"), "an AVIF image")
 _MAGIC = (
-    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image"),
     (b"8BPS", "a Photoshop file"),
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
-    (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
-    (b"SIMPLE  =", "a FITS picture"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR image"),
+    (b"SIMPLE  =", "a FITS image"),
     (b"\x93NUMPY", "a NumPy array"),
     (b"\x00\x00\x01\x00", "an ICO icon"),
-    (b"version https://git-lfs", "a Git LFS pointer (`git lfs pull` fetches the picture)"),
+    (b"version https://git-lfs", "a Git LFS pointer (`git lfs pull` fetches the image)"),
     (b"<svg", "an SVG drawing"),
     (b"<?xml", "an XML file or SVG drawing"),
     (b"<!doctype", "a web page"),

@@ -41,7 +41,7 @@ def is_path(source: str) -> bool:
 def load_pool(
     source: str, split: str, options: Record, cache: Path, report: Report = silent
 ) -> Pool:
-    """The classes of a split of a data set, or of a user's own folder of pictures.
+    """The classes of a split of a data set, or of a user's own folder of images.
 
     Args:
         source: a name in DATASETS, or the path of a folder with class folders.
@@ -54,7 +54,7 @@ def load_pool(
         return user_images.pool(Path(source), split, options, cache, report)
     found = find(source)
     if found.kind not in ("images", "text"):
-        message = f"{source} has {found.kind}, not classes of pictures or texts"
+        message = f"{source} has {found.kind}, not classes of images or texts"
         raise DataError(message, code="data.no_classes", hint="metacli recipes lists what uses it")
     made = resolve(found.loader)(split, make_options(found, options), cache, report)
     assert isinstance(made, Pool)  # as every entry of these kinds

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.models.fields import with_fields
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
@@ -29,7 +30,6 @@ from metacli.engine.scoring.multi_task_user import evaluate_own
 from metacli.engine.scoring.protocol import Protocol, protocols
 from metacli.engine.scoring.simple_scores import simple_scores
 from metacli.engine.storage.paths import require_device
-from metacli.engine.training.build import Source
 from metacli.errors import CheckFailed, UsageProblem
 
 
@@ -158,7 +158,7 @@ def over_protocols(
 def one_protocol(
     opened: Opened[FewShotModel],
     protocol: Protocol,
-    source: Source,
+    source: EpisodeSource,
     out: str | None,
     dry_run: bool,
     report: Reporter,
@@ -189,7 +189,7 @@ def one_protocol(
 
 
 def described(
-    model: FewShotModel, statistics: str, protocol: Protocol, digest: str, source: Source
+    model: FewShotModel, statistics: str, protocol: Protocol, digest: str, source: EpisodeSource
 ) -> dict[str, Any]:
     """The part of a result that says what was measured."""
     pool = getattr(source, "pool", None)

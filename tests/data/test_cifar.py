@@ -77,7 +77,7 @@ def test_cifar_fs_holds_200_pictures_of_a_training_class_and_100_of_another(cach
     pools = [load_pool("cifar-fs", split, {}, cache) for split in SPLITS]
     assert [len(pool.classes) for pool in pools] == [64, 16, 20]
     assert [{len(rows) for rows in pool.rows} for pool in pools] == [{200}, {100}, {100}]
-    assert {pool.picture_shape for pool in pools} == {(3, 32, 32)}
+    assert {pool.example_shape for pool in pools} == {(3, 32, 32)}
 
 
 @needs_mirror

@@ -106,7 +106,7 @@ def test_a_pool_fitted_to_colour_and_size_has_the_same_classes_and_digest(
     colour = fitted(pool, (3, 28, 28))
     np.testing.assert_array_equal(colour.store, np.repeat(pool.store, 3, axis=1))
     large = fitted(replace(pool, rows=pool.rows[3:5]), (1, 56, 56))
-    assert large.picture_shape == (1, 56, 56)
+    assert large.example_shape == (1, 56, 56)
     assert [len(rows) for rows in large.rows] == [3, 1]
     assert (large.digest, len(large.store)) == (pool.digest, 4)
     assert large.store[3, 0].mean() == pytest.approx(pool.store[pool.rows[4][0]].mean(), abs=4)

@@ -231,7 +231,7 @@ def test_too_few_classes_are_refused_with_both_numbers() -> None:
 
 def test_a_class_with_too_few_pictures_is_named() -> None:
     pool = coded_pool(sizes=[6, 6, 3, 6, 2])
-    with pytest.raises(DataError, match=r"need 5 pictures of each class; class2 has 3, and 1 more"):
+    with pytest.raises(DataError, match=r"need 5 images of each class; class2 has 3, and 1 more"):
         ClassEpisodes(pool, way=2, shot=(1, 2), query=3)
 
 

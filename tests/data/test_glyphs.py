@@ -50,7 +50,7 @@ def test_every_alphabet_has_20_to_24_characters_in_20_hands(cache: Path) -> None
         names = [name.split("/")[0] for name in pool.classes]
         assert all(20 <= names.count(one) <= 24 for one in set(names))
         assert {len(rows) for rows in pool.rows} == {20}
-        assert pool.picture_shape == (1, 28, 28)
+        assert pool.example_shape == (1, 28, 28)
 
 
 def test_pictures_are_dark_ink_on_light_paper_and_no_two_are_equal(cache: Path) -> None:

@@ -86,7 +86,7 @@ def test_rows_of_a_table_that_are_alike_are_only_said(tmp_path: Path) -> None:
 
 def test_texts_for_a_model_of_pictures_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "t.csv", "text,label\na,x\nb,y\n")
-    with pytest.raises(DataError, match="holds texts, the model takes pictures"):
+    with pytest.raises(DataError, match="holds texts, the model takes images"):
         load_task(tmp_path, ImageSpec(1, 8, 8))
 
 
@@ -117,7 +117,7 @@ def test_tasks_of_several_kinds_are_no_set_and_each_odd_one_is_named(tmp_path: P
     found = survey_task(tmp_path)
     odd = [one for one in found.findings if one.code == "data.mixed_kinds"]
     assert [Path(str(one.where)).name for one in odd] == ["pictures", "words"]
-    assert "pictures holds pictures, and a a table of columns" in odd[0].message
+    assert "pictures holds images, and a a table of columns" in odd[0].message
     assert [one.path.name for one in found.children] == ["a", "b"]
     assert [one["code"] for one in inspect(str(tmp_path))["problems"]].count(
         "data.mixed_kinds"

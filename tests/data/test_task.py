@@ -171,9 +171,9 @@ def test_a_missing_path_says_so(tmp_path: Path):
 
 @pytest.mark.parametrize("files", [{}, {"readme": b"x"}])
 def test_a_folder_without_anything_usable_says_what_a_task_is(tmp_path: Path, files: dict):
-    with pytest.raises(DataError, match="no class folders and no pictures") as caught:
+    with pytest.raises(DataError, match="no class folders and no images") as caught:
         list_task(make(tmp_path, files))
-    assert "one folder of pictures per class" in caught.value.hint
+    assert "one folder of images per class" in caught.value.hint
 
 
 def test_all_problems_of_the_structure_are_raised_together(tmp_path: Path):
@@ -229,7 +229,7 @@ def test_skip_bad_goes_on_and_counts(tmp_path: Path):
 
 def test_skip_bad_does_not_leave_a_class_without_pictures(tmp_path: Path):
     make(tmp_path, {**PETS, "owl/1.png": b"x"})
-    with pytest.raises(DataError, match="no picture of class owl in the support can be read"):
+    with pytest.raises(DataError, match="no image of class owl in the support can be read"):
         load_task(tmp_path, GREY2, skip_bad=True)
 
 

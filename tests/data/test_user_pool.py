@@ -39,7 +39,7 @@ def test_class_folders_are_divided_by_the_hash_of_their_names(folder: Path, tmp_
     expected = [sorted(part) for part in (order[:16], order[16:20], order[20:])]
     assert [list(pool.classes) for pool in pools] == expected
     assert {len(rows) for pool in pools for rows in pool.rows} == {3}
-    assert pools[0].picture_shape == (1, 12, 12)
+    assert pools[0].example_shape == (1, 12, 12)
     assert (pools[0].turns, pools[0].random_turns, pools[0].name) == (None, False, "mine")
 
 
@@ -58,7 +58,7 @@ def test_folders_train_val_and_test_are_the_pools(tmp_path: Path) -> None:
                 draw(path, ord(name), picture, colour=True)
     pools = [load_pool(str(tmp_path / "mine"), s, {}, tmp_path / "c") for s in SPLITS]
     assert ["".join(pool.classes) for pool in pools] == ["abc", "de", "fg"]
-    assert pools[0].picture_shape == (3, 28, 28)
+    assert pools[0].example_shape == (3, 28, 28)
     assert ClassEpisodes(pools[2], way=2, shot=1, query=1).episode(0).query.y.tolist() == [0, 1]
 
 
@@ -112,7 +112,7 @@ def test_unreadable_files_are_all_listed_or_left_out(folder: Path, tmp_path: Pat
 
 def test_one_picture_in_two_classes_is_refused_unless_allowed(folder: Path, tmp_path: Path) -> None:
     (folder / "kind00" / "9.png").write_bytes((folder / "kind01" / "0.png").read_bytes())
-    with pytest.raises(DataError, match="same picture in 2 classes"):
+    with pytest.raises(DataError, match="same image in 2 classes"):
         load_pool(str(folder), "train", {"way": 4}, tmp_path / "c")
     load_pool(str(folder), "train", {"way": 4, "allow_duplicates": True}, tmp_path / "c")
 

@@ -133,7 +133,7 @@ def test_one_picture_under_two_labels_is_found_across_the_parts() -> None:
     saved(tiny_model(), Path("source"))
     adapt("source", "first", out="mine", device="cpu")
     shutil.copy("first/ant/00.png", "more/cat/again.png")
-    with pytest.raises(DataError, match="the same picture under the labels ant, cat"):
+    with pytest.raises(DataError, match="the same image under the labels ant, cat"):
         adapt("mine", "more", add=True, out="mine2", device="cpu")
     done = adapt("mine", "more", add=True, allow_duplicates=True, out="mine2", device="cpu")
     assert done["task"]["duplicates"] == 1

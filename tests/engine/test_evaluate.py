@@ -356,7 +356,7 @@ def test_unreadable_pictures_stop_before_the_work_or_are_counted(mine: str) -> N
 
 
 def test_a_curve_is_refused_before_any_of_it_is_measured(run: str) -> None:
-    with pytest.raises(DataError, match="19 shots and 2 queries need 21 pictures"):
+    with pytest.raises(DataError, match="19 shots and 2 queries need 21 images"):
         evaluate(run, way=3, shot="1,19", query=2, episodes=2)
     assert not (Path(run) / "scores.jsonl").exists()
 

@@ -201,6 +201,6 @@ def test_waves_have_no_pictures(tmp_path: Path) -> None:
 
 
 def test_too_few_pictures_write_nothing(pool: Pool, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="need 10 pictures"):
+    with pytest.raises(DataError, match="need 10 images"):
         draw(tmp_path / "t", shot=5, query=5)
     assert not (tmp_path / "t").exists()

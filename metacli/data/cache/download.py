@@ -68,7 +68,7 @@ def fetch_dataset(
             addresses.
         offline: opens no socket.
         from_: an archive, a folder of archives or an unpacked folder, instead of everything else.
-        force: fetches anew what is there already.
+        force: fetches again what is there already.
     Raises:
         DataError: unknown name, or a damaged cache and no `force`.
         DownloadError: no source had it whole and unaltered.

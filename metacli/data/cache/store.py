@@ -28,7 +28,7 @@ def silent(what: str, done: int, total: int | None) -> None:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures of one class: `count` rows from `first` on."""
+    """Images of one class: `count` rows from `first` on."""
 
     name: str
     first: int
@@ -46,7 +46,7 @@ class Stored:
     Args:
         images: [M, C, H, W] uint8, memory-mapped.
         groups: the classes, in the order of their rows.
-        contents: SHA-256 hex of what the pictures were made from, the same whatever decoded them.
+        contents: SHA-256 hex of what the images were made from, the same whatever decoded them.
     """
 
     path: Path
@@ -101,8 +101,8 @@ def write_stored(
 
     Args:
         images: [M, C, H, W] uint8, class by class.
-        classes: name and number of pictures, in the order of the rows.
-        contents: SHA-256 hex of what the pictures were made from.
+        classes: name and number of images, in the order of the rows.
+        contents: SHA-256 hex of what the images were made from.
     """
     np.save(folder / "images.npy", images)
     write_index(folder, classes, contents)

@@ -6,10 +6,10 @@ solvers", ICLR 2019 (CIFAR-FS: 64/16/20 classes at random).
 B. Oreshkin, P. Rodriguez, A. Lacoste, "TADAM", NeurIPS 2018 (FC100: 12/4/4 superclasses, so that
 test classes are unlike those of training).
 
-Where we differ: of the 600 pictures of a class there are 200 of each training class of CIFAR-FS and
+Where we differ: of the 600 images of a class there are 200 of each training class of CIFAR-FS and
 100 of every other, so FC100 has uneven classes, and scores are below published ones. What the
-source holds twice is left as it is: four pairs of equal pictures inside `aquarium_fish`, and one
-picture that is both `girl` and `baby`. `girl` is trained on and `baby` is a test class under
+source holds twice is left as it is: four pairs of equal images inside `aquarium_fish`, and one
+image that is both `girl` and `baby`. `girl` is trained on and `baby` is a test class under
 CIFAR-FS; under FC100 both are test classes.
 """
 
@@ -67,7 +67,7 @@ def things() -> tuple[Thing, ...]:
 def build(
     members: Mapping[str, bytes], folder: Path, options: CifarOptions, report: Report
 ) -> None:
-    """Decodes the pictures into `folder`.
+    """Decodes the images into `folder`.
 
     Args:
         members: PNG files by `split/class/name`, already verified.
@@ -87,9 +87,9 @@ def build(
 
 
 def decode(png: bytes) -> np.ndarray:
-    """One picture as [3, 32, 32] uint8."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+    """One image as [3, 32, 32] uint8."""
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
 
 
 def cifar_fs(split: str, options: CifarOptions, cache: Path, report: Report = silent) -> Pool:

@@ -5,7 +5,7 @@ recognition", Proc. IEEE 86 (1998).
 V. U. Prabhu, "Kannada-MNIST: a new handwritten digits dataset for the Kannada language",
 arXiv:1908.01242 (2019).
 
-Only the test parts are kept, 10,000 pictures of 28x28, so there is one split, test: ten classes are
+Only the test parts are kept, 10,000 images of 28x28, so there is one split, test: ten classes are
 too few to divide. The files hold light ink on dark paper; the cache holds 255 - x, dark ink on
 light paper, as every other data set of drawings here does.
 """
@@ -26,7 +26,7 @@ from metacli.errors import DataError
 SIDE = 28
 CLASSES = 10
 DECODING = "28x28, ink inverted to dark on paper 255"
-_HEADERS = {"idx3": 16, "idx1": 8}  # bytes before the values: pictures, labels
+_HEADERS = {"idx3": 16, "idx1": 8}  # bytes before the values: images, labels
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class DigitOptions:
 def build(
     members: Mapping[str, bytes], folder: Path, options: DigitOptions, report: Report
 ) -> None:
-    """Decodes the pictures into `folder`, class by class.
+    """Decodes the images into `folder`, class by class.
 
     Args:
-        members: one IDX file of pictures and one of labels, already verified.
+        members: one IDX file of images and one of labels, already verified.
     """
-    pictures, labels = read_idx(members, "idx3"), read_idx(members, "idx1")
+    images, labels = read_idx(members, "idx3"), read_idx(members, "idx1")
     order = np.argsort(labels, kind="stable")
-    images = 255 - pictures.reshape(-1, 1, SIDE, SIDE)[order]
+    images = 255 - images.reshape(-1, 1, SIDE, SIDE)[order]
     report("decoding digits", len(images), len(images))
     contents = hashlib.sha256(DECODING.encode())
     for name in sorted(members):

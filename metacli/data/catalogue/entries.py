@@ -57,8 +57,8 @@ class DataSet:
         options: frozen dataclass that validates its fields.
         archives: what to download; none when the data are made here.
         splits: what the splits hold, in words.
-        ink: pictures of dark strokes on light paper, which networks see inverted.
-        shares: the data set whose cache this one reads: the same pictures in other splits.
+        ink: images of dark strokes on light paper, which networks see inverted.
+        shares: the data set whose cache this one reads: the same images in other splits.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Glyphs: invented alphabets, drawn by invented hands; pictures for everyone, without a download.
+"""Glyphs: invented alphabets, drawn by invented hands; images for everyone, without a download.
 
 60 alphabets of 20 to 24 characters. A character is two to four pen strokes in the manner of its
 alphabet; each of 20 hands draws it with its own slant, scale, place and shake: 28x28, dark ink on
@@ -7,7 +7,7 @@ light paper, antialiased. Alphabets are disjoint between the splits: 38 train, 1
 Only + - * / and square roots of float32 and float64 are used, in a fixed order: IEEE 754 rounds
 these the same everywhere, so the pixels are the same on every machine.
 
-Letters: C characters of an alphabet, H hands, S strokes, M pictures, T points of a stroke.
+Letters: C characters of an alphabet, H hands, S strokes, M images, T points of a stroke.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ HANDS = 20
 STROKES = 4  # at most
 POINTS = 28  # per stroke
 SIDE = 28
-VERSION = 2  # raise it when a picture changes
+VERSION = 2  # raise it when an image changes
 
-# What a hand may change. Strong enough that a picture's nearest neighbour by pixels is often
+# What a hand may change. Strong enough that an image's nearest neighbour by pixels is often
 # another character: on test episodes of 5 ways and 1 shot it is right for about three in ten.
 STROKE_SHAKE = 0.07  # of a stroke as a whole, where a character's half side is 1
 POINT_SHAKE = 0.06  # of each control point
@@ -80,14 +80,14 @@ class _Numbers:
 
 
 def draw_alphabet(seed: int, alphabet: int) -> np.ndarray:
-    """All pictures of an alphabet: [C, H, 28, 28] uint8, ink 0 on paper 255."""
+    """All images of an alphabet: [C, H, 28, 28] uint8, ink 0 on paper 255."""
     numbers = _Numbers(seed, alphabet)
     characters = FEWEST + int(numbers.between(0, MOST - FEWEST + 1, 1)[0])
     controls, counts = _characters(numbers, characters)
     drawn = _hands(numbers, controls, counts)
     radius = numbers.between(*RADIUS, characters * HANDS)
-    pictures = _render(_points(drawn), radius)
-    return pictures.reshape(characters, HANDS, SIDE, SIDE)
+    images = _render(_points(drawn), radius)
+    return images.reshape(characters, HANDS, SIDE, SIDE)
 
 
 def _characters(numbers: _Numbers, C: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,14 +191,14 @@ def build(
 ) -> None:
     """Draws all alphabets into `folder`; `members` is empty, for nothing was downloaded."""
     total = ALPHABETS["test"].stop
-    pictures, classes = [], []
+    drawings, classes = [], []
     for alphabet in range(total):
         drawn = draw_alphabet(options.seed, alphabet)
-        pictures.append(drawn.reshape(-1, 1, SIDE, SIDE))
+        drawings.append(drawn.reshape(-1, 1, SIDE, SIDE))
         names = [f"alphabet{alphabet:02d}/character{c:02d}" for c in range(len(drawn))]
         classes += [(name, HANDS) for name in names]
         report("drawing glyphs", alphabet + 1, total)
-    images = np.concatenate(pictures)
+    images = np.concatenate(drawings)
     contents = f"{VERSION}:{hashlib.sha256(images.tobytes()).hexdigest()}"
     write_stored(folder, images, classes, contents)
 

@@ -3,7 +3,7 @@
 B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum, "Human-level concept learning through probabilistic
 program induction", Science 350 (2015) 1332-1338.
 
-The cache holds the pictures as they are drawn, dark ink (0) on light paper (255), made 28x28 by
+The cache holds the images as they are drawn, dark ink (0) on light paper (255), made 28x28 by
 Pillow's Lanczos filter from the one-bit originals of 105x105; nothing is rotated or inverted there.
 Rotations are counter-clockwise and made when an episode is drawn.
 """
@@ -117,7 +117,7 @@ def _lake_split(character: Character, held_out: list[str]) -> str:
 def build(
     members: Mapping[str, bytes], folder: Path, options: OmniglotOptions, report: Report
 ) -> None:
-    """Decodes the pictures into `folder`.
+    """Decodes the images into `folder`.
 
     Args:
         members: PNG files by their path from the alphabet down, already verified.
@@ -138,9 +138,9 @@ def build(
 
 
 def decode(png: bytes) -> np.ndarray:
-    """One picture as [28, 28] uint8."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        small = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    """One image as [28, 28] uint8."""
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(small)
 
 

@@ -52,8 +52,8 @@ def alphabets(options: AlphabetOptions, cache: Path, report: Report = silent) ->
     x, y = [], []
     for alphabet in chosen:
         members = [rows[name] for name in sorted(wanted[alphabet])]
-        pictures = stored.images[np.concatenate(members)]
-        x.append(pictures.reshape(len(pictures), -1))
+        images = stored.images[np.concatenate(members)]
+        x.append(images.reshape(len(images), -1))
         y.append(np.repeat(np.arange(len(members)), [len(one) for one in members]).astype(float))
     shape = stored.images.shape[1:]
     return MultiTaskData(

@@ -125,7 +125,7 @@ DATASETS: dict[str, DataSet] = {
             citation="A. Krizhevsky 2009; L. Bertinetto, J. Henriques, P. Torr, A. Vedaldi, "
             "ICLR 2019",
             licence=_CIFAR_LICENCE,
-            splits="64/16/20 classes of 200/100/100 pictures",
+            splits="64/16/20 classes of 200/100/100 images",
             summary="photographs of 100 things, 32x32 in colour: a part of CIFAR-FS",
         ),
         DataSet(
@@ -137,8 +137,8 @@ DATASETS: dict[str, DataSet] = {
             archives=(_CIFAR,),
             citation="A. Krizhevsky 2009; B. Oreshkin, P. Rodriguez, A. Lacoste, NeurIPS 2018",
             licence=_CIFAR_LICENCE,
-            splits="12/4/4 superclasses, 60/20/20 classes of 100 or 200 pictures",
-            summary="the pictures of cifar-fs, divided by superclass as FC100",
+            splits="12/4/4 superclasses, 60/20/20 classes of 100 or 200 images",
+            summary="the images of cifar-fs, divided by superclass as FC100",
             shares="cifar-fs",
         ),
         DataSet(
@@ -163,7 +163,7 @@ DATASETS: dict[str, DataSet] = {
             ),
             citation="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Proc. IEEE 86 (1998)",
             licence="none stated",
-            splits="test only: 10 classes of 892 to 1,135 pictures",
+            splits="test only: 10 classes of 892 to 1,135 images",
             summary="handwritten digits, the test part: to evaluate what learned elsewhere",
             ink=True,
         ),
@@ -189,7 +189,7 @@ DATASETS: dict[str, DataSet] = {
             ),
             citation="V. U. Prabhu, arXiv:1908.01242 (2019)",
             licence="none stated",
-            splits="test only: 10 classes of 1,000 pictures",
+            splits="test only: 10 classes of 1,000 images",
             summary="handwritten Kannada digits, the test part: to evaluate what learned elsewhere",
             ink=True,
         ),

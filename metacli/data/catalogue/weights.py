@@ -1,4 +1,4 @@
-"""The registry's entries of weights: networks that others trained on many pictures, by
+"""The registry's entries of weights: networks that others trained on many images, by
 torchvision's names of the networks.
 
 They are the safetensors copies that timm keeps of torchvision's first weights for ImageNet, pinned

@@ -21,12 +21,12 @@ def num_labels(pool: Pool) -> int:
 
 @dataclass(frozen=True)
 class ClassBatches:
-    """The meta-batches of a source, picture by picture, with labels 0..`num_labels(pool)` - 1."""
+    """The meta-batches of a source, image by image, with labels 0..`num_labels(pool)` - 1."""
 
     episodes: ClassEpisodes
 
     def meta_batch_at(self, step: int) -> Episode:
-        """As `ClassEpisodes.meta_batch_at`, with the same pictures."""
+        """As `ClassEpisodes.meta_batch_at`, with the same images."""
         source = self.episodes
         first = step * source.meta_batch
         drawn = [source.members(first + i) for i in range(source.meta_batch)]

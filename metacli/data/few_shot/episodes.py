@@ -1,6 +1,6 @@
 """Episodes drawn from a pool of classes: episode i of a source is the same on every machine.
 
-Letters: B meta-batch, N way, K shot, Q query per class, M pictures in the pool, C H W one picture.
+Letters: B meta-batch, N way, K shot, Q query per class, M images in the pool, C H W one image.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class ClassEpisodes:
     Args:
         pool: the classes.
         way: classes per episode; a pair is a range drawn once for each meta-batch.
-        shot: support pictures per class; a pair as for `way`.
-        query: query pictures per class.
+        shot: support images per class; a pair as for `way`.
+        query: query images per class.
         balanced: False lets each class draw its own shot from the range; the support is then padded
             with zeros to the upper end of the range, and `support.mask` is False there.
         seed: names the stream of episodes; plain values only.
         meta_batch: how many episodes share one draw of way and shot.
-        shift: every picture is moved by up to so many pixels, each by its own number to the side
+        shift: every image is moved by up to so many pixels, each by its own number to the side
             and down; its border is drawn out into what becomes free.
     Raises:
-        DataError: fewer classes than the way, or a class with fewer pictures than shot + query.
+        DataError: fewer classes than the way, or a class with fewer images than shot + query.
     """
 
     pool: Pool
@@ -82,7 +82,7 @@ class ClassEpisodes:
             query=self.query,
             split=self.pool.split,
             num_classes=len(self.pool.classes),
-            input_shape=self.pool.picture_shape,
+            input_shape=self.pool.example_shape,
             balanced=self.balanced,
         )
 
@@ -126,7 +126,7 @@ class ClassEpisodes:
         return found
 
     def episode(self, index: int) -> Episode:
-        """Episode `index`: uint8 pictures [N*K, C, H, W] and int64 labels [N*K]; the query
+        """Episode `index`: uint8 images [N*K, C, H, W] and int64 labels [N*K]; the query
         likewise.
         """
         return _moved(self, index, _take(_assemble(self, self._drawn(index, 1))))
@@ -222,18 +222,18 @@ def _check_sizes(source: ClassEpisodes) -> None:
     short = [c for c, rows in enumerate(pool.rows) if len(rows) < wanted]
     if short:
         raise DataError(
-            f"{_most(source.shot)} shots and {source.query} queries need {wanted} pictures of each "
+            f"{_most(source.shot)} shots and {source.query} queries need {wanted} images of each "
             "class; "
             f"{pool.classes[short[0]]} has {len(pool.rows[short[0]])}"
             + (f", and {len(short) - 1} more classes have too few" if len(short) > 1 else ""),
             code="data.too_few_examples",
             where=where,
-            hint="ask for fewer shots or queries, or add pictures",
+            hint="ask for fewer shots or queries, or add images",
         )
 
 
 def _assemble(source: ClassEpisodes, drawn: list[EpisodeMembers]) -> Episode:
-    """The pictures of episodes of one shape, with one look into the store: leading [B]."""
+    """The images of episodes of one shape, with one look into the store: leading [B]."""
     padded = None if source.balanced else _most(source.shot)
     return Episode(
         support=_batch(source.pool, drawn, [m.support for m in drawn], padded),
@@ -247,7 +247,7 @@ def _batch(
     rows: list[tuple[tuple[int, ...], ...]],
     padded: int | None,
 ) -> Batch:
-    """rows[b][n] are the pictures of label n of episode b; `padded` is the count that each class is
+    """rows[b][n] are the images of label n of episode b; `padded` is the count that each class is
     filled up to.
     """
     way = len(drawn[0].classes)
@@ -260,18 +260,18 @@ def _batch(
     store = pool.store
     if isinstance(store, np.ndarray):
         store = np.asarray(store)  # a plain view: a memory map's own indexing is slower
-    pictures = store[np.where(present, numbers, 0)]  # [B, N, K, C, H, W], a copy
+    images = store[np.where(present, numbers, 0)]  # [B, N, K, C, H, W], a copy
     turns = np.array([m.turns for m in drawn])  # [B, N]
     for quarter in (1, 2, 3):
         which = turns == quarter
         if which.any():
-            pictures[which] = np.rot90(pictures[which], quarter, axes=(-2, -1))
+            images[which] = np.rot90(images[which], quarter, axes=(-2, -1))
     if padded is not None:
-        pictures[~present] = 0
+        images[~present] = 0
     flat = (len(drawn), way * width)
     labels = np.broadcast_to(np.arange(way)[None, :, None], numbers.shape).reshape(flat)
     return Batch(
-        x=torch.from_numpy(pictures.reshape(*flat, *pool.picture_shape)),
+        x=torch.from_numpy(images.reshape(*flat, *pool.example_shape)),
         y=torch.from_numpy(np.array(labels)),
         mask=None if padded is None else torch.from_numpy(present.reshape(flat)),
     )
@@ -292,7 +292,7 @@ def _slice(stacked: Episode, at: int) -> Episode:
 
 
 def _moved(source: ClassEpisodes, index: int, episode: Episode) -> Episode:
-    """The episode with every picture moved by its own draw."""
+    """The episode with every image moved by its own draw."""
     if not source.shift:
         return episode
     support, query = episode
@@ -306,7 +306,7 @@ def _moved(source: ClassEpisodes, index: int, episode: Episode) -> Episode:
 
 
 def _moved_by(x: torch.Tensor, ways: np.ndarray, most: int) -> torch.Tensor:
-    """Each picture [C, H, W] cut out of itself with a wider border, at its own place."""
+    """Each image [C, H, W] cut out of itself with a wider border, at its own place."""
     wide = np.pad(x.numpy(), ((0, 0), (0, 0), (most, most), (most, most)), mode="edge")
     cuts = np.lib.stride_tricks.sliding_window_view(wide, x.shape[-2:], axis=(2, 3))
     return torch.from_numpy(cuts[np.arange(len(x)), :, ways[:, 0], ways[:, 1]].copy())

@@ -35,7 +35,7 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """Classes and where their pictures are.
+    """Classes and where their images are.
 
     Args:
         name: the data set.
@@ -45,7 +45,7 @@ class Pool:
         rows: rows[c] are the int64 row numbers of class c in `store`.
         store: [M, C, H, W] uint8, memory-mapped where large; or `CodedRows`, texts and tables that
             become numbers [M, F] when they are asked for.
-        turns: [classes] quarter turns, counter-clockwise, applied to every picture of the class;
+        turns: [classes] quarter turns, counter-clockwise, applied to every image of the class;
             None: none.
         random_turns: each class of each episode draws its own number of quarter turns, 0..3.
         digest: SHA-256 hex of contents, class lists and turns: the data fingerprint.
@@ -65,7 +65,7 @@ class Pool:
     families: tuple[np.ndarray, ...] | None = None
 
     @property
-    def picture_shape(self) -> tuple[int, ...]:
+    def example_shape(self) -> tuple[int, ...]:
         """Of one example: [C, H, W], or [F]."""
         return tuple(self.store.shape[1:])
 
@@ -118,15 +118,15 @@ def make_pool(
     """A pool with its digest.
 
     Args:
-        contents: SHA-256 hex of what the pictures were made from.
-        rotations: each class becomes four, named rot000, rot090, rot180 and rot270: its pictures
+        contents: SHA-256 hex of what the images were made from.
+        rotations: each class becomes four, named rot000, rot090, rot180 and rot270: its images
             after so many degrees counter-clockwise.
         families: of each class, where episodes stay within one.
     Raises:
-        DataError: rotations of pictures that are not square.
+        DataError: rotations of images that are not square.
     """
     if (rotations or random_turns) and store.shape[-1] != store.shape[-2]:
-        raise DataError(f"{name}: only square pictures can be rotated by a quarter turn")
+        raise DataError(f"{name}: only square images can be rotated by a quarter turn")
     turns = None
     if rotations:
         turns = np.tile(np.arange(4, dtype=np.int64), len(classes))
@@ -160,13 +160,13 @@ def _members(families: Sequence[str]) -> tuple[np.ndarray, ...]:
 
 
 def fitted(pool: Pool, shape: tuple[int, ...]) -> Pool:
-    """The same classes with pictures of the shape [C, H, W] that a model takes: grey or colour as
+    """The same classes with images of the shape [C, H, W] that a model takes: grey or colour as
     `images.fit` makes it, resized by its Lanczos filter.
 
-    The digest stays: it tells which pictures these are, and how they are read is the model's
+    The digest stays: it tells which images these are, and how they are read is the model's
     matter, so that models of different sizes meet the same episodes.
     """
-    if pool.picture_shape == shape:
+    if pool.example_shape == shape:
         return pool
     spec = ImageSpec(*shape)
     used = np.unique(np.concatenate(pool.rows))

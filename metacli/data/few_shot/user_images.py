@@ -2,7 +2,7 @@
 
 `train/ val/ test/` of class folders are disjoint pools as they are; class folders alone are one
 pool, divided 64/16/20 %: class names in the order of their SHA-256, the first part trains.
-Decoded pictures are kept in the cache under a digest of the files, so they are decoded once.
+Decoded images are kept in the cache under a digest of the files, so they are decoded once.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class FolderOptions:
     """How a folder becomes a pool.
 
     Args:
-        size: height and width in pixels that pictures are resized to.
-        channels: 1 grey, 3 colour; 0: colour when the first picture of any class has colour.
+        size: height and width in pixels that images are resized to.
+        channels: 1 grey, 3 colour; 0: colour when the first image of any class has colour.
         way: least number of classes in each part of a divided pool.
         skip_bad: leave out files that cannot be read.
-        allow_duplicates: go on with one picture in two classes.
+        allow_duplicates: go on with one image in two classes.
     """
 
     size: int = 28
@@ -69,7 +69,7 @@ def pool(path: Path, split: str, options: Record, cache: Path, report: Report = 
     """The classes of a split of a user's folder.
 
     Raises:
-        DataError: no class folders, unreadable pictures, one picture in two classes, too few
+        DataError: no class folders, unreadable images, one image in two classes, too few
             classes in a part, or no such split.
     """
     check_split(split, shown(path))
@@ -78,7 +78,7 @@ def pool(path: Path, split: str, options: Record, cache: Path, report: Report = 
         if listing.kind != "images":
             plain = {key: one for key, one in options.items() if key not in PICTURES_ONLY}
             return row_pool(listing, split, plain)
-    chosen: FolderOptions = check_options("a folder of pictures", FolderOptions, options)
+    chosen: FolderOptions = check_options("a folder of images", FolderOptions, options)
     listing = list_task(path, skip_bad=chosen.skip_bad)
     examples = _examples(listing)
     parts = _parts(listing, examples, chosen.way)
@@ -101,7 +101,7 @@ def pool(path: Path, split: str, options: Record, cache: Path, report: Report = 
 
 
 def _examples(listing: Listing) -> list[_Example]:
-    """All pictures, class by class."""
+    """All images, class by class."""
     if listing.what == "pool":
         found = [_Example(name, row) for name, one in listing.pools.items() for row in one.support]
     elif listing.what == "task" and listing.query is None:
@@ -114,7 +114,7 @@ def _examples(listing: Listing) -> list[_Example]:
             where=shown(listing.path),
         )
     if listing.kind != "images":
-        message = f"{shown(listing.path)} is a pool of {listing.kind}; this reads pictures"
+        message = f"{shown(listing.path)} is a pool of {listing.kind}; this reads images"
         raise DataError(message, code="data.kind_not_supported", where=shown(listing.path))
     return sorted(found, key=lambda one: (_key(one), os.fsencode(one.row.path)))
 
@@ -136,7 +136,7 @@ def _parts(listing: Listing, examples: Sequence[_Example], way: int) -> dict[str
 def _stored(
     examples: Sequence[_Example], options: FolderOptions, path: Path, cache: Path, report: Report
 ) -> Stored:
-    """The decoded pictures, from the cache or newly made."""
+    """The decoded images, from the cache or newly made."""
     contents = _digest(examples, options, report)
     name = f"folder-{contents[:16]}"
     stored = read_stored(cache / name, name)
@@ -152,7 +152,7 @@ def _stored(
 
 
 def _digest(examples: Sequence[_Example], options: FolderOptions, report: Report) -> str:
-    """SHA-256 of how pictures are read, and of every class name and file."""
+    """SHA-256 of how images are read, and of every class name and file."""
     how = (1, options.size, options.channels, options.skip_bad, options.allow_duplicates)
     whole = hashlib.sha256(repr(how).encode())
     for number, one in enumerate(examples, 1):
@@ -162,7 +162,7 @@ def _digest(examples: Sequence[_Example], options: FolderOptions, report: Report
             content = b""  # the decoder says what is wrong with it
         whole.update(_bytes(_key(one)) + b"\0" + _bytes(one.row.path.name) + b"\0")
         whole.update(hashlib.sha256(content).digest())
-        report("hashing pictures", number, len(examples))
+        report("hashing images", number, len(examples))
     return whole.hexdigest()
 
 
@@ -211,7 +211,7 @@ def _decode(
         else:
             images[number] = fit(pixels, spec)
             seen[pixel_hash(pixels)].append(one)
-        report("decoding pictures", number + 1, len(examples))
+        report("decoding images", number + 1, len(examples))
     images.flush()
     return bad if options.allow_duplicates else bad | _in_two_classes(seen)
 
@@ -225,7 +225,7 @@ def _in_two_classes(seen: Mapping[str, Sequence[_Example]]) -> dict[Path, Findin
             found[places[0].row.path] = Finding(
                 "error",
                 "data.same_picture",
-                f"the same picture in {len(keys)} classes: {names}",
+                f"the same image in {len(keys)} classes: {names}",
                 shown(places[0].row.path),
                 "remove one of them, or pass --allow-duplicates",
             )
@@ -233,7 +233,7 @@ def _in_two_classes(seen: Mapping[str, Sequence[_Example]]) -> dict[Path, Findin
 
 
 def _channels(examples: Sequence[_Example]) -> int:
-    """3 when the first picture of any class has colour, else 1."""
+    """3 when the first image of any class has colour, else 1."""
     firsts = {_key(one): one.row.path for one in reversed(examples)}
     for path in firsts.values():
         try:

@@ -36,7 +36,7 @@ class MultiTaskData:
         kinds: of each task. metric: by which the set is judged (`engine.task_scores`).
         classes: label names of each classification, () of a regression; left out where every
             classification is between 0 and 1.
-        shape: of one example, where D numbers are the pixels [C, H, W] of a picture.
+        shape: of one example, where D numbers are the pixels [C, H, W] of an image.
         columns: a name for each of the D numbers. read: how rows of cells become x (`Columns`).
         texts: of each task's rows, where they are texts. packed: F, where the numbers of a row are
             the places and weights of its n-grams among F features (`text_tables`).
@@ -159,7 +159,7 @@ class MultiTaskRows:
             return Batch(as_tensor(self.table.x[0][rows]).to(dtype), seen, mask)
         x, y = self.numbers(*splits)
         most = max(map(len, y))
-        kind = x[0].dtype  # bytes of pictures stay bytes until they are tensors
+        kind = x[0].dtype  # bytes of images stay bytes until they are tensors
         padded_x = np.zeros((len(y), most, self.table.num_columns), kind)
         padded_y, present = np.zeros((len(y), most)), np.zeros((len(y), most), bool)
         for t, (rows, targets) in enumerate(zip(x, y, strict=True)):

@@ -1,5 +1,5 @@
 """A user's own files as a set of tasks that are learned together: a table with several targets, a
-table with a column of tasks, or a folder of tasks (tables, texts, or class folders of pictures)."""
+table with a column of tasks, or a folder of tasks (tables, texts, or class folders of images)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class UserMultiTaskOptions:
         task: the column that names the task of a row.
         input: columns to predict from, with commas; all others where it is empty.
         type: classification or regression, where the cells leave it open.
-        size, channels: pictures are made that large, in grey (1) or colour (3).
+        size, channels: images are made that large, in grey (1) or colour (3).
         split_seed, rows: as for every set of tasks.
     """
 
@@ -76,7 +76,7 @@ def user_multi_task(
             hint="data.task=COLUMN names the task of each row, data.target=A,B several targets; "
             "so does a folder with a table or a folder for each task",
         )
-    makers = {"table": of_tables, "text": of_texts, "images": of_pictures}
+    makers = {"table": of_tables, "text": of_texts, "images": of_images}
     return makers[listing.kind](listing, choice, options)
 
 
@@ -165,8 +165,8 @@ def of_texts(listing: Listing, choice: Choice, options: UserMultiTaskOptions) ->
     return replace(encoded, read=replace(encoded.read, column=column, task=choice.task or "task"))
 
 
-def of_pictures(listing: Listing, choice: Choice, options: UserMultiTaskOptions) -> MultiTaskData:
-    """Class folders for each task; pictures of a query are test."""
+def of_images(listing: Listing, choice: Choice, options: UserMultiTaskOptions) -> MultiTaskData:
+    """Class folders for each task; images of a query are test."""
     spec = ImageSpec(options.channels, options.size, options.size)
     x, y, classes, tested = [], [], [], []
     whole = hashlib.sha256()
@@ -187,7 +187,7 @@ def of_pictures(listing: Listing, choice: Choice, options: UserMultiTaskOptions)
         tested.append(len(child.query or ()))
         whole.update(x[-1].tobytes() + y[-1].tobytes())
     if bad:
-        message = f"{len(bad)} pictures cannot be read, the first: {bad[0].message}"
+        message = f"{len(bad)} images cannot be read, the first: {bad[0].message}"
         raise DataError(
             message, code="data.unreadable", where=bad[0].where, findings=tuple(bad[:20])
         )

@@ -1,4 +1,4 @@
-"""What is said of the columns of a table: by a recipe, a command, a task.yaml or a model."""
+"""What a recipe, a command, a task.yaml or a model states about the columns of a table."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Wanted(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user, or a task.yaml, says of a table; None where nothing is said.
+    """What the user, or a task.yaml, states about a table; None where nothing is stated.
 
     Args:
         inputs: columns to predict from.
         task: a column that names the task of each row.
         unit: of a target that is a number, for the answers.
-        usual_target: and `usual_input`: what they were called before; used where nothing is said
+        usual_target: and `usual_input`: what they were called before; used where nothing is stated
             and the table has them.
         whole: what the model reads; None where no model is there yet.
     """
@@ -51,7 +51,7 @@ class Choice:
     whole: Literal["table", "text"] | None = None
 
     def completed(self, model: Wanted) -> Choice:
-        """With what a model wants: its type always, its columns where nothing is said."""
+        """With what a model wants: its type always, its columns where nothing is stated."""
         return replace(
             self,
             inputs=self.inputs or model.inputs,

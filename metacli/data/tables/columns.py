@@ -147,7 +147,7 @@ def quoted(name: str) -> str:
 def usable(
     table: Table, kinds: dict[str, Kind], *, asked: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Finding, ...]]:
-    """The columns that a model can take, what was guessed of them, and what is said of the others.
+    """The columns that a model can take, the guesses about them, and findings about the others.
 
     Args:
         kinds: of the columns; an identifier that was asked for becomes numeric or categorical.
@@ -205,7 +205,7 @@ def _left_out(table: Table, name: str, kind: Kind) -> Finding:
 
 
 def _wild(table: Table, name: str) -> list[Finding]:
-    """What is said of cells far from all others."""
+    """A warning about cells far from all others."""
     values = table.numbers(name)
     rows = wild_cells(values)
     if not rows:

@@ -277,7 +277,7 @@ def _fit_date(name: str, tables: Sequence[Table]) -> Sequence[DatePart]:
     values = {p: np.concatenate([part_numbers(t, name, p, order) for t in tables]) for p in parts}
     telling = [p for p in parts if len(np.unique(values[p][~np.isnan(values[p])])) > 1] or parts[:1]
     made = []
-    for part in telling:  # that a cell is empty is said once
+    for part in telling:  # whether a cell is empty is one number, not five
         level = level_of(values[part])
         gone = part == telling[0] and bool(np.isnan(values[part]).any())
         made.append(DatePart(name, part, order, level.mean, level.scale, gone, level.limit))
@@ -305,7 +305,7 @@ def fit_target(name: str, values: np.ndarray, unit: str | None = None) -> Target
     """Mean and standard deviation of a target's numbers.
 
     Raises:
-        DataError: a wild number, which no model can learn beside the others.
+        DataError: a wild number, which no model can learn together with the others.
     """
     level = level_of(values)
     if level.wild:

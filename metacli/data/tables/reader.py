@@ -59,7 +59,7 @@ class Table:
         return f"{self.name}:{self.first + number}"
 
     def rows(self, numbers: Sequence[int] | np.ndarray) -> Table:
-        """Some of the rows; they are numbered anew, so `row` means nothing any more."""
+        """Some of the rows; they are numbered from 0 again, so `row` means nothing any more."""
         return Table(self.name, self.frame[np.asarray(numbers, np.int64)], self.first, self.guessed)
 
     def require(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What folders of pictures mean: a task, a split task, pools of classes, a set of tasks, inputs."""
+"""What folders of images mean: a task, a split task, pools of classes, a set of tasks, inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POOL_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test"
 
 
 def list_images(path: Path, entries: Entries | None, survey: Survey, choice: Choice) -> Listing:
-    """Lists a picture (`entries` is None) or a folder of pictures or folders.
+    """Lists an image (`entries` is None) or a folder of images or folders.
 
     Raises:
         DataError: nothing usable in it.
@@ -43,7 +43,7 @@ def list_images(path: Path, entries: Entries | None, survey: Survey, choice: Cho
         findings = tuple(refused(path, entries))
         return Listing(path, "inputs", "images", support=rows, findings=findings)
     holds = {name: _holds(path / name) for name in entries.folders}
-    # A class may well be called "train"; a support holds folders, a class holds pictures.
+    # A class may well be called "train"; a support holds folders, a class holds images.
     halves = {name for name in (*SUPPORT_NAMES, *QUERY_NAMES) if holds.get(name) == "folders"}
     if halves:
         return _list_pools(path, entries, halves) or _list_split(path, entries, halves)
@@ -164,8 +164,8 @@ def _list_set(path: Path, entries: Entries, survey: Survey, choice: Choice) -> L
 
 
 def require_no_columns(choice: Choice) -> None:
-    """Raises UsageProblem: folders of pictures have no columns to name."""
+    """Raises UsageProblem: folders of images have no columns to name."""
     if choice.target is not None or choice.inputs is not None or choice.task is not None:
-        raise UsageProblem("--target and --input name columns of a table; these are pictures")
+        raise UsageProblem("--target and --input name columns of a table; these are images")
     if choice.type == "regression":
         raise UsageProblem("folders of classes are classification")

@@ -13,17 +13,17 @@ OF_CLASSES = {"data.too_few_classes", "data.unknown_class", "data.class_not_in_q
 def joined(listings: Sequence[Listing]) -> Listing:
     """The listing of a task that held all of them, which are tasks of one kind.
 
-    Pictures stand as they would in one folder, class by class; rows one table after the other, and
+    Images stand as they would in one folder, class by class; rows one table after the other, and
     the tables are in `children`.
     """
     if len(listings) == 1:
         return listings[0]
-    pictures = listings[0].kind == "images"
+    images = listings[0].kind == "images"
     support = [row for one in listings for row in one.support]
     query = [row for one in listings for row in one.query or ()]
     labels = tuple(sorted({label for one in listings for label in one.labels}))
     path = listings[-1].path
-    # What was said of the classes of one part need not be true of all of them.
+    # A finding about the classes of one part need not be true of all of them.
     findings = [
         finding for one in listings for finding in one.findings if finding.code not in OF_CLASSES
     ]
@@ -35,12 +35,12 @@ def joined(listings: Sequence[Listing]) -> Listing:
         path=path,
         what="task",
         kind=listings[0].kind,
-        support=in_order(support) if pictures else tuple(support),
-        query=None if not query else in_order(query) if pictures else tuple(query),
+        support=in_order(support) if images else tuple(support),
+        query=None if not query else in_order(query) if images else tuple(query),
         labels=labels,
         guessed=tuple(dict.fromkeys(guess for one in listings for guess in one.guessed)),
         findings=tuple(dict.fromkeys(findings)),
-        children=() if pictures else tuple(listings),
+        children=() if images else tuple(listings),
         content=listings[0].content,
     )
 

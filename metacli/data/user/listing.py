@@ -1,4 +1,4 @@
-"""Folders of class folders: which pictures belong to which class, with nothing opened."""
+"""Folders of class folders: which images belong to which class, with nothing opened."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Listing:
 
     Args:
         what: `task` (support and perhaps a query), `tasks` (`children`), `pool` (`pools`: train,
-            val and test of disjoint classes), or `inputs` (unlabelled pictures in `support`).
+            val and test of disjoint classes), or `inputs` (unlabelled images in `support`).
         labels: class names, sorted.
         guessed: what was decided by looking, in words.
         findings: every problem and remark; errors only where `survey_task` was asked.
@@ -117,7 +117,7 @@ class ClassFolders:
 
 
 def list_class_folders(folder: Path, entries: Entries | None = None) -> ClassFolders:
-    """Reads folder/<class>/<picture>; files beside the class folders are not read, which is said.
+    """Reads folder/<class>/<image>; files next to the class folders are not read, which a warning reports.
 
     Raises:
         DataError: the folder may not be listed.
@@ -170,8 +170,8 @@ def beside(folder: Path, entries: Entries) -> list[Finding]:
 def _class_problems(folder: Path, inside: Entries) -> Iterable[Finding]:
     name = shown(folder)
     if not inside.files and not inside.folders:
-        message = f"class folder {name} has no pictures"
-        hint = "add pictures, or remove the folder"
+        message = f"class folder {name} has no images"
+        hint = "add images, or remove the folder"
         yield Finding("error", "data.empty_class", message, name, hint)
     for nested in inside.folders:
         where = shown(folder / nested)
@@ -180,7 +180,7 @@ def _class_problems(folder: Path, inside: Entries) -> Iterable[Finding]:
             "data.nested_folder",
             f"{where} is a folder inside a class folder",
             where,
-            "put its pictures into the class folder, or make it a class of its own",
+            "put its images into the class folder, or make it a class of its own",
         )
 
 
@@ -205,7 +205,7 @@ def split_problems(path: Path, support: ClassFolders, query: ClassFolders | None
     if len(support.labels) < 2:
         classes = f"only one class, {support.labels[0]}" if support.labels else "no class folder"
         message = f"{shown(path)} has {classes}; at least two are needed"
-        hint = "one folder of pictures per class"
+        hint = "one folder of images per class"
         found.append(Finding("error", "data.too_few_classes", message, shown(path), hint))
     known = {label.casefold(): label for label in support.labels}
     for label in query.labels if query else ():
@@ -240,7 +240,7 @@ _GROUPS = {
     "data.too_few_classes": "tasks with fewer than two classes",
     "data.link": "symbolic links",
     "data.special_file": "pipes, sockets or devices",
-    "data.same_picture": "pictures in support and query, or under two labels",
+    "data.same_picture": "images in support and query, or under two labels",
     "data.same_text": "texts in support and query, or under two labels",
     "table.no_target": "tables without a target",
     "table.columns_differ": "tasks with other columns",
@@ -281,7 +281,7 @@ def nothing_usable(path: Path, why: str, findings: Iterable[Finding] = ()) -> Da
         f"{shown(path)} {why}",
         code="data.nothing_usable",
         where=shown(path),
-        hint="a task is a folder with one folder of pictures per class, or a table with a column "
+        hint="a task is a folder with one folder of images per class, or a table with a column "
         "label",
         findings=findings,
     )

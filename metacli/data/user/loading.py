@@ -1,4 +1,4 @@
-"""From the files that were found to arrays: every picture decoded, every problem collected."""
+"""From listed files to arrays: every image decoded, every problem collected."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Task:
 
     Args:
         skipped: files left out because they could not be read.
-        duplicates: different pictures that are in support and query or under two labels.
+        duplicates: different images that are in support and query or under two labels.
         findings: warnings and notes; no errors.
         unit: of a number to predict. target: its column. input: the column of texts.
     """
@@ -66,7 +66,7 @@ class Task:
     input: str | None = None
 
 
-# pixel hash -> where the picture was met: (support or query, label, name)
+# pixel hash -> where the image was met: (support or query, label, name)
 _Seen = defaultdict[str, list[tuple[str, str, str]]]
 
 
@@ -87,14 +87,14 @@ def load_listing(
     bad = [finding for finding in listing.findings if finding.code in SKIPPABLE]
     other = [finding for finding in listing.findings if finding.code not in SKIPPABLE]
     seen: _Seen = defaultdict(list)
-    decoder = _Decoder(listing, spec, bad, seen, lambda done: report("read pictures", done, total))
+    decoder = _Decoder(listing, spec, bad, seen, lambda done: report("read images", done, total))
     support = decoder.decode("support", listing.support)
     query = None if listing.query is None else decoder.decode("query", listing.query)
-    clashes, repeats = same_pictures(seen)
+    clashes, repeats = same_images(seen)
     if skip_bad and bad:
         other += _nothing_left(listing, support, query)
     other += _as_warnings(bad, "files were left out") if skip_bad else bad
-    other += _as_warnings(clashes, "such pictures") if allow_duplicates else clashes
+    other += _as_warnings(clashes, "such images") if allow_duplicates else clashes
     raise_problems(listing.path, other)
     return Task(
         path=listing.path,
@@ -104,7 +104,7 @@ def load_listing(
         support=support,
         query=query,
         guessed=listing.guessed,
-        findings=tuple(other + _as_warnings(repeats, "such pictures")),
+        findings=tuple(other + _as_warnings(repeats, "such images")),
         skipped=len(bad),
         duplicates=len(clashes),
     )
@@ -148,20 +148,22 @@ def _empty(count: int, spec: ImageSpec) -> np.ndarray:
         return np.empty(shape, dtype=np.uint8)
     except MemoryError as error:
         raise RunFailed(
-            f"{count} pictures of {spec.height} x {spec.width} pixels need "
+            f"{count} images of {spec.height} x {spec.width} pixels need "
             f"{math.prod(shape) / 2**30:.1f} GiB of memory",
             code="run.out_of_memory",
-            hint="use fewer pictures, or a model with a smaller input",
+            hint="use fewer images, or a model with a smaller input",
         ) from error
 
 
-def same_pictures(seen: _Seen) -> tuple[list[Finding], list[Finding]]:
-    """Pictures in both sides or under two labels (errors), and twice in one class (warnings)."""
-    return same_examples(seen, "picture")
+def same_images(seen: _Seen) -> tuple[list[Finding], list[Finding]]:
+    """Images in both sides or under two labels (errors), and twice in one class (warnings)."""
+    return same_examples(seen, "image", "picture")
 
 
-def same_examples(seen: _Seen, what: str) -> tuple[list[Finding], list[Finding]]:
-    """As `same_pictures`, for whatever an example is called."""
+def same_examples(
+    seen: _Seen, what: str, coded: str | None = None
+) -> tuple[list[Finding], list[Finding]]:
+    """As `same_images`, for whatever an example is called, in messages and in their codes."""
     clashes: list[Finding] = []
     repeats: list[Finding] = []
     for places in seen.values():
@@ -177,23 +179,25 @@ def same_examples(seen: _Seen, what: str) -> tuple[list[Finding], list[Finding]]
             message = f"the same {what} in support and query: {names}"
         else:
             message = f"the same {what} more than once in class {labels[0]}: {names}"
-            repeats.append(Finding("warning", f"data.repeated_{what}", message, places[0][2]))
+            repeats.append(
+                Finding("warning", f"data.repeated_{coded or what}", message, places[0][2])
+            )
             continue
         hint = "remove one of them, or pass --allow-duplicates"
-        clashes.append(Finding("error", f"data.same_{what}", message, places[0][2], hint))
+        clashes.append(Finding("error", f"data.same_{coded or what}", message, places[0][2], hint))
     return clashes, repeats
 
 
 def _nothing_left(listing: Listing, support: Examples, query: Examples | None) -> list[Finding]:
-    """Classes, or a whole query, of which no picture could be read."""
+    """Classes, or a whole query, of which no image could be read."""
     found: list[Finding] = []
     left = set() if support.y is None else set(support.y.tolist())
     empty = {row.label for row in listing.support} - {listing.labels[number] for number in left}
     for label in sorted(label for label in empty if label is not None):
-        message = f"no picture of class {label} in the support can be read"
+        message = f"no image of class {label} in the support can be read"
         found.append(Finding("error", "data.empty_class", message, shown(listing.path)))
     if query is not None and not query.names:
-        message = "no picture of the query can be read"
+        message = "no image of the query can be read"
         found.append(Finding("error", "data.empty_query", message, shown(listing.path)))
     return found
 

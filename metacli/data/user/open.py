@@ -1,7 +1,7 @@
 """The one door for a user's examples: decides what a path holds, lists it, decodes it.
 
 First match wins: a task file; a table of support; support (or train) and query; pools of disjoint
-classes; class folders; a folder of tasks; loose pictures; a table. `LISTERS` says which kinds of
+classes; class folders; a folder of tasks; loose images; a table. `LISTERS` says which kinds of
 content this version reads.
 """
 
@@ -56,7 +56,7 @@ def list_task(path: Path, *, skip_bad: bool = False, choice: Choice = NOTHING_SA
     Args:
         path: a folder or a file.
         skip_bad: links, pipes and devices become warnings.
-        choice: what is said of the columns of tables.
+        choice: what the user states about the columns of tables.
 
     Raises:
         DataError: nothing usable, or the path is missing; all problems are in its findings.
@@ -79,7 +79,7 @@ def survey_task(path: Path, choice: Choice = NOTHING_SAID, only: Entries | None 
     lister = LISTERS.get(kind)
     if lister is None:
         raise DataError(
-            f"{shown(path)} is plain text; examples are read from tables and folders of pictures",
+            f"{shown(path)} is plain text; examples are read from tables and folders of images",
             code="data.kind_not_supported",
             where=shown(path),
             hint="a CSV with the columns text and label",
@@ -102,15 +102,15 @@ def load_task(
 
     Args:
         path: a folder that `list_task` calls a task.
-        spec: the pictures, texts or rows that the model wants.
-        onto: earlier tasks that these examples are added to, each with what was said of its
+        spec: the images, texts or rows that the model wants.
+        onto: earlier tasks that these examples are added to, each with what was stated about its
             columns; all of them become one.
-        choice: what is said of the columns of tables.
+        choice: what the user states about the columns of tables.
         skip_bad: leave out files that cannot be read; they are counted in `Task.skipped`.
-        allow_duplicates: go on with pictures that are in support and query or under two labels;
+        allow_duplicates: go on with images that are in support and query or under two labels;
             they are counted in `Task.duplicates`.
         one_class: a single class will do, as of examples to score.
-        report: told (what, done, total) after each picture.
+        report: called with (what, done, total) after each image.
 
     Raises:
         DataError: not a task, or problems; the first 20 are in its findings.
@@ -196,20 +196,20 @@ def _recognise_folder(path: Path, entries: Entries) -> str:
     if any(name.startswith(tuple(f"{word}." for word in SUPPORT_NAMES)) for name in tables):
         return "table"
     if entries.folders:
-        # One table beside one folder: the table names the pictures in it.
+        # One table beside one folder: the table names the images in it.
         return "table" if len(tables) == 1 and len(entries.folders) == 1 else "images"
     if any(kind_of(name) == "images" for name in entries.files):
         return "images"
     if tables:
         return "table"
     problems = refused(path, entries)
-    raise nothing_usable(path, "has no class folders and no pictures", problems)
+    raise nothing_usable(path, "has no class folders and no images", problems)
 
 
 Lister = Callable[[Path, Entries | None, Survey, Choice], Listing]
 
 # One more entry here reads one more kind of content. A lister gets the path, its entries (None: a
-# file), what lists the folders inside, and what is said of columns.
+# file), what lists the folders inside, and what is stated about columns.
 LISTERS: dict[str, Lister] = {
     "images": list_images,
     "table": list_tables,

@@ -41,11 +41,11 @@ class RowSpec:
 
 
 def require_same_kind(listing: Listing, spec: ImageSpec | RowSpec) -> None:
-    """Raises DataError for pictures given to a model of texts, and so on."""
+    """Raises DataError for images given to a model of texts, and so on."""
     wants = spec.kind if isinstance(spec, RowSpec) else "images"
     if listing.kind == wants:
         return
-    words = {"images": "pictures", "text": "texts", "table": "a table of numbers and categories"}
+    words = {"images": "images", "text": "texts", "table": "a table of numbers and categories"}
     hint = None
     if wants == "text":
         hint = "name the column of the texts: --input COLUMN"

@@ -81,7 +81,7 @@ def list_rows(
     """A listing of tables that were read.
 
     Args:
-        file: of the support table; paths of pictures begin in its folder.
+        file: of the support table; paths of images begin in its folder.
     """
     roles = assign(learned, choice, file.parent)
     assert roles.target is not None
@@ -91,7 +91,7 @@ def list_rows(
     guessed = (*learned.guessed, *roles.guessed, *([why] if why else []))
     if roles.kind == "images" and kind == "regression":
         raise DataError(
-            f"{learned.name} has pictures and numbers to predict; pictures have classes here",
+            f"{learned.name} has images and numbers to predict; images have classes here",
             code="table.pictures_regression",
             where=learned.name,
             hint="--type classification, if the numbers are names of classes",
@@ -216,7 +216,7 @@ def one_type(
     return _set(path, list(children), tuple(guessed), found)
 
 
-HOLDS = {"images": "pictures", "text": "texts", "table": "a table of columns"}
+HOLDS = {"images": "images", "text": "texts", "table": "a table of columns"}
 
 
 def other_kind(task: Listing, first: Listing) -> Finding:

@@ -1,4 +1,4 @@
-"""`task.yaml`: what a task is, said by the user instead of guessed.
+"""`task.yaml`: what a task is, stated by the user instead of guessed.
 
 support: spring.csv        # a table, or a folder of class folders; left out: what is beside it
 query: autumn.csv

@@ -253,7 +253,7 @@ def of_pool(opened: Opened[AdaptedModel]) -> np.ndarray | None:
         pool = load_pool(recipe, "train")
     except (DataError, EnvironmentProblem):
         return None  # damaged, or moved since
-    if pool.picture_shape != opened.model.inputs.shape:
+    if pool.example_shape != opened.model.inputs.shape:
         return None
     rows = [rows[0] for rows in pool.rows if len(rows)]
     return pool.store[np.array(rows[:: max(1, math.ceil(len(rows) / MOST))])]

@@ -14,7 +14,7 @@ from pathlib import Path
 from metacli.data.files import shown
 from metacli.data.images import pixel_hash, read_pixels
 from metacli.data.user.listing import SKIPPABLE, Listing, Row, as_finding
-from metacli.data.user.loading import same_pictures
+from metacli.data.user.loading import same_images
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.classes import Judged, divides, judge_labels
 from metacli.engine.inspecting.findings import Looked, bounded, command
@@ -103,7 +103,7 @@ def decode(listing: Listing, report: Reporter) -> Seen:
                 done += 1
                 report(Progress("reading images", done, total))
         if part.what != "inputs":
-            clashes, repeats = same_pictures(seen.places)
+            clashes, repeats = same_images(seen.places)
             seen.problems += clashes + repeats
         if part.what == "task":
             notes, seen.label_check = judge_labels(seen.judged)

@@ -102,10 +102,10 @@ def input_of_pool(pool: Pool, recipe: Recipe) -> InputSpec:
     `data.invert` says."""
     if pool.encoder is not None:
         kind: Literal["text", "numbers"] = "text" if is_text(pool.coded.rows) else "numbers"
-        return InputSpec(kind, pool.picture_shape, reader=pool.encoder.as_dict())
+        return InputSpec(kind, pool.example_shape, reader=pool.encoder.as_dict())
     entry = DATASETS.get(recipe.data.source)
     invert = recipe.data.options.get("invert", entry.ink if entry else False)
-    return InputSpec("image", pool.picture_shape, bool(invert))
+    return InputSpec("image", pool.example_shape, bool(invert))
 
 
 def input_of_tasks(tasks: RegressionTasks) -> InputSpec:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from metacli.data.catalogue.sinusoid import Sinusoids
+from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.fields import with_fields
 from metacli.engine.models.folder import load_few_shot
@@ -14,7 +15,7 @@ from metacli.engine.models.opening import Opened
 from metacli.engine.scoring.episodes import EpisodeScores, pixel_scores, score_episodes
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.protocol import Protocol
-from metacli.engine.training.build import Source, restore_learner
+from metacli.engine.training.build import restore_learner
 from metacli.nn.problem import Problem
 from metacli.types import Params, State
 
@@ -40,7 +41,7 @@ def summary(found: EpisodeScores) -> dict[str, Any]:
 def score_baselines(
     opened: Opened[FewShotModel],
     problem: Problem,
-    source: Source,
+    source: EpisodeSource,
     protocol: Protocol,
     report: Reporter,
 ) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def adapted_as_often(other: FewShotModel, model: FewShotModel) -> FewShotModel:
     return with_fields(other, [f"inner_steps={wanted}"])
 
 
-def as_seen(source: Source, of: FewShotModel) -> Source:
+def as_seen(source: EpisodeSource, of: FewShotModel) -> EpisodeSource:
     """The same episodes with the inputs of this model: the oracle's are told more."""
     if not isinstance(source, Sinusoids):
         return source

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.scoring.protocol import Protocol
 from metacli.engine.scoring.unseen import fit_to, require_kind, require_unseen
-from metacli.engine.training.build import Source, make_source
+from metacli.engine.training.build import make_source
 from metacli.errors import DataError
 
 FOLDS = ("fold",)  # of sets of texts that hold the same intents
@@ -58,7 +59,7 @@ def same_source(data: str, trained: str) -> bool:
     return data == trained if named else Path(data).resolve() == Path(trained).resolve()
 
 
-def source_of(model: FewShotModel, protocol: Protocol) -> Source:
+def source_of(model: FewShotModel, protocol: Protocol) -> EpisodeSource:
     """The episodes of a protocol. Raises DataError where the data do not have them, or the model
     was trained on them."""
     source = make_source(

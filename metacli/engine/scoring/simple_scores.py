@@ -10,11 +10,12 @@ import numpy as np
 
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
+from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.tables.coded import is_text
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.intervals import over_episodes, paired, verdict
-from metacli.engine.training.build import Source, has_tasks, regression_tasks_of
+from metacli.engine.training.build import has_tasks, regression_tasks_of
 
 MOST_EPISODES = 200  # a logistic regression of many classes takes a second
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression, picked by leaving one row out
@@ -26,7 +27,7 @@ Score = Callable[[int], float]
 
 
 def simple_scores(
-    model: FewShotModel, source: Source, ours: np.ndarray, report: Reporter
+    model: FewShotModel, source: EpisodeSource, ours: np.ndarray, report: Reporter
 ) -> dict[str, Any]:
     """Mean and interval of each, and how far the model is from it, on the same episodes; the
     interval of a difference is over episodes, and over tasks where each has several.

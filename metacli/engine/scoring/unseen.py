@@ -6,19 +6,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from metacli.data.catalogue.registry import DATASETS
-from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import fitted
 from metacli.data.few_shot.regression import RegressionEpisodes
+from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.few_shot.user_regression import holds_tables
 from metacli.data.sources import load_pool
 from metacli.data.user.open import list_task
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
-
-Source = ClassEpisodes | Sinusoids | RegressionEpisodes
-
 
 HOLDS = {"images": "pictures", "text": "texts", "waves": "waves", "tasks": "tables"}
 TAKES = {"image": "pictures", "text": "texts"}
@@ -41,7 +38,7 @@ def kind_in(path: Path) -> str:
     return {"images": "pictures", "text": "texts", "table": "tables"}[list_task(path).kind]
 
 
-def fit_to(model: FewShotModel, source: Source) -> Source:
+def fit_to(model: FewShotModel, source: EpisodeSource) -> EpisodeSource:
     """The same episodes with pictures of the size and channels that the model takes, or texts and
     rows as it reads them.
 
@@ -66,7 +63,7 @@ def fit_to(model: FewShotModel, source: Source) -> Source:
     return replace(source, pool=fitted(source.pool, tuple(model.inputs.shape)))
 
 
-def require_unseen(model: FewShotModel, source: Source, split: str) -> None:
+def require_unseen(model: FewShotModel, source: EpisodeSource, split: str) -> None:
     """Raises DataError when a class of the split was trained on."""
     if not isinstance(source, ClassEpisodes) or split == "train":
         return

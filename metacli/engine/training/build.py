@@ -28,6 +28,7 @@ from metacli.data.few_shot.class_batches import ClassBatches, num_labels
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import Pool
 from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
+from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.few_shot.user_regression import holds_regression_tasks
 from metacli.data.sources import load_pool, load_regression_tasks
 from metacli.engine.models.inputs import InputSpec, input_of_pool, input_of_tasks
@@ -42,7 +43,6 @@ from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Recipe
 
-Source = ClassEpisodes | Sinusoids | RegressionEpisodes
 Range = int | tuple[int, int]
 
 
@@ -204,7 +204,7 @@ def make_source(
     query: int | None = None,
     seed: int | None = None,
     balanced: bool | None = None,
-) -> Source:
+) -> EpisodeSource:
     """Training episodes (seed None) follow the run's seed; others depend on what is evaluated, not
     on the run."""
     episodes = recipe.episodes
@@ -252,7 +252,7 @@ def told_classes(
     return dataclasses.replace(learner, classes=count)
 
 
-def batches_for(learner: Any, source: Source) -> Source | ClassBatches:
+def batches_for(learner: Any, source: EpisodeSource) -> EpisodeSource | ClassBatches:
     """What a learner is trained on: the episodes, or their pictures with the pool's labels."""
     if learner.trains_on == "classes" and isinstance(source, ClassEpisodes):
         return ClassBatches(source)

@@ -12,13 +12,14 @@ import torch
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.events import Reporter
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.episodes import score_episodes, to_device
 from metacli.engine.scoring.intervals import Estimate, over_episodes
 from metacli.engine.training import checkpoint, journal
-from metacli.engine.training.build import Built, Source, batches_for, build, make_source
+from metacli.engine.training.build import Built, batches_for, build, make_source
 from metacli.engine.training.loop import Snapshot
 from metacli.nn.problem import Problem
 from metacli.schema.few_shot import FewShotRecipe
@@ -49,8 +50,8 @@ class Job:
     run: Path
     device: torch.device
     report: Reporter
-    train_source: Source
-    val_source: Source
+    train_source: EpisodeSource
+    val_source: EpisodeSource
     max_time: float | None
     resumed: bool = False
     named: bool = False
@@ -150,7 +151,7 @@ def make_job(
     return Job(built, name, loaded.header, run, device, report, train, val, max_time)
 
 
-def digest_of(source: Source) -> str:
+def digest_of(source: EpisodeSource) -> str:
     return source.digest
 
 
