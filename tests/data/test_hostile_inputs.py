@@ -174,15 +174,15 @@ def test_pillow_is_not_told_to_accept_truncated_pictures():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\x00\x00\x00\x18ftypheic", "a HEIC picture"),
-        (b"\x00\x00\x00\x18ftypavif", "an AVIF picture"),
+        (b"\x00\x00\x00\x18ftypheic", "a HEIC image"),
+        (b"\x00\x00\x00\x18ftypavif", "an AVIF image"),
         (b"\x00\x00\x00\x18ftypisom", "a video"),
-        (b"\x00\x00\x00\x0cjP  \r\n", "a JPEG 2000 picture"),
+        (b"\x00\x00\x00\x0cjP  \r\n", "a JPEG 2000 image"),
         (b"%PDF-1.7", "a PDF"),
         (b"  \n<SVG width='1'/>", "an SVG drawing"),
         (b"\xef\xbb\xbf<!DOCTYPE html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
-        (bytes(128) + b"DICM", "a DICOM picture"),
+        (bytes(128) + b"DICM", "a DICOM image"),
     ],
 )
 def test_an_unsupported_format_is_named(content: bytes, words: str):

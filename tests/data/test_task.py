@@ -261,7 +261,7 @@ def test_a_picture_twice_in_one_class_is_a_warning(tmp_path: Path):
     task = load_task(make(tmp_path, {**PETS, "dog/9.png": 3}), GREY2)
     assert task.duplicates == 0
     assert [finding.message for finding in task.findings] == [
-        "the same picture more than once in class dog: dog/1.png, dog/9.png"
+        "the same image more than once in class dog: dog/1.png, dog/9.png"
     ]
 
 
@@ -270,7 +270,7 @@ def test_progress_counts_support_and_query_together(tmp_path: Path):
     make(tmp_path, {"query/cat/7.png": 7})
     told: list[tuple[str, int, int | None]] = []
     load_task(tmp_path, GREY2, report=lambda *words: told.append(words))
-    assert told == [("read pictures", done, 4) for done in (1, 2, 3, 4)]
+    assert told == [("read images", done, 4) for done in (1, 2, 3, 4)]
 
 
 def test_hidden_and_system_files_are_counted_not_read(tmp_path: Path):

@@ -84,12 +84,12 @@ def test_pictures_are_decoded_once_and_again_after_a_change(folder: Path, tmp_pa
         return pool.digest
 
     first = load()
-    assert "decoding pictures" in told
+    assert "decoding images" in told
     assert load() == first
-    assert "decoding pictures" not in told
+    assert "decoding images" not in told
     draw(folder / "kind00" / "0.png", 99)
     assert load() != first
-    assert "decoding pictures" in told
+    assert "decoding images" in told
 
 
 def test_unreadable_files_are_all_listed_or_left_out(folder: Path, tmp_path: Path) -> None:

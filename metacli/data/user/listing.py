@@ -117,7 +117,8 @@ class ClassFolders:
 
 
 def list_class_folders(folder: Path, entries: Entries | None = None) -> ClassFolders:
-    """Reads folder/<class>/<image>; files next to the class folders are not read, which a warning reports.
+    """Reads folder/<class>/<image>; a warning names files next to the class folders, which are
+    not read.
 
     Raises:
         DataError: the folder may not be listed.
