@@ -198,6 +198,24 @@ ALGORITHMS: dict[str, Entry] = {
     "prototype": Entry(
         "transfer", "transfer.prototype", "Prototype", "the nearest class mean of its features"
     ),
+    "simpleshot": Entry(
+        "transfer",
+        "transfer.simpleshot",
+        "SimpleShot",
+        "the nearest class mean of features that were centred and brought to length 1",
+    ),
+    "ridge": Entry(
+        "transfer", "transfer.ridge", "Ridge", "least squares to the labels on features of length 1"
+    ),
+    "logistic": Entry(
+        "transfer", "transfer.logistic", "Logistic", "logistic regression on features of length 1"
+    ),
+    "cosine-classifier": Entry(
+        "transfer",
+        "transfer.cosine_classifier",
+        "CosineClassifier",
+        "Baseline++: a learned direction for each class",
+    ),
 }
 
 

@@ -14,7 +14,18 @@ from metacli.engine.events import Reporter
 from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem
 
-Method = Literal["native", "prototype", "linear-probe", "fine-tune", "lp-ft", "l2-sp"]
+Method = Literal[
+    "native",
+    "prototype",
+    "linear-probe",
+    "fine-tune",
+    "lp-ft",
+    "l2-sp",
+    "simpleshot",
+    "ridge",
+    "logistic",
+    "cosine-classifier",
+]
 Words = Annotated[
     list[str],
     typer.Argument(

@@ -3,8 +3,9 @@
 The rules never depend on what an image shows: EXIF rotation is applied; transparency is laid on
 white; the first frame of an animation counts; 16-bit grey keeps its upper byte; 32-bit whole
 numbers are read as 16-bit ones and floats as 0..1, values outside are errors; an image of another
-size is resized (Lanczos) to exactly the wanted one, without keeping its aspect ratio. Colour
-profiles are not applied.
+size is resized (Lanczos) to exactly the wanted one, without keeping its aspect ratio, or, for
+networks that were made for it, its middle is cut out after its shorter side was resized (bicubic).
+Colour profiles are not applied.
 
 Shape letters: C channels, H height, W width.
 """
@@ -55,6 +56,7 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 MAX_PIXELS = 50_000_000  # far below Pillow's own limit; 50 megapixels are 150 MB of RGB
+LONGEST = 16  # times the shorter side, of what is kept of a strip before it is resized
 MAX_SIDE = 65_535  # what JPEG can say; resizing a strip of millions of pixels would take gigabytes
 
 # What Pillow's decoders raise on damaged files. OSError: cut off; SyntaxError: a bad header.
@@ -90,17 +92,29 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """The images that a model wants: channels 1 (grey) or 3 (RGB), height and width in pixels."""
+    """The images that a model wants.
+
+    Args:
+        channels: 1 (grey) or 3 (RGB). height, width: in pixels.
+        shorter: the image keeps its aspect ratio: its shorter side is resized (bicubic) to so many
+            pixels, and the middle is cut out; None: it is resized (Lanczos) to exactly the size.
+    """
 
     channels: int
     height: int
     width: int
+    shorter: int | None = None
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or self.height < 1 or self.width < 1:
             raise DataError(
                 f"no image has {self.channels} channels and {self.height} x {self.width} pixels: "
                 "channels must be 1 or 3, sides at least 1"
+            )
+        if self.shorter is not None and self.shorter < max(self.height, self.width):
+            raise DataError(
+                f"{self.height} x {self.width} pixels cannot be cut out of an image whose shorter "
+                f"side has {self.shorter}"
             )
 
 
@@ -148,10 +162,31 @@ def fit(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     image = Image.fromarray(pixels)
     if image.mode != mode:
         image = image.convert(mode)
-    if image.size != (spec.width, spec.height):
+    if spec.shorter is not None:
+        image = middle(image, spec.shorter, spec.height, spec.width)
+    elif image.size != (spec.width, spec.height):
         image = image.resize((spec.width, spec.height), Image.Resampling.LANCZOS)
     array = np.asarray(image).reshape(spec.height, spec.width, spec.channels)
     return np.array(array.transpose(2, 0, 1), order="C")  # a copy: Pillow's own memory is read-only
+
+
+def middle(image: Image.Image, shorter: int, height: int, width: int) -> Image.Image:
+    """The middle of an image whose shorter side was resized, as torchvision's `Resize` and
+    `CenterCrop` make it."""
+    if max(image.size) > LONGEST * min(image.size):  # a strip would be resized to gigabytes
+        sides = [min(side, LONGEST * min(image.size)) for side in image.size]
+        image = cut(image, sides[0], sides[1])
+    scale = shorter / min(image.size)
+    if scale != 1:
+        sides = [shorter if side == min(image.size) else int(side * scale) for side in image.size]
+        image = image.resize((sides[0], sides[1]), Image.Resampling.BICUBIC)
+    return cut(image, width, height)
+
+
+def cut(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The middle, nothing resized."""
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
 
 
 def pixel_hash(pixels: np.ndarray) -> str:

@@ -30,6 +30,7 @@ BACKBONES: dict[str, Callable[[], type]] = {
     "resnet12": _of("resnet12", "ResNet12"),
     "wrn28_10": _of("wrn28_10", "WRN"),
     "torchvision": _of("torchvision_backbones", "Torchvision"),
+    "efficientnet-lite0": _of("efficientnet_lite0", "EfficientNetLite0"),
     "mlp": _of("mlp", "MLP"),
     "text": _of("text", "Text"),
     "linear": _of("linear", "Linear"),

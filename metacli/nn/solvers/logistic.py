@@ -7,16 +7,19 @@ importing scikit-learn would cost `adapt` more time than its whole work on a sma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
+ROUGH = 1e-6  # precision from which a few steps of L-BFGS are the faster way whatever the size
 NEWTON = 600  # numbers to find, up to which a system of equations is the faster way
 
 
-def fit_logistic(x: Tensor, y: Tensor, classes: int, c: float = 1.0) -> tuple[Tensor, Tensor]:
+def fit_logistic(
+    x: Tensor, y: Tensor, classes: int, c: float = 1.0, precision: float = 1e-9
+) -> tuple[Tensor, Tensor]:
     """Weights [N, D] and intercepts [N] minimising C Σ cross-entropy + ½ ‖W‖², in float64.
 
     For two classes scikit-learn penalises the one vector w₁ − w₀, which is ‖W‖² here.
@@ -24,16 +27,30 @@ def fit_logistic(x: Tensor, y: Tensor, classes: int, c: float = 1.0) -> tuple[Te
     Args:
         x: features [M, D].
         y: labels [M], each of 0..N-1 at least once.
+        precision: the largest part of the gradient that is left, where there are many parameters.
     """
+    return fit_logistics(x, y, classes, {c: precision})[c]
+
+
+def fit_logistics(
+    x: Tensor, y: Tensor, classes: int, precisions: Mapping[float, float]
+) -> dict[float, tuple[Tensor, Tensor]]:
+    """`fit_logistic` for several C, each with its precision; what they share is computed once."""
     # In an orthonormal basis of the examples' span, where the optimum lies: D may be far larger
     # than M, and the penalty keeps its form.
     basis, upper = torch.linalg.qr(x.to(torch.float64).T)
-    z = upper.T  # [M, min(M, D)]
+    z, labels = upper.T.cpu().numpy(), y.cpu().numpy()  # [M, min(M, D)]
     penalty = 1.0 if classes == 2 else 0.5
-    minimise = by_newton if classes * (z.shape[1] + 1) <= NEWTON else by_lbfgs
-    found = minimise(z.cpu().numpy(), y.cpu().numpy(), classes, c, penalty)
-    weight, bias = torch.from_numpy(found[:, :-1]).to(x.device), torch.from_numpy(found[:, -1])
-    return weight @ basis.T, bias.to(x.device)
+    small = classes * (z.shape[1] + 1) <= NEWTON
+    found: dict[float, tuple[Tensor, Tensor]] = {}
+    for c, precision in precisions.items():
+        if small and precision < ROUGH:
+            solved = by_newton(z, labels, classes, c, penalty)
+        else:
+            solved = by_lbfgs(z, labels, classes, c, penalty, precision)
+        weight, bias = torch.from_numpy(solved[:, :-1]), torch.from_numpy(solved[:, -1])
+        found[c] = (weight.to(x.device) @ basis.T, bias.to(x.device))
+    return found
 
 
 def by_newton(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: float) -> np.ndarray:
@@ -64,7 +81,9 @@ def by_newton(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: flo
     return flat.reshape(classes, -1)
 
 
-def by_lbfgs(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: float) -> np.ndarray:
+def by_lbfgs(
+    z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: float, precision: float = 1e-9
+) -> np.ndarray:
     """The same where the matrix of second derivatives would be large.
 
     By SciPy: the first step of torch's own L-BFGS imports torch's compiler, for over a second.
@@ -73,7 +92,8 @@ def by_lbfgs(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: floa
 
     loss_at, inputs, _ = objective_of(z, y, classes, c, penalty)
     begin = np.zeros(classes * inputs.shape[1])
-    options = {"maxiter": 10_000, "maxfun": 20_000, "maxcor": 20, "ftol": 0.0, "gtol": 1e-9}
+    limits = {"maxiter": 10_000, "maxfun": 20_000, "maxcor": 20}
+    options = {**limits, "ftol": 0.0, "gtol": precision}
     found = minimize(
         lambda flat: loss_at(flat)[:2], begin, jac=True, method="L-BFGS-B", options=options
     )

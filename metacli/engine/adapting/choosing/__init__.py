@@ -1,0 +1,1 @@
+"""Which source and which head suit a user's examples best."""

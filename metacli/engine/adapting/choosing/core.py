@@ -1,0 +1,223 @@
+"""Choosing among candidates on folds, with the choice repeated inside every fold that is scored.
+
+The best of many scores is too good: some candidate is lucky. So each outer fold chooses anew, on
+inner folds of what it does not hold out, and the printed score is that of the whole procedure
+(S. Varma, R. Simon, "Bias in error estimation when using cross-validation for model selection",
+BMC Bioinformatics 2006). The choice that is kept is made in the same way on all examples.
+
+What is compared is log loss (of a regression the squared error), which depends on every example by
+how sure an answer was, where accuracy knows a few steps only. Losses that differ by less than
+`TIE` standard errors are a tie, which the simpler candidate wins.
+
+Letters: M examples, N classes (or 1), S settings, C candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from metacli.engine.adapting.folds import Split, stratified_folds
+
+INNER = 3  # folds inside a fold
+TIE = 0.5  # standard errors of the mean difference
+SMALLEST = 1e-12  # of a probability
+
+Setting = TypeVar("Setting")
+Explore = Callable[[np.ndarray, np.ndarray], Mapping[Setting, np.ndarray]]
+"""(rows to adapt on, rows to answer for) -> of every setting the logits, or values, [m, N]."""
+
+
+@dataclass(frozen=True)
+class Candidate(Generic[Setting]):
+    """A source with a head.
+
+    Args:
+        name: for people.
+        explore: adapts it in every setting.
+        usual: the setting where there is nothing to choose on.
+    """
+
+    name: str
+    explore: Explore[Setting]
+    usual: Setting
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What the candidates are judged on: labels [M], or values [M] of a regression."""
+
+    y: np.ndarray
+    regression: bool = False
+
+    def losses(self, answers: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Of each row, [m]: log loss or squared error."""
+        if self.regression:
+            return np.square(answers[:, 0] - self.y[rows])
+        scaled = answers.astype(np.float64)
+        scaled = scaled - scaled.max(1, keepdims=True)
+        logs = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
+        return -np.maximum(logs[np.arange(len(rows)), self.y[rows]], np.log(SMALLEST))
+
+    def folds(self, rows: np.ndarray, seed: int) -> list[Split]:
+        """A few of these rows, in numbers of all examples; none where a class has one."""
+        y = np.zeros(len(rows), int) if self.regression else self.y[rows]
+        return [
+            Split(rows[one.support], rows[one.query]) for one in stratified_folds(y, seed, INNER)
+        ]
+
+
+@dataclass(frozen=True)
+class Tried(Generic[Setting]):
+    """A candidate on every outer split.
+
+    Args:
+        inner: of each split, the loss of each inner row [m] in the setting that was best there;
+            empty where nothing could be held out.
+        answers: of each split, what that setting says of the rows held out, [m, N].
+        setting: the best one on all outer splits; `losses` are its own there, [rows].
+        seconds: of processor time.
+    """
+
+    candidate: Candidate[Setting]
+    inner: tuple[np.ndarray, ...]
+    answers: tuple[np.ndarray, ...]
+    setting: Setting
+    losses: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Choice(Generic[Setting]):
+    """What was chosen.
+
+    Args:
+        chosen: a number of `tried`; `per_split` is what each outer split chose for itself.
+        answers: what those said of the rows they held out, [rows, N]: never the best of many.
+        left_out: candidates for which there was no time.
+    """
+
+    tried: tuple[Tried[Setting], ...]
+    chosen: int
+    per_split: tuple[int, ...]
+    answers: np.ndarray | None
+    left_out: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def best(self) -> Tried[Setting]:
+        return self.tried[self.chosen]
+
+
+def choose(
+    candidates: Sequence[Candidate[Setting]],
+    examples: Examples,
+    splits: Sequence[Split],
+    *,
+    default: int,
+    seed: int,
+    budget: float,
+    clock: Callable[[], float],
+    tell: Callable[[str], None] = lambda name: None,
+) -> Choice[Setting]:
+    """The best candidate in its best setting.
+
+    Args:
+        candidates: the simplest first.
+        splits: outer ones; none where nothing can be held out.
+        default: the candidate where there is nothing to choose on. It is tried whatever it costs.
+        budget: seconds of `clock` for all of them; what would take longer is left out.
+        tell: called with the name of each before it is tried.
+    """
+    begin = clock()
+    tried: dict[int, Tried[Setting]] = {}
+    left_out: list[str] = []
+    order = [default, *(number for number in range(len(candidates)) if number != default)]
+    for number in order:
+        one = candidates[number]
+        tell(one.name)
+        left = None if number == default else budget - (clock() - begin)
+        found = attempt(one, examples, splits, seed, left, clock)
+        if found is None:
+            left_out.append(one.name)
+        else:
+            tried[number] = found
+    numbers = sorted(tried)
+    every, start = tuple(tried[number] for number in numbers), numbers.index(default)
+    enough = bool(splits) and all(len(part) for one in every for part in one.inner)
+    chosen = simplest([one.losses for one in every], start) if enough else start
+    per_split = tuple(
+        simplest([one.inner[number] for one in every], start) for number in range(len(splits))
+    )
+    answers = [every[pick].answers[number] for number, pick in enumerate(per_split)]
+    return Choice(
+        every,
+        chosen,
+        per_split,
+        np.concatenate(answers) if answers else None,
+        tuple(left_out),
+        clock() - begin,
+    )
+
+
+def attempt(
+    candidate: Candidate[Setting],
+    examples: Examples,
+    splits: Sequence[Split],
+    seed: int,
+    left: float | None,
+    clock: Callable[[], float],
+) -> Tried[Setting] | None:
+    """A candidate on every split; None where the first ones show that it would take longer than
+    what is `left`."""
+    begin = clock()
+    if left is not None and left <= 0:
+        return None
+    inner, answers, outer = [], [], []
+    for number, split in enumerate(splits):
+        losses = explored(candidate, examples, examples.folds(split.support, seed))
+        setting = lowest(losses, candidate.usual)
+        said = candidate.explore(split.support, split.query)
+        inner.append(losses[setting] if losses else np.zeros(0))
+        answers.append(said[setting])
+        outer.append({key: examples.losses(one, split.query) for key, one in said.items()})
+        spent = clock() - begin
+        if left is not None and spent / (number + 1) * len(splits) > left:
+            return None
+    over = {key: np.concatenate([one[key] for one in outer]) for key in (outer[0] if outer else ())}
+    enough = bool(splits) and all(len(one) for one in inner)
+    setting = lowest(over, candidate.usual) if enough else candidate.usual
+    own = over.get(setting, np.zeros(0))
+    return Tried(candidate, tuple(inner), tuple(answers), setting, own, clock() - begin)
+
+
+def explored(
+    candidate: Candidate[Setting], examples: Examples, folds: Sequence[Split]
+) -> dict[Setting, np.ndarray]:
+    """Losses of each setting on the rows that the folds hold out, in their order."""
+    found: dict[Setting, list[np.ndarray]] = {}
+    for fold in folds:
+        for setting, answers in candidate.explore(fold.support, fold.query).items():
+            found.setdefault(setting, []).append(examples.losses(answers, fold.query))
+    return {setting: np.concatenate(parts) for setting, parts in found.items()}
+
+
+def lowest(losses: Mapping[Setting, np.ndarray], usual: Setting) -> Setting:
+    """The setting with the smallest mean loss, the first of equal ones; `usual` without any."""
+    return min(losses, key=lambda one: float(losses[one].mean())) if losses else usual
+
+
+def simplest(losses: Sequence[np.ndarray], default: int) -> int:
+    """The first candidate whose loss ties with the smallest; `default` without any losses."""
+    if not all(len(one) for one in losses):
+        return default
+    best = min(range(len(losses)), key=lambda number: float(losses[number].mean()))
+    for number, one in enumerate(losses[:best]):
+        difference = one - losses[best]
+        error = float(difference.std(ddof=1)) / len(one) ** 0.5 if len(one) > 1 else 0.0
+        if float(difference.mean()) <= TIE * error:
+            return number
+    return best

@@ -1,0 +1,1 @@
+"""Pretrained encoders that are installed with metacli: their weights and their features."""

