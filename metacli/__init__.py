@@ -22,6 +22,7 @@ _VERBS = (
     "inspect",
     "meta_train",
     "multitask",
+    "tune",
     "adapt",
     "predict",
     "evaluate",

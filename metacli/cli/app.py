@@ -31,6 +31,7 @@ from metacli.cli import (
     recipes,
     report,
     sample,
+    tune,
 )
 from metacli.cli.errors import error_lines
 from metacli.cli.frame import Session, framed
@@ -54,6 +55,7 @@ COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {  # name: (group, body),
     "inspect": ("Start", inspect.inspect),
     "meta-train": ("Learn", meta_train.meta_train),
     "multitask": ("Learn", multitask.multitask),
+    "tune": ("Learn", tune.tune),
     "adapt": ("Use", adapt.adapt),
     "predict": ("Use", predict.predict),
     "evaluate": ("Use", evaluate.evaluate),

@@ -7,7 +7,10 @@ from importlib.util import find_spec
 
 from metacli.errors import EnvironmentProblem
 
-EXTRAS: dict[str, tuple[str, ...]] = {"onnx": ("onnx", "onnxscript", "onnxruntime")}
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "tune": ("optuna",),
+}
 
 
 def missing(extra: str) -> list[str]:

@@ -17,6 +17,7 @@ VERBS = {  # command: (module, function)
     "recipes": ("recipes", "list_recipes"),
     "inspect": ("inspect", "inspect"),
     "meta-train": ("meta_train", "meta_train"),
+    "tune": ("tune", "tune"),
     "multitask": ("multitask", "multitask"),
     "adapt": ("adapt", "adapt"),
     "predict": ("predict", "predict"),
@@ -33,6 +34,7 @@ ARGUMENTS = {  # the fewest words with which each command runs
     "recipes": [],
     "inspect": ["task"],
     "meta-train": ["glyphs-5w1s-protonet"],
+    "tune": ["glyphs-5w1s-protonet", "train.lr=1e-4..1e-2"],
     "multitask": ["school-soft"],
     "adapt": ["model", "task"],
     "predict": ["model", "a.png"],
@@ -231,6 +233,16 @@ RESULTS: dict[str, dict[str, Any]] = {
                 "data_digest": "ab12",
                 "verdict": "helped",
             }
+        ],
+    },
+    "tune": {
+        "run": "/data/runs/tuned/r/20260101T000000Z",
+        "recipe": "/data/runs/tuned/r/20260101T000000Z/recipe.yaml",
+        "metric": "val_accuracy",
+        "best": {"number": 1, "settings": ["train.lr=0.01", "a.b=1"], "value": 0.9},
+        "trials": [
+            {"number": 0, "settings": ["train.lr=0.1", "a.b=1"], "error": "not finite"},
+            {"number": 1, "settings": ["train.lr=0.01", "a.b=1"], "value": 0.9, "seconds": 2.5},
         ],
     },
     "report": {"file": "/data/report.html", "bytes": 123456},
