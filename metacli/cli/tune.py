@@ -74,11 +74,8 @@ def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     best, metric = mapping(result.get("best")), result.get("metric")
     trials = result.get("trials") or []
-    fixed = (
-        set.intersection(*(set(one.get("settings") or []) for one in trials)) if trials else set()
-    )
-    if len(trials) == 1:
-        fixed = set()
+    every = [set(one.get("settings") or []) for one in trials]
+    fixed = set.intersection(*every) if len(every) > 1 else set()
     yield from text.fields(
         [
             ("search", text.path(result.get("run"))),
