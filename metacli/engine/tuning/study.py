@@ -62,15 +62,15 @@ def open_study(search: Search) -> optuna.Study:
     """The study with what was tried before. A seed of its own for every continuation, so that it
     does not draw the same values again."""
     # optuna takes a second to import and is an extra
-    optuna = importlib.import_module("optuna")
+    module = importlib.import_module("optuna")
     journal = importlib.import_module("optuna.storages.journal")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    module.logging.set_verbosity(module.logging.ERROR)
     backend = journal.JournalFileBackend(str(search.folder / JOURNAL))
-    storage = optuna.storages.JournalStorage(backend)
-    study: optuna.Study = optuna.create_study(
+    storage = module.storages.JournalStorage(backend)
+    study: optuna.Study = module.create_study(
         storage=storage, study_name="tune", load_if_exists=True
     )
-    study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(study.trials))
+    study.sampler = module.samplers.TPESampler(seed=search.seed + len(study.trials))
     return study
 
 
