@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from metacli.schema.blocks import Block, Data, Evaluate, Expect, Named, Train
+from metacli.schema.blocks import Block, Data, Evaluate, Expect, Train
 from metacli.schema.values import VERSION, Names, Version, wrong
 
 # How the keys of every kind are ordered where a recipe is written.
 ORDER = (
-    *("version", "kind", "seed", "data", "episodes", "backbone", "algorithm"),
+    *("version", "kind", "seed", "data", "episodes", "sets", "backbone", "algorithm"),
     *("sharing", "weighting", "surgery", "guard", "groups", "relatedness"),
     *("train", "evaluate", "baselines", "expect"),
 )
@@ -24,7 +24,6 @@ class BaseRecipe(Block):
     version: Version = VERSION
     seed: int = Field(default=0, ge=0, lt=2**32)
     data: Data
-    backbone: Named
     train: Train
     evaluate: Evaluate = Field(default_factory=Evaluate)
     baselines: Names = ()

@@ -182,6 +182,7 @@ def _missing(key: str) -> Trouble:
         "kind": "kind: meta",
         "data": "data: {source: glyphs}",
         "episodes": "episodes: {way: 5, shot: 1, query: 15}",
+        "sets": "sets: {points: [3, 20], query: 8}",
         "backbone": "backbone: {name: conv4}",
         "algorithm": "algorithm: {name: protonet}",
         "train": "train: {steps: 600}",

@@ -26,4 +26,5 @@ class FewShotRecipe(BaseRecipe):
 
     kind: Literal["meta"]
     episodes: Episodes
+    backbone: Named
     algorithm: Named

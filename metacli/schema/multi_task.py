@@ -15,6 +15,7 @@ class MultiTaskRecipe(BaseRecipe):
     """What `multitask` trains."""
 
     kind: Literal["multitask"]
+    backbone: Named
     sharing: Named
     weighting: Named
     surgery: Named | None = None

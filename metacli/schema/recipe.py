@@ -11,12 +11,15 @@ from pydantic.fields import FieldInfo
 from metacli.schema.base import ORDER
 from metacli.schema.blocks import Block, OpenBlock
 from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.schema.multi_task import MultiTaskRecipe
 
-Recipe = FewShotRecipe | MultiTaskRecipe
-KINDS: Mapping[str, type[FewShotRecipe] | type[MultiTaskRecipe]] = {
+Recipe = FewShotRecipe | MultiTaskRecipe | MetaMultiTaskRecipe
+AnyKind = type[FewShotRecipe] | type[MultiTaskRecipe] | type[MetaMultiTaskRecipe]
+KINDS: Mapping[str, AnyKind] = {
     "meta": FewShotRecipe,
     "multitask": MultiTaskRecipe,
+    "meta-multitask": MetaMultiTaskRecipe,
 }
 _ANY_KIND: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
 

@@ -103,7 +103,7 @@ def test_multitask_keeps_its_groups_and_has_no_episodes():
         ("seed", True, "seed must be a whole number, found true"),
         ("seed", -1, "seed must be greater than or equal to 0, found -1"),
         ("seed", 2**32, "seed must be less than 4294967296, found 4294967296"),
-        ("kind", "mata", "kind must be meta or multitask, found 'mata'"),
+        ("kind", "mata", "kind must be meta, multitask or meta-multitask, found 'mata'"),
         ("version", 2, "version is of a newer metacli: this one reads recipe version 1, found 2"),
         ("version", True, "version must be 1, found true"),
         ("version", "1", "version must be 1, found '1'"),

@@ -27,7 +27,7 @@ def what_it_is(subject: Subject) -> list[Section]:
     """The facts of a run or a model."""
     model, facts = subject.model, subject.facts
     recipe, provenance = model.recipe, model.provenance
-    learner = recipe.algorithm.name if recipe.kind == "meta" else None
+    learner = None if recipe.kind == "multitask" else recipe.algorithm.name
     multi = recipe if recipe.kind == "multitask" else None
     sharing = None if multi is None else multi.sharing.name
     weighting = None if multi is None else multi.weighting.name
@@ -46,7 +46,9 @@ def what_it_is(subject: Subject) -> list[Section]:
         "sharing": sharing,
         "weighting": weighting,
         "surgery": surgery,
-        "network": backbone(recipe.backbone, model.inputs),
+        "network": None
+        if recipe.kind == "meta-multitask"
+        else backbone(recipe.backbone, model.inputs),
         "numbers in the model": f"{size:,}",
         "adapted with": model.method if isinstance(model, AdaptedModel) else None,
         "classes": classes(model.classes) if isinstance(model, AdaptedModel) else None,

@@ -1,0 +1,118 @@
+"""A recipe of kind meta-multitask made: learner, network and sources of sets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.meta_multitask.protocol import SetLearner
+from metacli.data.sets.sources import SETS, FunctionsOptions, SetShape, SetSource, functions
+from metacli.engine.training.build import make_options
+from metacli.errors import Finding
+from metacli.nn.set_problem import SetProblem
+from metacli.schema.load import Loaded
+from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
+
+VALIDATION_POINTS, VALIDATION_QUERIES, VALIDATION_GROUP = 10, 32, 64
+
+
+@dataclass(frozen=True)
+class SetBuilt:
+    """Everything the recipe names, made.
+
+    Args:
+        recipe: fully resolved.
+        train, val: sources of sets, in meta-batches of the recipe and of `VALIDATION_GROUP`.
+    """
+
+    recipe: MetaMultiTaskRecipe
+    learner: SetLearner
+    problem: SetProblem
+    train: SetSource
+    val: SetSource
+
+
+def build_sets(loaded: Loaded) -> SetBuilt:
+    """Nothing has been written or trained by then.
+
+    Raises:
+        RecipeError: with every problem found. DataError: a size that the source does not have.
+    """
+    recipe, findings = loaded.recipe, list[Finding]()
+    assert isinstance(recipe, MetaMultiTaskRecipe)
+    learner = make_set_learner(recipe, loaded, findings)
+    options = source_options(recipe, loaded, findings)
+    if recipe.baselines:
+        what = "baselines of kind meta-multitask are arms of evaluate"
+        findings.append(loaded.finding("baselines", what, hint="leave it out"))
+    if findings or learner is None or options is None:
+        raise loaded.error(findings)
+    train = functions(options, shape_of(recipe), ("train", recipe.seed))
+    resolved = with_fields(recipe, learner)
+    return SetBuilt(
+        resolved, learner, problem_of(learner, train), train, validation_source(recipe, options)
+    )
+
+
+def problem_of(learner: SetLearner, source: SetSource) -> SetProblem:
+    """The network for the rows and tasks of a source."""
+    return SetProblem(learner.network(source.inputs, len(source.names)))
+
+
+def shape_of(recipe: MetaMultiTaskRecipe) -> SetShape:
+    return SetShape(recipe.sets.points, recipe.sets.query, recipe.train.meta_batch)
+
+
+def validation_source(recipe: MetaMultiTaskRecipe, options: FunctionsOptions) -> SetSource:
+    """The same sets for every run."""
+    points = VALIDATION_POINTS if recipe.evaluate.shot is None else recipe.evaluate.shot
+    shape = SetShape(points, recipe.evaluate.query or VALIDATION_QUERIES, VALIDATION_GROUP)
+    return functions(options, shape, ("val", 0))
+
+
+def source_options(
+    recipe: MetaMultiTaskRecipe, loaded: Loaded, findings: list[Finding]
+) -> FunctionsOptions | None:
+    """The options of the source; None where a problem was added."""
+    if recipe.data.source not in SETS:
+        message = f"no source of sets {recipe.data.source!r}; there are {', '.join(SETS)}"
+        findings.append(loaded.finding("data.source", message, code="recipe.unknown_name"))
+        return None
+    made: FunctionsOptions | None = make_options(
+        FunctionsOptions, dict(recipe.data.options), "data", loaded, findings
+    )
+    return made
+
+
+def make_set_learner(
+    recipe: MetaMultiTaskRecipe, loaded: Loaded, findings: list[Finding]
+) -> SetLearner | None:
+    """The learner of the table; None where a problem was added."""
+    block, entry = recipe.algorithm, ALGORITHMS.get(recipe.algorithm.name)
+    if entry is None or entry.family != "meta-multitask":
+        known = ", ".join(names("meta-multitask"))
+        message = f"algorithm.name {block.name!r} does not learn sets; there are {known}"
+        findings.append(loaded.finding("algorithm.name", message, code="recipe.unknown_name"))
+        return None
+    given = {**block.options, **json.loads(json.dumps(dict(entry.preset)))}
+    made: SetLearner | None = make_options(entry.load(), given, "algorithm", loaded, findings)
+    return made
+
+
+def with_fields(recipe: MetaMultiTaskRecipe, learner: SetLearner) -> MetaMultiTaskRecipe:
+    """The recipe with every field of the learner written out."""
+    plain = recipe.plain()
+    written = TypeAdapter(type(learner)).dump_python(learner, mode="json")
+    plain["algorithm"] = {"name": recipe.algorithm.name, **written}
+    return MetaMultiTaskRecipe.model_validate(plain)
+
+
+def restore_set_learner(recipe: MetaMultiTaskRecipe) -> SetLearner:
+    """The learner of a recipe that was checked before (a model's own)."""
+    entry = ALGORITHMS[recipe.algorithm.name]
+    text = json.dumps(dict(recipe.algorithm.options))
+    made: SetLearner = TypeAdapter(entry.load()).validate_json(text, strict=True)
+    return made
