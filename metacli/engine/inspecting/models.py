@@ -59,7 +59,7 @@ def model_details(model: AnyModel) -> dict[str, Any]:
         "recipe": provenance.get("recipe"),
         "kind": model.kind,
         **own_details(model),
-        "backbone": {"name": recipe.backbone.name, **recipe.backbone.options},
+        "backbone": recipe.plain().get("backbone"),
         "trained_on": recipe.data.source,
         "input": model.inputs.as_dict(),
         "numbers": sum(value.numel() for value in model.params.values()),
@@ -71,12 +71,17 @@ def model_details(model: AnyModel) -> dict[str, Any]:
 def own_details(model: AnyModel) -> dict[str, Any]:
     """What only its class of model has."""
     recipe = model.recipe
-    if recipe.kind == "multitask":
-        learned: dict[str, Any] = {
-            "sharing": None if recipe.sharing is None else recipe.sharing.name
-        }
-    else:
-        learned = {"learner": recipe.algorithm.name, "episodes": recipe.episodes.model_dump()}
+    learned: dict[str, Any]
+    match recipe.kind:
+        case "multitask":
+            learned = {"sharing": recipe.sharing.name}
+        case "meta":
+            learned = {
+                "learner": recipe.algorithm.name,
+                "episodes": recipe.episodes.model_dump(),
+            }
+        case "meta-multitask":
+            learned = {"learner": recipe.algorithm.name, "sets": recipe.sets.model_dump()}
     if isinstance(model, MultiTaskModel):
         return {**learned, "tasks": list(model.heads.tasks), "metric": model.heads.metric}
     if not isinstance(model, AdaptedModel):

@@ -179,4 +179,5 @@ def network_of(recipe: Recipe, learner: Any, inputs: InputSpec, kind: Kind, way:
     """The network that is adapted: that of a few-shot recipe, or the trunk of a multi-task one."""
     if isinstance(recipe, MultiTaskRecipe):
         return trunk_problem(recipe, inputs, kind)
+    assert isinstance(recipe, FewShotRecipe)  # a model of sets is no source of tasks
     return make_problem(recipe, learner, inputs, way)
