@@ -1,7 +1,7 @@
 """One page for each algorithm, made of what is there already: its file's docstring, its fields, the
 shipped recipes and the results files.
 
-    python benchmarks/pages.py        # writes docs/algorithms/*.md
+    python benchmarks/pages.py        # writes docs/algorithms/*.md, and metacli/__init__.pyi
 
 A test fails when a page is stale. What a page says is changed where it comes from.
 """
@@ -18,12 +18,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import metacli
 import metacli.algorithms
-from metacli.algorithms import ALGORITHMS, Entry
+from metacli.algorithms import ALGORITHMS, Entry, canonical
 from metacli.schema.load import load, shipped
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "algorithms"
+STUB = ROOT / "metacli" / "__init__.pyi"
 PUBLISHED = Path(__file__).resolve().parent / "published.json"
 HEADINGS = (
     *("Idea", "Equation", "Recipe and command", "What the metrics mean"),
@@ -53,6 +55,21 @@ def main() -> None:
     for name in ALGORITHMS:
         (PAGES / f"{name}.md").write_text(page(name))
     (PAGES / "README.md").write_text(index())
+    STUB.write_text(stub())
+
+
+def stub() -> str:
+    """The types of what `import metacli` offers, which is imported on first use."""
+    names = {
+        **{name: f"engine.{name}" for name in metacli._VERBS},
+        **metacli._OTHERS,
+        **metacli._algorithms(),
+    }
+    lines = [
+        "# Made by `python benchmarks/pages.py`.",
+        *sorted(f"from metacli.{module} import {name} as {name}" for name, module in names.items()),
+    ]
+    return "\n".join([*lines, "", "__version__: str"]) + "\n"
 
 
 def index() -> str:
@@ -142,8 +159,7 @@ def words_for(name: str, entry: Entry) -> list[str]:
         key = "surgery" if ".surgery." in entry.module else "weighting"
         given = ["weighting.weights=[1,1,1,1,1,1,1,1]"] if name == "fixed" else []
         return ["task-families-hard", f"{key}.name={name}", *given]
-    kinds = getattr(entry.load(), "kinds", ("classification",))
-    pictures = not isinstance(kinds, tuple) or "classification" in kinds
+    pictures = "classification" in entry.learner().kinds
     return [
         "glyphs-5w1s-protonet" if pictures else "sinusoid-10shot-maml",
         f"algorithm.name={name}",
@@ -157,7 +173,7 @@ def recipes_with(name: str) -> tuple[str, ...]:
     for recipe in dict(shipped()):
         blocks = load(recipe).recipe.plain()
         named = [blocks.get(key) for key in ("algorithm", "weighting", "surgery")]
-        if name in [one["name"] for one in named if one is not None]:
+        if name in [canonical(one["name"]) for one in named if one is not None]:
             found.append(recipe)
     return tuple(found)
 

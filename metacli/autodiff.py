@@ -43,6 +43,26 @@ def constant_grad(loss: Callable[[Params], Tensor], params: Params) -> Params:
     return dict(zip(leaves, found, strict=True))
 
 
+def stops_second_derivatives(loss: Callable[[Params], Tensor], params: Params) -> bool:
+    """Whether ∇ loss has an operation inside that torch was told to differentiate once
+    (`once_differentiable`): a second derivative leaves its part out without a word."""
+    with torch.enable_grad():
+        theta = attached(params)
+        slopes = torch.autograd.grad(
+            loss(theta), list(theta.values()), create_graph=True, materialize_grads=True
+        )
+    left = [slope.grad_fn for slope in slopes if slope.grad_fn is not None]
+    seen = set(left)
+    while left:
+        node = left.pop()
+        if node.name().endswith("Error"):
+            return True
+        parents = {parent for parent, _ in node.next_functions if parent is not None} - seen
+        seen |= parents
+        left += parents
+    return False
+
+
 def transformed() -> bool:
     """Whether this runs inside `torch.vmap` or its kin, where no leaf can be made."""
     try:

@@ -37,6 +37,10 @@ def test_there_is_a_page_for_each_entry_and_for_nothing_else() -> None:
     assert (pages.PAGES / "README.md").read_text() == pages.index(), HOW
 
 
+def test_the_types_of_the_package_are_those_of_the_table() -> None:
+    assert pages.STUB.read_text() == pages.stub(), HOW
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_page_is_not_stale_and_has_something_under_every_heading(name: str) -> None:
     text = (pages.PAGES / f"{name}.md").read_text()

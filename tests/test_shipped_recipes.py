@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from metacli.algorithms import ALGORITHMS
 from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.training.build import build, make_learner, make_named
 from metacli.nn.backbones.table import BACKBONES
@@ -43,7 +44,8 @@ def test_a_recipe_is_named_after_its_data_and_its_method(name):
     recipe = load(name).recipe
     source = recipe.data.source if recipe.data.source in DATASETS else "folder"
     assert name.startswith(f"{source}-")
-    assert name.endswith(f"-{recipe.algorithm.name}")
+    method = recipe.algorithm.name  # earlier names of recipes stay what users type
+    assert name.endswith(tuple(f"-{one}" for one in (method, *ALGORITHMS[method].aliases)))
 
 
 @pytest.mark.parametrize("name", META)

@@ -28,6 +28,7 @@ class Entry:
     cls: str
     summary: str
     preset: Mapping[str, FieldValue] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()  # earlier spellings, which recipes and models may hold
 
     def load(self) -> type:
         return vars(import_module(f"metacli.algorithms.{self.module}"))[self.cls]
@@ -58,14 +59,19 @@ ALGORITHMS: dict[str, Entry] = {
         "MAML that adapts everything but the head",
         {"adapts": ("backbone.",)},
     ),
-    "meta_sgd": Entry(
-        "meta", "meta.meta_sgd", "MetaSGD", "MAML with a learned inner rate for every parameter"
+    "meta-sgd": Entry(
+        "meta",
+        "meta.meta_sgd",
+        "MetaSGD",
+        "MAML with a learned inner rate for every parameter",
+        aliases=("meta_sgd",),
     ),
-    "maml_plus_plus": Entry(
+    "maml-plus-plus": Entry(
         "meta",
         "meta.maml_plus_plus",
         "MAMLPlusPlus",
         "MAML with the loss of every step and learned inner rates for each",
+        aliases=("maml_plus_plus",),
     ),
     "cavia": Entry(
         "meta", "meta.cavia", "CAVIA", "adapt a few context numbers, share the whole network"
@@ -123,11 +129,12 @@ ALGORITHMS: dict[str, Entry] = {
         "FAMO",
         "raise the weight of the task that improved least",
     ),
-    "meta": Entry(
+    "auto-lambda": Entry(
         "multitask",
-        "multitask.weighting.meta",
-        "Meta",
+        "multitask.weighting.auto_lambda",
+        "AutoLambda",
         "weights, or a matrix of them, that follow the loss on validation rows",
+        aliases=("meta",),
     ),
     "mgda": Entry(
         "multitask",
@@ -217,6 +224,18 @@ ALGORITHMS: dict[str, Entry] = {
         "Baseline++: a learned direction for each class",
     ),
 }
+
+
+def canonical(name: str) -> str:
+    """The name in the table of an earlier spelling; any other name is returned as it is."""
+    spelled = (known for known, entry in ALGORITHMS.items() if name in entry.aliases)
+    return next(spelled, name)
+
+
+def find(name: str, family: Family) -> Entry | None:
+    """The line of a name or of an earlier spelling of it; None where the family has none."""
+    entry = ALGORITHMS.get(canonical(name))
+    return entry if entry is not None and entry.family == family else None
 
 
 def names(family: Family) -> list[str]:

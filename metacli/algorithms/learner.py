@@ -14,8 +14,10 @@ from typing import Generic, Literal, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from metacli.algorithms.checks import check_meta_batch, explained, require_second_derivatives
+from metacli.errors import UsageProblem
 from metacli.nn.problem import Problem
-from metacli.types import NO_STATE, Batch, Episode, Params, State, Update
+from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
 Kind = Literal["classification", "regression"]
 Network = TypeVar("Network", contravariant=True)
@@ -86,8 +88,13 @@ class Adapter(ABC):
 
     @property
     def first_order(self) -> bool:
-        """Whether no inner gradient is differentiated."""
+        """Whether `train.execution: auto` takes its inner gradients for constants."""
         return True
+
+    @property
+    def second_derivatives(self) -> bool:
+        """Whether training asks for second derivatives of the network."""
+        return False
 
     @property
     def adapts(self) -> tuple[str, ...]:
@@ -141,3 +148,47 @@ class Learner(Adapter):
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
     ) -> Update:
         """What to subtract from θ for a meta-batch, whose tensors have a leading [B]."""
+
+    def gradient(
+        self,
+        problem: Problem,
+        episodes: Episode,
+        *,
+        params: Params | None = None,
+        rng: torch.Generator | None = None,
+    ) -> tuple[Params, Metrics]:
+        """`direction` for a training loop of one's own, which `problem.set_grad` hands to any
+        optimiser of torch. Of second order unless the learner says otherwise.
+
+        Args:
+            problem: made by `Problem.from_module`.
+            episodes: a meta-batch: x [B, M, ...], y [B, M] with the labels 0..N-1 of each task, or
+                y [B, M, outputs] of a regression.
+            params: θ, and the learner's own learned parameters where it has any; left out, those
+                of the module as it is now.
+            rng: what is random in the learner; left out, seeded by torch's global generator.
+
+        Returns:
+            The gradient, by the names of `params`; and scalars: `query_loss`, and
+            `query_accuracy` or `query_mse`, means over the tasks and their queries.
+
+        Raises:
+            UsageProblem: the learner has a memory, which only `direction` takes and returns; the
+                shapes do not fit; or an operation of the network has no second derivative, or no
+                rule for `torch.vmap`.
+        """
+        check_meta_batch(problem, episodes)
+        theta = problem.params() if params is None else params
+        own, state = self.init(problem, theta)
+        if state:
+            raise UsageProblem(
+                f"{type(self).__name__} remembers {', '.join(state)} from step to step",
+                hint="learner.direction(problem, params, episodes, state, rng) returns it",
+            )
+        if rng is None:
+            rng = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        if self.second_derivatives:
+            require_second_derivatives(problem, theta, episodes)
+        with explained(problem):
+            update = self.direction(problem, {**own, **theta}, episodes, state, rng)
+        return update.direction, update.metrics

@@ -52,6 +52,7 @@ HELPERS = {
     "multitask/surgery/__init__.py",
     "multitask/surgery/gram.py",
     "multitask/weighting/__init__.py",
+    "checks.py",
     "learner.py",
     "transfer/__init__.py",
     "transfer/descent.py",

@@ -12,14 +12,14 @@ from metacli.algorithms.multitask.meta import (
     joined,
     weighed_losses,
 )
-from metacli.algorithms.multitask.weighting.meta import Meta
+from metacli.algorithms.multitask.weighting.auto_lambda import AutoLambda
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.auxiliary import Auxiliary
 from metacli.nn.sharing.hard import Hard
 from metacli.types import Batch, Episode
 
 T, M, D = 3, 10, 4
-METHOD = MetaWeighted(weighting=Meta(inner_lr=0.2, lr=0.5))
+METHOD = MetaWeighted(weighting=AutoLambda(inner_lr=0.2, lr=0.5))
 
 
 def setting(scheme, seed: int = 0):
@@ -113,16 +113,16 @@ def test_fitted_heads_are_ridge_regressions_on_every_trunk():
 def test_a_weight_moves_against_its_slope_and_stays_on_the_simplex():
     weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     slopes = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64)
-    moved = Meta(lr=0.3).moved(weights, slopes)
+    moved = AutoLambda(lr=0.3).moved(weights, slopes)
     # A step of 0.3 / 3 each way: (0.6, 0.3, 0.1).
     assert moved.tolist() == pytest.approx([0.6, 0.3, 0.1])
-    far = Meta(lr=3.0).moved(weights, slopes)
+    far = AutoLambda(lr=3.0).moved(weights, slopes)
     assert far.tolist() == pytest.approx([1.5 / 1.8, 0.3 / 1.8, 0.0])
 
 
 def test_the_weights_of_a_matrix_are_exponentials_of_what_tasks_bring():
     total = torch.tensor([[-2.0, -1.0, -3.0], [0.5, -1.0, 0.0], [0.0, 0.0, -1.0]])
-    found = Meta(focus=2.0).matrix(total)
+    found = AutoLambda(focus=2.0).matrix(total)
     # Task 2 brings task 1 half of what its own rows do; task 3 more, which counts as much.
     wanted = [[0.0, -1.0, 0.0], [-3.0, 0.0, -2.0], [-2.0, -2.0, 0.0]]
     torch.testing.assert_close(found, torch.tensor(wanted).exp())
@@ -176,7 +176,7 @@ def test_a_task_of_noise_loses_its_weight_and_a_copy_keeps_it(held):
 
     episode = Episode(rows(40), rows(held))
     params = problem.init(0)
-    method = MetaWeighted(weighting=Meta())
+    method = MetaWeighted(weighting=AutoLambda())
     own, state = method.init(problem, params)
     params = {**params, **own}
     for _ in range(40):

@@ -7,7 +7,7 @@ import reference
 import torch
 import toys
 
-from metacli.nn import problem as nn_problem
+from metacli.nn import losses
 from metacli.types import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -16,38 +16,38 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_class_mean_averages_each_class_before_the_classes() -> None:
     y = torch.tensor([0, 0, 0, 2])  # class 1 is absent, class 2 has one example
     values = torch.tensor([1.0, 2.0, 3.0, 10.0])
-    assert nn_problem.class_mean(values, Batch(values, y), 3).item() == pytest.approx(6.0)
+    assert losses.class_mean(values, Batch(values, y), 3).item() == pytest.approx(6.0)
     mask = torch.tensor([True, True, False, True])
-    assert nn_problem.class_mean(values, Batch(values, y, mask), 3).item() == pytest.approx(5.75)
+    assert losses.class_mean(values, Batch(values, y, mask), 3).item() == pytest.approx(5.75)
 
 
 def test_class_mean_of_balanced_classes_is_the_plain_mean() -> None:
     values = torch.rand(12, generator=toys.rng(), dtype=torch.float64)
     y = torch.arange(3).repeat(4)
-    found = nn_problem.class_mean(values, Batch(values, y), 3)
+    found = losses.class_mean(values, Batch(values, y), 3)
     torch.testing.assert_close(found, values.mean(), rtol=1e-14, atol=0)
 
 
 def test_membership_is_one_hot_with_masked_rows_empty() -> None:
     mask = torch.tensor([True, False, True])
-    found = nn_problem.membership(torch.tensor([1, 0, 0]), 2, mask, torch.float32)
+    found = losses.membership(torch.tensor([1, 0, 0]), 2, mask, torch.float32)
     assert found.tolist() == [[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
 
 
 def test_masked_mean_leaves_out_what_is_masked_even_where_it_is_not_finite() -> None:
     values = torch.tensor([1.0, float("nan"), 4.0])
-    assert nn_problem.masked_mean(values, torch.tensor([True, False, True])).item() == 2.5
-    assert nn_problem.masked_mean(values[:1], None).item() == 1.0
+    assert losses.masked_mean(values, torch.tensor([True, False, True])).item() == 2.5
+    assert losses.masked_mean(values[:1], None).item() == 1.0
 
 
 def test_squared_error_is_the_mean_over_outputs_of_each_example() -> None:
-    found = nn_problem.squared_error(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2, 2))
+    found = losses.squared_error(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2, 2))
     assert found.tolist() == [2.5, 0.0]
 
 
 def test_hits_are_ones_where_the_largest_logit_is_the_label() -> None:
     logits = torch.tensor([[2.0, 1.0], [0.0, 3.0]])
-    assert nn_problem.hits(logits, torch.tensor([0, 0])).tolist() == [1.0, 0.0]
+    assert losses.hits(logits, torch.tensor([0, 0])).tolist() == [1.0, 0.0]
 
 
 def test_loss_of_each_kind_equals_the_reference() -> None:

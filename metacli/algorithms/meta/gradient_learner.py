@@ -30,6 +30,10 @@ class GradientLearner(Learner):
         """How the names of its own learned parameters start: trained with θ, left out of φ."""
         return None
 
+    @property
+    def second_derivatives(self) -> bool:
+        return not self.first_order
+
     @abstractmethod
     def inner(
         self, problem: Problem, params: Params, support: Batch, state: State, way: int

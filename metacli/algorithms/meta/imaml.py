@@ -52,6 +52,8 @@ class IMAML(GradientLearner):
     cg_steps: Annotated[int, Ge(0), Le(1000)] = 5
     head: HeadName = "linear"
 
+    second_derivatives = True
+
     def inner(
         self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from metacli import compiled
 from metacli.autodiff import constant_grad, grad, mean_gradient
+from metacli.errors import UsageProblem
 from metacli.nn.layers.products import rows_first
-from metacli.nn.problem import Problem, membership
+from metacli.nn.losses import membership
+from metacli.nn.problem import Problem
 from metacli.trees import detach, map_params, pick, select, subtract
 from metacli.types import Batch, Episode, Metrics, Params
 
@@ -93,6 +95,11 @@ def start(problem: Problem, params: Params, support: Batch, head: HeadName, way:
     if head == "linear":
         return params
     if head == "shared":
+        if HEAD[0] not in params:
+            raise UsageProblem(
+                'head="shared" starts from a head in θ, and this network has its own outputs',
+                hint='head="linear", or head="proto" on a network that ends in features',
+            )
         weight, bias = params[HEAD[0]], params[HEAD[1]]
         return {**params, HEAD[0]: weight.expand(way, -1), HEAD[1]: bias.expand(way)}
     means = class_means(problem.embed(params, support.x, together=True), support, way)  # [N, D]
@@ -204,6 +211,8 @@ def learned_like(problem: Problem, params: Params) -> Params:
     """One tensor for each name that the inner loop moves, of the shape that something learned for
     it has: θ's own, and a single row for a head that is built from the support."""
     theta = trained(problem, params)
+    if not problem.features:  # a network with its own outputs, whose head is a part of it
+        return theta
     row = next(iter(theta.values())).new_zeros(1, problem.features)
     return {HEAD[0]: row, HEAD[1]: row[:, 0], **theta}
 

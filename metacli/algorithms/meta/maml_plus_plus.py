@@ -59,6 +59,8 @@ class MAMLPlusPlus(GradientLearner):
     first_order_until: Annotated[int, Ge(0)] = 0
     head: HeadName = "linear"
 
+    second_derivatives = True
+
     own = OWN
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:

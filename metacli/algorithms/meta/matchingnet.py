@@ -26,7 +26,8 @@ from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.episodic import features_of, frozen_features, running_statistics
 from metacli.algorithms.meta.inner import count_classes, query_loss, trained
 from metacli.autodiff import mean_gradient
-from metacli.nn.problem import Problem, membership
+from metacli.nn.losses import membership
+from metacli.nn.problem import Problem
 from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
 MEMORY = "matchingnet.features"  # [M, D], of length 1

@@ -1,4 +1,4 @@
-"""Multi-task training whose weights follow the loss on validation rows (`weighting/meta.py`).
+"""Multi-task training whose weights follow the loss on validation rows: `weighting.auto_lambda`.
 
 A batch is an `Episode`: training rows as support, validation rows as query.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metacli.algorithms.multitask.method import PREFIX, loss_metrics
 from metacli.algorithms.multitask.relatedness import halves, whole_mask
-from metacli.algorithms.multitask.weighting.meta import Meta
+from metacli.algorithms.multitask.weighting.auto_lambda import AutoLambda
 from metacli.autodiff import gradient, task_gradients
 from metacli.nn.multi_task import TaskProblem
 from metacli.trees import add_scaled
@@ -26,7 +26,7 @@ WEIGHTS = PREFIX + "weights"
 class MetaWeighted:
     """One weight for each task, or with `auxiliary` sharing a row of them for each network."""
 
-    weighting: Meta
+    weighting: AutoLambda
 
     needs_validation: ClassVar[bool] = True
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from metacli.algorithms import ALGORITHMS
+from metacli.algorithms import ALGORITHMS, canonical, find
 from metacli.engine.events import Event, Notice, Progress, Reporter, StepDone
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.inputs import InputSpec
@@ -133,8 +133,8 @@ def baseline_options(job: Job, name: str) -> dict[str, Any]:
     """The fields that the baseline shares with the run's learner."""
     if name == ORACLE:
         return {"inner_steps": 0}  # it has nothing to find out
-    own = {field.name for field in dataclasses.fields(ALGORITHMS[name].load())}
-    preset = ALGORITHMS[name].preset
+    entry = ALGORITHMS[canonical(name)]
+    own, preset = {field.name for field in dataclasses.fields(entry.load())}, entry.preset
     shared = {k: v for k, v in job.recipe.algorithm.options.items() if k in own and k not in preset}
     return {**shared, **preset}
 
@@ -143,8 +143,7 @@ def baseline_learner(job: Job, name: str) -> Any:
     loaded = Loaded(job.recipe, job.name, None, "", job.name)
     findings: list[Any] = []
     of = LEARNER.get(name, name)
-    known = of in ALGORITHMS and ALGORITHMS[of].family == "meta"
-    options = baseline_options(job, name) if known else {}
+    options = baseline_options(job, name) if find(of, "meta") else {}
     learner = make_learner(Named(name=of, **options), loaded, findings, "baselines")
     if learner is not None and job.built.kind not in learner.kinds:
         message = f"baseline {name} is for {' and '.join(learner.kinds)}, not {job.built.kind}"

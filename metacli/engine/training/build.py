@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms import canonical, find, names
 from metacli.compiled import require_compiler
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.catalogue.registry import make_options as make_options_of_data
@@ -94,8 +94,8 @@ def make_learner(
     block: Named, loaded: Loaded, findings: list[Finding], key: str = "algorithm"
 ) -> Any:
     """The learner of the table, its preset fields set; None when a finding was added."""
-    entry = ALGORITHMS.get(block.name)
-    if entry is None or entry.family != "meta":
+    entry = find(block.name, "meta")
+    if entry is None:
         findings.append(unknown_name(loaded, f"{key}.name", block.name, names("meta")))
         return None
     for name in sorted(set(block.options) & set(entry.preset)):
@@ -329,7 +329,7 @@ def resolve(recipe: FewShotRecipe, learner: Any, backbone: Any, inputs: InputSpe
     plain = recipe.plain()
     if recipe.data.source not in DATASETS:  # the run is gone on with from any folder
         plain["data"]["source"] = str(Path(recipe.data.source).absolute())
-    plain["algorithm"] = {"name": recipe.algorithm.name, **options(learner)}
+    plain["algorithm"] = {"name": canonical(recipe.algorithm.name), **options(learner)}
     plain["backbone"] = {"name": recipe.backbone.name, **options(backbone)}
     if plain["backbone"].get("weights"):
         plain["backbone"]["weights"] = str(Path(plain["backbone"]["weights"]).absolute())
@@ -365,7 +365,7 @@ def make_problem(recipe: FewShotRecipe, learner: Any, inputs: InputSpec, way: in
 
 def restore_learner(recipe: FewShotRecipe, *, deployed: bool = True) -> Any:
     """The learner of a recipe that was checked before (a model's own)."""
-    entry = ALGORITHMS.get(recipe.algorithm.name)
+    entry = find(recipe.algorithm.name, "meta")
     if entry is None:
         raise RecipeError(
             f"unknown algorithm {recipe.algorithm.name!r}", code="recipe.unknown_name"

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms import ALGORITHMS, canonical, names
 from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask, Solved
 from metacli.data.catalogue.registry import DATASETS
@@ -90,10 +90,11 @@ def make_balancing(block: Named, key: str, loaded: Loaded, findings: list[Findin
     """A weighting or a surgery of the table; None when a finding was added."""
     inside = f"multitask.{key}."
     known = [name for name in names("multitask") if ALGORITHMS[name].module.startswith(inside)]
-    if block.name not in known:
+    name = canonical(block.name)
+    if name not in known:
         findings.append(unknown_name(loaded, f"{key}.name", block.name, known))
         return None
-    return make_options(ALGORITHMS[block.name].load(), block.options, key, loaded, findings)
+    return make_options(ALGORITHMS[name].load(), block.options, key, loaded, findings)
 
 
 def make_rows(recipe: Recipe) -> MultiTaskRows:
@@ -187,7 +188,7 @@ def resolve(
         ("surgery", surgery),
     ):
         if value is not None:
-            plain[key] = {"name": plain[key]["name"], **options(value)}
+            plain[key] = {"name": canonical(plain[key]["name"]), **options(value)}
     plain["train"] |= {"execution": "loop", "chunk": 1}
     if solved:
         plain["train"]["steps"] = 1

@@ -34,10 +34,10 @@ def check_fit(
     if solved and recipe.weighting.name != "equal":
         mismatch("weighting.name", f"{name} is solved exactly: every row counts the same")
     if getattr(weighting, "needs_validation", False) and not shares_layers:
-        mismatch("weighting.name", "meta weighs what tasks share", "sharing.name=hard")
+        mismatch("weighting.name", "auto-lambda weighs what tasks share", "sharing.name=hard")
     if name == "auxiliary" and not getattr(weighting, "needs_validation", False):
         message = "auxiliary sharing is for weights that are learned: even ones are hard sharing"
-        mismatch("sharing.name", message, "weighting.name=meta")
+        mismatch("sharing.name", message, "weighting.name=auto-lambda")
     if name == "auxiliary" and not hasattr(backbone, "hidden"):
         mismatch("sharing.name", f"auxiliary is for tables, {recipe.backbone.name} for pictures")
     if recipe.surgery is not None and not shares_layers:

@@ -42,24 +42,14 @@ class BatchStatNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [M, C, ...]
         if self.training:
-            require_spread(x)
-            if not self.under_vmap:
-                return F.batch_norm(
-                    x, None, None, self.weight, self.bias, training=True, eps=self.eps
-                )
-            # A channel over the whole batch, as one group of one long example: torch 2.15
-            # differentiates F.batch_norm wrongly, silently, a second time inside vmap.
-            channels_first = x.transpose(0, 1)
-            flat = channels_first.reshape(1, x.shape[1], -1)
-            normed = F.group_norm(flat, x.shape[1], self.weight, self.bias, self.eps)
-            return normed.view(channels_first.shape).transpose(0, 1)
+            return batch_normed(x, self.weight, self.bias, self.eps, under_vmap=self.under_vmap)
         return F.batch_norm(
             x, self.mean, self.var, self.weight, self.bias, training=False, eps=self.eps
         )
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         """What of a batch is stored, by buffer."""
-        return _moments(x)
+        return moments(x)
 
 
 class TaskNorm(nn.Module):
@@ -111,7 +101,22 @@ class TaskNorm(nn.Module):
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         """What of a batch is stored, by buffer."""
-        return {**_moments(x), "size": x.new_full((), x.shape[0])}
+        return {**moments(x), "size": x.new_full((), x.shape[0])}
+
+
+def batch_normed(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, *, under_vmap: bool
+) -> Tensor:
+    """x [M, C, ...] normalised by its own statistics."""
+    require_spread(x)
+    if not under_vmap:
+        return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+    # A channel over the whole batch, as one group of one long example: torch 2.15 differentiates
+    # F.batch_norm wrongly, silently, a second time inside vmap.
+    channels_first = x.transpose(0, 1)
+    flat = channels_first.reshape(1, x.shape[1], -1)
+    normed = F.group_norm(flat, x.shape[1], weight, bias, eps)
+    return normed.view(channels_first.shape).transpose(0, 1)
 
 
 def require_spread(x: Tensor) -> None:
@@ -125,7 +130,7 @@ def require_spread(x: Tensor) -> None:
         )
 
 
-def _moments(x: Tensor) -> dict[str, Tensor]:
+def moments(x: Tensor) -> dict[str, Tensor]:
     """Mean and variance of each channel, [C]."""
     require_spread(x)
     axes = [axis for axis in range(x.dim()) if axis != 1]

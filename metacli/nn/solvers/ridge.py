@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from metacli.nn.problem import Problem, membership
+from metacli.nn.losses import membership
+from metacli.nn.problem import Problem
 from metacli.types import Batch
 
 Solve = Literal["auto", "features", "examples"]

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Surgery
+
 
 @dataclass(frozen=True, kw_only=True)
-class AlignedMTL:
+class AlignedMTL(Surgery):
     """Nothing to set."""
 
     def combine(self, rows: Tensor, rng: torch.Generator) -> Tensor:

@@ -20,12 +20,13 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Surgery
 from metacli.algorithms.multitask.surgery.gram import gramian
 from metacli.errors import RunFailed
 
 
 @dataclass(frozen=True, kw_only=True)
-class CAGrad:
+class CAGrad(Surgery):
     """c: radius around the mean gradient, in its own length; below 1 it converges to a minimum of
     the mean loss."""
 

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Surgery
 from metacli.algorithms.multitask.surgery.gram import gramian
 
 
 @dataclass(frozen=True, kw_only=True)
-class IMTLG:
+class IMTLG(Surgery):
     """Nothing to set."""
 
     def combine(self, rows: Tensor, rng: torch.Generator) -> Tensor:

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Surgery
 from metacli.algorithms.multitask.surgery.gram import factor, nonnegative
 
 
 @dataclass(frozen=True, kw_only=True)
-class MGDA:
+class MGDA(Surgery):
     """Nothing to set."""
 
     def combine(self, rows: Tensor, rng: torch.Generator) -> Tensor:

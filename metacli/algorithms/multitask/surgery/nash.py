@@ -24,11 +24,13 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Surgery
+
 FLOOR = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
-class NashMTL:
+class NashMTL(Surgery):
     """max_norm: length of the direction."""
 
     max_norm: Annotated[float, Gt(0)] = 1.0

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Surgery
+
 
 @dataclass(frozen=True, kw_only=True)
-class PCGrad:
+class PCGrad(Surgery):
     """Nothing to set."""
 
     def combine(self, rows: Tensor, rng: torch.Generator) -> Tensor:

@@ -12,23 +12,22 @@ epoch. Weights are 1 for the first two windows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class DWA:
+class DWA(Weighting):
     """temperature: large is more even. window: steps over which losses are averaged."""
 
     temperature: Annotated[float, Gt(0)] = 2.0
     window: Annotated[int, Ge(1)] = 10
-
-    needs_norms: ClassVar[bool] = False
 
     def init(self, tasks: int) -> tuple[Params, State]:
         return {}, {"past": [], "sums": [0.0] * tasks, "count": 0}

@@ -12,22 +12,17 @@ Where we differ: nothing. It is what every other weighting has to beat.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Equal:
+class Equal(Weighting):
     """Nothing to set."""
-
-    needs_norms: ClassVar[bool] = False
-
-    def init(self, tasks: int) -> tuple[Params, State]:
-        return {}, {}
 
     def objective(
         self,

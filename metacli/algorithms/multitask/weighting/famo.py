@@ -14,24 +14,23 @@ the place of Adam.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class FAMO:
+class FAMO(Weighting):
     """lr: of ξ (β in the paper). decay: γ. eps: added to the losses."""
 
     lr: Annotated[float, Gt(0)] = 0.025
     decay: Annotated[float, Ge(0)] = 0.001
     eps: float = 1e-8
-
-    needs_norms: ClassVar[bool] = False
 
     def init(self, tasks: int) -> tuple[Params, State]:
         return {}, {"logits": [0.0] * tasks, "before": None}

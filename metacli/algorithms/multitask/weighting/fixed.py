@@ -11,23 +11,22 @@ given: they are not scaled to any sum.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.errors import RecipeError
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fixed:
+class Fixed(Weighting):
     """weights: one for each task, in the order of the tasks."""
 
     weights: tuple[Annotated[float, Ge(0)], ...]
-
-    needs_norms: ClassVar[bool] = False
 
     def init(self, tasks: int) -> tuple[Params, State]:
         if len(self.weights) != tasks:

@@ -16,23 +16,24 @@ and w ≥ 0.01.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from annotated_types import Gt
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradNorm:
+class GradNorm(Weighting):
     """alpha: how strongly slow tasks are pulled along. lr: of the weights."""
 
     alpha: float = 1.5
     lr: Annotated[float, Gt(0)] = 0.025
 
-    needs_norms: ClassVar[bool] = True
+    needs_norms = True
 
     def init(self, tasks: int) -> tuple[Params, State]:
         return {}, {"weights": [1.0] * tasks, "first": None}

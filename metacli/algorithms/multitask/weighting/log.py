@@ -13,24 +13,19 @@ Where we differ: only this half of the paper; its other half scales the gradient
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log:
+class Log(Weighting):
     """eps: added to each loss, so that one that reaches zero stays finite."""
 
     eps: float = 1e-8
-
-    needs_norms: ClassVar[bool] = False
-
-    def init(self, tasks: int) -> tuple[Params, State]:
-        return {}, {}
 
     def objective(
         self,

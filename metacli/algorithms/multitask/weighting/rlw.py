@@ -13,22 +13,17 @@ Where we differ: nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class RLW:
+class RLW(Weighting):
     """Nothing to set."""
-
-    needs_norms: ClassVar[bool] = False
-
-    def init(self, tasks: int) -> tuple[Params, State]:
-        return {}, {}
 
     def objective(
         self,

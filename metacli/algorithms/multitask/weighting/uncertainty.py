@@ -15,19 +15,17 @@ its loss.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uncertainty:
+class Uncertainty(Weighting):
     """Nothing to set; `weighting.log_variance` [T] is trained with the network."""
-
-    needs_norms: ClassVar[bool] = False
 
     def init(self, tasks: int) -> tuple[Params, State]:
         return {"log_variance": torch.zeros(tasks)}, {}

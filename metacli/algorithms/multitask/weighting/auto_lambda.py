@@ -31,17 +31,18 @@ move its head, which would make all others look small.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from annotated_types import Gt
 from torch import Tensor
 
+from metacli.algorithms.multitask.balancing import Weighting
 from metacli.types import Params, State
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meta:
+class AutoLambda(Weighting):
     """inner_lr: α. lr: of a vector of weights. focus: η of a matrix, in which a task that brings
     nothing has the weight exp(-focus)."""
 
@@ -49,8 +50,7 @@ class Meta:
     lr: Annotated[float, Gt(0)] = 0.1
     focus: Annotated[float, Gt(0)] = 10.0
 
-    needs_norms: ClassVar[bool] = False
-    needs_validation: ClassVar[bool] = True
+    needs_validation = True
 
     def init(self, tasks: int) -> tuple[Params, State]:
         return {"weights": torch.full((tasks,), 1 / tasks)}, {}
