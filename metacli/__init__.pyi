@@ -33,11 +33,15 @@ from metacli.algorithms.multitask.weighting.gradnorm import GradNorm as GradNorm
 from metacli.algorithms.multitask.weighting.log import Log as Log
 from metacli.algorithms.multitask.weighting.rlw import RLW as RLW
 from metacli.algorithms.multitask.weighting.uncertainty import Uncertainty as Uncertainty
+from metacli.algorithms.transfer.cosine_classifier import CosineClassifier as CosineClassifier
 from metacli.algorithms.transfer.fine_tune import FineTune as FineTune
 from metacli.algorithms.transfer.l2_sp import L2SP as L2SP
 from metacli.algorithms.transfer.linear_probe import LinearProbe as LinearProbe
+from metacli.algorithms.transfer.logistic import Logistic as Logistic
 from metacli.algorithms.transfer.lp_ft import LPFT as LPFT
 from metacli.algorithms.transfer.prototype import Prototype as Prototype
+from metacli.algorithms.transfer.ridge import Ridge as Ridge
+from metacli.algorithms.transfer.simpleshot import SimpleShot as SimpleShot
 from metacli.data.few_shot.from_dataset import episodes as episodes
 from metacli.engine.adapt import adapt as adapt
 from metacli.engine.compare import compare as compare

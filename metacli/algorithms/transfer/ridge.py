@@ -25,7 +25,8 @@ from metacli.algorithms.meta.episodic import frozen_features
 from metacli.algorithms.meta.inner import HEAD
 from metacli.algorithms.transfer.linear_probe import centred_ridge
 from metacli.algorithms.transfer.transfer import Transfer, choices, filled, network_of, outputs_of
-from metacli.nn.problem import Problem, membership
+from metacli.nn.losses import membership
+from metacli.nn.problem import Problem
 from metacli.types import NO_STATE, Batch, Params, State
 
 GRID = {"penalty": (0.01, 0.1, 1.0, 10.0), "scale": (3.0, 6.0, 12.0, 24.0)}
