@@ -23,8 +23,8 @@ from sklearn.metrics import roc_auc_score
 
 import docs
 from metacli.data.catalogue.intents import out_of_scope
-from metacli.engine.adapting.reading import Source
 from metacli.engine.adapting.scoring import answers_of
+from metacli.engine.adapting.sources import prepared
 from metacli.engine.evaluate import evaluate
 from metacli.engine.meta_train import meta_train
 from metacli.engine.models.opening import open_model
@@ -136,7 +136,7 @@ def unknown(run: str, way: int, shot: int) -> tuple[float, float]:
     texts = out_of_scope(cache_root())["test"]
     strange = torch.from_numpy(model.inputs.encoder.encode(texts).toarray())
     episodes = make_source(model.recipe, "test", way=way, shot=shot, query=10, seed=0)
-    answer = answers_of(Source(opened, model.learner(), model), way)
+    answer = answers_of(prepared(opened, (), "native"), way)
     far, unsure = [], []
     for index in range(TASKS):
         support, query = episodes.episode(index)

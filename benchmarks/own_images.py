@@ -20,9 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from metacli.engine.adapting.folds import logistic_on_raw
-from metacli.engine.adapting.reading import Job, Source, prepared, read
+from metacli.engine.adapting.reading import read
+from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import native, on_query
+from metacli.engine.adapting.simple import logistic_on_raw
+from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.sources import prepared
 from metacli.engine.events import ignore
 from metacli.engine.models.folder import load as load_model
 from metacli.engine.models.opening import open_model
@@ -38,12 +41,11 @@ def scores(task: Path, sources: dict[str, Source]) -> dict[str, float]:
     """Accuracy on the query of one task: the parts of `adapt` that answer a folder's query."""
     found: dict[str, float] = {}
     for name, source in sources.items():
-        job = Job(task, source, None, 0, torch.device("cpu"), ignore)
-        examples = read(job, False, False)
-        classes = len(examples.task.labels)
-        found[name] = float(on_query(native(source, classes), examples).hits.mean())
+        examples = read(source, Request(task))
+        classes, rows = len(examples.labels), (examples.support, examples.query, None)
+        found[name] = float(on_query(native(source, classes), *rows).hits.mean())
         if RAW not in found:
-            found[RAW] = float(on_query(logistic_on_raw(classes), examples).hits.mean())
+            found[RAW] = float(on_query(logistic_on_raw(classes), *rows).hits.mean())
     return found
 
 

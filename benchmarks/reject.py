@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from metacli.engine.adapting.calibration import answered, limit_of
-from metacli.engine.adapting.folds import repeated_folds
+from metacli.engine.adapting.splits import repeated_folds
 from metacli.engine.events import ignore
 from metacli.engine.models.opening import open_model
 from metacli.engine.scoring.intervals import over_episodes, paired

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from metacli.engine.adapting.folds import Split, repeated_folds, stratified_folds
+from metacli.engine.adapting.splits import Split, repeated_folds, stratified_folds
 from metacli.engine.scoring.intervals import nadeau_bengio
 
 RESULTS = Path(__file__).parent / "results" / "small_folds.json"

@@ -24,7 +24,8 @@ from metacli.algorithms import ALGORITHMS
 from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
 from metacli.algorithms.transfer.transfer import network_of
-from metacli.engine.adapting.folds import held_out, stratified_folds
+from metacli.engine.adapting.held_out import held_out
+from metacli.engine.adapting.splits import stratified_folds
 from metacli.engine.models.folder import load as load_model
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.intervals import paired

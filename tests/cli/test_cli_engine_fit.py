@@ -27,7 +27,28 @@ def parameters(command: str) -> tuple[list[str], set[str]]:
     assert len(found) == 1, f"engine/{module}.py has no function {function}"
     arguments = found[0].args
     positional = [each.arg for each in arguments.args]
-    return positional, {each.arg for each in arguments.kwonlyargs} | set(positional)
+    keywords = {each.arg for each in arguments.kwonlyargs} | set(positional)
+    return positional, keywords | more_keywords(arguments.kwarg)
+
+
+def more_keywords(argument: ast.arg | None) -> set[str]:
+    """The keys of `**more: Unpack[Name]`, a TypedDict of the engine."""
+    if argument is None:
+        return set()
+    assert isinstance(argument.annotation, ast.Subscript)
+    name = ast.unparse(argument.annotation.slice)
+    classes = [
+        node
+        for path in ENGINE.rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    ]
+    assert len(classes) == 1, f"{name} is not one class of the engine"
+    return {
+        node.target.id
+        for node in classes[0].body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
 
 
 @pytest.mark.parametrize("command", sorted(cli_stubs.VERBS))

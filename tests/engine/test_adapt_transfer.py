@@ -17,7 +17,7 @@ from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.linear_probe import LinearProbe
 from metacli.engine.adapt import adapt
 from metacli.engine.adapting import transfer
-from metacli.engine.adapting.folds import stratified_folds
+from metacli.engine.adapting.splits import stratified_folds
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.models import folder as models

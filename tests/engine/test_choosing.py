@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metacli.engine.adapting.choosing.core import Candidate, Choice, Examples, choose, simplest
-from metacli.engine.adapting.folds import repeated_folds
+from metacli.engine.adapting.splits import repeated_folds
 
 WAY, SHOT = 3, 6
 Y = np.repeat(np.arange(WAY), SHOT)

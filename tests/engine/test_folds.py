@@ -9,7 +9,9 @@ import pytest
 import torch
 import toys
 
-from metacli.engine.adapting import folds
+from metacli.engine.adapting import held_out as held
+from metacli.engine.adapting import simple
+from metacli.engine.adapting import splits as folds
 from metacli.engine.scoring import intervals
 from metacli.types import Batch
 
@@ -85,21 +87,21 @@ def test_held_out_adapts_anew_to_each_support_and_keeps_the_order_of_the_splits(
     def predict(support: Batch, asked: torch.Tensor) -> torch.Tensor:
         return torch.cat([asked, support.x.sum().expand(len(asked), 1)], 1)
 
-    found = folds.held_out(predict, x, y, splits)
+    found = held.held_out(predict, x, y, splits)
     assert found.probabilities.tolist() == [[3.0, 1.0], [2.0, 1.0], [0.0, 5.0]]
     assert (found.y.tolist(), found.sizes) == ([1, 0, 0], (2, 1))
     assert found.hits.tolist() == [0.0, 1.0, 0.0]
 
 
-def outcome(right: list[int], y: list[int], sizes: tuple[int, ...]) -> folds.HeldOut:
+def outcome(right: list[int], y: list[int], sizes: tuple[int, ...]) -> held.HeldOut:
     """Predictions of two classes that are right where `right` is 1."""
     guess = np.where(np.array(right) == 1, y, 1 - np.array(y))
-    return folds.HeldOut(np.eye(2)[guess] * 0.8 + 0.1, np.array(y), sizes)
+    return held.HeldOut(np.eye(2)[guess] * 0.8 + 0.1, np.array(y), sizes)
 
 
 def test_a_score_is_the_share_of_hits_with_wilsons_interval_and_its_balanced_form() -> None:
     found = outcome([1, 1, 1, 0, 1, 0], [0, 0, 0, 0, 1, 1], (3, 3))
-    score = folds.score_of(found, "kfold", 2)
+    score = held.score_of(found, "kfold", 2).as_dict()
     assert (score["value"], score["n"], score["chance"]) == (4 / 6, 6, 0.5)
     assert (score["low"], score["high"]) == intervals.wilson(4, 6)
     assert score["balanced"] == pytest.approx((0.75 + 0.5) / 2)
@@ -108,7 +110,7 @@ def test_a_score_is_the_share_of_hits_with_wilsons_interval_and_its_balanced_for
 def test_a_comparison_of_folds_uses_the_corrected_interval_and_one_holdout_the_paired_one() -> None:
     y = [0, 1] * 6
     ours, other = outcome([1] * 12, y, (4, 4, 4)), outcome([0] + [1] * 11, y, (4, 4, 4))
-    found = folds.compare(ours, other, "logistic", "kfold")
+    found = held.compare(ours, other, "logistic", "kfold").as_dict()
     wanted = intervals.nadeau_bengio(np.array([0.25, 0.0, 0.0]), 0.5)
     assert (found["delta"], *found["delta_ci95"]) == pytest.approx(wanted)
     assert found["baseline"] == {"name": "logistic", "value": 11 / 12}
@@ -117,8 +119,8 @@ def test_a_comparison_of_folds_uses_the_corrected_interval_and_one_holdout_the_p
     rows, often = np.tile(np.arange(12), 3), outcome([1] * 36, y * 3, sizes)
     worse = outcome(([0] + [1] * 11) * 3, y * 3, sizes)
     thrice = [replace(one, times=3, rows=rows) for one in (often, worse)]
-    assert folds.compare(*thrice, "logistic", "kfold")["verdict"] == "no_difference"
-    single = folds.compare(ours, other, "logistic", "holdout")
+    assert held.compare(*thrice, "logistic", "kfold").as_dict()["verdict"] == "no_difference"
+    single = held.compare(ours, other, "logistic", "holdout").as_dict()
     wanted = intervals.paired(np.array([1.0] + [0.0] * 11))
     assert (single["delta"], *single["delta_ci95"]) == pytest.approx(wanted)
 
@@ -126,11 +128,11 @@ def test_a_comparison_of_folds_uses_the_corrected_interval_and_one_holdout_the_p
 def test_two_folds_give_no_verdict() -> None:
     y, sizes = [0, 1] * 10, (10, 10)
     ours, other = outcome([1] * 20, y, sizes), outcome([0] * 20, y, sizes)
-    assert folds.compare(ours, other, "logistic", "kfold")["delta_ci95"] == [1.0, 1.0]
-    assert folds.compare(ours, other, "logistic", "kfold")["verdict"] == "too_few_to_say"
+    assert held.compare(ours, other, "logistic", "kfold").as_dict()["delta_ci95"] == [1.0, 1.0]
+    assert held.compare(ours, other, "logistic", "kfold").as_dict()["verdict"] == "too_few_to_say"
     y, sizes = [0, 1] * 6, (4, 4, 4)
     ours, other = outcome([1] * 12, y, sizes), outcome([0] * 12, y, sizes)
-    assert folds.compare(ours, other, "logistic", "kfold")["verdict"] == "helped"
+    assert held.compare(ours, other, "logistic", "kfold").as_dict()["verdict"] == "helped"
 
 
 @pytest.mark.parametrize(
@@ -170,23 +172,23 @@ def test_an_example_that_is_held_out_often_counts_once() -> None:
         wrong = (asked[:, 0] == 7) | ((asked[:, 0] == 4) & ~(support.x == 5).any())
         return torch.eye(3)[(asked[:, 0].long() + wrong) % 3]
 
-    found = folds.held_out(predict, x, y, splits)
+    found = held.held_out(predict, x, y, splits)
     alone = sum(4 in one.query and 5 in one.query for one in splits)
     assert (found.times, found.examples, len(found.y)) == (3, 12, 36)
     right = 12 - 1 - alone / 3
-    score = folds.score_of(found, "kfold:4", 3)
+    score = held.score_of(found, "kfold:4", 3).as_dict()
     assert (score["value"], score["n"], score["times"]) == (pytest.approx(right / 12), 12, 3)
     assert (score["low"], score["high"]) == pytest.approx(intervals.wilson(right, 12))
     wanted = [1.0] * 12
     wanted[7], wanted[4] = 0.0, 1 - alone / 3
     assert found.by_example(found.hits).tolist() == pytest.approx(wanted)
-    assert np.sum(folds.confusion(found, 3)) == 36
+    assert np.sum(held.confusion(found, 3)) == 36
 
 
 def test_numbers_that_are_held_out_often_count_once() -> None:
     answers = np.array([[1.0], [3.0], [2.0], [6.0]])
-    found = folds.HeldOut(answers, np.zeros(4), (1, 1, 1, 1), 10.0, 2, np.array([0, 1, 0, 1]))
-    score = folds.score_of_numbers(found, "kfold:2", "EUR")
+    found = held.HeldOut(answers, np.zeros(4), (1, 1, 1, 1), 10.0, 2, np.array([0, 1, 0, 1]))
+    score = held.score_of_numbers(found, "kfold:2", "EUR").as_dict()
     mean, _, high = intervals.paired(np.array([15.0, 45.0]))
     assert (score["value"], score["n"], score["high"]) == (mean, 2, high)
     assert score["rmse"] == pytest.approx(10 * np.sqrt((1 + 9 + 4 + 36) / 4))
@@ -194,13 +196,13 @@ def test_numbers_that_are_held_out_often_count_once() -> None:
 
 def test_majority_answers_the_shares_of_the_support() -> None:
     support = Batch(torch.zeros(4, 1), torch.tensor([1, 1, 0, 1]))
-    found = folds.majority(3)(support, torch.zeros(2, 1))
+    found = simple.majority(3)(support, torch.zeros(2, 1))
     assert found.tolist() == [[0.25, 0.75, 0.0]] * 2
 
 
 def test_logistic_on_raw_inputs_separates_light_from_dark() -> None:
     x = torch.tensor([0, 10, 240, 250], dtype=torch.uint8)[:, None, None, None].expand(4, 1, 3, 3)
-    found = folds.logistic_on_raw(2)(Batch(x, torch.tensor([1, 1, 0, 0])), x)
+    found = simple.logistic_on_raw(2)(Batch(x, torch.tensor([1, 1, 0, 0])), x)
     assert found.argmax(1).tolist() == [1, 1, 0, 0]
     torch.testing.assert_close(found.sum(1), torch.ones(4, dtype=torch.float64))
 
@@ -211,15 +213,15 @@ def test_scores_that_count_classes_the_same_are_those_of_scikit_learn(seed: int)
 
     rng = np.random.default_rng(seed)
     y = rng.choice(4, 60, p=[0.7, 0.2, 0.1, 0.0])
-    found = folds.HeldOut(rng.random((60, 4)), y, (60,))
+    found = held.HeldOut(rng.random((60, 4)), y, (60,))
     said = found.probabilities.argmax(1)
-    score = folds.score_of(found, "query", 4)
+    score = held.score_of(found, "query", 4).as_dict()
     assert score["balanced"] == pytest.approx(
         float(np.mean([(said[y == c] == c).mean() for c in range(3)]))
     )
     assert score["macro_f1"] == pytest.approx(f1_score(y, said, average="macro", zero_division=0))
     matrix = confusion_matrix(y, said, labels=range(4)).tolist()
-    assert folds.confusion(found, 4) == matrix
-    known = folds.HeldOut(np.eye(4)[np.minimum(said, 2)], y, (60,))
+    assert held.confusion(found, 4) == matrix
+    known = held.HeldOut(np.eye(4)[np.minimum(said, 2)], y, (60,))
     expected = balanced_accuracy_score(y, known.probabilities.argmax(1))
-    assert folds.balanced_accuracy(known) == pytest.approx(expected)
+    assert held.balanced_accuracy(known) == pytest.approx(expected)

@@ -13,8 +13,9 @@ from metacli.algorithms.transfer.leep import leep
 from metacli.algorithms.transfer.logme import logme
 from metacli.data.user.open import load_task
 from metacli.engine.adapt import adapt
-from metacli.engine.adapting.ranking import none_helps
 from metacli.engine.events import Notice
+from metacli.engine.results.adapt import Against, SimpleScore, Transfer
+from metacli.engine.scoring.intervals import Comparison
 
 pytestmark = pytest.mark.usefixtures("workplace")
 COUNTS = {"ant": 4, "bee": 4, "cat": 4}
@@ -74,7 +75,7 @@ def test_none_helps_is_said_where_the_best_is_no_better_than_no_source(sources: 
     events: list[object] = []
     result = adapt(sources[-1:] * 2, "task", out="mine", report=events.append)
     said = [e for e in events if isinstance(e, Notice) and e.code == "adapt.none_helps"]
-    assert result["none_helps"] == bool(said) == none_helps(result)
+    assert result["none_helps"] == bool(said) == result.transfer.none_helps
     assert Path("mine/model.json").is_file()
 
 
@@ -90,4 +91,8 @@ def test_none_helps_is_said_where_the_best_is_no_better_than_no_source(sources: 
     ],
 )
 def test_what_helping_means(delta: float | None, verdict: str, wanted: bool) -> None:
-    assert none_helps({"transfer": {"delta": delta, "verdict": verdict}}) is wanted
+    best = None
+    if delta is not None:
+        found = Comparison(delta, delta - 1, delta + 1, verdict, None)
+        best = Against(SimpleScore("none", 0.5), found)
+    assert Transfer(best).none_helps is wanted

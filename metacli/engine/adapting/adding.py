@@ -11,19 +11,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from metacli.data.tables.choice import Choice
-from metacli.data.user.loading import Task
+from metacli.data.user.row_loading import RowSpec
 from metacli.engine.adapting.feature_source import FEATURES
+from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import open_sources
-from metacli.engine.events import Reporter
-from metacli.engine.models.hashes import example_hash, weights_hash
+from metacli.engine.models.hashes import weights_hash
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import Opened, open_model
 from metacli.errors import DataError, UsageProblem
@@ -47,13 +45,7 @@ class Before:
     support: tuple[str, ...]
 
 
-def before(
-    names: Sequence[str],
-    overrides: Sequence[str],
-    choice: Choice,
-    device: torch.device,
-    report: Reporter,
-) -> Before:
+def before(names: Sequence[str], request: Request) -> Before:
     """The source of an adapted model, ready to adapt as it did then.
 
     Raises:
@@ -62,10 +54,10 @@ def before(
     """
     if len(names) > 1:
         raise UsageProblem("--add wants one adapted model, and there are several")
-    if overrides:
+    if request.overrides:
         hint = "adapt the source anew to change them"
         raise UsageProblem("--add adapts with the settings that the model has", hint=hint)
-    opened = open_model(names[0], device, report)
+    opened = open_model(names[0], request.device, request.report)
     model, where = opened.model, str(opened.path)
     if not isinstance(model, AdaptedModel):
         raise DataError(
@@ -88,14 +80,17 @@ def before(
             raise gone("what it was adapted to", task)
     path = beside(opened.path, str(known["from"]))
     settings = tuple(map(str, known.get("overrides", ())))
-    name, first = str(path), None
+    name, choice = str(path), request.choice
     if known.get("recipe") == FEATURES:  # a source that is no file: the columns themselves
-        name, first = FEATURES, tasks[0][0]
-        wanted: Any = model.inputs.wanted(model.columns)
+        name, wanted = FEATURES, model.inputs.wanted(model.columns)
+        assert isinstance(wanted, RowSpec)  # columns are no images
         choice = choice.completed(wanted)
     elif not path.exists():
         raise gone("the model that it was adapted from", path)
-    (source,) = open_sources([name], settings, model.method, device, report, first, choice)
+    again = replace(
+        request, task=tasks[0][0], method=model.method, overrides=settings, choice=choice
+    )
+    (source,) = open_sources([name], again)
     if weights_hash(source.opened.model.params) != known["from_weights"]:
         raise DataError(
             "the model that it was adapted from has changed since",
@@ -120,9 +115,20 @@ def gone(what: str, path: Path) -> DataError:
     )
 
 
-def require_same(found: Before, task: Task) -> None:
+def onto(earlier: Before, request: Request) -> Request:
+    """The request with the earlier tasks before its own, adapted to as they were."""
+    return replace(
+        request,
+        onto=earlier.tasks,
+        overrides=earlier.overrides,
+        columns=earlier.model.model.columns,
+        choice=replace(request.choice, type=None),
+    )
+
+
+def require_same(found: Before, hashes: Sequence[str]) -> None:
     """Raises DataError where earlier examples are not among those that were read."""
-    missing = Counter(found.support) - Counter(example_hash(x) for x in task.support.x)
+    missing = Counter(found.support) - Counter(hashes)
     if missing:
         raise DataError(
             f"{missing.total()} of the {len(found.support)} examples that it was adapted to are "

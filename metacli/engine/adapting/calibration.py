@@ -32,7 +32,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from metacli.engine.adapting.folds import HeldOut, Split, times_and_rows
+from metacli.engine.adapting.held_out import HeldOut
+from metacli.engine.adapting.splits import Split, times_and_rows
 from metacli.engine.models.parts import Calibration, Confidence, Rejection
 from metacli.types import Batch
 

@@ -3,9 +3,8 @@ need no adaptation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,90 +13,65 @@ from metacli.algorithms.meta.episodic import frozen_features
 from metacli.algorithms.transfer.leep import leep, nce
 from metacli.algorithms.transfer.logme import logme
 from metacli.algorithms.transfer.transfer import network_of
-from metacli.engine.adapting.folds import held_out
-from metacli.engine.adapting.reading import Job, Read, read, require_classes
-from metacli.engine.adapting.scoring import native, splits_of, unit_of
+from metacli.engine.adapting.reading import Examples, read
+from metacli.engine.adapting.request import Request
+from metacli.engine.adapting.scoring import held_out_score, how_held_out
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.transfer import embedded
 from metacli.engine.events import Notice, ignore
 from metacli.engine.models.model import FewShotModel
-from metacli.types import Batch
+from metacli.engine.results.adapt import RankedSource
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A source and what the support says of it; higher is better.
-
-    Args:
-        score: on held-out examples of the support, accuracy or minus the mean absolute error; None
-            where none can be held out.
-        logme: evidence of a linear model of its features.
-        leep: and `nce`, how well its own classes tell the target's; None where it has none.
-    """
+    """A source, the task as it was read for it, and what the support says of it."""
 
     source: Source
-    score: float | None
-    logme: float
-    leep: float | None
-    nce: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "model": str(self.source.opened.path),
-            "score": self.score,
-            "logme": self.logme,
-            "leep": self.leep,
-            "nce": self.nce,
-        }
+    examples: Examples
+    result: RankedSource
 
 
-def rank(
-    sources: Sequence[Source], job: Job, skip_bad: bool, allow_duplicates: bool
-) -> list[Ranked]:
+def rank(sources: Sequence[Source], request: Request) -> list[Ranked]:
     """The sources, best first: by the held-out score; by LogME where nothing can be held out, which
-    is said."""
-    found = [ranked(replace(job, source=one), skip_bad, allow_duplicates) for one in sources]
-    if all(one.score is not None for one in found):
-        return sorted(found, key=lambda one: (-(one.score or 0.0), -one.logme))
-    job.report(
+    is reported."""
+    quiet = replace(request, report=ignore)
+    found = [ranked(one, quiet) for one in sources]
+    if all(one.result.score is not None for one in found):
+        return sorted(found, key=lambda one: (-(one.result.score or 0.0), -one.result.logme))
+    request.report(
         Notice("nothing can be held out of the support: ranked by LogME", "adapt.ranked_by_logme")
     )
-    return sorted(found, key=lambda one: -one.logme)
+    return sorted(found, key=lambda one: -one.result.logme)
 
 
-def ranked(job: Job, skip_bad: bool, allow_duplicates: bool) -> Ranked:
-    source, quiet = job.source, replace(job, report=ignore)
-    examples = read(quiet, skip_bad, allow_duplicates)
-    require_classes(source, examples.task)
-    splits, _, _ = splits_of(quiet, examples)
-    score = None
-    if splits:
-        predict = native(source, len(examples.task.labels))
-        unit = unit_of(source)
-        found = held_out(predict, examples.x, examples.y, splits, unit)
-        score = float(found.quality.mean())
+def ranked(source: Source, request: Request) -> Ranked:
+    examples = read(source, request)
+    y = examples.support.y
+    splits = how_held_out(source, y, request).splits
     theirs = own_classes(source, examples)
-    return Ranked(
-        source,
-        score,
-        logme(features_of(source, examples), examples.y),
-        None if theirs is None else leep(theirs, examples.y),
-        None if theirs is None else nce(theirs, examples.y),
+    said = RankedSource(
+        model=source.opened.path,
+        score=held_out_score(source, examples, splits) if splits else None,
+        logme=logme(features_of(source, examples), y),
+        leep=None if theirs is None else leep(theirs, y),
+        nce=None if theirs is None else nce(theirs, y),
     )
+    return Ranked(source, examples, said)
 
 
 @torch.no_grad()
-def features_of(source: Source, examples: Read) -> Tensor:
+def features_of(source: Source, examples: Examples) -> Tensor:
     """What the source's network makes of the support, [M, D]."""
     problem = source.problem()
     network = network_of(problem, source.params)
     if problem.statistics == "support":
-        return frozen_features(problem, network, Batch(examples.x, examples.y))[1]
-    return embedded(problem, network, examples.x)
+        return frozen_features(problem, network, examples.support)[1]
+    return embedded(problem, network, examples.support.x)
 
 
 @torch.no_grad()
-def own_classes(source: Source, examples: Read) -> Tensor | None:
+def own_classes(source: Source, examples: Examples) -> Tensor | None:
     """The source's probabilities of the classes that it was trained on, [M, Z]; None where it
     was not trained on classes."""
     model = source.opened.model
@@ -107,11 +81,3 @@ def own_classes(source: Source, examples: Read) -> Tensor | None:
         return None
     problem = model.problem()
     return torch.softmax(problem.read_out(model.params, features_of(source, examples)), 1)
-
-
-def none_helps(result: Mapping[str, Any]) -> bool:
-    """Whether the best of several sources is no better than what needs no source."""
-    transfer = result["transfer"]
-    if transfer["delta"] is None:
-        return False
-    return transfer["delta"] <= 0 or transfer["verdict"] in ("hurt", "no_difference")

@@ -1,104 +1,79 @@
-"""What `adapt` works on: the source model with its learner, and the user's examples as tensors."""
+"""A user's task as tensors: its files decoded for the source's own input."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.user.open import Task, load_task
 from metacli.engine.adapting.any_way import any_way_hint
+from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.events import Notice, Progress, Reporter
-from metacli.engine.models.parts import NO_COLUMNS, Columns
+from metacli.engine.models.hashes import example_hash
+from metacli.engine.models.parts import Columns
+from metacli.engine.results.adapt import TaskFacts
 from metacli.errors import DataError
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Batch
 
+DARK = 100  # mean of the pixels, of 255
+
 
 @dataclass(frozen=True)
-class Job:
-    """One `adapt`.
+class Examples:
+    """A task's examples on the device.
 
     Args:
-        holdout: share of the support to score on.
-        onto: tasks that the examples are added to, with what was said of their columns, and
-            `columns` what those of the model are called that was adapted to them.
-        overrides: of the learner's fields.
-        choice: what is said of the columns of tables.
+        support: x [M, ...], y labels [M]; of a regression y [M, 1] as the network sees it.
+        labels: class names in the order of the numbers; () for a regression.
+        hashes: of the support's examples.
     """
 
-    task: Path
-    source: Source
-    holdout: float | None
-    seed: int
-    device: torch.device
-    report: Reporter
-    onto: tuple[tuple[Path, Choice], ...] = ()
-    overrides: tuple[str, ...] = ()
-    choice: Choice = NOTHING_SAID
-    columns: Columns = NO_COLUMNS
-
-
-@dataclass(frozen=True)
-class Read:
-    """The task's examples as tensors; y of a regression [M, 1] as the network sees it."""
-
-    task: Task
-    x: Tensor
-    y: Tensor
+    facts: TaskFacts
+    labels: tuple[str, ...]
+    support: Batch
     query: Batch | None
+    columns: Columns
+    hashes: tuple[str, ...]
 
 
-def read(job: Job, skip_bad: bool, allow_duplicates: bool) -> Read:
+def read(source: Source, request: Request) -> Examples:
     """Decode the task for the source's input. Raises DataError with every problem."""
     task = load_task(
-        job.task,
-        job.source.inputs.wanted(job.columns),
-        onto=job.onto,
-        choice=job.choice,
-        skip_bad=skip_bad,
-        allow_duplicates=allow_duplicates,
-        report=lambda what, done, total: job.report(Progress(what, done, total)),
+        request.task,
+        source.inputs.wanted(request.columns),
+        onto=request.onto,
+        choice=request.choice,
+        skip_bad=request.skip_bad,
+        allow_duplicates=request.allow_duplicates,
+        report=lambda what, done, total: request.report(Progress(what, done, total)),
     )
-    for finding in task.findings:
-        where = "" if finding.where is None else f" - {finding.where}"
-        job.report(Notice(f"{finding.message}{where}", finding.code))
-    warn_about_paper(job, task)
-    assert task.support.y is not None
+    require_classes(source, task)
+    report_findings(source, task, request.report)
+    support = batch(source, request, task.support.x, task.support.y)
     query = None
     if task.query is not None and task.query.y is not None:
-        query = Batch(tensor(task.query.x, job), targets(task.query.y, job))
-    return Read(task, tensor(task.support.x, job), targets(task.support.y, job), query)
+        query = batch(source, request, task.query.x, task.query.y)
+    return Examples(
+        facts=facts_of(task),
+        labels=task.labels if source.kind == "classification" else (),
+        support=support,
+        query=query,
+        columns=Columns(task.target, task.input if task.target else None, task.unit),
+        hashes=tuple(map(example_hash, task.support.x)),
+    )
 
 
-def targets(y: np.ndarray, job: Job) -> Tensor:
-    """Labels [M]; or numbers [M, 1] as the network sees them."""
-    if job.source.kind == "classification":
-        return tensor(y, job)
-    scaled = job.source.inputs.unscaled.encode(y)
-    return tensor(scaled.astype(np.float32)[:, None], job)
-
-
-def tensor(values: np.ndarray, job: Job) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(job.device)
-
-
-def warn_about_paper(job: Job, task: Task) -> None:
-    """A model of dark strokes on light paper sees nothing sensible in light strokes on dark."""
-    if job.source.inputs.invert and float(task.support.x.mean()) < 100:
-        job.report(
-            Notice(
-                "these pictures are mostly dark, and the model was trained on dark strokes on "
-                "light paper: invert them",
-                "adapt.dark_paper",
-            )
-        )
+def batch(source: Source, request: Request, x: np.ndarray, y: np.ndarray | None) -> Batch:
+    """Rows and labels [M]; or targets [M, 1] as the network sees them."""
+    assert y is not None  # the examples of a task have labels
+    if source.kind == "regression":
+        y = source.inputs.unscaled.encode(y).astype(np.float32)[:, None]
+    made = (torch.from_numpy(np.ascontiguousarray(one)).to(request.device) for one in (x, y))
+    return Batch(*made)
 
 
 def require_classes(source: Source, task: Task) -> None:
@@ -115,18 +90,34 @@ def require_classes(source: Source, task: Task) -> None:
         )
 
 
-def described(examples: Read) -> dict[str, Any]:
-    task = examples.task
-    of_rows = {"target": task.target, "unit": task.unit} if task.target else {}
-    return {
-        "path": str(task.path.absolute()),
-        "kind": task.kind,
-        "type": task.type,
-        "labels": list(task.labels),
-        "support": len(examples.y),
-        "query": 0 if examples.query is None else len(examples.query.y),
-        "guessed": list(task.guessed),
-        "skipped": task.skipped,
-        "duplicates": task.duplicates,
-        **of_rows,
-    }
+def report_findings(source: Source, task: Task, report: Reporter) -> None:
+    """What was noticed; also that a model of dark strokes on light paper sees nothing sensible in
+    light strokes on dark."""
+    for finding in task.findings:
+        where = "" if finding.where is None else f" - {finding.where}"
+        report(Notice(f"{finding.message}{where}", finding.code))
+    if source.inputs.invert and float(task.support.x.mean()) < DARK:
+        report(
+            Notice(
+                "these images are mostly dark, and the model was trained on dark strokes on "
+                "light paper: invert them",
+                "adapt.dark_paper",
+            )
+        )
+
+
+def facts_of(task: Task) -> TaskFacts:
+    """What a result says of the task."""
+    return TaskFacts(
+        path=task.path.absolute(),
+        kind=task.kind,
+        type=task.type,
+        labels=task.labels,
+        support=len(task.support.names),
+        query=0 if task.query is None or task.query.y is None else len(task.query.y),
+        guessed=task.guessed,
+        skipped=task.skipped,
+        duplicates=task.duplicates,
+        target=task.target,
+        unit=task.unit,
+    )

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from metacli.algorithms import ALGORITHMS
-from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.engine.adapting.backbone_source import backbone_options, is_backbone, open_source
 from metacli.engine.adapting.feature_source import FEATURES, feature_source
+from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.transfer import starting_point
 from metacli.engine.adapting.trunk_source import trunk_source
-from metacli.engine.events import Reporter
 from metacli.engine.models.fields import checked_fields, with_fields
 from metacli.engine.models.learners import NATIVE
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
@@ -25,28 +22,38 @@ from metacli.errors import DataError, UsageProblem
 LINEAR_PROBE = "linear-probe"  # for sources that have no adaptation of their own
 
 
-def open_sources(
-    names: Sequence[str],
-    overrides: Sequence[str],
-    method: str,
-    device: torch.device,
-    report: Reporter,
-    task: Path | None = None,
-    choice: Choice = NOTHING_SAID,
-) -> list[Source]:
+def names_of(model: str | Path | Sequence[str | Path]) -> list[str]:
+    """One or more models, as the user called them."""
+    return [str(model)] if isinstance(model, str | Path) else [str(one) for one in model]
+
+
+def open_sources(names: Sequence[str], request: Request) -> list[Source]:
     """Every source with the learner that adapts it. `features` are those of the task's table."""
-    options, fields = backbone_options(overrides)
-    opened = [
-        feature_source(task, choice)
-        if name == FEATURES and task is not None and not Path(name).exists()
-        else open_source(name, options, device, report)
-        for name in names
-    ]
+    options, fields = backbone_options(request.overrides)
+    opened: list[Opened[AnyModel]] = []
+    for name in names:
+        if name == FEATURES and not Path(name).exists():
+            features = feature_source(request.task, request.choice)
+            opened.append(Opened(features.model, features.path, features.run))
+        else:
+            opened.append(open_source(name, options, request.device, request.report))
     if options and not any(map(is_backbone, opened)):
         raise UsageProblem(
             f"{next(iter(options))} is for a network of others; {names[0]} is a model of metacli"
         )
-    return [prepared(one, fields, method) for one in opened]
+    return [prepared(one, fields, request.method) for one in opened]
+
+
+def metric_of(sources: Sequence[Source]) -> str:
+    """What `adapt` scores them by."""
+    return "mae" if sources[0].kind == "regression" else "accuracy"
+
+
+def require_type(type: str | None, sources: Sequence[Source]) -> None:
+    """Raises UsageProblem for what a model of this kind has not: its own kind wins."""
+    kinds = {one.kind for one in sources}
+    if type is not None and kinds != {type}:
+        raise UsageProblem(f"--type {type}, and this model is for {' and '.join(sorted(kinds))}")
 
 
 def prepared(opened: Opened[AnyModel], overrides: Sequence[str], method: str) -> Source:

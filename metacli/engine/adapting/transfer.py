@@ -4,14 +4,13 @@ the support."""
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from metacli.algorithms.learner import Adapter
 from metacli.algorithms.transfer.transfer import Transfer, network_of
-from metacli.engine.adapting.folds import stratified_folds
+from metacli.engine.adapting.splits import Split, stratified_folds
 from metacli.nn.problem import Problem, make_module
 from metacli.trees import without
 from metacli.types import Batch, Params, State
@@ -53,7 +52,7 @@ def settled(
     return min(losses, key=lambda one: losses[one])
 
 
-def validation_folds(problem: Problem, support: Batch, seed: int) -> list[Any]:
+def validation_folds(problem: Problem, support: Batch, seed: int) -> list[Split]:
     """Few folds; none where a class has a single example."""
     y = support.y.cpu().numpy()
     if problem.kind == "regression":  # every row may stand anywhere

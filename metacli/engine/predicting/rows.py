@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metacli.data.user.loading import Examples
 from metacli.data.user.open import load_task
-from metacli.engine.adapting.folds import HeldOut, confusion, score_of, score_of_numbers
+from metacli.engine.adapting.held_out import HeldOut, confusion, score_of, score_of_numbers
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models.hashes import example_hash
 from metacli.engine.models.model import AdaptedModel
@@ -93,10 +93,11 @@ def evaluate_rows(
     answer = outputs(model, x) if regression else probabilities(model, x)
     unit = model.inputs.unscaled.scale if regression else None
     found = HeldOut(answer.cpu().numpy(), y, (len(y),), unit)
+    score: dict[str, Any]
     if regression:
-        score = score_of_numbers(found, "query", task.unit or model.columns.unit)
+        score = vars(score_of_numbers(found, "query", task.unit or model.columns.unit))
     else:
-        score = score_of(found, "query", len(classes))
+        score = vars(score_of(found, "query", len(classes)))
     path = score_file.place_for(opened.run, opened.path, out)
     units = score_file.units_hash(data_digest=digest, rows=list(rows.names))
     line = {

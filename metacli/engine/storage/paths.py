@@ -78,7 +78,7 @@ def claim_folder(path: Path) -> Path:
         return chosen
 
 
-def target(out: str | None, fallback: Path, *, force: bool) -> Path:
+def target(out: str | Path | None, fallback: Path, *, force: bool) -> Path:
     """The folder a command writes: `-o`, which must be new or empty without `--force`, or a new
     one below `runs`."""
     if out is None:
@@ -86,7 +86,7 @@ def target(out: str | None, fallback: Path, *, force: bool) -> Path:
     path = Path(out).absolute()
     if exists(path) and not path.is_dir():
         raise BundleError(
-            "a file is in the way", code="output.exists", where=out, hint="give another -o"
+            "a file is in the way", code="output.exists", where=str(out), hint="give another -o"
         )
     # A lock alone is what a run leaves that was killed before it began.
     if (
@@ -97,7 +97,7 @@ def target(out: str | None, fallback: Path, *, force: bool) -> Path:
         raise BundleError(
             "the output folder is not empty",
             code="output.exists",
-            where=out,
+            where=str(out),
             hint="give another -o, or --force to replace what metacli wrote there",
         )
     return path

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from metacli.engine.adapting.folds import Split, stratified_folds
+from metacli.engine.adapting.splits import Split, stratified_folds
 
 INNER = 3  # folds inside a fold
 TIE = 0.5  # standard errors of the mean difference

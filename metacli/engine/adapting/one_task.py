@@ -1,0 +1,74 @@
+"""One task through `adapt`: read for the best source, scored, adapted to, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from metacli.engine.adapting.adding import Before, require_same
+from metacli.engine.adapting.making import adapted
+from metacli.engine.adapting.ranking import rank
+from metacli.engine.adapting.reading import read
+from metacli.engine.adapting.request import Request
+from metacli.engine.adapting.scoring import measured
+from metacli.engine.adapting.source import Source
+from metacli.engine.events import Notice
+from metacli.engine.models.folder import save
+from metacli.engine.results.adapt import Adaptation
+
+NONE_HELPS = "adapt.none_helps"
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where the model goes; `force` replaces what is there, `dry_run` writes nothing."""
+
+    folder: Path
+    force: bool = False
+    dry_run: bool = False
+
+
+def adapt_to_task(
+    sources: Sequence[Source], request: Request, output: Output, earlier: Before | None = None
+) -> Adaptation:
+    """The result; the model is in `output.folder`.
+
+    Args:
+        sources: several are ranked on the support, and the best is adapted.
+        earlier: the model to which these examples are added.
+
+    Raises:
+        DataError: problems in the task, all of them listed, before any work.
+    """
+    ranked = rank(sources, request) if len(sources) > 1 else []
+    source = ranked[0].source if ranked else sources[0]
+    examples = ranked[0].examples if ranked else read(source, request)
+    if earlier is not None:
+        require_same(earlier, examples.hashes)
+    found = measured(source, examples, request)
+    result = Adaptation(
+        task=examples.facts,
+        score=found.score,
+        transfer=found.transfer,
+        calibration=found.confidence.calibration,
+        reject=found.confidence.reject,
+        source=source.opened.path,
+        method=source.method,
+        device=str(request.device),
+        sources=tuple(one.result for one in ranked),
+    )
+    if earlier is not None:
+        added = len(examples.hashes) - len(earlier.support)
+        result = replace(result, onto=earlier.model.path, added=added)
+    if ranked:
+        result = replace(result, none_helps=found.transfer.none_helps)
+    if result.none_helps and found.transfer.best is not None:
+        name = found.transfer.best.baseline.name
+        message = f"none helps: the best of the sources is no better than {name}"
+        request.report(Notice(message, NONE_HELPS))
+    if output.dry_run:
+        return replace(result, dry_run=True)
+    made = adapted(source, examples, found, request, output.folder)
+    save(made, output.folder, replace=output.force)
+    return replace(result, model=output.folder, options=made.options)

@@ -1,0 +1,112 @@
+"""What was asked of `adapt`, beside the models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict, get_args
+
+import torch
+
+from metacli.data.tables.choice import NOTHING_SAID, Choice, TaskType
+from metacli.engine.events import Reporter, ignore
+from metacli.engine.models.learners import METHODS, NATIVE
+from metacli.engine.models.parts import NO_COLUMNS, Columns
+from metacli.engine.scoring.checks import Check, parse_checks
+from metacli.errors import UsageProblem
+
+CPU = torch.device("cpu")
+
+
+class AdaptKeywords(TypedDict, total=False):
+    """Keywords of `adapt` beside those that say how."""
+
+    target: str | None
+    input: str | Sequence[str] | None
+    type: Literal["classification", "regression"] | None
+    skip_bad: bool
+    allow_duplicates: bool
+    fail_under: Sequence[str]
+    fail_over: Sequence[str]
+    out: str | Path | None
+    force: bool
+    device: str
+    seed: int | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The same with their defaults.
+
+    Args:
+        target: the column to predict. input: those to predict from, with commas between them.
+        type: only to be sure; a model answers with what it was trained for.
+        skip_bad: leave out files that cannot be read.
+        allow_duplicates: go on with examples that are in support and query, or under two labels.
+        fail_under: `accuracy=0.9`: the check fails below; `fail_over` above.
+        out: the new model's folder; None: `runs/adapted/<task>/<UTC time>`.
+        force: replace it.
+    """
+
+    target: str | None = None
+    input: str | Sequence[str] | None = None
+    type: TaskType | None = None
+    skip_bad: bool = False
+    allow_duplicates: bool = False
+    fail_under: Sequence[str] = ()
+    fail_over: Sequence[str] = ()
+    out: str | Path | None = None
+    force: bool = False
+    device: str = "auto"
+    seed: int | None = None
+    dry_run: bool = False
+
+    def checks(self) -> list[Check]:
+        """Raises UsageProblem."""
+        return parse_checks(self.fail_under, self.fail_over)
+
+    def choice(self) -> Choice:
+        """What is said of the columns of tables. Raises UsageProblem for no type of a task."""
+        if self.type not in (None, *get_args(TaskType)):
+            raise UsageProblem(f"--type {self.type}; wanted {' or '.join(get_args(TaskType))}")
+        names = self.input.split(",") if isinstance(self.input, str) else self.input
+        return Choice(self.target, None if names is None else tuple(names), self.type)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One task to adapt to, whatever the model.
+
+    Args:
+        overrides: of the learner's fields.
+        holdout: share of the support to score on, instead of k-fold.
+        baseline: also train the same network from scratch.
+        choice: what is said of the columns of tables.
+        onto: tasks that the examples are added to, each with what was said of its columns;
+            `columns` are those of the model that was adapted to them.
+    """
+
+    task: Path
+    method: str = NATIVE
+    overrides: tuple[str, ...] = ()
+    holdout: float | None = None
+    baseline: bool = False
+    choice: Choice = NOTHING_SAID
+    skip_bad: bool = False
+    allow_duplicates: bool = False
+    seed: int = 0
+    device: torch.device = CPU
+    report: Reporter = ignore
+    onto: tuple[tuple[Path, Choice], ...] = ()
+    columns: Columns = NO_COLUMNS
+
+    def __post_init__(self) -> None:
+        """Raises UsageProblem."""
+        if self.method not in METHODS:
+            raise UsageProblem(
+                f"unknown method {self.method!r}", hint=f"there are {', '.join(METHODS)}"
+            )
+        if self.holdout is not None and not 0 < self.holdout < 1:
+            raise UsageProblem(f"--holdout wants a share between 0 and 1, found {self.holdout:g}")

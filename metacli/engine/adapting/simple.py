@@ -1,0 +1,63 @@
+"""Models that need no source: what a source has to beat on the same examples.
+
+Shape letters: M examples, N classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacli.engine.adapting.held_out import Predict
+from metacli.engine.adapting.source import Source
+from metacli.nn.solvers.logistic import fit_logistic
+from metacli.types import Batch
+
+PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression
+LOGISTIC = "logistic regression on raw pixels"
+SIMPLE = {"image": LOGISTIC, "text": "logistic regression on the same n-grams"}
+COLUMNS = "logistic regression on the same columns"
+RIDGE = "ridge regression on the same columns"
+
+
+def simple_models(source: Source, classes: int) -> dict[str, Predict]:
+    """What needs no source; the first is what the source has to beat."""
+    if source.kind == "regression":
+        return {RIDGE: ridge_on_raw, "mean of the support": mean_of_support}
+    name = SIMPLE.get(source.inputs.kind, COLUMNS)
+    return {name: logistic_on_raw(classes), "majority class": majority(classes)}
+
+
+def logistic_on_raw(classes: int) -> Predict:
+    """Logistic regression on the raw inputs; pixels are scaled to 0..1."""
+
+    def predict(support: Batch, x: Tensor) -> Tensor:
+        most = 255 if x.dtype == torch.uint8 else 1
+        weight, bias = fit_logistic(support.x.flatten(1).double() / most, support.y, classes)
+        return torch.softmax(x.flatten(1).double() / most @ weight.T + bias, 1)
+
+    return predict
+
+
+def majority(classes: int) -> Predict:
+    """Always the class with the most support examples."""
+
+    def predict(support: Batch, x: Tensor) -> Tensor:
+        counts = torch.bincount(support.y, minlength=classes).double()
+        return (counts / counts.sum()).expand(len(x), -1)
+
+    return predict
+
+
+def mean_of_support(support: Batch, x: Tensor) -> Tensor:
+    """The mean of the support's targets for every row, [M, 1]."""
+    return support.y.mean(0, keepdim=True).expand(len(x), -1)
+
+
+def ridge_on_raw(support: Batch, x: Tensor) -> Tensor:
+    """Ridge regression on the same columns, its penalty picked by leaving one row out; [M, 1]."""
+    from sklearn.linear_model import RidgeCV  # takes long to import
+
+    fitted = RidgeCV(alphas=PENALTIES).fit(support.x.cpu().numpy(), support.y[:, 0].cpu().numpy())
+    return torch.from_numpy(fitted.predict(x.cpu().numpy()))[:, None]
