@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -79,3 +80,12 @@ def test_an_expected_score_is_what_the_committed_result_reached(name):
     value = scores[0][mode]["mean"]
     assert expect.min is None or expect.min <= value
     assert expect.max is None or value <= expect.max
+
+
+def test_what_recipes_are_said_to_reach_is_what_the_results_files_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    made = importlib.import_module("measured")
+    assert json.loads(made.TARGET.read_text()) == json.loads(json.dumps(made.measured()))
+    assert len(made.measured()) > 30

@@ -187,6 +187,7 @@ def _shape(result: Result) -> str:
 
 
 _STATISTICS = {
+    "none": "",
     "support": "statistics of the support",
     "train": "statistics of the training data",
     "running": "running statistics of the training",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,24 @@ from metacli.errors import BundleError, DataError, EnvironmentProblem, RecipeErr
 from metacli.schema.load import Loaded, dump, load, shipped
 from metacli.schema.recipe import Recipe
 
+MEASURED = "measured.json"
+
 
 def list_recipes() -> dict[str, Any]:
-    """One row per shipped recipe; `summary` is the first line of its comments."""
-    return {"recipes": [row(load(name)) for name, _ in shipped()]}
+    """One row per shipped recipe; `summary` is the first line of its comments, `measured` what it
+    reached in the committed results."""
+    known = measured()
+    return {"recipes": [row(load(name), known.get(name)) for name, _ in shipped()]}
 
 
-def row(loaded: Loaded) -> dict[str, Any]:
+def measured() -> dict[str, dict[str, Any]]:
+    """Score and minutes of shipped recipes, from the file beside them."""
+    paths = [path.with_name(MEASURED) for _, path in shipped()[:1]]
+    found: dict[str, dict[str, Any]] = json.loads(paths[0].read_bytes()) if paths else {}
+    return found
+
+
+def row(loaded: Loaded, reached: dict[str, Any] | None) -> dict[str, Any]:
     recipe = loaded.recipe
     expect = None if recipe.expect is None else recipe.expect.model_dump()
     return {
@@ -25,6 +37,7 @@ def row(loaded: Loaded) -> dict[str, Any]:
         "data": recipe.data.source,
         "minutes": None if expect is None else expect.pop("minutes"),
         "expect": expect,
+        "measured": reached,
         "summary": loaded.header.partition("\n")[0].strip(),
     }
 

@@ -68,6 +68,14 @@ RESULTS: dict[str, dict[str, Any]] = {
                 "data": "glyphs",
                 "minutes": 2,
                 "expect": {"metric": "accuracy", "min": 0.9, "max": 0.95},
+                "measured": {
+                    "metric": "accuracy",
+                    "mean": 0.9434,
+                    "ci95": 0.0045,
+                    "task": "5-way 1-shot",
+                    "minutes": 2.2,
+                },
+                "summary": "ProtoNet on invented characters.",
             },
             {
                 "name": "sinusoid-10shot-maml",

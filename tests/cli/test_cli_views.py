@@ -98,8 +98,10 @@ def test_inspect_lists_every_problem_with_its_hint() -> None:
 
 def test_recipes_is_a_table_with_aligned_columns() -> None:
     lines = list(recipes.show_list(result("recipes")))
-    assert lines[0] == "name                  kind  data      minutes  expected score"
-    assert lines[1].endswith("2  accuracy 90.00 % to 95.00 %")
+    assert lines[0] == "name                  kind  data      minutes  measured score"
+    assert lines[1].endswith("2.2  accuracy 94.34 % ± 0.45, 5-way 1-shot")
+    assert lines[2] == "    ProtoNet on invented characters."
+    assert lines[3].endswith("4  not measured")
 
 
 def test_fetch_list_shows_whatever_the_registry_tells() -> None:

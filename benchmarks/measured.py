@@ -1,0 +1,83 @@
+"""What each shipped recipe was measured to reach, for `metacli recipes`: `python
+benchmarks/measured.py` writes recipes/measured.json from the results files. No number is made here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, TARGET = ROOT / "benchmarks" / "results", ROOT / "recipes" / "measured.json"
+FAMILIES = {"task-families-hard": "hard", "task-families-meta": "meta"}
+
+
+def main() -> None:
+    TARGET.write_text(json.dumps(measured(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """One row for each recipe that has a results file."""
+    names = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
+    found = {name: few_shot(name) or multi_task(name) or family(name) for name in names}
+    return {name: row for name, row in found.items() if row is not None}
+
+
+def few_shot(name: str) -> dict[str, Any] | None:
+    """The first evaluation of a file that `run.py` wrote; of a regression, after one step."""
+    path = RESULTS / f"{name}.json"
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    first = result["evaluate"][0]
+    score, task = first, f"{first['way']}-way {first['shot']}-shot"
+    if first["metric"] == "mse":
+        steps = {one["step"]: one for one in first.get("per_step") or []}
+        score, after = (steps[1], ", 1 step") if 1 in steps else (first, "")
+        task = f"{first['shot']} points{after}"
+    if isinstance(first["shot"], list):
+        task = f"{first['way']}-way {first['shot'][0]}-{first['shot'][1]}-shot"
+    return row(first["metric"], score, task, result["hours"])
+
+
+def multi_task(name: str) -> dict[str, Any] | None:
+    """The recipe's own row, or its row as an arm, in a file that `tasks.py` wrote."""
+    for path in sorted((RESULTS / "tasks").glob("*.json")):
+        result = json.loads(path.read_text())
+        summary = result.get("summary")
+        if not isinstance(summary, dict) or name not in summary or "metric" not in result:
+            continue
+        score = summary[name].get(result["metric"], summary[name])
+        # Hours are of every division and every arm of the file.
+        hours = result["hours"] if result.get("recipe") == name else None
+        divided = result.get("splits") or result.get("divisions") or 1
+        divisions = divided if isinstance(divided, int) else len(divided)
+        task = f"test rows, {divisions} divisions" if divisions > 1 else "test rows"
+        return row(result["metric"], score, task, hours and hours / max(1, divisions))
+    return None
+
+
+def family(name: str) -> dict[str, Any] | None:
+    path = RESULTS / "tasks" / "families.json"
+    if name not in FAMILIES or not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    kind = next(iter(result["summary"]))
+    score = result["summary"][kind]["ways"][FAMILIES[name]]["nmse"]
+    low, high = score["ci95"]
+    return row("nmse", {"mean": score["mean"], "ci95": (high - low) / 2}, kind, None)
+
+
+def row(metric: str, score: dict[str, Any], task: str, hours: float | None) -> dict[str, Any]:
+    return {
+        "metric": metric,
+        "mean": score["mean"],
+        "ci95": score.get("ci95"),
+        "task": task,
+        "minutes": None if hours is None else round(60 * hours, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
