@@ -36,6 +36,7 @@ class Choice:
         inputs: columns to predict from.
         task: a column that names the task of each row.
         unit: of a target that is a number, for the answers.
+        usual_inputs: the columns that a model takes; read where nothing is stated.
         usual_target: and `usual_input`: what they were called before; used where nothing is stated
             and the table has them.
         whole: what the model reads; None where no model is there yet.
@@ -46,6 +47,7 @@ class Choice:
     type: TaskType | None = None
     task: str | None = None
     unit: str | None = None
+    usual_inputs: tuple[str, ...] | None = None
     usual_target: str | None = None
     usual_input: str | None = None
     whole: Literal["table", "text"] | None = None
@@ -54,8 +56,8 @@ class Choice:
         """With what a model wants: its type always, its columns where nothing is stated."""
         return replace(
             self,
-            inputs=self.inputs or model.inputs,
             type=model.type,
+            usual_inputs=model.inputs,
             usual_target=model.target,
             usual_input=model.input,
             whole=model.kind,

@@ -62,7 +62,7 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
     """
     target, guessed = find_target(table, choice, needs_target)
     others = [one for one in table.columns if one not in (target, choice.task)]
-    wanted = list(choice.inputs) if choice.inputs else others
+    wanted = list(choice.inputs or choice.usual_inputs or others)
     for one in wanted:
         table.require(one)
         if one == target:
@@ -77,9 +77,12 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
         unread = _not_used(table, [one for one in wanted if one != only])
         of_it: dict[str, Kind] = {only: "images" if images else "text"}
         return Roles(whole, target, (only,), of_it, (*guessed, *named), unread)
-    inputs, told, findings = usable(table, kinds, asked=bool(choice.inputs))
+    asked = bool(choice.inputs or choice.usual_inputs)
+    inputs, told, findings = usable(table, kinds, asked=asked)
     if not choice.inputs:
         guessed.append(f"inputs = {some(inputs)}")
+        unread = [one for one in others if one not in wanted]
+        told += (f"not read: {some(unread)}",) if unread else ()
     return Roles("table", target, inputs, kinds, (*guessed, *told), findings)
 
 

@@ -1,5 +1,5 @@
-"""`features` as the source of `adapt`: the columns of a table are embeddings already, made by
-whatever network, so that there is only a head to fit."""
+"""`features` as the source of `adapt`: the columns of a table are features already, embeddings made
+by whatever network or columns of any kind, so that there is only a head to fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from metacli.data.tables.choice import Choice
-from metacli.data.tables.encoding import Encoding, Numeric, fit_target
+from metacli.data.tables.columns import is_numbers
+from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding, fit_target
+from metacli.data.tables.levels import level_of
 from metacli.data.tables.targets import target_numbers
 from metacli.data.user.listing import TabularTask
 from metacli.data.user.open import list_task
@@ -25,23 +27,22 @@ FEATURES = "features"
 def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
     """A source without a network, for the columns of this very table.
 
-    The numbers are taken as they are: what scales them is learned from the support alone, anew in
-    every fold.
+    Numbers are taken as they are: what scales them is learned from the support alone, in every fold
+    again. Words, dates and missing cells become numbers first.
 
     Raises:
-        DataError: not a table, or columns that are not numbers.
+        DataError: not a table, or cells that cannot be read.
     """
     listing = list_task(task, choice=choice)
-    content: TabularTask | None = listing.content if listing.kind == "table" else None
-    if content is None:
+    if listing.content is None or listing.kind != "table":
         raise DataError(
-            f"{task} is no table of numbers, and `{FEATURES}` are columns that are embeddings",
+            f"{task} is no table of columns, and `{FEATURES}` are columns",
             code="data.mismatch",
             where=str(task),
-            hint="give a model, or a network such as resnet18, for pictures and texts",
+            hint="give a model, or a network such as resnet18, for images and texts",
         )
-    names = numeric_columns(content, task)
-    encoding = Encoding(tuple(Numeric(name, 0.0, 1.0, missing=False) for name in names))
+    content = listing.content
+    encoding = encoding_of(content)
     target: dict[str, Any] | None = None
     if content.type == "regression":
         values = target_numbers(content.support, content.target)
@@ -50,7 +51,7 @@ def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
         recipe=recipe_of(task),
         params={},
         state={},
-        inputs=InputSpec("numbers", (len(names),), reader=encoding.as_dict(), target=target),
+        inputs=InputSpec("numbers", (encoding.width,), reader=encoding.as_dict(), target=target),
         kind=content.type,
         way=2,
         provenance={"recipe": FEATURES},
@@ -58,23 +59,20 @@ def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
     return Opened(model, Path(FEATURES), None)
 
 
-def numeric_columns(content: TabularTask, task: Path) -> list[str]:
-    """The columns to predict from. Raises DataError for words and for empty cells."""
-    names = [name for name in content.roles.inputs if name in content.support.columns]
-    odd = [name for name in names if content.roles.kinds.get(name) not in ("numeric", "constant")]
-    empty = [
-        name for name in names if name not in odd and np.isnan(content.support.numbers(name)).any()
-    ]
-    if odd or empty or not names:
-        which = f"{(odd or empty)[0]!r} {'holds words' if odd else 'has empty cells'}"
-        raise DataError(
-            f"`{FEATURES}` are numbers in every cell; "
-            + (f"column {which}" if names else "there is no column to predict from"),
-            code="table.not_features",
-            where=str(task),
-            hint="--input A,B,C names the columns of the embedding",
-        )
-    return names
+def encoding_of(content: TabularTask) -> Encoding:
+    """Columns that are numbers in every cell as they are, as embeddings; a table with words, dates
+    or missing cells by the values and statistics of its support."""
+    table, roles = content.support, content.roles
+    kinds = {name: roles.kinds[name] for name in roles.inputs}
+    whole = all(
+        kind == "numeric" or (kind == "constant" and is_numbers(table, name))
+        for name, kind in kinds.items()
+    )
+    if whole and not any(np.isnan(table.numbers(name)).any() for name in kinds):
+        levels = {name: level_of(table.numbers(name)) for name in kinds}
+        if not any(one.wild for one in levels.values()):
+            return Encoding(tuple(Numeric(name, 0.0, 1.0, missing=False) for name in kinds))
+    return fit_encoding([table], kinds)
 
 
 def recipe_of(task: Path) -> FewShotRecipe:
