@@ -41,12 +41,6 @@ How = Annotated[
         "--method", help="How to transfer: the source's own adaptation, or a transfer method."
     ),
 ]
-Target = Annotated[
-    str | None, typer.Option("--target", metavar="COL", help="The column to predict.")
-]
-Input = Annotated[
-    str | None, typer.Option("--input", metavar="COL[,COL]", help="The columns to predict from.")
-]
 Type = Annotated[
     Literal["classification", "regression"] | None,
     typer.Option("--type", help="When the guess is wrong."),
@@ -65,8 +59,8 @@ def adapt(
     frame: Frame,
     words_: Words,
     method: How = "native",
-    target: Target = None,
-    input_: Input = None,
+    target: options.Target = None,
+    input_: options.Input = None,
     type_: Type = None,
     holdout: Holdout = None,
     baseline: Baseline = False,

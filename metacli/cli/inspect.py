@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from metacli.cli import complete, early, text
+from metacli.cli import complete, early, options, text
 from metacli.cli.errors import finding_lines
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
@@ -25,7 +25,13 @@ Target = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 5 on any problem.")]
 
 
-def inspect(frame: Frame, path: Target, strict: Strict = False) -> None:
+def inspect(
+    frame: Frame,
+    path: Target,
+    strict: Strict = False,
+    target: options.Targets = None,
+    input_: options.Input = None,
+) -> None:
     """Say what a path holds, every problem found in it, and what to type next.
 
     \b
@@ -39,7 +45,7 @@ def inspect(frame: Frame, path: Target, strict: Strict = False) -> None:
     def work(report: Reporter) -> Result:
         from metacli.engine.inspect import inspect as verb
 
-        return verb(path, strict=strict, report=report)
+        return verb(path, strict=strict, target=target, input=input_, report=report)
 
     frame.answer_into_file(work, show, lambda r: "valid" if r.get("valid") else "invalid")
 

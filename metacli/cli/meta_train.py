@@ -51,6 +51,8 @@ def meta_train(
     words_: Words = None,
     data: Data = None,
     resume: Resume = None,
+    target: options.Targets = None,
+    input_: options.Input = None,
     seeds: Seeds = None,
     max_time: MaxTime = None,
     fail_under: options.FailUnder = None,
@@ -63,6 +65,7 @@ def meta_train(
       metacli meta-train omniglot-5w1s-maml train.steps=2000 --device cuda
     """
     recipe, overrides = what_to_train(words_ or [], data, resume)
+    overrides += words.columns(target, input_)
     limit = words.seconds(max_time)
     early.require_data(data)
     early.require_recipe(recipe, overrides)

@@ -31,6 +31,8 @@ def multitask(
     words_: Words = None,
     data: Data = None,
     resume: Resume = None,
+    target: options.Targets = None,
+    input_: options.Input = None,
     seeds: Seeds = None,
     max_time: MaxTime = None,
     fail_under: options.FailUnder = None,
@@ -45,6 +47,7 @@ def multitask(
       metacli multitask people.csv data.target=income,hours
     """
     recipe, overrides = what_to_train(words_ or [], resume, data)
+    overrides += words.columns(target, input_)
     limit = words.seconds(max_time)
     early.require_data(data)
     early.require_recipe(recipe, overrides)

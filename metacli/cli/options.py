@@ -88,6 +88,17 @@ FailOver = Annotated[
         show_default=False,
     ),
 ]
+Target = Annotated[
+    str | None, typer.Option("--target", metavar="COL", help="Of a table: the column to predict.")
+]
+Targets = Annotated[
+    str | None,
+    typer.Option("--target", metavar="COL[,COL]", help="Of a table: the columns to predict."),
+]
+Input = Annotated[
+    str | None,
+    typer.Option("--input", metavar="COL[,COL]", help="Of a table: the columns to predict from."),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable files.")]
 AllowDuplicates = Annotated[
     bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -50,6 +51,12 @@ def refuse_key_without_value(words: Sequence[str]) -> None:
         if looks and not _exists(word):
             value = "VALUE" if _exists(following) else following
             raise no_equals(word, value)
+
+
+def columns(target: str | None, inputs: str | None) -> list[str]:
+    """`--target` and `--input` as the overrides that they stand for."""
+    given = {"data.target": target, "data.input": inputs}
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
 def no_equals(word: str, value: str = "VALUE") -> UsageProblem:

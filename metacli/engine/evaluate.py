@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from metacli.data.few_shot.source import EpisodeSource
+from metacli.data.tables.choice import NOTHING_SAID, stated
+from metacli.data.user.open import Reading
 from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.models.fields import with_fields
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
@@ -44,6 +46,8 @@ def evaluate(
     query: int | None = None,
     episodes: int = 600,
     expect: bool = False,
+    target: str | None = None,
+    input: str | None = None,
     fail_under: Sequence[str] = (),
     fail_over: Sequence[str] = (),
     skip_bad: bool = False,
@@ -66,6 +70,8 @@ def evaluate(
         way: `5`, or `3-20` to draw it for each episode.
         shot: `1`; `1,2,5,10` for a curve; `1-10` to draw each class's own.
         expect: measure under the recipe's `expect` and compare with its band.
+        target: of a table, the column to predict. input: the columns to predict from, with commas
+            between them; where they are not called as they were.
         seed: of the episodes (0), not of the run.
 
     Returns:
@@ -75,6 +81,9 @@ def evaluate(
         CheckFailed: `expect`, `fail_under` or `fail_over`; its `result` is complete.
     """
     checks = parse_checks(fail_under, fail_over)
+    columns = stated(target, input)
+    if columns != NOTHING_SAID and data is None:
+        raise UsageProblem("--target and --input name columns of a table: name the table, too")
     if episodes < 1:
         raise UsageProblem(f"--episodes must be 1 or more, found {episodes}")
     opened = open_model(model, require_device(device), report)
@@ -95,7 +104,8 @@ def evaluate(
             result = evaluate_tasks(opened.having(opened.model), split, out, dry_run, report)
         else:
             tasks = opened.having(opened.model)
-            result = evaluate_own(tasks, data, skip_bad, allow_duplicates, out, dry_run, report)
+            reading = Reading(columns, skip_bad, allow_duplicates)
+            result = evaluate_own(tasks, data, reading, out, dry_run, report)
     elif isinstance(opened.model, AdaptedModel):
         if expect or any(one is not None for one in (split, way, shot, query)):
             raise UsageProblem(
@@ -108,13 +118,14 @@ def evaluate(
                 hint=f"metacli evaluate {model} FOLDER_OF_CLASSES/",
             )
         adapted = opened.having(opened.model)
-        result = evaluate_rows(adapted, data, skip_bad, allow_duplicates, out, dry_run, report)
+        reading = Reading(columns, skip_bad, allow_duplicates)
+        result = evaluate_rows(adapted, data, reading, out, dry_run, report)
     else:
-        reading = {"skip_bad": skip_bad, "allow_duplicates": allow_duplicates}
         few_shot = opened.having(opened.model)
         if overrides:
             few_shot = opened.having(with_fields(opened.model, overrides))
             out = out or str(score_file.place_of_variant(opened.run, opened.path, overrides))
+        reading = Reading(columns, skip_bad, allow_duplicates)
         source = replace_source(few_shot, data, reading)
         wanted = protocols(source.model, split, way, shot, query, episodes, seed, expect)
         if shot is not None and query is None and not expect:

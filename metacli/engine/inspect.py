@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from metacli.data.files import shown
+from metacli.data.tables.choice import Choice, stated
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.inspecting.data import look_at_data
 from metacli.engine.inspecting.findings import Looked
@@ -23,18 +24,27 @@ EXPORTS = (".pt2", ".onnx")
 WEIGHTS = "weights.safetensors"
 
 
-def inspect(path: str | Path, *, strict: bool = False, report: Reporter = ignore) -> InspectResult:
+def inspect(
+    path: str | Path,
+    *,
+    strict: bool = False,
+    target: str | None = None,
+    input: str | None = None,
+    report: Reporter = ignore,
+) -> InspectResult:
     """Say what a recipe, task, set of tasks, pool, run or model is, and whether it is good.
 
     Args:
         path: a folder or file, the name of a shipped recipe, or `@last`.
+        target: of a table, the column to predict. input: the columns to predict from, with commas
+            between them.
         strict: any error or warning fails; notes do not.
 
     Raises:
         DataError: nothing is there.
         CheckFailed: `strict`, and there are problems; `result` is complete.
     """
-    found = look(str(path), report)
+    found = look(str(path), report, stated(target, input))
     valid = not any(one.level == "error" for one in found.problems)
     details = {key: value for key, value in found.details.items() if value is not None}
     result = InspectResult(found.what, found.path, valid, found.problems, details, found.next)
@@ -50,7 +60,7 @@ def inspect(path: str | Path, *, strict: bool = False, report: Reporter = ignore
     return result
 
 
-def look(name: str, report: Reporter) -> Looked:
+def look(name: str, report: Reporter, choice: Choice) -> Looked:
     """What is there, looked at as what it is."""
     path = last_run() if name == "@last" else Path(name)
     if not os.path.lexists(path):
@@ -66,7 +76,7 @@ def look(name: str, report: Reporter) -> Looked:
         hint = "the model folder that it came from can be inspected"
         problem = Finding("error", "model.export", message, shown(path), hint)
         return Looked("exported file", path.absolute(), (problem,))
-    return look_at_data(path, name, report)
+    return look_at_data(path, name, report, choice)
 
 
 def is_run(path: Path) -> bool:

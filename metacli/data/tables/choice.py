@@ -67,6 +67,11 @@ class Choice:
 NOTHING_SAID = Choice()
 
 
+def stated(target: str | None, inputs: str | None, type: TaskType | None = None) -> Choice:
+    """What `--target`, `--input` (names between commas) and `--type` state."""
+    return Choice(target=target or None, inputs=names_in(inputs), type=type)
+
+
 def choice_of(options: Record) -> Choice:
     """What a recipe's `data`, or a task.yaml, says of columns.
 

@@ -81,8 +81,8 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
     inputs, told, findings = usable(table, kinds, asked=asked)
     if not choice.inputs:
         guessed.append(f"inputs = {some(inputs)}")
-        unread = [one for one in others if one not in wanted]
-        told += (f"not read: {some(unread)}",) if unread else ()
+        rest = [one for one in others if one not in wanted]
+        told += (f"not read: {some(rest)}",) if rest else ()
     return Roles("table", target, inputs, kinds, (*guessed, *told), findings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,11 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from metacli.data.files import Entries, link_refused, scan, shown, special_refused
+from metacli.data.files import (
+    Entries,
+    link_refused,
+    mode_of,
+    read_regular,
+    scan,
+    shown,
+    special_refused,
+)
 from metacli.data.images import IMAGE_SUFFIXES
 from metacli.data.tables.choice import Choice, TaskType
 from metacli.data.tables.columns import Roles
 from metacli.data.tables.formats import READERS
+from metacli.data.tables.lines import looks_like_table
 from metacli.data.tables.reader import Table
 from metacli.errors import DataError, Finding
 
@@ -37,9 +47,21 @@ def kind_of(name: str) -> str | None:
     return next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes), None)
 
 
+def is_table(path: Path) -> bool:
+    """Whether a path is a table: by the ending of its name, or by its first rows where the ending
+    says nothing, as `.txt` and `.dat` do."""
+    kind = kind_of(path.name)
+    if kind in ("table", "images") or not stat.S_ISREG(mode_of(path)):
+        return kind == "table"
+    try:
+        return looks_like_table(read_regular(path))
+    except DataError:
+        return False  # whoever opens it says why
+
+
 def holds_rows(path: Path) -> bool:
     """Whether a path is a table, or a folder with one: a look at names alone."""
-    if kind_of(path.name) == "table":
+    if is_table(path):
         return True
     return path.is_dir() and any(kind_of(name) == "table" for name in scan(path).files)
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metacli.data.files import Entries, mode_of, read_regular, scan, shown, unopened
+from metacli.data.files import Entries, mode_of, scan, shown, unopened
 from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import NOTHING_SAID, Choice
-from metacli.data.tables.lines import looks_like_table
 from metacli.data.user.image_folders import SUPPORT_NAMES, list_images
 from metacli.data.user.joined import joined
 from metacli.data.user.listing import (
@@ -24,6 +23,7 @@ from metacli.data.user.listing import (
     Row,
     Survey,
     downgrade,
+    is_table,
     kind_of,
     not_a_task,
     nothing_usable,
@@ -40,6 +40,7 @@ from metacli.errors import DataError
 __all__ = [
     "Examples",
     "Listing",
+    "Reading",
     "Row",
     "RowSpec",
     "Task",
@@ -48,6 +49,21 @@ __all__ = [
     "load_task",
     "survey_task",
 ]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a user's examples are read.
+
+    Args:
+        choice: what the user states about the columns of tables.
+        skip_bad: leave out files that cannot be read.
+        allow_duplicates: go on with examples that are in support and query or under two labels.
+    """
+
+    choice: Choice = NOTHING_SAID
+    skip_bad: bool = False
+    allow_duplicates: bool = False
 
 
 def list_task(path: Path, *, skip_bad: bool = False, choice: Choice = NOTHING_SAID) -> Listing:
@@ -180,7 +196,7 @@ def _recognise(path: Path) -> tuple[str, Entries | None]:
         kind = kind_of(path.name)
         if kind in LISTERS:
             return kind, None
-        if looks_like_table(read_regular(path)):
+        if is_table(path):
             return "table", None  # whatever it is called
         if kind is None:
             raise nothing_usable(path, "is neither a folder, nor an image, nor a table")

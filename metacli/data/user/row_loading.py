@@ -13,6 +13,7 @@ from metacli.data.files import shown
 from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import TaskType
 from metacli.data.tables.coded import Encoder, dense, encoded
+from metacli.data.tables.columns import quoted
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import target_numbers, targets_of
 from metacli.data.user.listing import Listing, TabularTask, as_finding, raise_problems
@@ -47,8 +48,11 @@ def require_same_kind(listing: Listing, spec: ImageSpec | RowSpec) -> None:
         return
     words = {"images": "images", "text": "texts", "table": "a table of numbers and categories"}
     hint = None
-    if wants == "text":
-        hint = "name the column of the texts: --input COLUMN"
+    if wants == "text" and listing.kind == "table":
+        hint = "name the column of the texts: --input COLUMN; for the columns as they are: "
+        hint += f"metacli adapt features {quoted(str(listing.path))}"
+    elif listing.kind == "table":
+        hint = f"metacli adapt features {quoted(str(listing.path))}"
     raise DataError(
         f"{shown(listing.path)} holds {words[listing.kind]}, the model takes {words[wants]}",
         code="data.mismatch",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metacli.data.files import Entries, shown
-from metacli.data.tables.choice import Choice, TaskType
+from metacli.data.tables.choice import Choice, TaskType, names_in
 from metacli.data.tables.columns import Roles, assign
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.tables.targets import targets_of, type_of_target
@@ -71,6 +71,8 @@ def list_table(path: Path, support: Path, query: Path | None, choice: Choice) ->
     learned = read_table(support)
     if choice.task is not None:
         return split_by_task(path, learned, support, choice)
+    if query is None and len(targets := several(learned, choice)) > 1:
+        return split_by_target(path, learned, support, targets, choice)
     asked = None if query is None else read_table(query)
     return list_rows(path, learned, asked, support, choice)
 
@@ -135,6 +137,37 @@ def _about_rows(finding: Finding) -> Finding:
     if finding.code == "data.too_few_classes":
         return replace(finding, hint="the target column needs two different labels")
     return finding
+
+
+def several(table: Table, choice: Choice) -> tuple[str, ...]:
+    """The targets that are named, with commas between them unless one column is called so."""
+    if choice.target is None or choice.target in table.columns:
+        return ()
+    return names_in(choice.target) or ()
+
+
+def split_by_target(
+    path: Path, table: Table, file: Path, targets: Sequence[str], choice: Choice
+) -> Listing:
+    """Each target as a task of the same rows; a row whose cell is empty is not the task's."""
+    others = tuple(one for one in table.columns if one not in targets)
+    children, findings = [], list[Finding]()
+    for target in targets:
+        cells = table.words(target)
+        known = [number for number, cell in enumerate(cells) if cell is not None]
+        name = f"{table.name}, target {shown(target)}"
+        part = table if len(known) == len(cells) else replace(table.rows(known), name=name)
+        if not known:
+            raise table.column_error(target, "has no label at all", "table.no_label")
+        if len(known) < len(cells):
+            missing = len(cells) - len(known)
+            message = f"{missing} of {len(cells)} rows have no {shown(target)}: the other targets'"
+            findings.append(Finding("note", "table.missing_labels", message, table.name))
+        own = replace(choice, target=target, inputs=choice.inputs or others)
+        children.append(list_rows(path / target, part, None, file, own))
+    guessed = (f"a set of {len(targets)} tasks of the same rows, by target",)
+    found = [*findings, *dict.fromkeys(f for one in children for f in one.findings)]
+    return _set(path, children, guessed, found)
 
 
 def split_by_task(path: Path, table: Table, file: Path, choice: Choice) -> Listing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from metacli.data.tables.choice import Choice
 from metacli.data.user.open import survey_task
 from metacli.engine.events import Reporter
 from metacli.engine.inspecting.findings import Looked, findings_of
@@ -12,12 +13,12 @@ from metacli.engine.inspecting.rows import is_rows, look_at_rows
 from metacli.errors import DataError
 
 
-def look_at_data(path: Path, name: str, report: Reporter) -> Looked:
+def look_at_data(path: Path, name: str, report: Reporter, choice: Choice) -> Looked:
     """What the folder or file holds; what cannot be used at all is a problem, not an exception."""
     try:
-        listing = survey_task(path)
+        listing = survey_task(path, choice)
     except DataError as error:
         return Looked("unknown", path.absolute(), findings_of(error))
     if is_rows(listing):
-        return look_at_rows(listing, name)
+        return look_at_rows(listing, name, choice)
     return look_at_images(listing, path, name, report)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from metacli.data.files import shown
+from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.tables.leaks import leaks
 from metacli.data.tables.reader import Table
 from metacli.data.user.listing import Listing, TabularTask
@@ -20,7 +21,7 @@ MOST_COLUMNS = 40  # listed one by one
 TASKS_TO_DIVIDE = 5
 
 
-def look_at_rows(listing: Listing, name: str) -> Looked:
+def look_at_rows(listing: Listing, name: str, choice: Choice = NOTHING_SAID) -> Looked:
     """A task, or a set of tasks, in tables."""
     parts = listing.children or (listing,)
     problems = list(listing.findings)
@@ -38,7 +39,7 @@ def look_at_rows(listing: Listing, name: str) -> Looked:
         listing.path.absolute(),
         found,
         details,
-        what_next(listing, name, found),
+        what_next(listing, name, found, choice),
     )
 
 
@@ -104,22 +105,35 @@ def columns_of(content: TabularTask) -> dict[str, str]:
     return {**found, "...": f"and {rest} more"} if rest > 0 else found
 
 
-def what_next(listing: Listing, name: str, problems: tuple[Finding, ...]) -> tuple[str, ...]:
-    """Commands that make sense now."""
+def what_next(
+    listing: Listing, name: str, problems: tuple[Finding, ...], choice: Choice = NOTHING_SAID
+) -> tuple[str, ...]:
+    """Commands that make sense now, with the columns that were stated."""
     errors = [one for one in problems if one.level == "error"]
-    flags = ["--allow-duplicates"] if errors else []
+    columns = columns_stated(choice)
+    flags = [*columns, *(["--allow-duplicates"] if errors else [])]
     if any(one.code != "data.same_text" for one in errors):
-        return (command("inspect", name),)
+        return (command("inspect", name, *columns),)
     if listing.what == "tasks":
+        if choice.target is not None and not listing.children[0].path.exists():
+            return (command("multitask", name, *columns),)
         first = listing.children[0].path
         one = str(first) if first.exists() else name
-        train = command("meta-train", name)
+        train = command("meta-train", name, *columns)
         adapt = (command("adapt", "@last", one, *flags),) if first.exists() else ()
         return (train, *adapt) if len(listing.children) >= TASKS_TO_DIVIDE else adapt
-    steps = [command("adapt", "@last", name, *flags)]
+    source = "@last" if listing.kind == "text" else "features"
+    steps = [command("adapt", source, name, *flags)]
     if listing.query is None and listing.labels and divides(listing):
-        steps.append(command("meta-train", name))
+        steps.append(command("meta-train", name, *columns))
     return tuple(steps)
+
+
+def columns_stated(choice: Choice) -> list[str]:
+    """The options that state them."""
+    target = [] if choice.target is None else ["--target", choice.target]
+    inputs = [] if choice.inputs is None else ["--input", ",".join(choice.inputs)]
+    return target + inputs
 
 
 def is_rows(listing: Listing) -> bool:

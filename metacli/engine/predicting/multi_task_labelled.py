@@ -12,15 +12,15 @@ import numpy as np
 
 from metacli.data.files import shown
 from metacli.data.multi_task.from_user import name_of, only_table
-from metacli.data.tables.choice import Choice
+from metacli.data.tables.choice import Choice, names_in
 from metacli.data.tables.columns import find_target
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.tables.targets import targets_of
 from metacli.data.user.listing import Listing, kind_of, not_a_task
-from metacli.data.user.open import list_task, load_task
+from metacli.data.user.open import Reading, list_task, load_task
 from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.predicting.multi_task_predict import encoder_of
-from metacli.errors import DataError
+from metacli.errors import DataError, UsageProblem
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,23 @@ class Labelled:
     texts: tuple[str, ...] = ()
 
 
-def labelled_rows(
-    model: MultiTaskModel, path: Path, *, skip_bad: bool, allow_duplicates: bool
-) -> list[Labelled]:
+def labelled_rows(model: MultiTaskModel, path: Path, reading: Reading) -> list[Labelled]:
     """The rows of each task that is there, in the model's order; the query of a task that has one.
 
     Raises:
+        UsageProblem: columns to predict from are named, which the model knows itself.
         DataError: no task of the model, another task, or rows that cannot be read.
     """
+    choice = reading.choice
+    if choice.inputs is not None:
+        raise UsageProblem("--input: a multi-task model knows the columns that it reads")
     found: dict[int, Labelled] = {}
     if model.inputs.kind == "image":
         for name, folder in task_folders(path):
             number = number_of(model, name, folder)
-            found[number] = of_pictures(model, number, folder, skip_bad, allow_duplicates)
+            found[number] = of_pictures(model, number, folder, reading)
     else:
-        for piece in pieces_of(model, path):
+        for piece in pieces_of(model, path, choice):
             one = of_table(model, piece)
             if len(one.y):
                 found[piece.task] = one
@@ -108,12 +110,14 @@ def task_folders(path: Path) -> Iterator[tuple[str, Path]]:
         raise not_a_task(listing)
 
 
-def of_pictures(
-    model: MultiTaskModel, number: int, folder: Path, skip_bad: bool, allow_duplicates: bool
-) -> Labelled:
+def of_pictures(model: MultiTaskModel, number: int, folder: Path, reading: Reading) -> Labelled:
     spec = model.inputs.image()
     task = load_task(
-        folder, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates, one_class=True
+        folder,
+        spec,
+        skip_bad=reading.skip_bad,
+        allow_duplicates=reading.allow_duplicates,
+        one_class=True,
     )
     rows = task.support if task.query is None else task.query
     assert rows.y is not None
@@ -124,12 +128,13 @@ def of_pictures(
     return Labelled(number, x, np.array(y, float), tuple(f"{folder}/{one}" for one in rows.names))
 
 
-def pieces_of(model: MultiTaskModel, path: Path) -> Iterator[Piece]:
-    """The rows of each task, with the column that is to be predicted."""
+def pieces_of(model: MultiTaskModel, path: Path, choice: Choice) -> Iterator[Piece]:
+    """The rows of each task, with the column that is to be predicted: the one that `choice` names,
+    or of several that are tasks those."""
     if path.is_dir() and not is_single(path):
         targets = set(model.heads.targets)
         usual = next(iter(targets)) if len(targets) == 1 else None
-        listing: Listing = list_task(path, choice=Choice(usual_target=usual))
+        listing: Listing = list_task(path, choice=replace(choice, usual_target=usual))
         if listing.what != "tasks":
             raise not_a_task(listing)
         for child in listing.children:
@@ -141,13 +146,13 @@ def pieces_of(model: MultiTaskModel, path: Path) -> Iterator[Piece]:
     table = read_table(file)
     column = model.heads.task_column
     if column is not None and column in table.columns:
-        yield from by_column(model, table, column)
+        yield from by_column(model, table, column, choice)
     elif own := [one for one in model.heads.tasks if one in table.columns]:
-        for name in own:
+        for name in named(choice, own):
             yield known_only(Piece(number_of(model, name, ""), table, name, every(table)))
     elif file.stem in model.heads.tasks:
         number = number_of(model, file.stem, table.name)
-        yield Piece(number, table, target_of(model, number, table), every(table))
+        yield Piece(number, table, target_of(model, number, table, choice), every(table))
     else:
         raise DataError(
             f"{table.name} says nowhere of which task its rows are",
@@ -168,24 +173,38 @@ def every(table: Table) -> tuple[str, ...]:
     return tuple(table.row(number) for number in range(len(table)))
 
 
-def by_column(model: MultiTaskModel, table: Table, column: str) -> Iterator[Piece]:
+def by_column(model: MultiTaskModel, table: Table, column: str, choice: Choice) -> Iterator[Piece]:
     names = np.array(targets_of(table, column))
     rows = every(table)
     for name in dict.fromkeys(names.tolist()):
         mine = np.flatnonzero(names == name)
         number = number_of(model, name, rows[int(mine[0])])
         part = table.rows(mine)
-        target = target_of(model, number, table)
+        target = target_of(model, number, table, choice)
         yield Piece(number, part, target, tuple(rows[row] for row in mine))
 
 
-def target_of(model: MultiTaskModel, number: int, table: Table) -> str:
+def target_of(model: MultiTaskModel, number: int, table: Table, choice: Choice) -> str:
     """The column that the task predicts: as in training, or the only one that is called so."""
     targets = model.heads.targets
     usual = targets[number] if number < len(targets) else None
-    target, _ = find_target(table, Choice(usual_target=usual), needed=True)
+    target, _ = find_target(table, replace(choice, usual_target=usual), needed=True)
     assert target is not None
     return target
+
+
+def named(choice: Choice, tasks: list[str]) -> list[str]:
+    """The tasks that `choice` names as targets, all where it names none."""
+    wanted = names_in(choice.target)
+    if wanted is None:
+        return tasks
+    if unknown := [one for one in wanted if one not in tasks]:
+        raise DataError(
+            f"{shown(unknown[0])} is no task of this model",
+            code="data.unknown_task",
+            hint=f"its tasks are {some(tasks)}",
+        )
+    return [one for one in tasks if one in wanted]
 
 
 def known_only(piece: Piece) -> Piece:

@@ -15,7 +15,7 @@ from metacli.data.images import read_image
 from metacli.data.tables.encoding import Encoding
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.tables.text import HashedText
-from metacli.data.user.listing import kind_of
+from metacli.data.user.listing import is_table
 from metacli.data.user.open import list_inputs
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import MultiTaskModel
@@ -65,7 +65,7 @@ def of_tables(model: MultiTaskModel, paths: Sequence[Path]) -> Iterator[Part]:
     """Rows of tables, as they were encoded in training."""
     encode = encoder_of(model)
     for path in list_inputs(paths):
-        if kind_of(path.name) != "table":
+        if not is_table(path):
             raise DataError(
                 f"{shown(path.name)} is no table, and this model takes the rows of one",
                 code="predict.kind",

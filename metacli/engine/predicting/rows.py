@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metacli.data.user.loading import Examples
-from metacli.data.user.open import load_task
+from metacli.data.user.open import Reading, load_task
 from metacli.engine.adapting.held_out import HeldOut, confusion, score_of, score_of_numbers
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models.hashes import example_hash
@@ -47,8 +47,7 @@ def outputs(model: AdaptedModel, x: Tensor) -> Tensor:
 def evaluate_rows(
     opened: Opened[AdaptedModel],
     data: str,
-    skip_bad: bool,
-    allow_duplicates: bool,
+    reading: Reading,
     out: str | None,
     dry_run: bool,
     report: Reporter,
@@ -59,8 +58,9 @@ def evaluate_rows(
     task = load_task(
         Path(data),
         model.inputs.wanted(model.columns),
-        skip_bad=skip_bad,
-        allow_duplicates=allow_duplicates,
+        choice=reading.choice,
+        skip_bad=reading.skip_bad,
+        allow_duplicates=reading.allow_duplicates,
         one_class=True,
         report=lambda what, done, total: report(Progress(what, done, total)),
     )
@@ -74,7 +74,7 @@ def evaluate_rows(
             )
         )
     rows = task.support if task.query is None else task.query
-    require_new(model, rows, data, allow_duplicates, report)
+    require_new(model, rows, data, reading.allow_duplicates, report)
     regression = model.kind == "regression"
     if regression:
         assert rows.y is not None

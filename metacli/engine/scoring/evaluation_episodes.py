@@ -8,6 +8,7 @@ from typing import Any
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.source import EpisodeSource
+from metacli.data.user.open import Reading
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
@@ -20,14 +21,14 @@ FOLDS = ("fold",)  # of sets of texts that hold the same intents
 
 
 def replace_source(
-    opened: Opened[FewShotModel], data: str | None, reading: dict[str, bool]
+    opened: Opened[FewShotModel], data: str | None, reading: Reading
 ) -> Opened[FewShotModel]:
     """The model with its recipe pointed at other data. Raises DataError when there are none, or
     they are of another kind than the model's."""
     if data is None:
         return opened
     recipe = opened.model.recipe
-    if same_source(data, recipe.data.source) and not any(reading.values()):
+    if same_source(data, recipe.data.source) and reading == Reading():
         return opened  # with the scheme that it was trained under
     if data in DATASETS:
         require_kind(opened.model, data)
@@ -43,14 +44,25 @@ def replace_source(
                 where=data,
                 hint="metacli fetch --list",
             )
-        require_kind(opened.model, data)
-        options: dict[str, Any] = {"way": 2, **reading}
+        require_kind(opened.model, data, reading.choice)
+        options: dict[str, Any] = {"way": 2, **options_of(reading)}
         if opened.model.inputs.kind == "image":
             channels, height, _ = opened.model.inputs.shape
             options |= {"size": height, "channels": channels}
         source = recipe.data.model_copy(update={"source": str(path.absolute()), "options": options})
     moved = recipe.model_copy(update={"data": source})
     return opened.having(replace(opened.model, recipe=moved))
+
+
+def options_of(reading: Reading) -> dict[str, Any]:
+    """As a recipe's `data` states them."""
+    choice = reading.choice
+    columns = {"target": choice.target, "input": ",".join(choice.inputs or ())}
+    return {
+        "skip_bad": reading.skip_bad,
+        "allow_duplicates": reading.allow_duplicates,
+        **{key: value for key, value in columns.items() if value},
+    }
 
 
 def same_source(data: str, trained: str) -> bool:

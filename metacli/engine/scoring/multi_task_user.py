@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from metacli.data.user.open import Reading
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.folder import load_multi_task
 from metacli.engine.models.model import MultiTaskModel
@@ -28,8 +29,7 @@ ROWS = 256  # at a time
 def evaluate_own(
     opened: Opened[MultiTaskModel],
     data: str,
-    skip_bad: bool,
-    allow_duplicates: bool,
+    reading: Reading,
     out: str | None,
     dry_run: bool,
     report: Reporter,
@@ -40,8 +40,8 @@ def evaluate_own(
         DataError: rows that cannot be read, are of no task of the model, or were trained on.
     """
     model = opened.model
-    found = labelled_rows(model, Path(data), skip_bad=skip_bad, allow_duplicates=allow_duplicates)
-    require_new(model, found, data, allow_duplicates, report)
+    found = labelled_rows(model, Path(data), reading)
+    require_new(model, found, data, reading.allow_duplicates, report)
     names = tuple(model.heads.tasks[one.task] for one in found)
     metric = model.heads.metric
     facts: dict[str, Any] = {

@@ -12,6 +12,7 @@ from metacli.data.few_shot.regression import RegressionEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.few_shot.user_regression import holds_tables
 from metacli.data.sources import load_pool
+from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.user.open import list_task
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.storage.paths import cache_root
@@ -21,21 +22,23 @@ HOLDS = {"images": "pictures", "text": "texts", "waves": "waves", "tasks": "tabl
 TAKES = {"image": "pictures", "text": "texts"}
 
 
-def require_kind(model: FewShotModel, data: str) -> None:
+def require_kind(model: FewShotModel, data: str, choice: Choice = NOTHING_SAID) -> None:
     """Raises DataError when pictures are meant for a model of numbers, and so on."""
     wants = TAKES.get(model.inputs.kind, "numbers" if model.inputs.reader is None else "tables")
-    holds = HOLDS[DATASETS[data].kind] if data in DATASETS else kind_in(Path(data))
+    holds = HOLDS[DATASETS[data].kind] if data in DATASETS else kind_in(Path(data), choice)
     if holds != wants and (holds, wants) != ("waves", "numbers"):
         raise DataError(
             f"the data are {holds} and the model takes {wants}", code="data.mismatch", where=data
         )
 
 
-def kind_in(path: Path) -> str:
+def kind_in(path: Path, choice: Choice) -> str:
     """What a user's folder or table holds. Raises DataError for a table without a target."""
     if not holds_tables(path):
         return "pictures"
-    return {"images": "pictures", "text": "texts", "table": "tables"}[list_task(path).kind]
+    return {"images": "pictures", "text": "texts", "table": "tables"}[
+        list_task(path, choice=choice).kind
+    ]
 
 
 def fit_to(model: FewShotModel, source: EpisodeSource) -> EpisodeSource:

@@ -12,7 +12,7 @@ from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.user_regression import holds_regression_tasks, holds_tables
 from metacli.data.sources import load_pool, load_regression_tasks
 from metacli.data.tables.choice import choice_of
-from metacli.data.user.listing import kind_of
+from metacli.data.user.listing import is_table
 from metacli.data.user.open import list_task
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.storage.paths import cache_root
@@ -71,7 +71,7 @@ def choose(
 def is_data(path: str) -> bool:
     """A folder or table that is neither a recipe nor a run, nor called like a shipped recipe."""
     folder = Path(path)
-    if kind_of(folder.name) == "table" and folder.is_file():
+    if folder.suffix.lower() not in (".yaml", ".yml") and is_table(folder) and folder.is_file():
         return True
     return path not in dict(shipped()) and folder.is_dir() and not (folder / "recipe.yaml").exists()
 
