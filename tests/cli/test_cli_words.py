@@ -233,7 +233,7 @@ def test_one_model_is_handed_over_as_a_word(stub: Callable[..., Any]) -> None:
 def test_evaluate_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
     line = (
         "evaluate m d inner_steps=3 --split val --way 3-20 --shot 1,2,5 --query 7 --episodes 100 "
-        "--expect"
+        "--expect --target t --input a,b"
     )
     assert handed(stub, line) == (
         ("m", "d", ("inner_steps=3",)),
@@ -244,6 +244,8 @@ def test_evaluate_hands_everything_to_the_engine(stub: Callable[..., Any]) -> No
             "query": 7,
             "episodes": 100,
             "expect": True,
+            "target": "t",
+            "input": "a,b",
             "fail_under": (),
             "fail_over": (),
             "skip_bad": False,
@@ -255,6 +257,14 @@ def test_evaluate_hands_everything_to_the_engine(stub: Callable[..., Any]) -> No
             "dry_run": False,
         },
     )
+
+
+@pytest.mark.parametrize("verb", ["meta-train", "multitask"])
+def test_the_columns_of_a_training_are_settings_of_its_data(
+    stub: Callable[..., Any], verb: str
+) -> None:
+    names = handed(stub, f"{verb} p.csv --target 1,no --input a,b seed=2")[0]
+    assert names == ("p.csv", ("seed=2", 'data.target="1,no"', 'data.input="a,b"'))
 
 
 def test_evaluate_takes_overrides_without_data(stub: Callable[..., Any]) -> None:
@@ -291,7 +301,10 @@ def test_the_start_commands_hand_everything_to_the_engine(stub: Callable[..., An
         ("glyphs", "d"),
         {"way": 3, "shot": 1, "query": 2, "split": "val", "seed": 9, "force": False},
     )
-    assert handed(stub, "inspect p --strict") == (("p",), {"strict": True})
+    assert handed(stub, "inspect p --strict --target t,u --input a") == (
+        ("p",),
+        {"strict": True, "target": "t,u", "input": "a"},
+    )
 
 
 def test_a_dry_run_of_fetch_and_sample_leaves_nothing(

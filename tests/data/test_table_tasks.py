@@ -188,3 +188,38 @@ def test_columns_of_pictures_cannot_be_named(tmp_path: Path) -> None:
         Image.new("L", (4, 4)).save(tmp_path / name / "x.png")
     with pytest.raises(UsageProblem, match="columns of a table"):
         list_task(tmp_path, choice=Choice(target="label"))
+
+
+SEVERAL = "a,b,grade,price\n" + "".join(
+    f"{i},{i * i % 7},{'' if i % 5 == 0 else 'pq'[i % 2]},{'' if i % 4 == 0 else i / 2}\n"
+    for i in range(2, 42)
+)
+
+
+def test_several_targets_are_a_set_of_tasks_whose_empty_labels_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(SEVERAL)
+    listing = list_task(tmp_path / "t.csv", choice=Choice(target="grade,price"))
+    grade, price = listing.children
+    assert (listing.what, grade.tables.type, price.tables.type) == (
+        *("tasks", "classification", "regression"),
+    )
+    assert grade.tables.roles.inputs == price.tables.roles.inputs == ("a", "b")
+    assert (len(grade.support), len(price.support)) == (32, 30)
+    assert [one.message for one in listing.findings] == [
+        "8 of 40 rows have no grade: the other targets'",
+        "10 of 40 rows have no price: the other targets'",
+    ]
+
+
+def test_a_column_whose_name_has_a_comma_is_one_target(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('a,"size, in m"\n1,2.5\n2,3.5\n')
+    listing = list_task(tmp_path / "t.csv", choice=Choice(target="size, in m"))
+    assert (listing.what, listing.tables.target) == ("task", "size, in m")
+
+
+def test_a_table_of_any_ending_is_a_task_and_a_text_is_none(tmp_path: Path) -> None:
+    (tmp_path / "t.dat").write_text("a|y\n1|p\n2|q\n3|p\n")
+    assert list_task(tmp_path / "t.dat").tables.target == "y"
+    (tmp_path / "t.txt").write_text("One sentence, and\nanother one, or, well, two.\n")
+    with pytest.raises(DataError, match="plain text"):
+        list_task(tmp_path / "t.txt")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
+from metacli.engine.inspect import inspect
 from metacli.engine.models import folder as models
 from metacli.engine.predict import predict
-from metacli.errors import DataError, UsageProblem
+from metacli.errors import UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")
 D = 6
@@ -86,16 +90,53 @@ def test_every_way_that_fits_the_kind_takes_columns(method: str) -> None:
         assert result["score"]["metric"] == "mae"
 
 
-def test_what_are_no_embeddings_is_named() -> None:
-    x, y = embeddings()
-    text = [[*row, "red"] for row in x[:, :-1].tolist()]
-    with Path("task.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([[*(f"e{i}" for i in range(D)), "label"]])
-        csv.writer(file).writerows([*row, n] for row, n in zip(text, y, strict=True))
-    with pytest.raises(DataError, match="e5") as caught:
-        adapt("features", "task.csv")
-    assert caught.value.exit_code == 3
-    adapt("features", "task.csv", input="e0,e1,e2", out="mine")
+STRANGER = "id,size,colour,sold,price\n" + "".join(
+    f"{i + 1},{'' if i % 9 == 4 else i % 13},{['red', 'green', 'blue'][i % 3]},"
+    f"{1 + i % 28:02}.{1 + i % 12:02}.202{i % 4},{100 * (i % 13) + 50 * (i % 3)}\n"
+    for i in range(48)
+)
+
+
+def test_words_dates_missing_cells_and_identifiers_need_no_flag() -> None:
+    Path("homes.txt").write_text(STRANGER.replace(",", ";"))
+    found = inspect("homes.txt", target="price")
+    assert found["valid"]
+    result = adapt("features", "homes.txt", target="price", out="mine")
+    assert result["task"]["type"] == "regression"
+    assert {"columns are separated by semicolons", "column sold = dates, the day first"} <= set(
+        result["task"]["guessed"]
+    )
+    assert "not read: id" in result["task"]["guessed"]
+    mean = np.abs(np.arange(48) % 13 * 100 - 600).mean()
+    assert result["score"]["value"] < mean / 4
+    later = "colour;sold;size\nred;24.12.2023;5\nunseen;;\n"
+    Path("new.csv").write_text(later)
+    rows = predict("mine", "new.csv")["rows"]
+    assert rows[0]["prediction"] == pytest.approx(500, abs=100)
+    assert np.isfinite([row["prediction"] for row in rows]).all()
+
+
+def test_columns_that_are_named_alone_are_read() -> None:
+    Path("homes.csv").write_text(STRANGER)
+    adapt("features", "homes.csv", target="price", input="size,colour", out="mine")
+    encoding = models.load(Path("mine")).inputs.encoder
+    assert encoding.names == ("size", "colour")
+
+
+def test_an_exported_file_reads_dates_without_metacli() -> None:
+    Path("homes.csv").write_text(STRANGER)
+    adapt("features", "homes.csv", target="price", out="mine")
+    result = export("mine", out="mine.pt2")
+    said = subprocess.run(
+        [sys.executable, result["example"], "homes.csv"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+    found = [float(line.split("\t")[1]) for line in said.stdout.splitlines()]
+    wanted = [row["prediction"] for row in predict("mine", "homes.csv")["rows"]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
 def test_it_is_exported_like_any_other_model() -> None:

@@ -73,8 +73,8 @@ def user_multi_task(
             f"{shown(path)} holds one task; two or more are learned together",
             code="data.no_tasks",
             where=shown(path),
-            hint="data.task=COLUMN names the task of each row, --target A,B several targets; a folder "
-            "may have a table or a folder for each task; one task alone: metacli adapt",
+            hint="data.task=COLUMN names the task of each row, --target A,B several targets; a "
+            "folder may have a table or a folder for each task; one task alone: metacli adapt",
         )
     makers = {"table": of_tables, "text": of_texts, "images": of_images}
     return makers[listing.kind](listing, choice, options)
