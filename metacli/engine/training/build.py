@@ -364,8 +364,8 @@ def make_problem(recipe: FewShotRecipe, learner: Any, inputs: InputSpec, way: in
 
 
 def restore_learner(recipe: FewShotRecipe, *, deployed: bool = True) -> Any:
-    """The learner of a recipe that was checked before (a model's own); of a source without one, such
-    as columns of a table, its transfer method."""
+    """The learner of a recipe that was checked before (a model's own); of columns of a table, which
+    have none, the transfer method."""
     entry = find(recipe.algorithm.name, "meta") or find(recipe.algorithm.name, "transfer")
     if entry is None:
         raise RecipeError(
