@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all check docs bench bench-speed format clean
+.PHONY: demo test test-all test-runs check docs bench bench-speed format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,10 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not network' --timeout 3600
+
+# Ten runs in random order, half of them beside two busy loops: most of an hour.
+test-runs: $(VENV)/.dev
+	@PYTHON=$(BIN)/python sh benchmarks/test_runs.sh
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check metacli tests benchmarks

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import docs
+import result_pages
+
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 
 HERE = Path(__file__).resolve().parent
@@ -75,7 +76,7 @@ def difference(found: dict[str, Any] | None) -> str:
 
 
 def write_table() -> None:
-    docs.replace(PAGE, BEGIN, END, table())
+    result_pages.replace(PAGE, BEGIN, END, table())
 
 
 if __name__ == "__main__":

@@ -17,17 +17,17 @@ import time
 from typing import Any
 
 import numpy as np
+import result_pages
 import torch
 from learning import CPU, QUIET, RESULTS, arm_of, learned, say, write
 
-import docs
 from metacli.engine.scoring.intervals import paired
 from metacli.engine.scoring.multi_task_evaluate import judged
 from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.training.guard import Arm, decide
 from metacli.engine.training.relatedness import relatedness
 
-PAGE = docs.MULTI_TASK
+PAGE = result_pages.MULTI_TASK
 BEGIN, END = "<!-- families: made by benchmarks/families.py -->", "<!-- end of families -->"
 SEEDS = 5
 FAMILIES = {
@@ -182,7 +182,7 @@ def shown(found: dict[str, Any], form: str) -> str:
 
 
 def write_table() -> None:
-    docs.replace(PAGE, BEGIN, END, table())
+    result_pages.replace(PAGE, BEGIN, END, table())
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import result_pages
 import torch
 from sklearn.metrics import roc_auc_score
 
-import docs
 from metacli.data.catalogue.intents import out_of_scope
 from metacli.engine.adapting.scoring import answers_of
 from metacli.engine.adapting.sources import prepared
@@ -35,7 +35,7 @@ from metacli.engine.training.build import make_source
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FILE = RESULTS / "intents.json"
-PAGE = docs.TEXTS
+PAGE = result_pages.TEXTS
 BEGIN, END = "<!-- intents: made by benchmarks/intents.py -->", "<!-- end of intents -->"
 FOLDS = (1, 2, 3, 4, 5)
 EPISODES = {10: 16, 50: 8}  # of each fold and setting, by way: a query has 10 examples a class
@@ -76,7 +76,7 @@ def main() -> None:
         }
         FILE.write_text(json.dumps(whole, indent=1) + "\n")
     if wanted or table_only:
-        docs.replace(PAGE, BEGIN, END, table())
+        result_pages.replace(PAGE, BEGIN, END, table())
 
 
 def table() -> str:

@@ -22,15 +22,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import result_pages
 import result_tables
 
-import docs
 from metacli.engine.training.build import build
 from metacli.schema.load import load
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-PAGE = docs.FEW_SHOT
+PAGE = result_pages.FEW_SHOT
 BEGIN, END = "<!-- results: made by benchmarks/run.py -->", "<!-- end of results -->"
 
 Options = dict[str, Any]
@@ -244,7 +244,7 @@ def table() -> str:
 
 
 def write_table() -> None:
-    docs.replace(PAGE, BEGIN, END, table())
+    result_pages.replace(PAGE, BEGIN, END, table())
 
 
 if __name__ == "__main__":

@@ -23,12 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import result_pages
 import torch
 from run import RESULTS, commit, machine
 from speed_peers import EAGER, INNER_LR, PEERS, Network, name_of
 from torch.utils.flop_counter import FlopCounterMode
 
-import docs
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.sources import load_pool
 from metacli.engine.models.inputs import InputSpec
@@ -41,7 +41,7 @@ from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Episode, Params
 
 FILE = RESULTS / "speed.json"
-PAGE = docs.SPEED
+PAGE = result_pages.SPEED
 BEGIN, END = "<!-- speed: made by benchmarks/speed.py -->", "<!-- end of speed -->"
 INPUTS = InputSpec("image", (1, 28, 28), invert=True)
 MATMUL = 1024
@@ -348,7 +348,7 @@ def compiled_cell(by: dict[str, dict[str, Any]]) -> str:
 
 
 def write_table() -> None:
-    docs.replace(PAGE, BEGIN, END, table())
+    result_pages.replace(PAGE, BEGIN, END, table())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import docs
+import result_pages
+
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.training.single_task import SINGLE
 from metacli.schema.load import shipped
@@ -17,7 +18,7 @@ from metacli.schema.load import shipped
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "tasks"
 DETAILS = HERE / "README.md"
-PAGE = docs.MULTI_TASK
+PAGE = result_pages.MULTI_TASK
 BEGIN, END = "<!-- tasks: made by benchmarks/tasks.py -->", "<!-- end of tasks -->"
 READINGS = {
     "explained_variance": "all pupils",
@@ -47,7 +48,7 @@ def table() -> str:
         metric, own = document["metric"], document["recipe"]
         rows = {name: row[metric] for name, row in document["summary"].items()}
         best = best_simple(document)
-        link = f"[{own}]({docs.LINK}/tasks/{path.name})"
+        link = f"[{own}]({result_pages.LINK}/tasks/{path.name})"
         alone = f"{number(rows[SINGLE]['mean'])} ({lead(rows[SINGLE])})"
         other = f"{best} {number(rows[best]['mean'])} ({lead(rows[best])})"
         what = f"{metric.replace('_', ' ')}, {divisions(document)}"
@@ -124,7 +125,7 @@ def lead(row: dict[str, Any]) -> str:
 
 def write_tables() -> None:
     for path, made in ((PAGE, table()), (DETAILS, details())):
-        docs.replace(path, BEGIN, END, made)
+        result_pages.replace(path, BEGIN, END, made)
 
 
 if __name__ == "__main__":

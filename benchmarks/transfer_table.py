@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import docs
+import result_pages
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "transfer"
-PAGE = docs.TRANSFER
+PAGE = result_pages.TRANSFER
 BEGIN, END = "<!-- transfer: made by benchmarks/transfer_table.py -->", "<!-- end of transfer -->"
 SCRATCH = "scratch"
 
@@ -39,7 +39,7 @@ def accuracies(path: Path, result: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{result['what']}. Source: {result['source']['name']}; mean accuracy over "
         f"{len(some['targets'])} target tasks in % with its 95 % interval, and in brackets the "
-        f"paired difference to scratch ([results]({docs.LINK}/transfer/{path.name})):"
+        f"paired difference to scratch ([results]({result_pages.LINK}/transfer/{path.name})):"
     )
     yield ""
     yield f"| way | {' | '.join(f'{shot} each' for shot in shots)} |"
@@ -54,7 +54,7 @@ def of_schools(path: Path, result: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{result['what']}. Source: {result['source']['name']} of {result['source']['schools']} "
         f"schools; {result['metric']}, lower is better, over {count} new schools "
-        f"([results]({docs.LINK}/transfer/{path.name})):"
+        f"([results]({result_pages.LINK}/transfer/{path.name})):"
     )
     yield ""
     yield "| way | squared error | difference to scratch |"
@@ -75,7 +75,7 @@ def cell(one: dict[str, Any], name: str) -> str:
 
 def correlations(path: Path, result: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"{result['what']} ([results]({docs.LINK}/transfer/{path.name})). Kendall's τ over "
+        f"{result['what']} ([results]({result_pages.LINK}/transfer/{path.name})). Kendall's τ over "
         "the sources, mean over the tasks with its 95 % interval:"
     )
     yield ""
@@ -91,7 +91,7 @@ def correlations(path: Path, result: dict[str, Any]) -> Iterator[str]:
 
 
 def write_table() -> None:
-    docs.replace(PAGE, BEGIN, END, table())
+    result_pages.replace(PAGE, BEGIN, END, table())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import contract
 import numpy as np
 import pytest
 import torch
@@ -21,11 +22,13 @@ from fixtures import make
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import ignore
+from metacli.engine.export import export
 from metacli.engine.meta_train import meta_train
 from metacli.engine.models.opening import open_model
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.engine.training import journal
+from metacli.errors import BundleError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "place")
 STORED = Path(__file__).parent / "fixtures"
@@ -95,16 +98,23 @@ def test_a_stored_model_answers_as_it_did(name: str) -> None:
     answers, model = json.loads(ANSWERS[name].read_text()), stored(name)
     if name in UNADAPTED:
         task = f"data/{answers['task']}"
-        adapt(model, task, answers["words"], out="mine", device="cpu")
+        result = adapt(model, task, answers["words"], out="mine", device="cpu")
+        assert contract.result_keys("adapt") <= set(result)
         model = "mine"
-    found = predict(model, f"data/{answers['inputs']}", device="cpu")["rows"]
+    result = predict(model, f"data/{answers['inputs']}", device="cpu")
+    assert contract.result_keys("predict") <= set(result)
+    found = result["rows"]
     assert len(found) == len(answers["rows"])
     assert_same(found, answers["rows"], 1e-3 if name in UNADAPTED else OF_FLOAT32)
 
 
-def test_a_multi_task_model_without_names_of_columns_loads() -> None:
+def test_a_multi_task_model_without_names_of_columns_loads_and_says_what_it_lacks() -> None:
     opened = open_model(stored(NO_COLUMNS), torch.device("cpu"), ignore)
     assert opened.model.kind == "tasks"
+    with pytest.raises(BundleError, match="before models recorded their columns"):
+        predict(stored(NO_COLUMNS), "data/new-families.csv", device="cpu")
+    with pytest.raises(BundleError, match="before models recorded their columns"):
+        export(stored(NO_COLUMNS), out="tasks.pt2")
 
 
 SLOW = ("adapted-images", "hard-numbers", "protonet-images")
@@ -141,9 +151,11 @@ def test_a_stored_run_resumes_to_what_it_became(name: str) -> None:
     verb = meta_train if name == "waves" else multitask
     result = verb(resume=str(run), overrides=["train.steps=8"], device="cpu")
     assert (result["status"], result["steps"]) == ("finished", 8)
+    assert contract.result_keys("meta-train" if name == "waves" else "multitask") <= set(result)
     assert_same(result["metrics"], wanted["metrics"], 1e-4)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) == len(wanted["lines"])
     assert_same(lines, wanted["lines"], 1e-4)
-    score = evaluate(str(run), force=True, device="cpu")["mean"]
-    assert math.isclose(score, wanted["mean"], rel_tol=1e-4)
+    scored = evaluate(str(run), force=True, device="cpu")
+    assert math.isclose(scored["mean"], wanted["mean"], rel_tol=1e-4)
+    assert contract.result_keys("evaluate") <= set(scored)

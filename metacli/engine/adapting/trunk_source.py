@@ -63,7 +63,7 @@ def trunk_inputs(model: MultiTaskModel, kind: Kind) -> InputSpec:
     """Rows are read as in training; numbers are scaled as the mean of the tasks' targets was."""
     inputs = model.inputs
     if inputs.kind == "numbers":
-        inputs = replace(inputs, reader={**model.heads.read, "name": "table"})
+        inputs = replace(inputs, reader={**model.heads.cells, "name": "table"})
     if kind == "classification":
         return inputs
     centre, spread = (float(model.params[f"target.{one}"].mean()) for one in ("mean", "scale"))

@@ -51,7 +51,7 @@ def entrance_of_tasks(model: MultiTaskModel) -> Entrance:
     """Columns are those that training read."""
     if model.inputs.kind != "numbers":
         return entrance_of(model.inputs)
-    return of_cells(Encoding.from_dict(model.heads.read))
+    return of_cells(Encoding.from_dict(model.heads.cells))
 
 
 def tasks_graph(model: MultiTaskModel) -> Graph:

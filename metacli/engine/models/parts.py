@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from metacli.errors import BundleError
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -147,6 +149,17 @@ class TaskHeads:
 
     def regresses(self, task: int) -> bool:
         return self.kinds[task] == "regression"
+
+    @property
+    def cells(self) -> Mapping[str, Any]:
+        """How the cells of a row become numbers. Raises BundleError."""
+        if "columns" not in self.read:
+            raise BundleError(
+                "this model was made before models recorded their columns, so it reads no table",
+                code="model.no_columns",
+                hint="train it again: metacli multitask RECIPE",
+            )
+        return self.read
 
     @property
     def task_column(self) -> str | None:

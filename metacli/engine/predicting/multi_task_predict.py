@@ -84,7 +84,7 @@ def of_tables(model: MultiTaskModel, paths: Sequence[Path]) -> Iterator[Part]:
 def encoder_of(model: MultiTaskModel) -> Callable[[Table], np.ndarray]:
     """What makes x [M, D] of a table: of its column of texts, or of its cells."""
     if model.inputs.kind != "text":
-        return Encoding.from_dict(model.heads.read).encode
+        return Encoding.from_dict(model.heads.cells).encode
     hashed, column = HashedText.from_dict(model.heads.read), model.heads.text_column
     return lambda table: hashed.encode(table.texts(column)).toarray()
 
