@@ -96,12 +96,12 @@ def guarded(arm: Arm, alone: Arm, rows: Any, together: Any, by_itself: Any) -> l
 def against(rows: Any, told: Any, by_itself: Any, known: np.ndarray) -> dict[str, Any]:
     """Verdicts over the tasks, each beside itself alone; positive differences are worse."""
     tasks = judged("nmse", rows.table.tasks, rows.numbers("test")[1], told, by_itself)
-    deltas = np.array([task["delta"] for task in tasks])
-    verdicts = np.array([task["verdict"] for task in tasks])
+    deltas = np.array([task.delta for task in tasks])
+    verdicts = np.array([task.verdict for task in tasks])
     alone = known < 0
     return {
         "tasks": len(tasks),
-        "nmse": float(np.mean([task["value"] for task in tasks])),
+        "nmse": float(np.mean([task.value for task in tasks])),
         "delta": float(deltas.mean()),
         "worst_delta": float(deltas.max()),
         "hurt": int((verdicts == "hurt").sum()),

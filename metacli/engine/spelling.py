@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from typing import Any
+from datetime import UTC, datetime
+
+Scalar = bool | int | float | str | None
 
 
 def visible(text: object) -> str:
@@ -23,7 +25,7 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
-def number(value: Any, digits: int = 4) -> str:
+def number(value: Scalar, digits: int = 4) -> str:
     """A number as a person reads it; `-` for none and not-a-number."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
@@ -32,23 +34,19 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-def score(metric: str | None, mean: Any, ci95: Any = None) -> str:
+def score(metric: str | None, mean: float | None, ci95: float | None = None) -> str:
     """`98.4 % ± 0.2` for an accuracy, `0.341 ± 0.012` for anything else."""
     if mean is None or (isinstance(mean, float) and not math.isfinite(mean)):
         return "-"
     if is_fraction(metric):
-        half = f" ± {100 * ci95:.2f}" if _finite(ci95) else ""
+        half = f" ± {100 * ci95:.2f}" if ci95 is not None and math.isfinite(ci95) else ""
         return f"{100 * mean:.2f} %{half}"
-    half = f" ± {ci95:.2g}" if _finite(ci95) else ""
+    half = f" ± {ci95:.2g}" if ci95 is not None and math.isfinite(ci95) else ""
     return f"{number(mean)}{half}"
 
 
 def is_fraction(metric: str | None) -> bool:
     return bool(metric) and "accuracy" in str(metric)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def duration(seconds: float) -> str:
@@ -61,9 +59,9 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def size(count: Any) -> str:
+def size(count: float | None) -> str:
     """Bytes in decimal units: `12.3 MB`."""
-    if not isinstance(count, int | float):
+    if count is None:
         return "-"
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
@@ -71,14 +69,59 @@ def size(count: Any) -> str:
     return f"{int(count)} B"
 
 
-def metric_name(metric: Any) -> str:
+def metric_name(metric: str | None) -> str:
     """`MSE`, `explained variance`."""
     words = str(metric).removeprefix("val_").replace("_", " ")
     return words.upper() if words in ("mse", "rmse", "nmse", "auc") else words
 
 
-def signed(metric: Any, value: Any) -> str:
+def signed(metric: str | None, value: float | None) -> str:
     """A difference: `+3.1 points` of an accuracy, `-0.02` of anything else."""
     if value is None:
         return "-"
     return f"{100 * value:+.1f} points" if is_fraction(metric) else f"{value:+.3g}"
+
+
+VERDICTS = {
+    "helped": "better",
+    "hurt": "worse",
+    "no_difference": "no clear difference",
+    "too_few_to_say": "too few to say",
+}
+
+
+def verdict_words(
+    verdict: str | None, metric: str | None = None, smallest: float | None = None
+) -> str:
+    """`better`, `worse`, or `no clear difference (smaller than 2.1 points could not be detected)`.
+
+    Args:
+        smallest: `detectable` of the comparison.
+    """
+    words = VERDICTS.get(str(verdict), visible(verdict or ""))
+    if verdict != "no_difference" or smallest is None or not math.isfinite(smallest):
+        return words
+    return f"{words} (smaller than {magnitude(metric, smallest)} could not be detected)"
+
+
+def magnitude(metric: str | None, value: float) -> str:
+    """The size of a difference: `3.1 points` of an accuracy, `0.02` of anything else."""
+    return f"{100 * abs(value):.1f} points" if is_fraction(metric) else f"{abs(value):.2g}"
+
+
+def date(stamp: str) -> str:
+    """`2026-11-28T13:01:04+00:00` as `28 November 2026, 13:01 UTC`; what is no time, as it is."""
+    try:
+        when = datetime.fromisoformat(stamp)
+    except ValueError:
+        return visible(stamp)
+    if when.tzinfo is not None:
+        when = when.astimezone(UTC)
+    zone = "" if when.tzinfo is None else " UTC"
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
+
+
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)

@@ -29,7 +29,8 @@ def test_it_names_every_item_pair_and_verdict_and_is_the_same_for_the_same_numbe
     words = re.findall(r"<text[^>]*>([^<]*)</text>", text)
     assert "accuracy, test, 5-way 1-shot, inductive" in words
     assert "accuracy, test, 5-way 1-shot, transductive" in words
-    assert {"A  a", "B  b", "B minus A: helped", "B minus A: no_difference"} <= set(words)
+    assert {"A  a", "B  b", "B is better than A", "accuracy (right is better)"} <= set(words)
+    assert "B minus A: no clear difference" in words
 
 
 def test_an_interval_without_ends_is_a_point(tmp_path: Path) -> None:
@@ -57,4 +58,21 @@ def test_the_name_of_the_file_says_what_it_is(
 def test_labels_leave_out_what_all_paths_share() -> None:
     assert labels(["/x/runs/a/1", "/x/runs/b/2"]) == {"/x/runs/a/1": "a/1", "/x/runs/b/2": "b/2"}
     assert labels(["/x/a"]) == {"/x/a": "a"}
+
+
+def test_runs_are_named_by_their_recipe_and_by_time_only_where_that_is_needed() -> None:
+    early, late, other = "maml/20260101T000000Z", "maml/20260102T000000Z", "r2d2/20260101T000000Z"
+    assert labels([f"/x/runs/{early}", f"/x/runs/{other}/model"]) == {
+        f"/x/runs/{early}": "maml",
+        f"/x/runs/{other}/model": "r2d2",
+    }
+    assert labels([f"/x/runs/{early}", f"/x/runs/{late}"]) == {
+        f"/x/runs/{early}": "maml 20260101T000000Z",
+        f"/x/runs/{late}": "maml 20260102T000000Z",
+    }
+    found = labels([f"/x/runs/{one}" for one in (early, late, other)])
+    assert sorted(found.values()) == [early, late, other]
+
+
+def test_letters_go_on_after_z() -> None:
     assert [letter(at) for at in (0, 25, 26)] == ["A", "Z", "27"]

@@ -21,12 +21,13 @@ from tiny_models import (
     write_classes,
 )
 
+import metacli
 from metacli.data.few_shot.pools import make_pool
-from metacli.engine import export as module
 from metacli.engine import extras
 from metacli.engine.events import ignore
 from metacli.engine.export import export
-from metacli.engine.exporting import graph, parity
+from metacli.engine.exporting import exportable, graph, parity, real_inputs
+from metacli.engine.exporting import exporters as module
 from metacli.engine.exporting.exporters import META, Format, run_pt2, to_pt2
 from metacli.engine.exporting.parity import batches, float32_error
 from metacli.engine.models.opening import open_model
@@ -76,7 +77,7 @@ def test_a_pt2_loaded_by_torch_alone_gives_the_probabilities_of_predict(mine: st
     result = export(mine)
     program = torch.export.load(result["file"]).module()
     x = random_pictures(9, (1, 16, 16), seed=1)
-    expected = graph.reference(module.open_model(mine, torch.device("cpu"), print).model, x)
+    expected = graph.reference(open_model(mine, torch.device("cpu"), print).model, x)
     for size in (1, 5, 9):  # sizes that were not compared by the command itself
         found = program(torch.from_numpy(x[:size].astype(np.float32))).detach().numpy()
         np.testing.assert_allclose(found, expected[:size], atol=1e-6)
@@ -96,7 +97,7 @@ def test_a_pt2_holds_labels_and_its_input_but_no_picture_and_no_path(mine: str) 
     assert about["inputs"][0]["shape"] == ["batch", 1, 16, 16]
     (example,), _ = program.example_inputs
     assert example.abs().max() == 0
-    here = str(Path(module.__file__).parents[2]).encode()
+    here = str(Path(metacli.__file__).parents[1]).encode()
     with zipfile.ZipFile("mine.pt2") as archive:
         assert not [name for name in archive.namelist() if here in archive.read(name)]
 
@@ -110,7 +111,7 @@ def test_an_onnx_file_runs_in_onnxruntime_with_its_labels(
     session = onnxruntime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
     x = random_pictures(5, (1, 16, 16), seed=1)
     (found,) = session.run(["probabilities"], {"pixels": x.astype(np.float32)})
-    model = module.open_model(mine, torch.device("cpu"), print).model
+    model = open_model(mine, torch.device("cpu"), print).model
     np.testing.assert_allclose(found, graph.reference(model, x), atol=1e-5)
     assert json.loads(session.get_modelmeta().custom_metadata_map["labels"]) == list(CLASSES)
     assert session.get_inputs()[0].shape[1:] == [1, 16, 16]
@@ -175,19 +176,19 @@ def test_parity_is_measured_on_the_pictures_of_the_task(tmp_path: Path) -> None:
     (tmp_path / "task" / "ant" / "broken.png").write_bytes(b"no picture")
     model = saved(adapted_model(tiny_model(), task="../task"), tmp_path / "mine")
     parity = export(model)["parity"]
-    assert (parity["inputs"], parity["n"]) == ("the task's pictures", 7)
+    assert (parity["inputs"], parity["n"]) == ("the task's images", 7)
 
 
 @pytest.mark.usefixtures("instant")
 def test_without_the_task_parity_is_measured_on_random_pixels_of_the_seed(tmp_path: Path) -> None:
     model = saved(adapted_model(tiny_model(), task="../gone"), tmp_path / "mine")
     found = export(model, seed=3)["parity"]
-    assert (found["inputs"], found["n"]) == ("random pixels", parity.MOST)
+    assert (found["inputs"], found["n"]) == ("random pixels", real_inputs.MOST)
 
 
 @pytest.mark.usefixtures("instant")
 @pytest.mark.parametrize(
-    ("size", "inputs"), [(16, "pictures of the training data"), (28, "random pixels")]
+    ("size", "inputs"), [(16, "images of the training data"), (28, "random pixels")]
 )
 def test_the_training_data_stand_in_where_they_have_the_size_of_the_input(
     mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, inputs: str
@@ -201,7 +202,7 @@ def test_the_training_data_stand_in_where_they_have_the_size_of_the_input(
         store=random_pictures(6, (1, size, size)),
         contents="0",
     )
-    monkeypatch.setattr(parity, "load_pool", lambda *_: pool)
+    monkeypatch.setattr(real_inputs, "load_pool", lambda *_: pool)
     assert export(mine, dry_run=True)["parity"]["inputs"] == "random pixels"  # nothing in the cache
     (tmp_path / "no cache" / "glyphs").mkdir(parents=True)
     assert export(mine, dry_run=True)["parity"]["inputs"] == inputs
@@ -214,7 +215,24 @@ def test_batches_of_several_sizes_and_all_are_compared(total: int) -> None:
     assert all(0 <= start < end <= total for start, end in spans)
 
 
-@pytest.mark.parametrize("error", [1e-3, float("nan")])
+@pytest.mark.parametrize(
+    "found",
+    [[0.5, 0.2, 0.3], [0.7, 0.2, 0.1], [0.5, 0.2, float("nan")], [0.5, 0.2, float("-inf")]],
+)
+def test_a_difference_counts_in_either_direction(found: list[float]) -> None:
+    expected = (np.array([0.6, 0.2, 0.2]),)
+    largest = parity.difference((np.array(found, np.float32),), expected)
+    assert not largest <= 0.09
+    assert parity.difference(expected, expected) == 0.0
+
+
+def test_the_largest_difference_is_over_every_output() -> None:
+    zero = np.zeros(3)
+    assert parity.difference((zero, zero - 2.0), (zero, zero)) == 2.0
+    assert parity.difference((zero - 3.0, zero + 2.0), (zero, zero)) == 3.0
+
+
+@pytest.mark.parametrize("error", [1e-3, -1e-3, float("nan")])
 def test_a_file_that_disagrees_is_not_written(
     mine: str, monkeypatch: pytest.MonkeyPatch, error: float
 ) -> None:
@@ -262,7 +280,7 @@ def test_a_file_may_be_as_far_from_pytorch_as_float32_is_from_float64(
     monkeypatch.setitem(module.FORMATS, "pt2", Format(to_pt2, shifted))
     with pytest.raises(CheckFailed):
         export(mine)
-    monkeypatch.setattr(module, "float32_error", lambda opened, seed: 6e-4)
+    monkeypatch.setattr(exportable, "float32_error", lambda opened, seed: 6e-4)
     assert export(mine)["parity"]["tolerance"] == 1.2e-3
     with pytest.raises(CheckFailed):
         export(mine, tolerance=1e-5, out="other.pt2")
@@ -348,7 +366,7 @@ def test_a_model_in_a_folder_named_by_the_time_is_named_by_its_task(tmp_path: Pa
 
 
 def test_the_description_gives_the_range_of_pixels_and_one_label_per_output(mine: str) -> None:
-    model = module.open_model(mine, torch.device("cpu"), print).model
+    model = open_model(mine, torch.device("cpu"), print).model
     (entrance,), (leave,) = (one := graph.adapted_graph(model)).inputs, one.outputs
-    assert re.fullmatch(r"0 to 255, grey, .* 16x16", entrance["values"])
-    assert leave["shape"] == ["batch", len(leave["labels"])]
+    assert re.fullmatch(r"0 to 255, grey, .* 16x16", entrance.values)
+    assert leave.shape == ("batch", len(leave.labels))

@@ -113,7 +113,7 @@ def test_a_run_of_pictures(finished: Path, workplace: Path) -> None:
     }
     titles = page.texts["h2"]
     assert titles == [
-        *("What it is", "Results", "Learning curves", "Sample tasks", "Confusions"),
+        *("Results", "Learning curves", "Sample tasks", "Confusions", "What it is"),
         "To repeat it",
     ]
     shown = f"{100 * done['mean']:.2f} % ± {100 * done['ci95']:.2f}"
@@ -157,12 +157,12 @@ def test_a_report_reads_no_test_data(
 
 def test_confusions_are_those_of_the_validation_episodes(finished: Path, workplace: Path) -> None:
     from metacli.engine.models.opening import open_model
-    from metacli.engine.reporting.episodes import look, most_confused, validation_source
+    from metacli.engine.reporting.episodes import AsImage, look, most_confused, validation_source
     from metacli.engine.storage.paths import require_device
 
     model = open_model(str(finished), require_device("cpu"), lambda event: None).model
     source = validation_source(model)
-    found = look(model, source, lambda event: None, episodes=3)
+    found = look(model, source, AsImage(), lambda event: None, episodes=3)
     problem, learner = model.problem(), model.learner()
     right, by_hand = [], {}
     for i in range(3):

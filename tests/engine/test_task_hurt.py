@@ -48,8 +48,8 @@ def test_what_rounding_makes_is_no_verdict():
     alone = [one + rng.normal(size=2000) for one in y]
     off = [a + scale * (b - a) for a, b, scale in zip(alone, y, (1e-5, 1e-2, -1e-2), strict=True)]
     tasks = judged("nmse", ("digits", "better", "worse"), y, off, alone)
-    assert tasks[0]["delta_ci95"][1] < 0  # each row is nearer by the same tiny share
-    assert [task["verdict"] for task in tasks] == ["no_difference", "helped", "hurt"]
+    assert tasks[0].delta_ci95[1] < 0  # each row is nearer by the same tiny share
+    assert [task.verdict for task in tasks] == ["no_difference", "helped", "hurt"]
 
 
 def test_one_lucky_task_among_many_that_lose_does_not_share():

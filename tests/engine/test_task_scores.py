@@ -81,16 +81,16 @@ def test_many_null_tasks_are_not_called_helped_and_one_real_one_is():
     mine, single = noise(), noise()
     names = tuple(map(str, range(50)))
     raw = judged("nmse", names, y, mine, single)
-    assert sum(task["verdict"] != "no_difference" for task in raw) <= 1
+    assert sum(task.verdict != "no_difference" for task in raw) <= 1
     mine[7] = y[7] + 0.01
     helped = judged("nmse", names, y, mine, single)[7]
-    assert helped["verdict"] == "helped"
-    assert helped["delta"] < 0 < -helped["delta_ci95"][1]
+    assert helped.verdict == "helped"
+    assert helped.delta < 0 < -helped.delta_ci95[1]
 
 
 def test_a_task_of_few_rows_gets_no_verdict():
     y, mine, single = [np.arange(5.0)], [np.arange(5.0)], [np.zeros(5)]
-    assert judged("nmse", ("a",), y, mine, single)[0]["verdict"] == "too_few_to_say"
+    assert judged("nmse", ("a",), y, mine, single)[0].verdict == "too_few_to_say"
 
 
 def test_accuracy_is_the_mean_over_tasks_of_right_answers():

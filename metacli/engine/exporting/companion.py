@@ -4,14 +4,13 @@ metacli, with onnxruntime or torch alone."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from metacli.data.tables.dates import patterns_of
 from metacli.data.tables.reader import MISSING
 from metacli.engine.exporting import companion_parts as parts
 from metacli.engine.models.card import escape
+from metacli.engine.results.export import ExportResult, TensorSpec
 
 
 def names(file: Path) -> tuple[Path, Path]:
@@ -20,11 +19,11 @@ def names(file: Path) -> tuple[Path, Path]:
     return file.with_name(f"{file.name}.README.md"), file.with_name(f"{file.name}.example.py")
 
 
-def usage(result: Mapping[str, Any]) -> str:
+def usage(result: ExportResult) -> str:
     """The words after the example's name."""
     given = given_as(result)
-    asked = {"pictures": "PICTURE...", "cells": "TABLE.csv", "texts": '"A TEXT"...'}
-    known = {"pictures": "CLASS_FOLDERS", "cells": "SUPPORT.csv TARGET", "texts": "SUPPORT.csv"}
+    asked = {"images": "IMAGE...", "cells": "TABLE.csv", "texts": '"A TEXT"...'}
+    known = {"images": "CLASS_FOLDERS", "cells": "SUPPORT.csv TARGET", "texts": "SUPPORT.csv"}
     words = asked.get(given, "NUMBERS...")
     return f"{known.get(given, WAVE)} {words}" if adapts(result) else words
 
@@ -32,31 +31,31 @@ def usage(result: Mapping[str, Any]) -> str:
 WAVE = '"X:Y X:Y X:Y"'
 
 
-def adapts(result: Mapping[str, Any]) -> bool:
+def adapts(result: ExportResult) -> bool:
     """Whether the file takes its support."""
-    return len(result["inputs"]) == 3
+    return len(result.inputs) == 3
 
 
-def given_as(result: Mapping[str, Any]) -> str:
-    """What a user has: pictures, cells of a table, texts, or numbers."""
-    first = result["inputs"][0]
-    if "columns" in first:
+def given_as(result: ExportResult) -> str:
+    """What a user has: images, cells of a table, texts, or numbers."""
+    first = result.inputs[0]
+    if first.columns is not None:
         return "cells"
-    if "text" in first:
+    if first.text is not None:
         return "texts"
-    return "pictures" if len(first["shape"]) == 4 else "numbers"
+    return "images" if len(first.shape) == 4 else "numbers"
 
 
-def example(result: Mapping[str, Any]) -> str:
+def example(result: ExportResult) -> str:
     """The script that runs the file."""
-    given, kind = given_as(result), result["format"]
-    more = {"pictures": ["Pillow"], "texts": ["scikit-learn"]}.get(given, [])
+    given, kind = given_as(result), result.format
+    more = {"images": ["Pillow"], "texts": ["scikit-learn"]}.get(given, [])
     extra = {
-        "pictures": ["from PIL import Image, ImageOps"],
+        "images": ["from PIL import Image, ImageOps"],
         "texts": ["from sklearn.feature_extraction.text import HashingVectorizer"],
     }
     table = given == "cells" or (given == "texts" and adapts(result))
-    dated = given == "cells" and any("date" in one for one in result["inputs"][0]["columns"])
+    dated = any(one.date is not None for one in result.inputs[0].columns or ())
     standard = [
         *(["import csv"] if table else []),
         *(["import datetime", "import re"] if dated else []),
@@ -82,88 +81,98 @@ def example(result: Mapping[str, Any]) -> str:
     return "\n".join(pieces)
 
 
-def facts(result: Mapping[str, Any], given: str) -> list[str]:
+def facts(result: ExportResult, given: str) -> list[str]:
     """The constants of the script."""
-    first, outputs = result["inputs"][0], result["outputs"]
-    shape = first["shape"][1:]
-    found = [f"FILE = Path(__file__).with_name({json.dumps(Path(result['file']).name)})"]
-    if given == "pictures":
+    first, outputs = result.inputs[0], result.outputs
+    shape = first.shape[1:]
+    found = [f"FILE = Path(__file__).with_name({json.dumps(file_of(result).name)})"]
+    if given == "images":
         mode = "L" if shape[0] == 1 else "RGB"
         found.append(f'MODE, HEIGHT, WIDTH = "{mode}", {shape[1]}, {shape[2]}')
     elif given == "cells":
-        columns = [(one["name"], one["values"], one.get("date")) for one in first["columns"]]
-        found += [f"MISSING = {MISSING!r}", f"COLUMNS = {columns!r}"]
-        orders = sorted({date["order"] for _, _, date in columns if date})
+        columns = [
+            (one.name, listed(one.values), None if one.date is None else one.date.as_dict())
+            for one in first.columns or ()
+        ]
+        orders = sorted({one.date.order for one in first.columns or () if one.date is not None})
         found += [f"SHAPES = { ({one: patterns_of(one) for one in orders})!r}"] if orders else []
-    elif given == "texts":
-        text = first["text"]
-        found.append(f"FEATURES, WORDS = {text['features']}, {tuple(text['words'])}")
-        found.append(f"CHARACTERS = {tuple(text['characters'])}")
+        found += [f"MISSING = {MISSING!r}", f"COLUMNS = {columns!r}"]
+    elif first.text is not None:
+        found.append(f"FEATURES, WORDS = {first.text.features}, {tuple(first.text.words)}")
+        found.append(f"CHARACTERS = {tuple(first.text.characters)}")
     else:
         found.append(f"SHAPE = {tuple(shape)}")
     if adapts(result):
-        way = result["inputs"][1]["shape"][1]
+        way = result.inputs[1].shape[1]
         found.append(f"WAY = {way if isinstance(way, int) else None}")
-    if "task" in outputs[0]:
-        found.append(f"TASKS = {[(one['task'], one.get('labels')) for one in outputs]!r}")
-    elif "labels" in outputs[0]:
-        found.append(f"LABELS = {outputs[0]['labels']!r}")
+    if outputs[0].task is not None:
+        found.append(f"TASKS = {[(one.task, listed(one.labels)) for one in outputs]!r}")
+    elif outputs[0].labels is not None:
+        found.append(f"LABELS = {listed(outputs[0].labels)!r}")
     return found
 
 
-def main_of(result: Mapping[str, Any], given: str) -> str:
-    output = result["outputs"][0]
+def main_of(result: ExportResult, given: str) -> str:
+    output = result.outputs[0]
     if adapts(result):
-        labels = output["name"] == "probabilities"
+        labels = output.name == "probabilities"
         return parts.SUPPORT[given] + (parts.ADAPT_LABELS if labels else parts.ADAPT_VALUES)[1:]
-    if "task" in output:
+    if output.task is not None:
         return parts.TASKS
-    return parts.LABELS if "labels" in output else parts.VALUES
+    return parts.LABELS if output.labels is not None else parts.VALUES
 
 
-def readme(result: Mapping[str, Any], name: str) -> str:
+def readme(result: ExportResult, name: str) -> str:
     """What the file is, what goes in and comes out, how to run it."""
-    file, kind = Path(result["file"]), result["format"]
-    parity = result["parity"]
+    file, kind, parity = file_of(result), result.format, result.parity
     lines = [f"# {escape(file.name)}", "", f"Exported from the metacli model {escape(name)}.", ""]
     lines += ["| | name | type | shape | values |", "| --- | --- | --- | --- | --- |"]
-    for side in ("inputs", "outputs"):
-        lines += [_row(side.removesuffix("s"), one) for one in result[side]]
+    lines += [_row("input", one) for one in result.inputs]
+    lines += [_row("output", one) for one in result.outputs]
     lines += ["", *_notes(result), "", "## Run it", "", "```"]
     lines += [
         f"pip install numpy {parts.NEEDS[kind]}"
-        + {"pictures": " pillow", "texts": " scikit-learn"}.get(given_as(result), "")
+        + {"images": " pillow", "texts": " scikit-learn"}.get(given_as(result), "")
     ]
     lines += [f"python {names(file)[1].name} {usage(result)}", "```", ""]
     lines += [
-        f"Compared with PyTorch on {parity['n']} inputs ({parity['inputs']}): the largest "
-        f"difference was {parity['max_abs']:.1e}, of at most {parity['tolerance']:g}.",
+        f"Compared with PyTorch on {parity.n} inputs ({parity.inputs}): the largest difference "
+        f"was {parity.max_abs:.1e}; at most {parity.tolerance:g} was allowed.",
         "",
     ]
     return "\n".join(lines)
 
 
-def _row(side: str, one: Mapping[str, Any]) -> str:
-    shape = ", ".join(map(str, one["shape"]))
-    if "task" in one:
-        one = {**one, "name": f"{one['name']}: {escape(one['task'])}"}
-    if "columns" in one:
-        names_of = ", ".join(escape(column["name"]) for column in one["columns"])
-        one = {**one, "values": f"{names_of}: {one['values']}"}
-    values = one.get("values") or ", ".join(escape(label) for label in one.get("labels") or ())
-    return f"| {side} | {one['name']} | {one['dtype']} | [{shape}] | {values} |"
+def file_of(result: ExportResult) -> Path:
+    """The exported file."""
+    assert result.file is not None  # companions are written with it
+    return result.file
 
 
-def _notes(result: Mapping[str, Any]) -> list[str]:
+def listed(words: tuple[str, ...] | None) -> list[str] | None:
+    """As the script has them."""
+    return None if words is None else list(words)
+
+
+def _row(side: str, one: TensorSpec) -> str:
+    shape = ", ".join(map(str, one.shape))
+    name = one.name if one.task is None else f"{one.name}: {escape(one.task)}"
+    values = one.values or ", ".join(escape(label) for label in one.labels or ())
+    if one.columns is not None:
+        values = f"{', '.join(escape(column.name) for column in one.columns)}: {values}"
+    return f"| {side} | {name} | {one.dtype} | [{shape}] | {values} |"
+
+
+def _notes(result: ExportResult) -> list[str]:
     notes = ["Sizes that are words may be any number."]
     given = given_as(result)
     if given == "cells":
         notes.append("Scaling is inside; reading a table and looking words up is in the example.")
     if given == "texts":
         notes.append("A text model starts from its features: the example hashes the words.")
-    if given == "pictures":
+    if given == "images":
         notes.append(
-            "Scaling of the pixels is inside; decoding a picture and resizing it are not: the "
+            "Scaling of the pixels is inside; decoding an image and resizing it are not: the "
             "example does both as metacli does."
         )
     if adapts(result):

@@ -23,13 +23,13 @@ def run(*inputs):
 IMPORT = {"onnx": "import onnxruntime", "pt2": "import torch"}
 NEEDS = {"onnx": "onnxruntime", "pt2": "torch"}
 
-_PICTURES = '''
+_IMAGES = '''
 def read(paths):
-    """Pictures as float32 pixels 0 to 255, [number, channels, height, width]."""
-    return np.stack([picture(path) for path in paths])
+    """Images as float32 pixels 0 to 255, [number, channels, height, width]."""
+    return np.stack([image_of(path) for path in paths])
 
 
-def picture(path):
+def image_of(path):
     image = ImageOps.exif_transpose(Image.open(path))
     if image.has_transparency_data:  # transparency is laid on white
         image = image.convert("RGBA")
@@ -99,7 +99,7 @@ def read(texts):
         parts.append(letters.transform(texts).toarray())
     return np.concatenate(parts, 1).astype(np.float32)
 '''
-READ = {"pictures": _PICTURES, "cells": _CELLS, "numbers": _NUMBERS, "texts": _TEXTS}
+READ = {"images": _IMAGES, "cells": _CELLS, "numbers": _NUMBERS, "texts": _TEXTS}
 NAMED = {
     "cells": '''
 def named(words, found):
@@ -131,12 +131,12 @@ TASKS = """
     for number, name in enumerate(named(words, outputs[0])):
         for (task, labels), found in zip(TASKS, outputs):
             row = found[number]
-            said = labels[row.argmax()] if labels else f"{row:.6g}"
-            print(name, task, said, sep="\\t")
+            answer = labels[row.argmax()] if labels else f"{row:.6g}"
+            print(name, task, answer, sep="\\t")
 """
 # How the support is given: what is known and the answers, before the queries in `words`.
 SUPPORT = {
-    "pictures": """
+    "images": """
     folder, words = Path(sys.argv[1]), sys.argv[2:]
     folders = sorted(one for one in folder.iterdir() if one.is_dir())
     pairs = [(path, one.name) for one in folders for path in sorted(one.iterdir())]

@@ -7,8 +7,8 @@ Shape letters: B rows, C cells, D numbers, F features of a text.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from metacli.data.tables.encoding import Categorical, Column, DatePart, Encoding, Numeric
 from metacli.data.tables.text import HashedText, SentenceText
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.results.export import ColumnSpec, DateSpec, TensorSpec, TextFeatures
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,12 @@ class Entrance:
 
     Args:
         module: the input to what the network takes.
-        name: of the input. shape: without the rows.
+        name: of the input.
+        shape: without the rows.
         values: what its numbers are, in words.
         raw: the inverse of `module`, for rows that were read already.
-        facts: more for whoever fills the input, such as the columns.
+        columns: of a table whose cells it takes.
+        text: how a text becomes its numbers.
     """
 
     module: nn.Module
@@ -36,17 +39,25 @@ class Entrance:
     shape: tuple[int, ...]
     values: str | None = None
     raw: Callable[[np.ndarray], np.ndarray] = np.asarray
-    dtype: str = "float32"
-    facts: dict[str, Any] = field(default_factory=dict)
+    dtype: Literal["float32", "float64"] = "float32"
+    columns: tuple[ColumnSpec, ...] | None = None
+    text: TextFeatures | None = None
 
-    def described(self, rows: str, name: str | None = None) -> dict[str, Any]:
-        """As it is written into the file."""
-        found = {"name": name or self.name, "dtype": self.dtype, "shape": [rows, *self.shape]}
-        told = {} if self.values is None else {"values": self.values}
-        return {**found, **told, **self.facts}
+    def described(self, rows: str, name: str | None = None) -> TensorSpec:
+        """As it is written into the file; `rows` names the size that may be any number."""
+        return TensorSpec(
+            name=name or self.name,
+            dtype=self.dtype,
+            shape=(rows, *self.shape),
+            values=self.values,
+            columns=self.columns,
+            text=self.text,
+        )
 
     def zeros(self, rows: int) -> Tensor:
-        return torch.zeros(rows, *self.shape, dtype=getattr(torch, self.dtype))
+        """So many rows to trace with."""
+        kind = torch.float64 if self.dtype == "float64" else torch.float32
+        return torch.zeros(rows, *self.shape, dtype=kind)
 
     def filled(self, x: np.ndarray) -> np.ndarray:
         """Rows that were read, as the file takes them."""
@@ -73,7 +84,7 @@ def entrance_of(spec: InputSpec) -> Entrance:
 
 def of_cells(encoding: Encoding) -> Entrance:
     """The rows of a table."""
-    columns = [described_column(one) for one in encoding.columns]
+    columns = tuple(described_column(one) for one in encoding.columns)
     return Entrance(
         Cells(encoding),
         "cells",
@@ -82,18 +93,19 @@ def of_cells(encoding: Encoding) -> Entrance:
         "place among its column's values, -1 where it is missing or unknown; scaling is inside",
         lambda x: cells_of(encoding, x),
         "float64",
-        {"columns": columns},
+        columns=columns,
     )
 
 
-def described_column(column: Column) -> dict[str, Any]:
+def described_column(column: Column) -> ColumnSpec:
     """What a cell of the file's input holds."""
-    found: dict[str, Any] = {"name": column.name, "values": None}
-    if isinstance(column, Categorical):
-        found["values"] = list(column.values)
-    if isinstance(column, DatePart):
-        found["date"] = {"part": column.part, "order": column.order}
-    return found
+    match column:
+        case Categorical():
+            return ColumnSpec(column.name, tuple(column.values))
+        case DatePart():
+            return ColumnSpec(column.name, date=DateSpec(column.part, column.order))
+        case _:
+            return ColumnSpec(column.name)
 
 
 def of_words(encoder: HashedText) -> Entrance:
@@ -108,13 +120,7 @@ def of_words(encoder: HashedText) -> Entrance:
         f"signed counts of hashed n-grams, {which}, as scikit-learn's HashingVectorizer gives; "
         "weighing and scaling are inside",
         lambda x: x / weights_of(encoder),
-        facts={
-            "text": {
-                "features": size,
-                "words": list(encoder.words),
-                "characters": list(encoder.characters),
-            }
-        },
+        text=TextFeatures(size, encoder.words, encoder.characters),
     )
 
 

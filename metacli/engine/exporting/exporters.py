@@ -6,10 +6,9 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from metacli.engine.exporting.graph import Arrays, Graph, Run
+from metacli.engine.exporting.onnx_ops import TABLE
+from metacli.engine.results.export import Meta
 
 META = "metacli.json"  # the extra file of a .pt2
 
@@ -25,7 +26,7 @@ META = "metacli.json"  # the extra file of a .pt2
 class Format:
     """How a file of one kind is made, and how it is run."""
 
-    make: Callable[[Graph, Mapping[str, Any]], bytes]
+    make: Callable[[Graph, Meta], bytes]
     load: Callable[[bytes], Run]
     extra: str | None = None
 
@@ -39,7 +40,7 @@ def traced(graph: Graph) -> ExportedProgram:
     return program
 
 
-def to_pt2(graph: Graph, meta: Mapping[str, Any]) -> bytes:
+def to_pt2(graph: Graph, meta: Meta) -> bytes:
     """The bytes of a `.pt2`; `meta` lies in it as the extra file `metacli.json`."""
     program = traced(graph)
     with quiet():
@@ -61,18 +62,16 @@ def run_pt2(data: bytes) -> Run:
     return run
 
 
-def to_onnx(graph: Graph, meta: Mapping[str, Any]) -> bytes:
+def to_onnx(graph: Graph, meta: Meta) -> bytes:
     """The bytes of an `.onnx`; `meta` is in its metadata properties, each value as JSON."""
-    from metacli.engine.exporting.onnx_ops import TABLE
-
     program = traced(graph)
     with quiet(), torch.no_grad():
         made = torch.onnx.export(
             program.run_decompositions(TABLE),
             dynamo=True,
             verbose=False,
-            input_names=[one["name"] for one in graph.inputs],
-            output_names=[one["name"] for one in graph.outputs],
+            input_names=[one.name for one in graph.inputs],
+            output_names=[one.name for one in graph.outputs],
         )
     assert made is not None  # only without dynamo
     proto = made.model_proto

@@ -1,22 +1,24 @@
 """What is exported: a module without metacli in it, with names for what goes in and comes out.
 
-Shape letters: B batch (dynamic), C H W one picture, N classes.
+Shape letters: B batch (dynamic), C H W one image, N classes.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.models.model import AdaptedModel, FewShotModel
 from metacli.engine.models.parts import NO_COLUMNS
+from metacli.engine.predicting.rows import probabilities
+from metacli.engine.results.export import TensorSpec
 from metacli.nn.problem import Problem
 from metacli.types import Params
 
@@ -33,22 +35,22 @@ class Graph:
     """A module to write into a file.
 
     Args:
-        inputs: of each: name, dtype, shape (a word is a dynamic size), and what its values are.
-        outputs: the same; `labels` where the last axis are classes.
-        example: zeros to trace with; they stay in the file, so no picture of anybody's.
+        inputs: a word in a shape is a dynamic size.
+        outputs: `labels` where the last axis is over classes.
+        example: zeros to trace with; they stay in the file, so no image of anybody's.
     """
 
     module: nn.Module
-    inputs: tuple[dict[str, Any], ...]
-    outputs: tuple[dict[str, Any], ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     example: tuple[Tensor, ...]
 
-    def dynamic(self) -> tuple[dict[int, Any], ...]:
+    def dynamic(self) -> tuple[dict[int, Dim], ...]:
         """Which axes of each input may have any size, for `torch.export`."""
-        words = {size for one in self.inputs for size in one["shape"] if isinstance(size, str)}
-        dims = {word: torch.export.Dim(word) for word in words}
+        words = {size for one in self.inputs for size in one.shape if isinstance(size, str)}
+        dims = {word: Dim(word) for word in words}
         return tuple(
-            {axis: dims[size] for axis, size in enumerate(one["shape"]) if isinstance(size, str)}
+            {axis: dims[size] for axis, size in enumerate(one.shape) if isinstance(size, str)}
             for one in self.inputs
         )
 
@@ -73,8 +75,8 @@ class Deployed(nn.Module):
         self.names = {name: name.replace(".", "__") for name in rest}
         for name, value in rest.items():
             self.register_buffer(self.names[name], value.detach().clone())
-        facts = {field.name: getattr(problem, field.name) for field in fields(problem)}
-        self.problem = _Owned(**{**facts, "module": self.network})
+        owned = _Owned(self.network, problem.features, problem.kind, problem.head)
+        self.problem = replace(owned, statistics=problem.statistics, unit=problem.unit)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,28 +107,24 @@ def adapted_graph(model: AdaptedModel) -> Graph:
     )
 
 
-def described_output(model: AdaptedModel, rows: str) -> dict[str, Any]:
+def described_output(model: AdaptedModel, rows: str) -> TensorSpec:
     """The output of an adapted model."""
     if model.classes is None:
-        found = {"name": "values", "dtype": "float32", "shape": [rows, model.way]}
-        return {**found, **unit_of(model)}
-    found = {"name": "probabilities", "dtype": "float32", "shape": [rows, len(model.classes)]}
-    return {**found, "labels": list(model.classes)}
+        return TensorSpec("values", "float32", (rows, model.way), values=unit_of(model))
+    shape = (rows, len(model.classes))
+    return TensorSpec("probabilities", "float32", shape, labels=model.classes)
 
 
-def unit_of(model: FewShotModel | AdaptedModel) -> dict[str, str]:
+def unit_of(model: FewShotModel | AdaptedModel) -> str | None:
     """What the values of a regression are, as far as it is known."""
     columns = model.columns if isinstance(model, AdaptedModel) else NO_COLUMNS
     words = (columns.target, columns.unit or model.inputs.unscaled.unit)
-    said = " in ".join(word for word in words if word)
-    return {"values": said} if said else {}
+    return " in ".join(word for word in words if word) or None
 
 
 @torch.no_grad()
 def reference(model: AdaptedModel, x: np.ndarray) -> np.ndarray:
     """What `predict` computes, for examples as the data layer reads them: uint8 or float32."""
-    from metacli.engine.predicting.rows import probabilities
-
     rows = torch.from_numpy(np.ascontiguousarray(x))
     if model.kind == "classification":
         return probabilities(model, rows).numpy()

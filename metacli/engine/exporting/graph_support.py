@@ -1,6 +1,6 @@
 """A whole learner as one graph: support and query in, probabilities out, adaptation inside.
 
-Shape letters: S support examples, B queries, N classes, C H W one picture.
+Shape letters: S support examples, B queries, N classes, C H W one image.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from metacli.algorithms import ALGORITHMS, names
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.graph import Graph, unit_of
 from metacli.engine.models.model import FewShotModel
+from metacli.engine.results.export import TensorSpec
 from metacli.errors import DataError
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Params
@@ -41,16 +42,14 @@ def support_graph(model: FewShotModel) -> Graph:
     entrance = entrance_of(model.inputs)
     classifies = model.kind == "classification"
     way: int | str = "way" if classifies and model.learner().any_way else model.way
-    targets = {"name": "support_y", "dtype": "float32", "shape": ["support", way]}
-    if classifies:
-        targets["values"] = "1 in the column of the example's class, 0 elsewhere"
+    one_hot = "1 in the column of the example's class, 0 elsewhere" if classifies else None
     inputs = (
         entrance.described("support", "support_x"),
-        targets,
+        TensorSpec("support_y", "float32", ("support", way), values=one_hot),
         entrance.described("queries", "query_x"),
     )
-    says = "probabilities" if classifies else "values"
-    output = {"name": says, "dtype": "float32", "shape": ["queries", way], **unit_of(model)}
+    name = "probabilities" if classifies else "values"
+    output = TensorSpec(name, "float32", ("queries", way), values=unit_of(model))
     sizes = traced_sizes(model)
     shown = torch.zeros(sizes["support"], sizes["way"] if way == "way" else int(way))
     shown[:, 0] = 1.0

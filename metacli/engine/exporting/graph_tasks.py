@@ -16,6 +16,8 @@ from metacli.data.tables.encoding import Encoding
 from metacli.engine.exporting.entrance import Entrance, entrance_of, of_cells
 from metacli.engine.exporting.graph import Arrays, Graph
 from metacli.engine.models.model import MultiTaskModel
+from metacli.engine.predicting.multi_task_predict import outputs
+from metacli.engine.results.export import TensorSpec
 
 _TRACED = 2
 
@@ -62,20 +64,18 @@ def tasks_graph(model: MultiTaskModel) -> Graph:
     return Graph(Tasks(model, entrance), (entrance.described("batch"),), outputs, (example,))
 
 
-def described_task(model: MultiTaskModel, task: int) -> dict[str, Any]:
+def described_task(model: MultiTaskModel, task: int) -> TensorSpec:
     """One output. Its name is a number and a word, since tasks may have any name."""
-    found = {"name": f"task_{task}", "dtype": "float32", "task": model.heads.tasks[task]}
-    if model.heads.regresses(task):
-        return {**found, "shape": ["batch"]}
-    labels = list(model.heads.labels[task])
-    return {**found, "shape": ["batch", len(labels)], "labels": labels}
+    name, labels = f"task_{task}", model.heads.labels[task]
+    regresses = model.heads.regresses(task)
+    shape = ("batch",) if regresses else ("batch", len(labels))
+    known = None if regresses else labels
+    return TensorSpec(name, "float32", shape, labels=known, task=model.heads.tasks[task])
 
 
 @torch.no_grad()
 def tasks_reference(model: MultiTaskModel, x: np.ndarray) -> Arrays:
-    """What `predict` says of encoded rows [M, D], for each task."""
-    from metacli.engine.predicting.multi_task_predict import outputs
-
+    """What `predict` gives for encoded rows [M, D], for each task."""
     found = outputs(model, x)
     return tuple(
         one if kind == "regression" or one.ndim > 1 else np.stack([1 - one, one], 1)

@@ -13,6 +13,7 @@ from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.model import AdaptedModel, AnyModel, MultiTaskModel
+from metacli.engine.results.base import Json
 from metacli.engine.storage.lock import LOCK
 from metacli.engine.training import checkpoint, journal
 from metacli.errors import BundleError, Finding, MetacliError
@@ -53,7 +54,7 @@ def weights_problems(model: AnyModel, path: Path) -> list[Finding]:
     ]
 
 
-def model_details(model: AnyModel) -> dict[str, Any]:
+def model_details(model: AnyModel) -> dict[str, Json]:
     recipe, provenance = model.recipe, model.provenance
     return {
         "recipe": provenance.get("recipe"),
@@ -68,10 +69,10 @@ def model_details(model: AnyModel) -> dict[str, Any]:
     }
 
 
-def own_details(model: AnyModel) -> dict[str, Any]:
+def own_details(model: AnyModel) -> dict[str, Json]:
     """What only its class of model has."""
     recipe = model.recipe
-    learned: dict[str, Any]
+    learned: dict[str, Json]
     match recipe.kind:
         case "multitask":
             learned = {"sharing": recipe.sharing.name}
@@ -96,7 +97,7 @@ def own_details(model: AnyModel) -> dict[str, Any]:
     }
 
 
-def short_scores(model: AnyModel) -> dict[str, Any]:
+def short_scores(model: AnyModel) -> dict[str, Json]:
     """Without the list of every baseline, of which the best is told anyway, and the confusions."""
     long = ("all", "confusion")
     return {

@@ -37,11 +37,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """
+    """A drawing with its title.
+
     Args:
         svg: one `<svg>` element with ids of its own.
         says: what a reader who does not see it should know.
-        numbers: what is drawn.
+        numbers: what is drawn, as a table.
     """
 
     kind: ClassVar[str] = "plot"
@@ -53,7 +54,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number on a ground of that strength, -1..1."""
+    """A number on a ground of that strength: blue up to 1, red down to -1, as in every plot."""
 
     text: str
     strength: float
@@ -75,8 +76,8 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A `data:` address and the words for who cannot see it."""
+class Image:
+    """A `data:` address, and the words for those who cannot see it; `width` in pixels."""
 
     uri: str
     says: str
@@ -86,10 +87,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """Groups of pictures under a name, such as the support and the queries of one class."""
+    """Groups of images under a name, such as the support and the queries of one class."""
 
     name: str
-    groups: tuple[tuple[Picture, ...], ...]
+    groups: tuple[tuple[Image, ...], ...]
     note: str = ""
 
 
@@ -130,7 +131,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """
+    """A whole report.
+
     Args:
         headline: the one sentence that a reader takes away.
     """

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from metacli.engine.reporting.blocks import Block, Cell, Matrix, Section, Table, Text, section
-from metacli.engine.reporting.episodes import EPISODES, Looked, Pair, most_confused
+from metacli.engine.reporting.episodes import EPISODES, Looked, Pair, S, most_confused
 from metacli.engine.spelling import visible
 
 LARGEST_MATRIX = 20  # classes
 
 
-def confusions(found: Looked, shown: Callable[[Looked, Sequence[Pair]], Block]) -> list[Section]:
+def confusions(
+    found: Looked[S], shown: Callable[[Looked[S], Sequence[Pair]], Block]
+) -> list[Section]:
     """The matrix where the classes are few, and the worst pairs with what `shown` makes of them."""
     pairs = most_confused(found)
     queries = sum(found.confused.values())
     where = f"{queries:,} queries of {EPISODES} validation tasks"
     note = Text(
-        f"Counted on {where} of {len(found.classes)} classes, not on the test. A class can only be "
-        "taken for one that stands in the same task, so shares are of those meetings."
+        f"From {where} of {len(found.classes)} classes; the test set was not used. Shares count "
+        "only tasks that contain both classes."
     )
     if not pairs:
         return section("confusions", "Confusions", note, Text("It made no mistake there."))
@@ -42,7 +44,7 @@ def confusions(found: Looked, shown: Callable[[Looked, Sequence[Pair]], Block]) 
     return section("confusions", "Confusions", note, matrix, table, looks)
 
 
-def pool_matrix(found: Looked) -> Matrix:
+def pool_matrix(found: Looked[S]) -> Matrix:
     """Shares of the meetings of two classes; on the diagonal the share of right answers."""
     count = len(found.classes)
     rows = []
@@ -55,19 +57,22 @@ def pool_matrix(found: Looked) -> Matrix:
         rows.append(tuple(cells))
     names = tuple(visible(name) for name in found.classes)
     return Matrix(
-        "What was named how, in % of the tasks where both stood", "is \\ named", names, tuple(rows)
+        "Predictions of each class, in % of the tasks that contain both",
+        "true \\ predicted",
+        names,
+        tuple(rows),
     )
 
 
 def counts_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]], caption: str) -> Matrix:
-    """A confusion matrix of counts: rows are what it is, columns what was said."""
+    """A confusion matrix of counts: rows are the true classes, columns the predicted ones."""
     rows = []
     for a, line in enumerate(counts):
         total = sum(line) or 1
         rows.append(
             tuple(Cell(str(n), n / total if a == b else -n / total) for b, n in enumerate(line))
         )
-    return Matrix(caption, "is \\ named", tuple(map(visible, labels)), tuple(rows))
+    return Matrix(caption, "true \\ predicted", tuple(map(visible, labels)), tuple(rows))
 
 
 def worst_counts(

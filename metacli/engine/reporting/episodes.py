@@ -4,13 +4,17 @@ by `evaluate` alone."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from metacli.data.few_shot.episodes import ClassEpisodes, EpisodeMembers
+from metacli.data.few_shot.pools import Pool
+from metacli.data.few_shot.source import EpisodeSource
+from metacli.data.tables.encoding import Encoding
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.reporting.words import in_words
@@ -20,44 +24,91 @@ from metacli.types import Episode
 
 EPISODES = 40
 SAMPLES = 2
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
 Pair = tuple[int, int]
 """Numbers of two classes of the pool: what it is, and what it was taken for."""
 
 
+class Show(Protocol[S_co]):
+    """What the report shows of an example: its image, or its words."""
+
+    def queries(self, members: EpisodeMembers, episode: Episode) -> Sequence[S_co]:
+        """Of each query, in the order of their labels."""
+        ...
+
+    def example(self, members: EpisodeMembers, episode: Episode, label: int) -> S_co:
+        """The first support example of a class."""
+        ...
+
+
+class AsImage:
+    """Images [C, H, W] as they are."""
+
+    def queries(self, members: EpisodeMembers, episode: Episode) -> list[np.ndarray]:
+        return list(episode.query.x.numpy())
+
+    def example(self, members: EpisodeMembers, episode: Episode, label: int) -> np.ndarray:
+        first = int(np.flatnonzero(episode.support.y.numpy() == label)[0])
+        found: np.ndarray = episode.support.x[first].numpy()
+        return found
+
+
+@dataclass(frozen=True)
+class InWords:
+    """Texts or rows of tables; `say` puts a row of the pool's store into words."""
+
+    say: Callable[[int], str]
+
+    @classmethod
+    def of(cls, pool: Pool) -> InWords:
+        encoder = pool.coded.encoder
+        names = encoder.names if isinstance(encoder, Encoding) else None
+        return cls(in_words(pool.coded.rows, names))
+
+    def queries(self, members: EpisodeMembers, episode: Episode) -> list[str]:
+        return [self.say(row) for own in members.query for row in own]
+
+    def example(self, members: EpisodeMembers, episode: Episode, label: int) -> str:
+        return self.say(members.support[label][0])
+
+
 @dataclass
-class Looked:
+class Looked(Generic[S]):
     """What a model did on the first validation episodes.
 
     Args:
         classes: names of the pool's classes.
+        show: what is shown of an example.
         per_step: [S + 1, E] accuracy after 0, 1, ... steps; a single row for learners without.
         confused: how often queries of a class were taken for another.
         met: queries of a class in episodes that held the other class too.
-        mistakes: a few queries of each pair: pictures, or what `say` says of them.
-        examples: one support example of each class, likewise.
+        mistakes: a few queries of each pair.
+        examples: one support example of each class.
         samples: whole episodes with the answers.
-        say: what to say of a row of the pool's store; None for pictures.
     """
 
     classes: tuple[str, ...]
+    show: Show[S]
     per_step: np.ndarray
     confused: Counter[Pair] = field(default_factory=Counter)
     met: Counter[Pair] = field(default_factory=Counter)
-    mistakes: defaultdict[Pair, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    examples: dict[int, Any] = field(default_factory=dict)
+    mistakes: defaultdict[Pair, list[S]] = field(default_factory=lambda: defaultdict(list))
+    examples: dict[int, S] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
-    say: Any = None
 
 
 @dataclass(frozen=True)
 class Sample:
+    """An episode with the labels 0..N-1 that the model gave its queries."""
+
     index: int
     members: EpisodeMembers
     episode: Episode
-    answers: np.ndarray  # labels 0..N-1 of the queries
+    answers: np.ndarray
 
 
-def validation_source(model: FewShotModel) -> Any:
+def validation_source(model: FewShotModel) -> EpisodeSource:
     """The episodes that a run validates on. Raises MetacliError where the data are not there."""
     recipe = model.recipe
     asked = recipe.evaluate
@@ -66,21 +117,21 @@ def validation_source(model: FewShotModel) -> Any:
 
 @torch.no_grad()
 def look(
-    model: FewShotModel, source: ClassEpisodes, report: Reporter, episodes: int = EPISODES
-) -> Looked:
+    model: FewShotModel,
+    source: ClassEpisodes,
+    show: Show[S],
+    report: Reporter,
+    episodes: int = EPISODES,
+) -> Looked[S]:
     """Adapt to each episode and remember the answers."""
     problem, learner = model.problem(), model.learner()
     device = next(iter(model.params.values())).device
-    say = None
-    if source.pool.encoder is not None:
-        names = getattr(source.pool.encoder, "names", None)
-        say = in_words(source.pool.coded.rows, names)
-    found = Looked(source.pool.classes, np.zeros((0, 0)), say=say)
+    found = Looked(source.pool.classes, show, np.zeros((0, 0)))
     per_step = []
     for index in range(episodes):
         members, episode = source.members(index), source.episode(index)
         support, query = to_device(episode, device)
-        path = learner.path(problem, model.params, support, model.state)
+        path = learner.path(problem, model.params, model.state, support)
         guesses = [learner.predict(problem, phi, query.x).argmax(1).cpu().numpy() for phi in path]
         y = episode.query.y.numpy()
         per_step.append([float((one == y).mean()) for one in guesses])
@@ -92,29 +143,25 @@ def look(
     return found
 
 
-def remember(found: Looked, members: EpisodeMembers, episode: Episode, guess: np.ndarray) -> None:
+def remember(
+    found: Looked[S], members: EpisodeMembers, episode: Episode, guess: np.ndarray
+) -> None:
     """Count the answers by class of the pool."""
     y, classes = episode.query.y.numpy(), members.classes
-    asked: Any = episode.query.x.numpy()
-    if found.say is not None:
-        asked = [found.say(row) for own in members.query for row in own]
-    for true, said, x in zip(y.tolist(), guess.tolist(), asked, strict=True):
-        pair = (classes[true], classes[said])
+    queries = found.show.queries(members, episode)
+    for true, answer, shown in zip(y.tolist(), guess.tolist(), queries, strict=True):
+        pair = (classes[true], classes[answer])
         found.confused[pair] += 1
         for other in classes:
             found.met[classes[true], other] += 1
-        if true != said and len(found.mistakes[pair]) < 4:
-            found.mistakes[pair].append(x)
-    labels = episode.support.y.numpy()
+        if true != answer and len(found.mistakes[pair]) < 4:
+            found.mistakes[pair].append(shown)
     for label, number in enumerate(classes):
-        if found.say is not None:
-            found.examples.setdefault(number, found.say(members.support[label][0]))
-            continue
-        rows = np.flatnonzero(labels == label)
-        found.examples.setdefault(number, episode.support.x[int(rows[0])].numpy())
+        if number not in found.examples:
+            found.examples[number] = found.show.example(members, episode, label)
 
 
-def most_confused(found: Looked, count: int = 6) -> list[tuple[Pair, int, int]]:
+def most_confused(found: Looked[S], count: int = 6) -> list[tuple[Pair, int, int]]:
     """Pairs by how often the first was taken for the second: (pair, mistakes, chances for it)."""
     wrong = [(pair, n) for pair, n in found.confused.items() if pair[0] != pair[1]]
     ordered = sorted(wrong, key=lambda one: (-one[1], -one[1] / found.met[one[0]], one[0]))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+
+from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import Choice
 from metacli.data.user.open import load_task, survey_task
+from metacli.data.user.row_loading import RowSpec
 from metacli.engine.adapting.adding import tasks_of
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.hashes import example_hash
@@ -17,8 +20,10 @@ from metacli.engine.reporting.subject import Subject
 from metacli.engine.reporting.words import in_words
 from metacli.errors import MetacliError
 
-Examples = Mapping[str, Sequence[Any]]
-"""Class ("" of numbers to predict) -> its pictures [C, H, W], or its rows in words."""
+Example = np.ndarray | str
+"""An image [C, H, W], or a text or row in words."""
+Examples = Mapping[str, Sequence[Example]]
+"""Class ("" of numbers to predict) -> its examples."""
 
 
 def support_examples(subject: Subject, model: AdaptedModel, report: Reporter) -> Examples:
@@ -31,10 +36,10 @@ def support_examples(subject: Subject, model: AdaptedModel, report: Reporter) ->
     spec = model.inputs.wanted(model.columns)
     try:
         read = load_task(last, spec, onto=onto, choice=choice, skip_bad=True, allow_duplicates=True)
-        shown = (
-            read.support.x if model.inputs.kind == "image" else told(spec, [*onto, (last, choice)])
-        )
-        found: defaultdict[str, list[Any]] = defaultdict(list)
+        shown: Iterable[Example] = read.support.x
+        if not isinstance(spec, ImageSpec):
+            shown = in_order(spec, [*onto, (last, choice)])
+        found: defaultdict[str, list[Example]] = defaultdict(list)
         assert read.support.y is not None
         for y, x, one in zip(read.support.y, read.support.x, shown, strict=True):
             if example_hash(x) in known:
@@ -46,7 +51,7 @@ def support_examples(subject: Subject, model: AdaptedModel, report: Reporter) ->
     return {label: found[label] for label in read.labels or ("",) if found[label]}
 
 
-def told(spec: Any, tasks: Sequence[tuple[Path, Choice]]) -> Iterator[str]:
+def in_order(spec: RowSpec, tasks: Sequence[tuple[Path, Choice]]) -> Iterator[str]:
     """Rows of the support in words, in the order in which they are loaded."""
     for task, choice in tasks:
         content = survey_task(task, choice.completed(spec)).tables

@@ -1,11 +1,10 @@
-"""What `evaluate` said on data that no training reads."""
+"""What `evaluate` measured on data that no training reads."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting import plots
@@ -18,7 +17,7 @@ SAME = ("data_digest", "split", "way", "query", "seed", "episodes")  # points of
 
 
 def measured(subject: Subject) -> list[Section]:
-    """What `evaluate` said on data that no training reads."""
+    """The results table, with a curve over the examples per class where there is one."""
     episodes = [line for line in subject.evaluations if line.get("unit") == "episode"]
     command = f"metacli evaluate {shlex.quote(subject.name)}"
     if isinstance(subject.model, AdaptedModel):
@@ -27,7 +26,7 @@ def measured(subject: Subject) -> list[Section]:
         return section(
             "test",
             "Results",
-            Text("Not evaluated yet: no result is claimed. To measure it on data it has not seen:"),
+            Text("Not evaluated yet. To measure it on data that it has not seen:"),
             Commands((command,)),
         )
     if not episodes:
@@ -63,7 +62,8 @@ def result_row(line: Line) -> tuple[str, ...]:
     )
 
 
-def scored(metric: Any, value: Mapping[str, Any]) -> str:
+def scored(metric: str | None, value: Line) -> str:
+    """A score with half of its interval."""
     return score(metric, value.get("mean"), value.get("ci95"))
 
 
@@ -84,7 +84,7 @@ def on_what(line: Line) -> str:
 
 def curve(lines: Sequence[Line]) -> Iterator[Plot]:
     """How many labels are needed: evaluations that differ in the shot alone."""
-    groups: dict[tuple[Any, ...], list[Line]] = {}
+    groups: dict[tuple[str, ...], list[Line]] = {}
     for line in lines:
         if isinstance(line.get("shot"), int):
             key = tuple(
@@ -106,13 +106,13 @@ def curve(lines: Sequence[Line]) -> Iterator[Plot]:
             metric_name(metric),
             percent=is_fraction(metric),
         )
-        told = "; ".join(f"{p[0]}: {score(metric, p[1], p[2])}" for p in points)
+        said = "; ".join(f"{p[0]}: {score(metric, p[1], p[2])}" for p in points)
         rows = tuple((str(p[0]), score(metric, p[1], p[2])) for p in points)
         table = Table(
             "By examples per class", ("examples per class", metric_name(metric)), rows, folded=True
         )
         yield Plot(
-            "How many labels are enough", svg, f"{metric} by examples per class: {told}.", table
+            "Score by examples per class", svg, f"{metric} by examples per class: {said}.", table
         )
 
 
@@ -126,7 +126,8 @@ def per_step(line: Line) -> Iterator[Plot]:
         )
 
 
-def steps_plot(name: str, metric: Any, points: Sequence[plots.Point], where: str) -> Plot:
+def steps_plot(name: str, metric: str | None, points: Sequence[plots.Point], where: str) -> Plot:
+    """A score after each adaptation step."""
     svg = plots.steps(
         name, points, "adaptation steps", metric_name(metric), percent=is_fraction(metric)
     )

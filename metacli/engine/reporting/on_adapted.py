@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+import numpy as np
 
 from metacli.engine.events import Reporter
 from metacli.engine.models.model import AdaptedModel
@@ -11,7 +12,7 @@ from metacli.engine.reporting.blocks import (
     Block,
     Facts,
     Gallery,
-    Picture,
+    Image,
     Row,
     Section,
     Table,
@@ -19,30 +20,29 @@ from metacli.engine.reporting.blocks import (
     section,
 )
 from metacli.engine.reporting.confusions import LARGEST_MATRIX, counts_matrix, worst_counts
-from metacli.engine.reporting.examples import Examples, support_examples
-from metacli.engine.reporting.images import picture, strip
-from metacli.engine.reporting.subject import Subject
-from metacli.engine.spelling import metric_name, score, signed, visible
+from metacli.engine.reporting.examples import Example, Examples, support_examples
+from metacli.engine.reporting.images import shown as image
+from metacli.engine.reporting.images import strip
+from metacli.engine.reporting.subject import Line, Subject
+from metacli.engine.spelling import metric_name, score, signed, verdict_words, visible
 
 HOW = {
     "kfold": "each example was predicted by a model adapted without it ({} folds)",
     "query": "on the task's query examples",
     "holdout": "on a share of {} that was held out",
 }
-PICTURES, ROWS, NUMBERS = 8, 3, 10  # that are shown: of a class, of a class, and of all
+IMAGES, ROWS, NUMBERS = 8, 3, 10  # that are shown: of a class, of a class, and of all
 
 
 def of_adapted(subject: Subject, model: AdaptedModel, report: Reporter) -> list[Section]:
     found = support_examples(subject, model, report)
-    pictures = model.inputs.kind == "image"
-    about = support(found) if pictures else support_in_words(found)
+    about = support(found) if model.inputs.kind == "image" else support_in_words(found)
     return [*scores(subject, model, found), *evaluated(subject, found), *about]
 
 
 def scores(subject: Subject, model: AdaptedModel, found: Examples) -> list[Section]:
     """What `adapt` measured on held-out examples, and whether the source helps."""
-    said = model.scores
-    made, transfer = said.get("score") or {}, said.get("transfer") or {}
+    made, transfer = model.scores.get("score") or {}, model.scores.get("transfer") or {}
     blocks: list[Block] = []
     if made.get("value") is None:
         blocks.append(
@@ -54,21 +54,20 @@ def scores(subject: Subject, model: AdaptedModel, found: Examples) -> list[Secti
         blocks.append(baselines(made.get("metric"), made.get("value"), transfer["all"]))
     counts = made.get("confusion")
     labels = model.classes or ()
-    if counts and len(labels) <= LARGEST_MATRIX:
-        blocks.append(
-            counts_matrix(labels, counts, "Held-out examples: what they are and what was said")
-        )
-    if counts and not examples_were_evaluated(subject):
+    if counts and not examples_were_evaluated(subject):  # then their matrix says more
+        if len(labels) <= LARGEST_MATRIX:
+            blocks.append(counts_matrix(labels, counts, "Held-out examples: true and predicted"))
         blocks += worst(labels, counts, found)
     return section("score", "How good it is on examples that it was not adapted on", *blocks)
 
 
 def examples_were_evaluated(subject: Subject) -> bool:
-    """Whether `evaluate` has told of confusions on more examples than those that were held out."""
+    """Whether `evaluate` has counted confusions, on more examples than those that were held out."""
     return any(line.get("unit") == "example" for line in subject.evaluations)
 
 
-def score_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
+def score_facts(made: Line) -> list[tuple[str, str]]:
+    """The score, how it was measured, and other readings of it."""
     metric = made.get("metric")
     kind, _, detail = str(made.get("how")).partition(":")
     ends = f"{score(metric, made.get('low'))} to {score(metric, made.get('high'))}"
@@ -86,14 +85,15 @@ def score_facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def again(made: Mapping[str, Any]) -> str:
-    """Folds that were dealt anew count every example more than once."""
+def again(made: Line) -> str:
+    """Repeated folds count every example more than once."""
     times = made.get("times") or 1
     return "" if times == 1 else f", {times} times over, so that each counts {times} times below"
 
 
-def baselines(metric: Any, mine: Any, rows: Sequence[Mapping[str, Any]]) -> Table:
-    body = [("this model", score(metric, mine), "", "", "")]
+def baselines(metric: str | None, value: float | None, rows: Sequence[Line]) -> Table:
+    """Simple methods on the same examples, and how the model compares with each."""
+    body = [("this model", score(metric, value), "", "", "")]
     for one in rows:
         low, high = one.get("delta_ci95") or (None, None)
         body.append(
@@ -102,21 +102,21 @@ def baselines(metric: Any, mine: Any, rows: Sequence[Mapping[str, Any]]) -> Tabl
                 score(metric, one["baseline"]["value"]),
                 signed(metric, one.get("delta")),
                 f"{signed(metric, low)} to {signed(metric, high)}" if low is not None else "",
-                str(one.get("verdict", "")).replace("_", " "),
+                verdict_words(one.get("verdict"), metric, one.get("detectable")),
             )
         )
     header = (
-        "predictor",
+        "method",
         metric_name(metric),
         "this model minus it",
         "95 % interval",
-        "the source",
+        "this model is",
     )
-    return Table("Beside simple models on the same examples", header, tuple(body))
+    return Table("Compared with simple methods on the same examples", header, tuple(body))
 
 
 def evaluated(subject: Subject, found: Examples) -> list[Section]:
-    """What `evaluate` said on labelled examples, the last time."""
+    """The last result of `evaluate` on labelled examples."""
     lines = [line for line in subject.evaluations if line.get("unit") == "example"]
     if not lines:
         return []
@@ -131,9 +131,7 @@ def evaluated(subject: Subject, found: Examples) -> list[Section]:
     blocks: list[Block] = [Facts(tuple(rows))]
     labels, counts = line.get("labels") or (), line.get("confusion") or ()
     if counts and len(labels) <= LARGEST_MATRIX:
-        blocks.append(
-            counts_matrix(labels, counts, "Labelled examples: what they are and what was said")
-        )
+        blocks.append(counts_matrix(labels, counts, "Labelled examples: true and predicted"))
     blocks += worst(labels, counts, found)
     return section("test", "On labelled examples, by evaluate", *blocks)
 
@@ -171,13 +169,17 @@ def in_words(found: Examples) -> bool:
 
 
 def said(label: str, found: Examples) -> str:
-    return next(iter(found.get(label, ())), "")
+    return next((one for one in found.get(label, ()) if isinstance(one, str)), "")
 
 
-def examples(label: str, found: Examples) -> tuple[Picture, ...]:
+def examples(label: str, found: Examples) -> tuple[Image, ...]:
     """Three of a class."""
-    own = list(found.get(label, ()))[:3]
-    return tuple(picture(x, f"an example of {visible(label)}") for x in own)
+    own = images_of(found.get(label, ()))[:3]
+    return tuple(image(x, f"an example of {visible(label)}") for x in own)
+
+
+def images_of(examples: Sequence[Example]) -> list[np.ndarray]:
+    return [one for one in examples if isinstance(one, np.ndarray)]
 
 
 def support_in_words(found: Examples) -> list[Section]:
@@ -186,7 +188,7 @@ def support_in_words(found: Examples) -> list[Section]:
     for label, own in found.items():
         most = ROWS if label else NUMBERS
         more = f"and {len(own) - most} more" if len(own) > most else ""
-        rows += [(visible(label), one) for one in own[:most]]
+        rows += [(visible(label), one) for one in own[:most] if isinstance(one, str)]
         rows += [(visible(label), more)] if more else []
     if "" in found:
         counted = tuple((str(n), text) for n, (_, text) in enumerate(rows, 1))
@@ -196,12 +198,12 @@ def support_in_words(found: Examples) -> list[Section]:
     return section("support", "What it was adapted on", table if rows else None)
 
 
-def support(pictures: Examples) -> list[Section]:
+def support(images: Examples) -> list[Section]:
     """What it was adapted on."""
     rows = []
-    for label, own in pictures.items():
-        shown = list(own)[:PICTURES]
-        more = f"and {len(own) - PICTURES} more" if len(own) > PICTURES else ""
+    for label, own in images.items():
+        shown = images_of(own)[:IMAGES]
+        more = f"and {len(own) - IMAGES} more" if len(own) > IMAGES else ""
         strips = strip(shown, f"{len(shown)} examples of {visible(label)}")
         rows.append(Row(visible(label), ((strips,),), more))
     gallery = Gallery("Examples by class", tuple(rows)) if rows else None

@@ -1,35 +1,36 @@
-"""Sections about picture tasks: sample episodes, and which classes are taken for which."""
+"""Sections about tasks of images: sample episodes, and which classes are taken for which."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from metacli.engine.reporting.blocks import (
     Gallery,
-    Picture,
+    Image,
     Row,
     Section,
     Text,
     section,
 )
 from metacli.engine.reporting.confusions import confusions
-from metacli.engine.reporting.episodes import Looked, Pair, Sample
-from metacli.engine.reporting.images import picture, strip
+from metacli.engine.reporting.episodes import Looked, Pair, S, Sample
+from metacli.engine.reporting.images import shown, strip
 from metacli.engine.reporting.measured import steps_plot
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.spelling import visible
 
-MOST = 5  # pictures of a class in a row
+MOST = 5  # images of a class in a row
 
 
-def of_episodes(found: Looked) -> list[Section]:
+def of_episodes(found: Looked[np.ndarray]) -> list[Section]:
     """Everything that is drawn from validation episodes."""
     return [*steps(found), *samples(found), *confusions(found, mistakes)]
 
 
-def steps(found: Looked) -> list[Section]:
+def steps(found: Looked[S]) -> list[Section]:
     if len(found.per_step) < 2:
         return []
     points = []
@@ -42,23 +43,23 @@ def steps(found: Looked) -> list[Section]:
     )
 
 
-def samples(found: Looked) -> list[Section]:
+def samples(found: Looked[np.ndarray]) -> list[Section]:
     galleries = [gallery(found, one) for one in found.samples]
     note = Text(
-        "Tasks as the model meets them: left of the line pictures of classes that are new to it, "
-        "to learn from; right of it pictures to name. They are validation tasks; a red frame and a "
-        "cross mark what it got wrong."
+        "Validation tasks as the model meets them. Left of the line: labelled images of classes "
+        "that are new to it. Right of it: images to classify; a red frame and a cross mark its "
+        "mistakes."
     )
     return section("samples", "Sample tasks", note, *galleries)
 
 
-def gallery(found: Looked, sample: Sample) -> Gallery:
+def gallery(found: Looked[np.ndarray], sample: Sample) -> Gallery:
     support, query = sample.episode
     rows = []
     for label, number in enumerate(sample.members.classes):
         name = visible(found.classes[number])
         own = support.x[of_label(support.y.numpy(), support.mask, label)].numpy()[:MOST]
-        learned = strip(list(own), f"{len(own)} pictures of {name} to learn from")
+        learned = strip(list(own), f"{len(own)} labelled images of {name}")
         asked = np.flatnonzero(query.y.numpy() == label)[:MOST]
         answers = [
             answered(found, sample, int(row), label, query.x[int(row)].numpy()) for row in asked
@@ -71,33 +72,35 @@ def gallery(found: Looked, sample: Sample) -> Gallery:
     return Gallery(f"Validation task {sample.index + 1}", tuple(rows), note)
 
 
-def of_label(y: np.ndarray, mask: object, label: int) -> np.ndarray:
+def of_label(y: np.ndarray, mask: Tensor | None, label: int) -> np.ndarray:
     keep = np.asarray(y) == label
     if mask is not None:
-        keep &= np.asarray(mask)
+        keep &= mask.numpy()
     return np.flatnonzero(keep)
 
 
-def answered(found: Looked, sample: Sample, row: int, label: int, x: np.ndarray) -> Picture:
+def answered(
+    found: Looked[np.ndarray], sample: Sample, row: int, label: int, x: np.ndarray
+) -> Image:
     said = int(sample.answers[row])
     if said == label:
-        return picture(x, "named rightly", "right")
+        return shown(x, "classified correctly", "right")
     wrong = visible(found.classes[sample.members.classes[said]])
-    return picture(x, f"taken for {wrong}", "wrong")
+    return shown(x, f"taken for {wrong}", "wrong")
 
 
-def mistakes(found: Looked, pairs: Sequence[Pair]) -> Gallery:
+def mistakes(found: Looked[np.ndarray], pairs: Sequence[Pair]) -> Gallery:
     """What was taken for what, and an example of either class."""
     rows = tuple(pair_row(found, a, b) for a, b in pairs)
-    note = "Left of the line what was asked, right of it an example of either class."
+    note = "Left of the line: the mistakes. Right of it: an example of either class."
     return Gallery("What the mistakes look like", rows, note)
 
 
-def pair_row(found: Looked, a: int, b: int) -> Row:
+def pair_row(found: Looked[np.ndarray], a: int, b: int) -> Row:
     mine, other = visible(found.classes[a]), visible(found.classes[b])
-    wrong = [picture(x, f"a {mine} taken for {other}", "wrong") for x in found.mistakes[a, b]]
+    wrong = [shown(x, f"a {mine} taken for {other}", "wrong") for x in found.mistakes[a, b]]
     examples = [
-        picture(found.examples[number], f"an example of {visible(found.classes[number])}")
+        shown(found.examples[number], f"an example of {visible(found.classes[number])}")
         for number in (a, b)
         if number in found.examples
     ]

@@ -1,8 +1,7 @@
-"""Sections about many tasks learned together: each beside itself alone, and who helps whom."""
+"""Sections about many tasks learned together: each compared with itself alone, and who helps
+whom."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -10,11 +9,13 @@ from metacli.engine.reporting import plots
 from metacli.engine.reporting.blocks import Block, Cell, Matrix, Plot, Section, Table, Text, section
 from metacli.engine.reporting.measured import scored
 from metacli.engine.reporting.subject import Line, Subject
+from metacli.engine.reporting.words import short
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
-from metacli.engine.spelling import metric_name, number, score, signed, visible
+from metacli.engine.spelling import metric_name, number, score, signed, verdict_words, visible
 
 SHOWN = 12  # tasks in an open table; more are folded
-NAMED = 12  # tasks in a matrix of numbers; more are a picture
+NAMED = 12  # tasks in a matrix of values; more are a picture
+LONGEST = 24  # characters of a task name in a plot
 
 
 def of_tasks(subject: Subject) -> list[Section]:
@@ -23,31 +24,44 @@ def of_tasks(subject: Subject) -> list[Section]:
 
 
 def results(tested: list[Line]) -> list[Section]:
-    """The score over all tasks, beside the baselines."""
+    """The score over all tasks, compared with the baselines."""
     blocks: list[Block] = []
     for line in tested:
         metric = line.get("metric")
         rows = [("learned together", scored(metric, line), "", "")]
         for name, value in (line.get("baselines") or {}).items():
-            low, high = value.get("delta_ci95") or (None, None)
-            interval = f"{signed(metric, low)} to {signed(metric, high)}" if low is not None else ""
-            rows.append((visible(name), scored(metric, value), interval, verdict(value)))
+            rows.append(
+                (
+                    visible(name),
+                    scored(metric, value),
+                    interval(metric, value),
+                    judged(metric, value),
+                )
+            )
         caption = (
-            f"{metric_name(metric)} on the {line.get('split')} rows of all tasks; "
+            f"{metric_name(metric)} on {whose_rows(line)} of all tasks; "
             "± is half of a 95 % interval over rows"
         )
-        header = (
-            "model",
-            metric_name(metric),
-            "together minus it, 95 %",
-            "learning together",
-        )
+        header = ("model", metric_name(metric), "together minus it, 95 %", "learning together is")
         blocks.append(Table(caption, header, tuple(rows)))
     return section("test", "Results", *blocks)
 
 
-def verdict(value: Line) -> str:
-    return str(value.get("verdict") or "").replace("_", " ")
+def whose_rows(line: Line) -> str:
+    """Those of a split, or a user's."""
+    if line.get("split") is None:
+        return f"the rows of {visible(line.get('data'))}"
+    return f"the {line['split']} rows"
+
+
+def interval(metric: str | None, value: Line) -> str:
+    """`-2.1 points to +3.0 points`; nothing where there is none."""
+    low, high = value.get("delta_ci95") or (None, None)
+    return "" if low is None else f"{signed(metric, low)} to {signed(metric, high)}"
+
+
+def judged(metric: str | None, value: Line) -> str:
+    return verdict_words(value.get("verdict"), metric, value.get("detectable"))
 
 
 def tasks(subject: Subject, tested: list[Line]) -> list[Section]:
@@ -56,54 +70,57 @@ def tasks(subject: Subject, tested: list[Line]) -> list[Section]:
     rows = line.get("tasks") or []
     if not rows:
         return []
-    split = line.get("split", "test") if tested else "validation"
+    where = whose_rows(line) if tested else "the validation rows"
     metric = rows[0].get("metric")
-    counts = {key: sum(row.get("verdict") == key for row in rows) for key in ("helped", "hurt")}
     note = (
-        f"Each of {len(rows)} tasks beside the same network trained on it alone, on {split} rows."
+        f"Each of {len(rows)} tasks, compared with the same network trained on it alone, on "
+        f"{where}."
     )
     if tested:
+        counts = {key: sum(row.get("verdict") == key for row in rows) for key in ("helped", "hurt")}
         note += (
-            f" Learning together helped {counts['helped']}, hurt {counts['hurt']}; verdicts hold "
-            "for all tasks together (false discovery rate 5 %, Benjamini and Hochberg)."
+            f" Learning together helped {counts['helped']} and hurt {counts['hurt']}; verdicts "
+            "hold for all tasks together (false discovery rate 5 %, Benjamini and Hochberg)."
         )
-    header = ("task", metric_name(metric), "alone", "difference", "95 % interval", "verdict")
-    table = Table(
-        f"Tasks on {split} rows", header, tuple(map(task_row, rows)), folded=len(rows) > SHOWN
+    header = (
+        *("task", metric_name(metric), "alone", "difference", "95 % interval"),
+        "learning together is",
     )
+    body = tuple(task_row(row) for row in rows)
+    table = Table(f"Tasks on {where}", header, body, folded=len(rows) > SHOWN)
     return section("tasks", "Task by task", Text(note), difference_plot(rows, metric), table)
 
 
 def task_row(row: Line) -> tuple[str, ...]:
     metric = row.get("metric")
-    low, high = row.get("delta_ci95") or (None, None)
     return (
         visible(row.get("name")),
         score(metric, row.get("value")),
         score(metric, row.get("single_task")),
         signed(metric, row.get("delta")),
-        f"{signed(metric, low)} to {signed(metric, high)}" if low is not None else "",
-        verdict(row),
+        interval(metric, row),
+        judged(metric, row),
     )
 
 
-def difference_plot(rows: list[Line], metric: Any) -> Plot | None:
+def difference_plot(rows: list[Line], metric: str | None) -> Plot | None:
     known = [row for row in rows if row.get("delta") is not None]
     if not known:
         return None
     lower = metric in LOWER_IS_BETTER
     drawn = []
     for row in known:
-        low, high = row.get("delta_ci95") or (np.nan, np.nan)
-        ends = [np.nan if end is None else float(end) for end in (low, high)]
-        drawn.append((float(row["delta"]), ends[0], ends[1], str(row.get("verdict"))))
+        low, high = row.get("delta_ci95") or (None, None)
+        from_, to = (np.nan if end is None else float(end) for end in (low, high))
+        name, said = short(str(row.get("name")), LONGEST), str(row.get("verdict"))
+        drawn.append(plots.Difference(name, float(row["delta"]), from_, to, said))
     better = "left is better" if lower else "right is better"
-    svg = plots.differences(
-        "differences", drawn, f"{metric}: together minus alone ({better})", lower_is_better=lower
-    )
-    gains = sum((d < 0) == lower for d, *_ in drawn if d)
+    axis = f"{metric_name(metric)}: together minus alone ({better})"
+    svg = plots.differences("differences", drawn, axis, lower_is_better=lower)
+    gains = sum((one.delta < 0) == lower for one in drawn if one.delta)
     says = (
-        f"Differences of {len(drawn)} tasks to the same network alone; {gains} are better together."
+        f"{gains} of {len(drawn)} tasks are better together than alone; lines are 95 % intervals, "
+        "blue where learning together helped, red where it hurt, grey where that is not clear."
     )
     return Plot("Together minus alone, task by task", svg, says)
 
@@ -123,7 +140,7 @@ def affinity(found: Line | None) -> list[Section]:
     rows = f", on {visible(found['rows'])} rows" if found.get("rows") else ""
     note = Text(
         f"A row is a task, a column a task that it may learn from, by {measure}{rows}: 1 is most "
-        "alike, below 0 they pull apart."
+        "alike (blue), below 0 they pull apart (red)."
     )
     shown = [visible(names[i]) for i in order]
     blocks = drawn_affinity(shown, matrix[np.ix_(order, order)])
@@ -140,38 +157,42 @@ def grouped(groups: list[list[str]]) -> Table | None:
 
 
 def drawn_affinity(names: list[str], matrix: np.ndarray) -> list[Block]:
+    """The values where the tasks are few, else a picture and the closest pairs."""
     off = matrix[~np.eye(len(names), dtype=bool)]
     finite = off[np.isfinite(off)]
     largest = float(np.abs(finite).max()) if len(finite) else 1.0
     if len(names) <= NAMED:
-        rows = tuple(
-            tuple(
-                Cell(
-                    number(float(v), 2),
-                    0.0 if a == b or not np.isfinite(v) else v / (largest or 1.0),
-                )
-                for b, v in enumerate(row)
-            )
-            for a, row in enumerate(matrix)
-        )
-        return [Matrix("Relatedness of the tasks", "task", tuple(names), rows)]
+        return [relatedness_matrix(names, matrix, largest or 1.0)]
     shown = matrix.copy()
     np.fill_diagonal(shown, 0.0)
+    low, high = (number(float(end), 2) for end in (finite.min(), finite.max()))
+    short_names = [short(name, LONGEST) for name in names]
+    svg = plots.heat("affinity", np.nan_to_num(shown), short_names, "relatedness")
+    says = f"Relatedness of {len(names)} tasks, from {low} to {high}."
+    return [Plot("Relatedness of all tasks", svg, says), closest(names, matrix)]
+
+
+def relatedness_matrix(names: list[str], matrix: np.ndarray, largest: float) -> Matrix:
+    rows = tuple(
+        tuple(
+            Cell(number(float(v), 2), 0.0 if a == b or not np.isfinite(v) else v / largest)
+            for b, v in enumerate(row)
+        )
+        for a, row in enumerate(matrix)
+    )
+    return Matrix("Relatedness of the tasks", "task", tuple(names), rows)
+
+
+def closest(names: list[str], matrix: np.ndarray) -> Table:
+    """The closest pairs; each once where the measure has no direction."""
+    symmetric = np.allclose(matrix, matrix.T, equal_nan=True)
     pairs = [
         (float(matrix[a, b]), a, b)
         for a in range(len(names))
-        for b in range(len(names))
+        for b in range(a + 1 if symmetric else 0, len(names))
         if a != b and np.isfinite(matrix[a, b])
     ]
     best = sorted(pairs, key=lambda one: (-one[0], one[1], one[2]))[:8]
-    table = Table(
-        "The closest tasks",
-        ("task", "with", "relatedness"),
-        tuple((names[a], names[b], number(value, 3)) for value, a, b in best),
-    )
-    low, high = (number(float(end), 2) for end in (finite.min(), finite.max()))
-    says = f"Relatedness of {len(names)} tasks, from {low} to {high}."
-    return [
-        Plot("Relatedness of all tasks", plots.heat("affinity", np.nan_to_num(shown)), says),
-        table,
-    ]
+    header = ("task", "with" if symmetric else "may learn from", "relatedness")
+    rows = tuple((names[a], names[b], number(value, 3)) for value, a, b in best)
+    return Table("The closest tasks", header, rows)

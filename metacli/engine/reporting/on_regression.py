@@ -1,4 +1,4 @@
-"""Sections about regressions of waves: the fit before and after each step."""
+"""Sections about regressions of sine waves: the fit before and after each step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from metacli.engine.spelling import number
 def of_waves(shown: list[Fit], scores: EpisodeScores) -> list[Section]:
     blocks = [wave(one) for one in shown]
     note = Text(
-        "Validation waves that the model has never seen: dots are the examples that it adapts to, "
-        "faint lines are the steps between."
+        "Sine waves of the validation set, which the model has never seen: dots are the examples "
+        "that it adapts to, faint lines are the steps between."
     )
     if scores.per_step is None or len(scores.per_step) < 2:
         return section("fits", "What adaptation does", note, *blocks)

@@ -6,9 +6,14 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Drawn in these colours and written as the page's: matplotlib knows no CSS.
 COLOURS = {
@@ -16,48 +21,52 @@ COLOURS = {
     "faint": "#010102",
     "one": "#010103",
     "two": "#010104",
-    "good": "#010105",
     "bad": "#010106",
     "ground": "#010107",
 }
+FEW = 12  # points that are marked one by one
+VERDICT_COLOURS = {"helped": "one", "hurt": "bad"}
+SIGNED = "RdBu"  # red below 0, blue above, in every matrix and picture
 SIZE = (4.2, 2.7)  # inches: letters of 9 points are readable where a plot is 330 pixels wide
 Point = tuple[float, float, float | None]
 """x, y, half-width of the interval of y."""
 
 
 @contextmanager
-def figure(size: tuple[float, float] = SIZE) -> Iterator[tuple[Any, Any]]:
+def figure(size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, Axes]]:
     """A figure and its axes in the page's colours."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
 
-    style: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "metacli",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": COLOURS["faint"],
-        "axes.labelcolor": COLOURS["ink"],
-        "text.color": COLOURS["ink"],
-        "xtick.color": COLOURS["ink"],
-        "ytick.color": COLOURS["ink"],
-        "axes.grid": True,
-        "grid.color": COLOURS["faint"],
-        "grid.alpha": 0.35,
-        "grid.linewidth": 0.6,
-        "legend.frameon": False,
-        "axes.formatter.use_mathtext": False,
-        "axes.unicode_minus": True,
-    }
-    with mpl.rc_context(style):
+    with mpl.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "metacli",
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.edgecolor": COLOURS["faint"],
+            "axes.labelcolor": COLOURS["ink"],
+            "text.color": COLOURS["ink"],
+            "xtick.color": COLOURS["ink"],
+            "ytick.color": COLOURS["ink"],
+            "axes.grid": True,
+            "grid.color": COLOURS["faint"],
+            "grid.alpha": 0.35,
+            "grid.linewidth": 0.6,
+            "legend.frameon": False,
+            "axes.formatter.use_mathtext": False,
+            "axes.unicode_minus": True,
+            "text.parse_math": False,  # names are anybody's
+        }
+    ):
         drawn = Figure(figsize=size, layout="constrained")
         yield drawn, drawn.subplots()
 
 
-def svg_of(drawn: Any, name: str) -> str:
+def svg_of(drawn: Figure, name: str) -> str:
     """The `<svg>` element alone: no file header, no address, ids that no other plot has."""
     file = io.BytesIO()
     drawn.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -78,10 +87,13 @@ def svg_of(drawn: Any, name: str) -> str:
     return text.strip()
 
 
-def line(axes: Any, points: Sequence[Point], colour: str, label: str, **style: Any) -> None:
-    """A line with a band of its 95 % interval where there is one."""
+def line(axes: Axes, points: Sequence[Point], colour: str, label: str) -> None:
+    """A line with a band of its 95 % interval where there is one; few points are marked."""
     x, y = [p[0] for p in points], [p[1] for p in points]
-    axes.plot(x, y, color=COLOURS[colour], label=label, linewidth=1.6, **style)
+    marker = "o" if len(points) <= FEW else None
+    axes.plot(
+        x, y, color=COLOURS[colour], label=label, linewidth=1.6, marker=marker, markersize=3.5
+    )
     half = np.array([np.nan if p[2] is None else p[2] for p in points], float)
     if np.isfinite(half).any():
         low, high = np.array(y) - half, np.array(y) + half
@@ -101,8 +113,7 @@ def curves(
     """Lines (label, colour, points) over one x axis; `mark` is an x to point out."""
     with figure() as (drawn, axes):
         for label, colour, points in lines:
-            few = len(points) <= 12
-            line(axes, points, colour, label, marker="o" if few else None, markersize=3.5)
+            line(axes, points, colour, label)
         if mark is not None:
             axes.axvline(mark[0], color=COLOURS["faint"], linewidth=1, linestyle="--")
             label = f" {mark[1]}"
@@ -121,11 +132,12 @@ def curves(
         return svg_of(drawn, name)
 
 
-def _plain(value: float, _: Any) -> str:
+def _plain(value: float, _: float) -> str:
     return f"{value:g}"
 
 
-def whole_ticks(axes: Any) -> None:
+def whole_ticks(axes: Axes) -> None:
+    """Whole numbers on the x axis."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -172,41 +184,64 @@ def fit(
         return svg_of(drawn, name)
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One line of a plot of differences; the ends are NaN where there is no interval."""
+
+    name: str
+    delta: float
+    low: float
+    high: float
+    verdict: str
+
+
+NAMED = 40  # lines or rows whose names can still be read
+
+
 def differences(
-    name: str,
-    rows: Sequence[tuple[float, float, float, str]],
-    x_label: str,
-    *,
-    lower_is_better: bool,
+    name: str, rows: Sequence[Difference], x_label: str, *, lower_is_better: bool
 ) -> str:
-    """A difference with its interval for each task, sorted: (delta, low, high, verdict)."""
-    ordered = sorted(rows, key=lambda row: row[0], reverse=not lower_is_better)
-    colours = {"helped": "good", "hurt": "bad"}
-    height = min(6.0, max(1.6, 0.6 + 0.16 * len(ordered)))
+    """A difference with its interval for each task, the best on top."""
+    ordered = sorted(rows, key=lambda row: row.delta, reverse=not lower_is_better)
+    named = len(ordered) <= NAMED
+    height = min(9.0, max(1.6, 0.8 + (0.2 if named else 0.1) * len(ordered)))
     with figure((SIZE[0], height)) as (drawn, axes):
-        for place, (delta, low, high, verdict) in enumerate(ordered):
-            colour = COLOURS[colours.get(verdict, "faint")]
-            at = -place
-            if np.isfinite([low, high]).all():
-                axes.plot([low, high], [at, at], color=colour, linewidth=1.4)
-            axes.plot([delta], [at], "o", color=colour, markersize=3)
+        for place, one in enumerate(ordered):
+            colour = COLOURS[VERDICT_COLOURS.get(one.verdict, "faint")]
+            if np.isfinite([one.low, one.high]).all():
+                axes.plot([one.low, one.high], [-place] * 2, color=colour, linewidth=1.4)
+            axes.plot([one.delta], [-place], "o", color=colour, markersize=3)
         axes.axvline(0, color=COLOURS["ink"], linewidth=0.8)
-        axes.set_yticks([])
-        axes.set_ylabel(f"{len(ordered)} tasks")
+        places = range(0, -len(ordered), -1) if named else []
+        axes.set_yticks(places, [one.name for one in ordered] if named else [], fontsize=7)
+        axes.set_ylabel("" if named else f"{len(ordered)} tasks")
         axes.set_xlabel(x_label)
         return svg_of(drawn, name)
 
 
-def heat(name: str, matrix: np.ndarray) -> str:
-    """A square of numbers in -1..1 around nothing, as one small picture inside the SVG."""
+def heat(name: str, matrix: np.ndarray, names: Sequence[str], label: str) -> str:
+    """A square of values around 0, as one small image inside the SVG: blue above, red below.
+
+    Args:
+        names: of rows and columns.
+        label: of the colours.
+    """
     largest = float(np.nanmax(np.abs(matrix))) or 1.0
-    with figure((SIZE[0], 3.6)) as (drawn, axes):
+    named = len(names) <= NAMED
+    side = SIZE[0] if not named else max(SIZE[0], 2.2 + 0.16 * len(names))
+    with figure((side, 0.86 * side)) as (drawn, axes):
         shown = axes.imshow(
-            matrix, cmap="RdBu", vmin=-largest, vmax=largest, interpolation="nearest"
+            matrix, cmap=SIGNED, vmin=-largest, vmax=largest, interpolation="nearest"
         )
         axes.grid(visible=False)
-        axes.set_xlabel("task")
-        axes.set_ylabel("task")
-        bar = drawn.colorbar(shown, ax=axes, shrink=0.8)
+        if named:
+            axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+            axes.set_yticks(range(len(names)), names, fontsize=7)
+        else:
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_xlabel(f"{len(names)} tasks")
+            axes.set_ylabel(f"{len(names)} tasks")
+        bar = drawn.colorbar(shown, ax=axes, shrink=0.8, label=label)
         bar.outline.set_visible(False)
         return svg_of(drawn, name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting import plots
 from metacli.engine.reporting.blocks import (
@@ -18,7 +18,10 @@ from metacli.engine.reporting.blocks import (
     section,
 )
 from metacli.engine.reporting.subject import Line, Subject
-from metacli.engine.spelling import duration, is_fraction, metric_name, number, score, visible
+from metacli.engine.results.base import Json
+from metacli.engine.spelling import date, duration, is_fraction, metric_name, number, score, visible
+from metacli.schema.blocks import Named
+from metacli.schema.few_shot import Episodes
 
 POINTS = 400  # of a learning curve
 
@@ -49,25 +52,30 @@ def what_it_is(subject: Subject) -> list[Section]:
         "network": None
         if recipe.kind == "meta-multitask"
         else backbone(recipe.backbone, model.inputs),
-        "numbers in the model": f"{size:,}",
+        "parameters": f"{size:,}",
         "adapted with": model.method if isinstance(model, AdaptedModel) else None,
         "classes": classes(model.classes) if isinstance(model, AdaptedModel) else None,
         "steps": number(facts.get("steps") or provenance.get("steps")),
         "seed": str(recipe.seed),
-        "started": facts.get("started"),
-        "made": None if facts else provenance.get("created"),
+        "started": when(facts.get("started")),
+        "made": None if facts else when(provenance.get("created")),
         "took": duration(facts["seconds"]) if facts.get("seconds") else None,
     }
     shown = tuple((key, visible(value)) for key, value in rows.items() if value not in (None, "-"))
     return section("what", "What it is", Facts(shown))
 
 
-def backbone(block: Any, inputs: Any) -> str:
+def when(stamp: str | None) -> str | None:
+    """A date for people."""
+    return None if stamp is None else date(stamp)
+
+
+def backbone(block: Named, inputs: InputSpec) -> str:
     """`conv4 (width 64, ...) on image of 1 × 28 × 28`."""
     known = {k: v for k, v in block.options.items() if v and not isinstance(v, bool | float)}
-    told = ", ".join(f"{key} {value}" for key, value in known.items())
+    said = ", ".join(f"{key} {value}" for key, value in known.items())
     shape = " × ".join(map(str, inputs.shape))
-    return f"{block.name}{f' ({told})' if told else ''} on {inputs.kind} of {shape}"
+    return f"{block.name}{f' ({said})' if said else ''} on {inputs.kind} of {shape}"
 
 
 def classes(names: Sequence[str] | None) -> str | None:
@@ -77,13 +85,13 @@ def classes(names: Sequence[str] | None) -> str | None:
     return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def shape_of(episodes: Any, kind: str) -> str:
+def shape_of(episodes: Episodes, kind: str) -> str:
     if kind == "regression":
         return f"{span(episodes.shot)} points, {episodes.query} queries"
     return f"{span(episodes.way)}-way {span(episodes.shot)}-shot, {episodes.query} queries"
 
 
-def span(value: Any) -> str:
+def span(value: Json) -> str:
     return "–".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -97,23 +105,28 @@ def learning(subject: Subject) -> list[Section]:
     if len(validated) == 1 and len(trained) <= 1:
         return section("learning", "Learning", *(one_step(name, validated[0]) for name in names))
     mark = best[-1] if best else None
-    blocks: list[Block] = [validation_plot(name, validated, mark) for name in names]
+    blocks: list[Block] = [
+        one_step(name, validated[0])
+        if len(validated) == 1
+        else validation_plot(name, validated, mark)
+        for name in names
+    ]
     known = trained[0]["train"] if trained else {}
     losses = [key for key in ("query_loss", "loss", "support_loss") if key in known]
-    blocks += [training_plot(name, trained) for name in losses[:1]]
+    blocks += [training_plot(name, trained) for name in losses[:1] if len(trained) > 1]
     if not blocks:
         return []
-    note = Text(
-        "Validation is on data that training never reads; it chose the step that the model is "
-        "from. It is not the test."
-    )
+    note = Text("The best checkpoint was chosen on validation data; the test set was not used.")
     return section("learning", "Learning curves", note, *blocks)
 
 
 def one_step(name: str, line: Line) -> Text:
-    """What is solved exactly has no curve."""
+    """A single validation has no curve."""
     value = score(name, line["val"][name]["mean"], line["val"][name].get("ci95"))
-    return Text(f"Solved in one step. Validation {metric_name(name)}: {value}.")
+    steps = (
+        "Solved in one step." if line["step"] == 1 else f"Validated once, at step {line['step']}."
+    )
+    return Text(f"{steps} Validation {metric_name(name)}: {value}.")
 
 
 def validation_plot(name: str, lines: Sequence[Line], best: int | None) -> Plot:

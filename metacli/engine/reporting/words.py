@@ -1,9 +1,8 @@
-"""Examples that are no pictures, in words: a text as it is, a row of a table as its cells."""
+"""Examples that are not images, in words: a text as it is, a row of a table as its cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from metacli.data.tables.reader import Table
 from metacli.engine.spelling import visible
@@ -12,7 +11,9 @@ LONGEST = 160  # characters of an example
 COLUMNS = 8  # of a row
 
 
-def in_words(rows: Any, names: Sequence[str] | None = None) -> Callable[[int], str]:
+def in_words(
+    rows: Table | Sequence[str], names: Sequence[str] | None = None
+) -> Callable[[int], str]:
     """What to say of a row, by its number.
 
     Args:
@@ -34,7 +35,7 @@ def in_words(rows: Any, names: Sequence[str] | None = None) -> Callable[[int], s
     return said
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = LONGEST) -> str:
     """One line that is fit to print."""
     line = visible(" ".join(text.split()))
-    return line if len(line) <= LONGEST else line[: LONGEST - 1].rstrip() + "…"
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from metacli.data.tables.dates import Order
 from metacli.engine.results.base import Json, Part, Result
 
 
@@ -20,11 +21,22 @@ class TextFeatures(Part):
 
 
 @dataclass(frozen=True)
-class Column(Part):
-    """A column of a table; `values` are the words that it may hold, None for a number."""
+class DateSpec(Part):
+    """Which part of a date a cell holds, and in which order dates are written."""
+
+    part: str
+    order: Order
+
+
+@dataclass(frozen=True)
+class ColumnSpec(Part):
+    """A column of a table; `values` are the words that it may hold, None for a number or a date."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"date"})
 
     name: str
-    values: tuple[str, ...] | None
+    values: tuple[str, ...] | None = None
+    date: DateSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class TensorSpec(Part):
     values: str | None = None
     labels: tuple[str, ...] | None = None
     task: str | None = None
-    columns: tuple[Column, ...] | None = None
+    columns: tuple[ColumnSpec, ...] | None = None
     text: TextFeatures | None = None
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.data.few_shot.source import EpisodeSource
@@ -12,6 +11,7 @@ from metacli.engine.models.fields import with_fields
 from metacli.engine.models.folder import load_few_shot
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
+from metacli.engine.results.evaluate import Baseline, Step
 from metacli.engine.scoring.episodes import EpisodeScores, pixel_scores, score_episodes
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.protocol import Protocol
@@ -22,20 +22,10 @@ from metacli.types import Params, State
 UNTRAINED_EPISODES = 100  # enough to see where a model stands; they cost as much as its own
 
 
-def summary(found: EpisodeScores) -> dict[str, Any]:
-    """Means and intervals; the top-level numbers are the inductive ones."""
-    inductive = over_episodes(found.inductive).as_dict()
-    together = None if found.together is None else over_episodes(found.together).as_dict()
-    steps = [] if found.per_step is None else list(found.per_step)
-    return {
-        "mean": inductive["mean"],
-        "ci95": inductive["ci95"],
-        "inductive": inductive,
-        "transductive": together,
-        "per_step": [
-            {"step": i, **over_episodes(values).as_dict()} for i, values in enumerate(steps)
-        ],
-    }
+def steps_of(scores: EpisodeScores) -> tuple[Step, ...]:
+    """The score after each adaptation step; () for learners without."""
+    values = [] if scores.per_step is None else list(scores.per_step)
+    return tuple(Step(at, over_episodes(one)) for at, one in enumerate(values))
 
 
 def score_baselines(
@@ -44,63 +34,67 @@ def score_baselines(
     source: EpisodeSource,
     protocol: Protocol,
     report: Reporter,
-) -> dict[str, Any]:
+) -> dict[str, Baseline]:
     """What no training reaches on the first of the very same episodes, and on all of them the
     baselines that the run trained."""
     model = opened.model
     few = min(protocol.episodes, UNTRAINED_EPISODES)
-    found: dict[str, Any] = {}
+    on = On(source, report)
     device = next(iter(model.params.values())).device
-
-    def scored(name: str, bundle: FewShotModel, params: Params, total: int) -> None:
-        scores = score_episodes(
-            bundle.problem(),
-            bundle.learner(),
-            params,
-            bundle.state,
-            as_seen(source, bundle).episode,
-            total,
-            detailed=bundle.kind == "regression",
-            tick=lambda done: report(Progress(f"baseline {name}", done, total, "episodes")),
-        )
-        steps = summary(scores)["per_step"]
-        found[name] = {
-            **over_episodes(scores.inductive).as_dict(),
-            **({"per_step": steps} if steps else {}),
-        }
-
     fresh, state = untrained(model, problem)
     begin = {**model.params, **{k: v.to(device) for k, v in fresh.items()}}
-    scored("untrained", replace(model, state=state), begin, few)
+    found = {"untrained": on.score("untrained", replace(model, state=state, params=begin), few)}
     if model.inputs.kind == "image":
-        found["pixels"] = over_episodes(pixel_scores(source.episode, few)).as_dict()
+        found["pixels"] = Baseline(over_episodes(pixel_scores(source.episode, few)))
     if opened.run is not None:
         for folder in sorted((opened.run / "baselines").glob("*")):
             other = adapted_as_often(load_few_shot(folder), model)
             params = {k: v.to(device) for k, v in other.params.items()}
-            scored(folder.name, other, params, protocol.episodes)
+            moved = replace(other, params=params)
+            found[folder.name] = on.score(folder.name, moved, protocol.episodes)
     return found
+
+
+@dataclass(frozen=True)
+class On:
+    """The episodes that baselines are scored on."""
+
+    source: EpisodeSource
+    report: Reporter
+
+    def score(self, name: str, model: FewShotModel, total: int) -> Baseline:
+        """A model on the first `total` episodes."""
+        scores = score_episodes(
+            model.problem(),
+            model.learner(),
+            model.params,
+            model.state,
+            as_seen(self.source, model).episode,
+            total,
+            detailed=model.kind == "regression",
+            tick=lambda done: self.report(Progress(f"baseline {name}", done, total, "episodes")),
+        )
+        return Baseline(over_episodes(scores.inductive), steps_of(scores))
 
 
 def adapted_as_often(other: FewShotModel, model: FewShotModel) -> FewShotModel:
     """A baseline with the inner steps that the model is measured with, where it has any: an oracle
     has none."""
-    own, wanted = (one.learner().inner_steps for one in (other, model))
+    own, wanted = other.learner().inner_steps, model.learner().inner_steps
     if not own or wanted is None or own == wanted:
         return other
     return with_fields(other, [f"inner_steps={wanted}"])
 
 
 def as_seen(source: EpisodeSource, of: FewShotModel) -> EpisodeSource:
-    """The same episodes with the inputs of this model: the oracle's are told more."""
+    """The same episodes with the inputs of this model: the oracle sees amplitude and phase, too."""
     if not isinstance(source, Sinusoids):
         return source
     return replace(source, told=bool(of.recipe.data.options.get("told", False)))
 
 
 def untrained(model: FewShotModel, problem: Problem) -> tuple[Params, State]:
-    """What the model's training began with: its parameters, its learner's own numbers, and its
-    memory."""
+    """What the model's training began with: its parameters, those of its learner, and its state."""
     fresh = problem.init(model.recipe.seed)
     own, state = restore_learner(model.recipe, deployed=False).init(problem, fresh)
     return {**fresh, **own}, state

@@ -7,7 +7,7 @@ that of Nadeau and Bengio over the divisions; otherwise Student's over the tasks
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import numpy as np
 from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.model import Model
+from metacli.engine.results.base import Json
+from metacli.engine.results.evaluate import MeanDelta, TaskScore
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.intervals import nadeau_bengio
-from metacli.engine.scoring.multi_task_tables import MEAN_DELTA, mean_delta
+from metacli.engine.scoring.multi_task_tables import mean_delta, mean_over_tasks
 from metacli.errors import BundleError
 
 FEWEST = 3  # divisions whose spread says anything
@@ -33,23 +35,23 @@ def trained_as(model: Model) -> str:
 
 
 def mean_difference(
-    tasks: list[dict[str, Any]],
+    tasks: Sequence[TaskScore],
     rows: MultiTaskRows,
     run: Path | None,
-    line: dict[str, Any],
+    line: Mapping[str, Json],
     report: Reporter,
-) -> dict[str, Any]:
-    """`mean_delta`, `mean_delta_ci95`, and what they are over in words: `mean_delta_over`.
+) -> MeanDelta:
+    """The mean difference to the single-task models, and what its interval is over in words.
 
     Args:
         tasks: of this evaluation.
         run: whose neighbours may have been evaluated, too.
         line: of the score file: `trained`, `split` and `split_seed`.
     """
-    own = mean_delta(tasks)
-    if run is None or own["mean_delta"] is None:
+    own = mean_over_tasks([one.delta for one in tasks])
+    if run is None or own.mean_delta is None:
         return own
-    found: dict[int, list[float]] = {line["split_seed"]: [own["mean_delta"]]}
+    found: dict[Json, list[float]] = {line["split_seed"]: [own.mean_delta]}
     for other in neighbours(run, report):
         same = all(other.get(key) == line[key] for key in ("trained", "split"))
         value = mean_delta((other.get("result") or {}).get("tasks") or [])["mean_delta"]
@@ -57,10 +59,9 @@ def mean_difference(
             found.setdefault(other["split_seed"], []).append(value)
     if len(found) < FEWEST:
         return own
-    values = np.array([np.mean(found[seed]) for seed in sorted(found)])
-    delta, low, high = nadeau_bengio(values, share(rows, line["split"]))
-    said = (delta, [low, high], f"{len(found)} divisions of the rows")
-    return dict(zip(MEAN_DELTA, said, strict=True))
+    values = np.array([np.mean(each) for _, each in sorted(found.items(), key=lambda x: str(x[0]))])
+    delta, low, high = nadeau_bengio(values, share(rows, str(line["split"])))
+    return MeanDelta(delta, (low, high), f"{len(found)} divisions of the rows")
 
 
 def neighbours(run: Path, report: Reporter) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.user.open import Reading
 from metacli.engine.events import Notice, Reporter
@@ -45,7 +45,7 @@ def replace_source(
                 hint="metacli fetch --list",
             )
         require_kind(opened.model, data, reading.choice)
-        options: dict[str, Any] = {"way": 2, **options_of(reading)}
+        options: dict[str, int | bool | str] = {"way": 2, **options_of(reading)}
         if opened.model.inputs.kind == "image":
             channels, height, _ = opened.model.inputs.shape
             options |= {"size": height, "channels": channels}
@@ -54,7 +54,7 @@ def replace_source(
     return opened.having(replace(opened.model, recipe=moved))
 
 
-def options_of(reading: Reading) -> dict[str, Any]:
+def options_of(reading: Reading) -> dict[str, bool | str]:
     """As a recipe's `data` states them."""
     choice = reading.choice
     columns = {"target": choice.target, "input": ",".join(choice.inputs or ())}
@@ -92,10 +92,9 @@ def with_room(model: FewShotModel, wanted: list[Protocol], report: Reporter) -> 
     beside the most shots: one number for all, so that they can be compared."""
     shots = [one.shot if isinstance(one.shot, int) else one.shot[1] for one in wanted]
     least = make_source(model.recipe, wanted[0].split, way=2, shot=1, query=1, seed=0)
-    pool = getattr(least, "pool", None)
-    if pool is None:
+    if not isinstance(least, ClassEpisodes):
         return wanted
-    room = min(map(len, pool.rows)) - max(shots)
+    room = min(map(len, least.pool.rows)) - max(shots)
     if not 1 <= room < wanted[0].query:
         return wanted
     message = f"{room} queries per class, since the smallest class has {room + max(shots)} examples"

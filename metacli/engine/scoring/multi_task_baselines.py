@@ -10,7 +10,6 @@ are values, the probability of class 1, or [M, C] probabilities (`task_scores`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -82,7 +81,11 @@ def in_units(found: Predictions, standard: Standard) -> Predictions:
     return [p * s + m for p, m, s in zip(found, standard.y_mean, standard.y_scale, strict=True)]
 
 
-def suited(table: MultiTaskData) -> Iterator[tuple[str, Any]]:
+Fit = Callable[[MultiTaskData, Rows, Rows, Rows], Predictions]
+"""(data, inputs and targets to learn from, inputs to answer) -> answers."""
+
+
+def suited(table: MultiTaskData) -> Iterator[tuple[str, Fit]]:
     """Pooling needs rows of the tasks' own and one kind of target."""
     yield "per-task", per_task
     if table.shape:  # the pixels of a picture are no columns for trees or mixed models

@@ -3,7 +3,9 @@ whether learning together helped."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +16,25 @@ from metacli.engine.models.folder import load_multi_task
 from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.reporting.multi_task_plots import draw_deltas
+from metacli.engine.results.base import Json
+from metacli.engine.results.evaluate import Baseline, MultiTaskEvaluation, TaskScore
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.scoring.divisions import mean_difference, trained_as
-from metacli.engine.scoring.intervals import Verdict, benjamini_hochberg, verdict
+from metacli.engine.scoring.intervals import (
+    Difference,
+    Verdict,
+    benjamini_hochberg,
+    compared,
+    detectable,
+    verdict,
+)
 from metacli.engine.scoring.multi_task_baselines import outside_predictions
 from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.scoring.multi_task_scores import (
     TASK_METRIC,
-    Difference,
     Rows,
+    Score,
     compare,
     mean_r2,
     own_metric,
@@ -31,7 +42,8 @@ from metacli.engine.scoring.multi_task_scores import (
     task_score,
     within,
 )
-from metacli.engine.scoring.multi_task_tables import estimate_of
+from metacli.engine.scoring.multi_task_tables import estimate
+from metacli.engine.scoring.request import Request
 from metacli.engine.training.multi_task_build import make_rows
 from metacli.engine.training.single_task import SINGLE
 from metacli.errors import DataError, UsageProblem
@@ -40,79 +52,91 @@ LEVEL = 0.05
 ROUNDING = 1e-3  # of a score: trainings of one network that differ by less than that are the same
 
 
-def evaluate_tasks(
-    opened: Opened[MultiTaskModel],
-    split: str | None,
-    out: str | None,
-    dry_run: bool,
-    report: Reporter,
-) -> dict[str, Any]:
-    """The `result` of the command line's JSON document.
+def evaluate_tasks(opened: Opened[MultiTaskModel], request: Request) -> MultiTaskEvaluation:
+    """The score on the rows that training left out, of all tasks and of each.
 
     Raises:
         DataError: the data are not those that the model was trained on.
         UsageProblem: no such split.
     """
-    model, wanted = opened.model, split or "test"
+    model, wanted = opened.model, request.wanted.split or "test"
     if wanted not in SPLITS:
         raise UsageProblem(f"--split is one of {', '.join(SPLITS)}, found {wanted}")
     rows = make_rows(model.recipe)
     require_same(model.provenance, rows)
     table = rows.table
-    facts = {
-        "metric": table.metric,
-        "data": model.recipe.data.source,
-        "split": wanted,
-        "split_seed": model.recipe.data.options.get("split_seed", 0),
-        "data_digest": rows.digest,
-        "num_tasks": len(table.tasks),
-        **dict.fromkeys(("episodes", "episodes_seed", "scheme", "way", "shot", "query")),
-        **dict.fromkeys(("transductive", "chance", "expect")),
-        "statistics": "train",
-        "per_step": [],
-        "curve": [],
-    }
-    if dry_run:
-        return {**facts, "dry_run": True, "mean": None, "ci95": None}
+    facts = MultiTaskEvaluation(
+        metric=table.metric,
+        data=model.recipe.data.source,
+        split=wanted,
+        split_seed=model.recipe.data.options.get("split_seed", 0),
+        data_digest=rows.digest,
+        num_tasks=len(table.tasks),
+        statistics="train",
+    )
+    if request.dry_run:
+        return replace(facts, dry_run=True)
     y = rows.numbers(wanted)[1]
     mine = predictions(model.problem(), model.params, rows, wanted)
-    others = baselines(opened, rows, wanted, report)
+    others = baselines(opened, rows, wanted, request.report)
     tasks = judged(table.metric, table.tasks, y, mine, others.get(SINGLE))
     line = line_of(opened, facts)
-    said = {
-        **facts,
-        **measured(table.metric, y, mine, others),
-        "tasks": tasks,
-        **mean_difference(tasks, rows, opened.run, line, report),
-    }
-    path = score_file.place_for(opened.run, opened.path, out)
-    score_file.record(path, line, np.array([task["value"] for task in tasks], float), said)
+    result = replace(
+        measured(facts, y, mine, others),
+        tasks=tasks,
+        together=mean_difference(tasks, rows, opened.run, line, request.report),
+    )
+    path = record(opened, request.out, line, result)
     plot = None
     if opened.run is not None:
-        plot = draw_deltas(opened.run, tasks, f"deltas-{wanted}", f"on {wanted} rows")
-    return {**said, "plot": None if plot is None else str(plot), "scores": str(path)}
+        drawn = [one.as_dict() for one in tasks]
+        plot = draw_deltas(opened.run, drawn, f"deltas-{wanted}", f"on {wanted} rows")
+    return replace(result, plot=plot, scores=path)
 
 
-def measured(metric: str, y: Rows, mine: Rows, others: Mapping[str, Rows]) -> dict[str, Any]:
-    """Over all tasks: the score, other readings of it, and every baseline beside it."""
-    made, shown = score(metric, y, mine), estimate_of(metric, y, mine)
-    return {
-        "mean": shown["mean"],
-        "ci95": shown["ci95"],
-        "rows": made.rows,
-        "inductive": shown,
-        **beside(metric, y, mine),
-        "baselines": {
-            name: {
-                **estimate_of(metric, y, found),
-                **against(compare(made, score(metric, y, found)), metric),
-            }
-            for name, found in others.items()
+def record(
+    opened: Opened[MultiTaskModel],
+    out: Path | None,
+    line: Mapping[str, Json],
+    result: MultiTaskEvaluation,
+) -> Path:
+    """One value for each task in the score file, which is returned."""
+    path = score_file.place_for(opened.run, opened.path, out)
+    score_file.record(path, line, np.array([task.value for task in result.tasks], float), result)
+    return path
+
+
+def measured(
+    facts: MultiTaskEvaluation, y: Rows, mine: Rows, others: Mapping[str, Rows]
+) -> MultiTaskEvaluation:
+    """Over all tasks: the score, other readings of it, and every baseline for comparison."""
+    metric = facts.metric
+    made = score(metric, y, mine)
+    shown = estimate(made)
+    explains = metric == "explained_variance"  # nobody has to guess which reading is meant
+    return replace(
+        facts,
+        mean=shown.mean,
+        ci95=shown.ci95,
+        rows=made.rows,
+        inductive=shown,
+        within_tasks=within(y, mine) if explains else None,
+        mean_task_r2=mean_r2(y, mine) if explains else None,
+        baselines={
+            name: against(made, score(metric, y, found), metric) for name, found in others.items()
         },
-    }
+    )
 
 
-def require_same(provenance: Any, rows: MultiTaskRows) -> None:
+def against(made: Score, other: Score, metric: str) -> Baseline:
+    """A baseline, and how the model differs from it: a positive `delta` is a larger score of the
+    model."""
+    larger = metric not in LOWER_IS_BETTER
+    found = compared(compare(made, other), made.rows, larger_is_better=larger)
+    return Baseline(estimate(other), against=found)
+
+
+def require_same(provenance: Mapping[str, Any], rows: MultiTaskRows) -> None:
     """Raises DataError where other rows would be called test rows than were left out."""
     trained = provenance.get("data", {}).get("digest")
     if trained is not None and trained != rows.digest:
@@ -138,72 +162,58 @@ def baselines(
     return found | dict(outside_predictions(rows, train, split, tick))
 
 
-def beside(metric: str, y: Rows, predicted: Rows) -> dict[str, float]:
-    """Other readings of the same predictions, so that nobody has to guess which one is meant."""
-    if metric != "explained_variance":
-        return {}
-    return {"within_tasks": within(y, predicted), "mean_task_r2": mean_r2(y, predicted)}
-
-
-def against(found: Difference, metric: str) -> dict[str, Any]:
-    """How the model differs from a baseline: positive is a larger score of the model."""
-    larger = metric not in LOWER_IS_BETTER
-    return {
-        "delta": found.delta,
-        "delta_ci95": [found.low, found.high],
-        "verdict": verdict(found.low, found.high, found.rows, larger_is_better=larger),
-    }
-
-
 def judged(
-    metric: str, names: tuple[str, ...], y: Rows, mine: Rows, single: Rows | None
-) -> list[dict[str, Any]]:
-    """One row for each task. The interval is the raw one; verdicts hold for all tasks together,
-    with a false discovery rate of 5 % (Benjamini and Hochberg)."""
+    metric: str, names: Sequence[str], y: Rows, mine: Rows, single: Rows | None
+) -> tuple[TaskScore, ...]:
+    """Every task. The interval is the raw one; verdicts hold for all tasks together, with a false
+    discovery rate of 5 % (Benjamini and Hochberg)."""
     own = [own_metric(metric, one) for one in mine]
     scores = [task_score(metric, a, b) for a, b in zip(y, mine, strict=True)]
-    rows = [
-        {"name": name, "metric": by, "value": one.value}
-        for name, by, one in zip(names, own, scores, strict=True)
+    tasks = [
+        TaskScore(name, by, one.value) for name, by, one in zip(names, own, scores, strict=True)
     ]
     if single is None:
-        none = {"single_task": None, "delta": None, "delta_ci95": None, "verdict": None}
-        return [{**row, **none} for row in rows]
+        return tuple(tasks)
     alone = [task_score(metric, a, b) for a, b in zip(y, single, strict=True)]
     found = [compare(a, b) for a, b in zip(scores, alone, strict=True)]
     adjusted = benjamini_hochberg([one.p for one in found])
-    return [
-        {
-            **row,
-            "single_task": other.value,
-            "delta": one.delta,
-            "delta_ci95": [one.low, one.high],
-            "p_adjusted": p,
-            "verdict": corrected(one, p, other.value, row["metric"] not in LOWER_IS_BETTER),
-        }
-        for row, other, one, p in zip(rows, alone, found, adjusted, strict=True)
-    ]
+    return tuple(
+        replace(
+            task,
+            single_task=other.value,
+            delta=one.delta,
+            delta_ci95=(one.low, one.high),
+            p_adjusted=p,
+            verdict=corrected(one, p, other, task.metric not in LOWER_IS_BETTER),
+            detectable=detectable(one.low, one.high, one.freedom, len(found)),
+        )
+        for task, other, one, p in zip(tasks, alone, found, adjusted, strict=True)
+    )
 
 
-def corrected(found: Difference, p: float, alone: float, larger_is_better: bool) -> Verdict:
+def corrected(found: Difference, p: float, alone: Score, larger_is_better: bool) -> Verdict:
     """With enough rows the last digits of two trainings are a difference, too, and no verdict."""
-    said = verdict(found.low, found.high, found.rows, larger_is_better=larger_is_better)
-    real = p <= LEVEL and abs(found.delta) > ROUNDING * abs(alone)
+    said = verdict(found.low, found.high, alone.rows, larger_is_better=larger_is_better)
+    real = p <= LEVEL and abs(found.delta) > ROUNDING * abs(alone.value)
     if said in ("helped", "hurt") and not real:
         return "no_difference"
     return said
 
 
-def line_of(opened: Opened[MultiTaskModel], facts: dict[str, Any]) -> dict[str, Any]:
+def line_of(opened: Opened[MultiTaskModel], facts: MultiTaskEvaluation) -> dict[str, Json]:
     """What the score file says of this evaluation, beside one value for each task."""
-    what = {key: facts[key] for key in ("data_digest", "split", "split_seed")}
+    what: dict[str, Json] = {
+        "data_digest": facts.data_digest,
+        "split": facts.split,
+        "split_seed": facts.split_seed,
+    }
     return {
         "model": str(opened.path),
         **score_file.arm_of(opened.model),
         **what,
         "trained": trained_as(opened.model),
         "unit": "task",
-        "metric": TASK_METRIC.get(facts["metric"], facts["metric"]),
-        "units": score_file.units_hash(**what, tasks=facts["num_tasks"]),
+        "metric": TASK_METRIC.get(facts.metric, facts.metric),
+        "units": score_file.units_hash(**what, tasks=facts.num_tasks),
         "mode": "inductive",
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.models.model import MultiTaskModel
@@ -15,9 +17,16 @@ from metacli.nn.selected import ChosenProblem
 from metacli.threads import computing_with
 from metacli.types import Batch, Params
 
-PICTURES = 64  # or texts, of each task in one pass
+IMAGES = 64  # or texts, of each task in one pass
 COVERED = 0.95
 FEW = 40  # errors of a task below which their quantile is too rough
+
+
+@runtime_checkable
+class Refits(Protocol):
+    """A sharing scheme with an exact solution, which is solved again on more rows."""
+
+    def refit(self, batch: Batch, params: Params, binary: Tensor | None = None) -> Params: ...
 
 
 def with_statistics(problem: TaskProblem, rows: MultiTaskRows, seed: int, *splits: str) -> Params:
@@ -37,7 +46,7 @@ def final_params(problem: TaskProblem, params: Params, rows: MultiTaskRows) -> P
     """What is shipped: where there is an exact solution, that of training and validation rows
     together, with the penalties that were chosen on training rows; otherwise θ as it was
     validated."""
-    if not hasattr(problem.sharing, "refit"):
+    if not isinstance(problem.sharing, Refits):
         return params
     fresh = with_statistics(problem, rows, 0, "train", "val")
     batch = problem.standardised(fresh, rows.batch("train", "val", dtype=torch.float64))
@@ -48,7 +57,7 @@ def final_params(problem: TaskProblem, params: Params, rows: MultiTaskRows) -> P
 def validated(made: MultiTaskModel, rows: MultiTaskRows) -> MultiTaskModel:
     """A shipped model as it was when it had not seen the validation rows."""
     problem = made.problem()
-    if isinstance(problem, ChosenProblem) or not hasattr(problem.sharing, "refit"):
+    if isinstance(problem, ChosenProblem) or not isinstance(problem.sharing, Refits):
         return made
     fresh = with_statistics(problem, rows, 0, "train")
     batch = problem.standardised(fresh, rows.batch("train", dtype=torch.float64))
@@ -65,7 +74,7 @@ def predictions(
     batch = rows.batch(split, dtype=params["input.mean"].dtype)
     x = batch.x.to(params["input.mean"].device)
     wide = problem.encoder is not None or rows.table.packed
-    at_once = PICTURES if wide else x.shape[-2]
+    at_once = IMAGES if wide else x.shape[-2]
     parts = [problem.predict(params, part) for part in x.split(at_once, dim=-2)]
     found = torch.cat(parts, 1).cpu().double().numpy()  # [T, M] or [T, M, K]
     if batch.mask is not None:
@@ -75,7 +84,7 @@ def predictions(
 
 
 def answer(problem: TaskProblem | ChosenProblem, task: int, found: np.ndarray) -> np.ndarray:
-    """What the network says of one task's rows, [M] or [M, K], without the outputs that the task
+    """What the network gives for one task's rows, [M] or [M, K], without the outputs that the task
     does not use."""
     mixed = problem.metric_name == MIXED
     if not problem.binary[task]:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metacli.engine.scoring.intervals import t_quantile
+from metacli.engine.scoring.intervals import Difference, from_t, t_quantile
 
 Rows = Sequence[np.ndarray]
 """One array of values for each task."""
@@ -66,17 +66,6 @@ class Score:
         return t_quantile(freedom) * error if freedom > 0 else math.inf
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Of two scores on the same rows: its 95 % interval and two-sided p-value."""
-
-    delta: float
-    low: float
-    high: float
-    p: float
-    rows: int
-
-
 def standard_error(parts: Sequence[np.ndarray]) -> float:
     if any(len(part) < 2 for part in parts):
         return math.inf
@@ -84,19 +73,10 @@ def standard_error(parts: Sequence[np.ndarray]) -> float:
 
 
 def compare(a: Score, b: Score) -> Difference:
-    """a - b."""
-    from scipy.special import stdtr
-
+    """a - b, with an interval and a p-value of Student's t. Where no two rows disagree about the
+    difference it is certain."""
     parts = tuple(x - y for x, y in zip(a.parts, b.parts, strict=True))
-    delta, error = a.value - b.value, standard_error(parts)
-    freedom = a.rows - len(parts)
-    if not math.isfinite(error) or freedom < 1:
-        return Difference(delta, -math.inf, math.inf, math.nan, a.rows)
-    if error == 0:  # the same predictions, or a difference that no row disagrees on
-        return Difference(delta, delta, delta, 1.0 if delta == 0 else 0.0, a.rows)
-    half = t_quantile(freedom) * error
-    p = 2 * float(stdtr(freedom, -abs(delta) / error))
-    return Difference(delta, delta - half, delta + half, p, a.rows)
+    return from_t(a.value - b.value, standard_error(parts) ** 2, a.rows - len(parts))
 
 
 def score(metric: str, y: Rows, predicted: Rows) -> Score:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metacli.engine.results.evaluate import MeanDelta
 from metacli.engine.scoring.intervals import Estimate, paired
-from metacli.engine.scoring.multi_task_scores import Rows, compare, own_metric, score, task_score
+from metacli.engine.scoring.multi_task_scores import (
+    Rows,
+    Score,
+    compare,
+    own_metric,
+    score,
+    task_score,
+)
 
 COMPARISON = "tasks.json"
 MEAN_DELTA = ("mean_delta", "mean_delta_ci95", "mean_delta_over")
 
 
 def estimate_of(metric: str, y: Rows, predicted: Rows) -> dict[str, float]:
-    made = score(metric, y, predicted)
-    return Estimate(made.value, made.half_width(), made.rows).as_dict()
+    """`estimate` as plain data."""
+    return estimate(score(metric, y, predicted)).as_dict()
+
+
+def estimate(made: Score) -> Estimate:
+    """A score over all tasks with the half-width of its interval over rows."""
+    return Estimate(made.value, made.half_width(), made.rows)
 
 
 def table_of(
@@ -41,15 +55,18 @@ def table_of(
     return found
 
 
-def mean_delta(tasks: list[dict[str, Any]]) -> dict[str, Any]:
+def mean_over_tasks(deltas: Sequence[float | None]) -> MeanDelta:
     """The mean difference to the single-task models, and its interval over the tasks."""
-    known = [
-        one["delta"] for one in tasks if one["delta"] is not None and np.isfinite(one["delta"])
-    ]
-    if not known:
-        return dict.fromkeys(MEAN_DELTA)
-    delta, low, high = paired(np.array(known))
-    return dict(zip(MEAN_DELTA, (delta, [low, high], f"{len(known)} tasks"), strict=True))
+    known = np.array([one for one in deltas if one is not None and np.isfinite(one)])
+    if not len(known):
+        return MeanDelta()
+    delta, low, high = paired(known)
+    return MeanDelta(delta, (low, high), f"{len(known)} tasks")
+
+
+def mean_delta(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`mean_over_tasks` of the rows of `tasks.json`, as plain data."""
+    return {**mean_over_tasks([one["delta"] for one in tasks]).as_dict()}
 
 
 def read_comparison(run: Path) -> dict[str, Any]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from metacli.data.user.open import Reading
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.folder import load_multi_task
 from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.predicting.multi_task_labelled import Labelled, labelled_rows
 from metacli.engine.predicting.multi_task_predict import outputs
-from metacli.engine.scoring import score_file
-from metacli.engine.scoring.multi_task_evaluate import judged, line_of, measured
-from metacli.engine.scoring.multi_task_tables import mean_delta
+from metacli.engine.results.evaluate import MultiTaskEvaluation
+from metacli.engine.scoring.multi_task_evaluate import judged, line_of, measured, record
+from metacli.engine.scoring.multi_task_tables import mean_over_tasks
+from metacli.engine.scoring.request import Request
 from metacli.engine.training.multi_task_build import make_rows
 from metacli.engine.training.single_task import SINGLE
 from metacli.errors import DataError, MetacliError
@@ -26,53 +26,36 @@ from metacli.errors import DataError, MetacliError
 ROWS = 256  # at a time
 
 
-def evaluate_own(
-    opened: Opened[MultiTaskModel],
-    data: str,
-    reading: Reading,
-    out: str | None,
-    dry_run: bool,
-    report: Reporter,
-) -> dict[str, Any]:
+def evaluate_users_rows(
+    opened: Opened[MultiTaskModel], data: str, request: Request
+) -> MultiTaskEvaluation:
     """As `evaluate_tasks`, on the tasks that have rows in `data`.
 
     Raises:
         DataError: rows that cannot be read, are of no task of the model, or were trained on.
     """
     model = opened.model
-    found = labelled_rows(model, Path(data), reading)
-    require_new(model, found, data, reading.allow_duplicates, report)
-    names = tuple(model.heads.tasks[one.task] for one in found)
-    metric = model.heads.metric
-    facts: dict[str, Any] = {
-        "metric": metric,
-        "data": data,
-        "split": None,
-        "split_seed": None,
-        "data_digest": digest_of(found),
-        "num_tasks": len(found),
-        **dict.fromkeys(("episodes", "episodes_seed", "scheme", "way", "shot", "query")),
-        **dict.fromkeys(("transductive", "chance", "expect")),
-        "statistics": "train",
-        "per_step": [],
-        "curve": [],
-    }
-    if dry_run:
-        return {**facts, "dry_run": True, "mean": None, "ci95": None}
+    found = labelled_rows(model, Path(data), request.reading)
+    require_new(model, found, data, request.reading.allow_duplicates, request.report)
+    names = [model.heads.tasks[one.task] for one in found]
+    facts = MultiTaskEvaluation(
+        metric=model.heads.metric,
+        data=data,
+        data_digest=digest_of(found),
+        num_tasks=len(found),
+        statistics="train",
+    )
+    if request.dry_run:
+        return replace(facts, dry_run=True)
     y, mine = [one.y for one in found], answers(model, found)
     single = single_answers(opened, found)
-    tasks = judged(metric, names, y, mine, single)
-    others = {} if single is None else {SINGLE: single}
-    line = line_of(opened, facts)
-    said = {
-        **facts,
-        **measured(metric, y, mine, others),
-        "tasks": tasks,
-        **mean_delta(tasks),
-    }
-    path = score_file.place_for(opened.run, opened.path, out)
-    score_file.record(path, line, np.array([task["value"] for task in tasks], float), said)
-    return {**said, "plot": None, "scores": str(path)}
+    tasks = judged(facts.metric, names, y, mine, single)
+    result = replace(
+        measured(facts, y, mine, {} if single is None else {SINGLE: single}),
+        tasks=tasks,
+        together=mean_over_tasks([one.delta for one in tasks]),
+    )
+    return replace(result, scores=record(opened, request.out, line_of(opened, facts), result))
 
 
 def answers(model: MultiTaskModel, found: Sequence[Labelled]) -> list[np.ndarray]:
@@ -104,7 +87,7 @@ def require_new(
     allow_duplicates: bool,
     report: Reporter,
 ) -> None:
-    """Raises DataError for texts or pictures that the model was trained on: its score on those is
+    """Raises DataError for texts or images that the model was trained on: its score on those is
     no result. Rows of few columns may well be equal by chance, which is only said."""
     try:
         rows = make_rows(model.recipe)
@@ -113,15 +96,14 @@ def require_new(
         report(Notice(message, "data.training_rows"))
         return
     if model.inputs.kind == "text":
-        learned: Sequence[Any] = rows.words("train", "val")
-        again = [set(learned[one.task]) & set(one.texts) for one in found]
+        texts = rows.words("train", "val")
+        count = sum(len(set(texts[one.task]) & set(one.texts)) for one in found)
     else:
         learned = rows.numbers("train", "val")[0]
-        again = [keys(learned[one.task]) & keys(one.x) for one in found]
-    count = sum(map(len, again))
+        count = sum(len(keys(learned[one.task]) & keys(one.x)) for one in found)
     if not count:
         return
-    what = {"text": "texts", "image": "pictures"}.get(model.inputs.kind, "rows")
+    what = {"text": "texts", "image": "images"}.get(model.inputs.kind, "rows")
     message = f"{count} different {what} are among those that the model was trained on"
     if model.inputs.kind != "numbers" and not allow_duplicates:
         raise DataError(

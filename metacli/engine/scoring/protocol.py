@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.models.model import FewShotModel
+from metacli.engine.scoring.request import EpisodeOptions
 from metacli.errors import DataError, UsageProblem
+from metacli.schema.few_shot import FewShotRecipe
 
 Range = int | tuple[int, int]
 
@@ -26,44 +27,52 @@ class Protocol:
     seed: int
 
 
-def protocols(
-    model: FewShotModel,
-    split: str | None,
-    way: str | int | None,
-    shot: str | int | None,
-    query: int | None,
-    episodes: int,
-    seed: int | None,
-    expect: bool,
-) -> list[Protocol]:
+def protocols(model: FewShotModel, asked: EpisodeOptions) -> list[Protocol]:
     """One per shot of a curve. What is not given comes from `expect` (when asked for) or the
-    recipe."""
+    recipe.
+
+    Raises:
+        UsageProblem: no numbers, or nothing is expected.
+        DataError: another number of classes than the model's head has.
+    """
     recipe = model.recipe
-    wanted: dict[str, Any] = {}
-    if expect:
-        if recipe.expect is None:
-            raise UsageProblem(
-                "this model's recipe expects nothing",
-                hint="--fail-under accuracy=0.9 checks a bound",
-            )
-        wanted = {k: v for k, v in recipe.expect.model_dump().items() if v is not None}
-        episodes = wanted["episodes"]
-    ways = (
-        parse_range(way, "--way") or wanted.get("way") or recipe.evaluate.way or recipe.episodes.way
-    )
-    shots: list[tuple[Range, bool]]
-    if shot is not None and "," in str(shot):
-        shots = [(parse_range(part, "--shot"), True) for part in str(shot).split(",")]  # type: ignore[misc]
-    elif shot is not None:
-        one = parse_range(shot, "--shot")
-        shots = [(one, isinstance(one, int))]  # type: ignore[list-item]
-    else:
-        default = wanted.get("shot") or recipe.evaluate.shot or recipe.episodes.shot
-        shots = [(default, isinstance(default, int) or recipe.episodes.balanced)]
-    per_class = query or wanted.get("query") or recipe.evaluate.query or recipe.episodes.query
-    require_way(model, ways)
-    name = split or wanted.get("split", "test")
-    return [Protocol(name, ways, k, per_class, even, episodes, seed or 0) for k, even in shots]
+    if asked.expect and recipe.expect is None:
+        raise UsageProblem(
+            "this model's recipe expects nothing",
+            hint="--fail-under accuracy=0.9 checks a bound",
+        )
+    band = recipe.expect if asked.expect else None
+    usual = (recipe.evaluate, recipe.episodes)
+    blocks = usual if band is None else (band, *usual)
+    first = lambda values: next(value for value in values if value is not None)  # noqa: E731
+    way = parse_range(asked.way, "--way") or first(one.way for one in blocks)
+    query = asked.query or first(one.query for one in blocks)
+    require_way(model, way)
+    split = asked.split or ("test" if band is None else band.split)
+    episodes = asked.episodes if band is None else band.episodes
+    shots = shots_of(asked.shot) or [default_shot(first(one.shot for one in blocks), recipe)]
+    seed = asked.seed or 0
+    return [Protocol(split, way, shot, query, even, episodes, seed) for shot, even in shots]
+
+
+Shot = tuple[Range, bool]
+"""Examples of each class, and whether all classes of an episode have the same number."""
+
+
+def shots_of(text: str | int | None) -> list[Shot]:
+    """`1`, `1,2,5`, or `1-10`, where each class draws its own. Raises UsageProblem."""
+    if text is None:
+        return []
+    if "," not in str(text):
+        one = parse_range(text, "--shot")
+        return [] if one is None else [(one, isinstance(one, int))]
+    parts = [parse_range(part, "--shot") for part in str(text).split(",")]
+    return [(part, True) for part in parts if part is not None]
+
+
+def default_shot(shot: Range, recipe: FewShotRecipe) -> Shot:
+    """The recipe's."""
+    return shot, isinstance(shot, int) or recipe.episodes.balanced
 
 
 def parse_range(text: str | int | None, option: str) -> Range | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metacli.engine.results.base import Json, Result
 from metacli.engine.storage.paths import RUNS
 from metacli.engine.storage.serial import finite
 from metacli.engine.storage.writer import write_file
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 SCORES = "scores.jsonl"
 
 
-def units_hash(**what: Any) -> str:
+def units_hash(**what: Json) -> str:
     """The same for evaluations whose values belong together unit by unit."""
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def arm_of(model: Model) -> dict[str, Any]:
+def arm_of(model: Model) -> dict[str, Json]:
     """What lets runs of one recipe under several seeds be counted as one: a fingerprint of how the
     model was trained, without the seed, and the seed."""
     trained = model.provenance.get("data", {})
@@ -38,7 +39,7 @@ def arm_of(model: Model) -> dict[str, Any]:
     return {"recipe": units_hash(how=how, data=data), "run_seed": model.recipe.seed}
 
 
-def place_for(run: Path | None, model: Path, out: str | None) -> Path:
+def place_for(run: Path | None, model: Path, out: str | Path | None) -> Path:
     """`-o`, or the run's own file, or below ./runs for a model by itself: evaluating never changes
     a model."""
     if out is not None:
@@ -78,17 +79,18 @@ def require_place(path: Path, *, force: bool, dry_run: bool) -> None:
 
 
 def record(
-    path: Path, line: dict[str, Any], values: np.ndarray, said: Mapping[str, Any] | None = None
+    path: Path, line: Mapping[str, Json], values: np.ndarray, result: Result | None = None
 ) -> None:
     """Add an evaluation; one of the same model, units and metric is replaced.
 
     Args:
-        said: the result that `evaluate` gave, for `report` to show.
+        values: one for each unit.
+        result: that `evaluate` gave, for `report` to show.
     """
     numbers = [float(v) if np.isfinite(v) else None for v in values]
-    new = {**line, "values": numbers}
-    if said is not None:
-        new["result"] = finite(said)
+    new: dict[str, Json] = {**line, "values": numbers}
+    if result is not None:
+        new["result"] = finite(result.as_dict())
     same = ("model", "units", "metric", "mode")
     kept = [old for old in read(path) if any(old.get(key) != new.get(key) for key in same)]
     text = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in [*kept, new])

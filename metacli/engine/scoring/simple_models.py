@@ -22,7 +22,7 @@ CS_OF_MANY = (0.01, 0.1, 1.0)
 TEXT_CS = (3.0, 10.0)  # of TF-IDF weights, whose rows have length 1
 FOLDS = 3
 
-Matrix = Any
+Matrix = Any  # scikit-learn and SciPy say no types
 """A dense array, or a sparse matrix in rows."""
 
 
@@ -69,7 +69,7 @@ def boosted(outputs: int, x: np.ndarray, y: np.ndarray, inputs: np.ndarray) -> n
     """Gradient-boosted trees."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    settings: dict[str, Any] = {"learning_rate": 0.05, "max_iter": 150, "random_state": 0}
+    settings = {"learning_rate": 0.05, "max_iter": 150, "random_state": 0}
     if outputs == 0:
         found: np.ndarray = HistGradientBoostingRegressor(**settings).fit(x, y).predict(inputs)
         return found

@@ -4,7 +4,6 @@ ridge regression of the support, and one ridge regression of all training tasks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,8 @@ from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.tables.coded import is_text
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
-from metacli.engine.scoring.intervals import over_episodes, paired, verdict
+from metacli.engine.results.evaluate import Baseline
+from metacli.engine.scoring.intervals import compared, over_episodes, paired_t
 from metacli.engine.training.build import has_tasks, regression_tasks_of
 
 MOST_EPISODES = 200  # a logistic regression of many classes takes a second
@@ -28,43 +28,49 @@ Score = Callable[[int], float]
 
 def simple_scores(
     model: FewShotModel, source: EpisodeSource, ours: np.ndarray, report: Reporter
-) -> dict[str, Any]:
-    """Mean and interval of each, and how far the model is from it, on the same episodes; the
-    interval of a difference is over episodes, and over tasks where each has several.
+) -> dict[str, Baseline]:
+    """Mean and interval of each, and how the model compares with it, on the same episodes.
 
     Args:
         ours: [E] values of the model. A positive `delta` is better, also of an error.
     """
-    methods: dict[str, Score] = {}
-    better = 1.0
+    return {
+        name: against(name, score, source, ours, report)
+        for name, score in suited(model, source).items()
+    }
+
+
+def suited(model: FewShotModel, source: EpisodeSource) -> dict[str, Score]:
+    """The simple methods for this kind of data, by name."""
     if isinstance(source, RegressionEpisodes):
-        better = -1.0
         methods = {RIDGE: own_ridge(source)}
         if has_tasks(model.recipe):
             methods[POOLED] = pooled_ridge(source, regression_tasks_of(model.recipe, "train"))
-    elif isinstance(source, ClassEpisodes) and model.inputs.kind == "text":
-        methods = {TFIDF: tfidf_logistic(source)}
-    found = {}
-    for name, score in methods.items():
-        most = len(ours) if isinstance(source, RegressionEpisodes) else MOST_EPISODES
-        count = min(len(ours), most)
-        values = np.empty(count)
-        for index in range(count):
-            values[index] = score(index)
-            report(Progress(f"baseline {name}", index + 1, count, "episodes"))
-        differences = better * (ours[:count] - values)
-        if isinstance(source, RegressionEpisodes):  # episodes of one task are not independent
-            tasks = np.array([source.members(index)[0] for index in range(count)])
-            differences = np.array([differences[tasks == one].mean() for one in np.unique(tasks)])
-        delta, low, high = paired(differences)
-        found[name] = {
-            **over_episodes(values).as_dict(),
-            "delta": delta,
-            "delta_ci95": [low, high],
-            "verdict": verdict(low, high, len(differences)),
-            "units": len(differences),
-        }
-    return found
+        return methods
+    if isinstance(source, ClassEpisodes) and model.inputs.kind == "text":
+        return {TFIDF: tfidf_logistic(source)}
+    return {}
+
+
+def against(
+    name: str, score: Score, source: EpisodeSource, ours: np.ndarray, report: Reporter
+) -> Baseline:
+    """One method. The interval of the difference is over episodes, and over tasks where each has
+    several."""
+    tasked = isinstance(source, RegressionEpisodes)
+    count = min(len(ours), len(ours) if tasked else MOST_EPISODES)
+    values = np.empty(count)
+    for index in range(count):
+        values[index] = score(index)
+        report(Progress(f"baseline {name}", index + 1, count, "episodes"))
+    differences = (-1.0 if tasked else 1.0) * (ours[:count] - values)
+    if isinstance(source, RegressionEpisodes):  # episodes of one task are not independent
+        tasks = np.array([source.members(index)[0] for index in range(count)])
+        differences = np.array([differences[tasks == one].mean() for one in np.unique(tasks)])
+    units = len(differences)
+    return Baseline(
+        over_episodes(values), against=compared(paired_t(differences), units), units=units
+    )
 
 
 def tfidf_logistic(source: ClassEpisodes) -> Score:

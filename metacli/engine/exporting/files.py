@@ -1,0 +1,80 @@
+"""The files of an export: the model, a README and an example."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from metacli import __version__
+from metacli.engine.exporting import companion
+from metacli.engine.exporting.exportable import Exportable
+from metacli.engine.exporting.exporters import FORMATS
+from metacli.engine.models.model import AnyModel, Model
+from metacli.engine.models.opening import Opened
+from metacli.engine.results.base import Json
+from metacli.engine.storage.paths import STAMP
+from metacli.engine.storage.writer import write_file
+from metacli.errors import BundleError, UsageProblem
+
+
+def refuse_what_does_not_fit(format: str, tolerance: float | None, out: str | Path | None) -> None:
+    """Raises UsageProblem: an unknown format, a negative tolerance, a file of another format."""
+    if format not in FORMATS:
+        raise UsageProblem(f"unknown format {format!r}", hint=f"there are {', '.join(FORMATS)}")
+    if tolerance is not None and not (tolerance >= 0 and math.isfinite(tolerance)):
+        raise UsageProblem(f"--tolerance must be 0 or more, found {tolerance}")
+    ending = Path(out).suffix.removeprefix(".").lower() if out else ""
+    if ending in FORMATS and ending != format:
+        raise UsageProblem(
+            f"-o ends in .{ending} and the format is {format}", hint=f"--format {ending}"
+        )
+
+
+def target(opened: Opened[AnyModel], format: str, out: str | Path | None, *, force: bool) -> Path:
+    """The file to write. Raises BundleError when something is there."""
+    path = Path(out) if out is not None else Path(f"{name_of(opened)}.{format}")
+    if path.is_dir():
+        raise BundleError(
+            "a folder is in the way",
+            code="output.exists",
+            where=str(path),
+            hint="give a file with -o",
+        )
+    for one in (path, *companion.names(path)):
+        if one.exists() and not force:
+            raise BundleError(
+                "already exists", code="output.exists", where=str(one), hint="--force replaces it"
+            )
+    return path.absolute()
+
+
+def name_of(opened: Opened[AnyModel]) -> str:
+    """The model's folder; for `RUN/model` its recipe; for a folder named by the time its parent."""
+    if opened.run is not None:
+        return str(opened.model.provenance.get("recipe") or opened.run.name)
+    folder = opened.path.resolve()
+    return folder.parent.name if STAMP.fullmatch(folder.name) else folder.name
+
+
+def about(model: Model, made: Exportable) -> dict[str, Json]:
+    """What lies in the file beside the graph. Of the user's files only the names of the classes."""
+    return {
+        "metacli": __version__,
+        "recipe": str(model.provenance.get("recipe", "")),
+        "labels": list(made.labels),
+        "inputs": [one.as_dict() for one in made.graph.inputs],
+        "outputs": [one.as_dict() for one in made.graph.outputs],
+    }
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """All of the files, or none of those that were not there before."""
+    fresh = [path for path in files if not path.exists()]
+    try:
+        for path, data in files.items():
+            write_file(path, data)
+    except BaseException:
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,137 @@
+"""The first sentences of a report: the score, what guessing or the simplest method reaches, and
+which of both is better."""
+
+from __future__ import annotations
+
+import math
+
+from metacli.engine.reporting.measured import on_what, scored
+from metacli.engine.reporting.subject import Line, Subject
+from metacli.engine.scoring.checks import LOWER_IS_BETTER
+from metacli.engine.spelling import metric_name, score, verdict_words, visible
+
+SINGLE = "single-task"
+
+
+def headline(subject: Subject) -> str:
+    """The last result on data that training never read; else that there is none."""
+    if subject.evaluations:
+        line = subject.evaluations[-1]
+        match line.get("unit"):
+            case "task":
+                return of_tasks(line)
+            case "example":
+                return of_examples(line)
+            case _:
+                return of_episodes(line)
+    made = subject.model.scores.get("score") or {}
+    if made.get("value") is not None:
+        return of_held_out(made, subject.model.scores.get("transfer") or {})
+    for name, value in subject.model.scores.items():
+        if name.startswith("val_") and value:
+            shown = score(name, value.get("mean"), value.get("ci95"))
+            return f"{named(name)} {shown} on validation; not evaluated on test tasks yet."
+    return "Not measured yet."
+
+
+def of_episodes(line: Line) -> str:
+    """A few-shot model on tasks that it has never seen."""
+    metric = line.get("metric")
+    first = f"{named(metric)} {score(metric, line.get('mean'), line.get('ci95'))} on new tasks "
+    first += f"({on_what(line)})."
+    if line.get("chance"):
+        low, high = ends(line.get("mean"), line.get("ci95"))
+        return f"{first} {against_chance(metric, low, high, line['chance'])}"
+    fresh = (line.get("baselines") or {}).get("untrained")
+    if not fresh:
+        return first
+    return f"{first} An untrained network reaches {scored(metric, fresh)}: {better(line, fresh)}."
+
+
+def better(line: Line, other: Line) -> str:
+    """`clearly better`, or `no clear difference` where the two intervals meet."""
+    low, high = ends(line.get("mean"), line.get("ci95"))
+    from_, to = ends(other.get("mean"), other.get("ci95"))
+    if line.get("metric") in LOWER_IS_BETTER:
+        low, high, from_, to = -high, -low, -to, -from_
+    if low > to:
+        return "training makes it clearly better"
+    return "training makes it worse" if high < from_ else "no clear difference"
+
+
+def of_examples(line: Line) -> str:
+    """An adapted model on labelled examples."""
+    metric = line.get("metric")
+    low, high = line.get("low"), line.get("high")
+    if low is None or high is None:
+        low, high = ends(line.get("mean"), line.get("ci95"))
+    first = f"{named(metric)} {score(metric, line.get('mean'))} on {line.get('query')} labelled "
+    first += f"examples (95 % interval {score(metric, low)} to {score(metric, high)})."
+    if not line.get("chance"):
+        return first
+    return f"{first} {against_chance(metric, low, high, line['chance'])}"
+
+
+def of_held_out(made: Line, transfer: Line) -> str:
+    """An adapted model on the examples that were held out, and whether its source helped."""
+    metric, low, high = made["metric"], made.get("low"), made.get("high")
+    interval = ""
+    if low is not None and high is not None:
+        interval = f" (95 % interval {score(metric, low)} to {score(metric, high)})"
+    said = [f"{named(metric)} {score(metric, made['value'])} on held-out examples{interval}."]
+    if made.get("chance") and low is not None and high is not None:
+        said.append(against_chance(metric, low, high, made["chance"]))
+    said += [one for one in [against_simple(metric, transfer)] if one]
+    return " ".join(said)
+
+
+def against_chance(metric: str | None, low: float, high: float, chance: float) -> str:
+    """Whether an interval is above what guessing reaches."""
+    level = f"{100 * chance:.3g} %" if metric != "mse" else score(metric, chance)
+    if low > chance:
+        return f"That is clearly better than guessing, which reaches {level}."
+    if high < chance:
+        return f"That is worse than guessing, which reaches {level}."
+    return f"That is no better than guessing, which reaches {level}."
+
+
+def against_simple(metric: str | None, transfer: Line) -> str:
+    """How the model compares with the best simple method on the same examples."""
+    verdict = transfer.get("verdict")
+    if verdict is None:
+        return ""
+    best = transfer.get("baseline")
+    name = visible(best.get("name") if isinstance(best, dict) else best or "the best simple method")
+    smallest = transfer.get("detectable")
+    if verdict in ("helped", "hurt"):
+        return f"It is {verdict_words(verdict)} than {name}."
+    return f"Compared with {name}: {verdict_words(verdict, metric, smallest)}."
+
+
+def of_tasks(line: Line) -> str:
+    """A multi-task model on rows of its tasks, compared with one network for each."""
+    metric, count = line.get("metric"), len(line.get("tasks") or [])
+    split = line.get("split")
+    rows = f"the {split} rows" if split else f"the rows of {visible(line.get('data'))}"
+    first = f"{named(metric)} {scored(metric, line)} on {rows} of {count} tasks."
+    alone = (line.get("baselines") or {}).get(SINGLE)
+    if not alone:
+        return first
+    words = verdict_words(alone.get("verdict"), metric, alone.get("detectable"))
+    return (
+        f"{first} Each task learned alone reaches {scored(metric, alone)}; learning together is: "
+        f"{words}."
+    )
+
+
+def ends(mean: float | None, half: float | None) -> tuple[float, float]:
+    """Of an interval; the mean twice where it has none."""
+    if mean is None:
+        return math.nan, math.nan
+    width = half if half is not None and math.isfinite(half) else 0.0
+    return mean - width, mean + width
+
+
+def named(metric: str | None) -> str:
+    words = metric_name(metric)
+    return f"{words[:1].upper()}{words[1:]}"

@@ -1,0 +1,151 @@
+"""`evaluate` of an adapted model: its score on labelled examples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from metacli.data.user.loading import Examples
+from metacli.data.user.open import Task, load_task
+from metacli.engine.adapting.held_out import HeldOut, confusion, score_of, score_of_numbers
+from metacli.engine.events import Notice, Progress, Reporter
+from metacli.engine.models.model import AdaptedModel
+from metacli.engine.models.opening import Opened
+from metacli.engine.predicting.rows import on_device_of, outputs, probabilities
+from metacli.engine.results.base import Json
+from metacli.engine.results.evaluate import ExampleEvaluation
+from metacli.engine.scoring import score_file
+from metacli.engine.scoring.examples import digest_of, labels_of, mean_log_loss, require_new
+from metacli.engine.scoring.intervals import Estimate
+from metacli.engine.scoring.request import Request
+
+
+@torch.no_grad()
+def evaluate_examples(
+    opened: Opened[AdaptedModel], data: str, request: Request
+) -> ExampleEvaluation:
+    """Accuracy on labelled images, texts or rows, or the absolute error of a regression: on the
+    query of a task that has one, otherwise on all of it.
+
+    Raises:
+        DataError: nothing that can be read, classes that the model does not know, or examples that
+            it was adapted on.
+    """
+    asked = read(opened.model, data, request)
+    facts = ExampleEvaluation(
+        metric=asked.metric,
+        data_digest=digest_of(asked.rows),
+        query=len(asked.y),
+        way=len(asked.classes) or None,
+    )
+    if request.dry_run:
+        return replace(facts, dry_run=True)
+    found = answered(opened.model, asked)
+    facts = replace(facts, statistics=opened.model.problem().statistics)
+    if asked.classes:
+        result = of_classes(facts, found, asked.classes)
+    else:
+        result = of_numbers(facts, found, asked.task.unit or opened.model.columns.unit)
+    path = score_file.place_for(opened.run, opened.path, request.out)
+    units = score_file.units_hash(data_digest=facts.data_digest, rows=list(asked.rows.names))
+    line: dict[str, Json] = {
+        "model": str(opened.path),
+        **{key: facts[key] for key in ("split", "data_digest", "query", "way", "metric")},
+        "unit": "example",
+        "units": units,
+        "mode": "inductive",
+    }
+    score_file.record(path, line, found.hits, result)
+    return replace(result, scores=path)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Labelled examples; `y` as the model numbers its classes, or in units of its scale.
+
+    Args:
+        classes: () for a regression.
+    """
+
+    task: Task
+    rows: Examples
+    y: np.ndarray
+    classes: tuple[str, ...]
+
+    @property
+    def metric(self) -> str:
+        return "accuracy" if self.classes else "mae"
+
+
+def read(model: AdaptedModel, data: str, request: Request) -> Asked:
+    """The examples and their labels. Raises DataError."""
+    task = load_task(
+        Path(data),
+        model.inputs.wanted(model.columns),
+        choice=request.reading.choice,
+        skip_bad=request.reading.skip_bad,
+        allow_duplicates=request.reading.allow_duplicates,
+        one_class=True,
+        report=lambda what, done, total: request.report(Progress(what, done, total)),
+    )
+    report_findings(task, request.report)
+    rows = task.support if task.query is None else task.query
+    require_new(model, rows, data, request.reading.allow_duplicates, request.report)
+    if model.classes is None:
+        assert rows.y is not None  # a task has labels
+        return Asked(task, rows, model.inputs.unscaled.encode(rows.y), ())
+    return Asked(task, rows, labels_of(rows, task.labels, model.classes, data), model.classes)
+
+
+def report_findings(task: Task, report: Reporter) -> None:
+    for one in task.findings:
+        where = "" if one.where is None else f" - {one.where}"
+        report(Notice(f"{one.message}{where}", one.code))
+
+
+def answered(model: AdaptedModel, asked: Asked) -> HeldOut:
+    """The model's answers to the examples, with their labels."""
+    x = on_device_of(model, asked.rows.x)
+    answer = probabilities(model, x) if asked.classes else outputs(model, x)
+    unit = None if asked.classes else model.inputs.unscaled.scale
+    return HeldOut(answer.cpu().numpy(), asked.y, (len(asked.y),), unit)
+
+
+def of_classes(
+    facts: ExampleEvaluation, found: HeldOut, classes: tuple[str, ...]
+) -> ExampleEvaluation:
+    """Accuracy with Wilson's interval, and what counts every class the same."""
+    score = score_of(found, "query", len(classes))
+    return replace(
+        with_interval(facts, score.value, score.low, score.high, len(found.y)),
+        balanced_accuracy=score.balanced,
+        macro_f1=score.macro_f1,
+        log_loss=mean_log_loss(found),
+        chance=1 / len(classes),
+        confusion=confusion(found, len(classes)),
+        labels=classes,
+    )
+
+
+def of_numbers(facts: ExampleEvaluation, found: HeldOut, unit: str | None) -> ExampleEvaluation:
+    """Mean absolute error in the user's unit."""
+    score = score_of_numbers(found, "query", unit)
+    return replace(
+        with_interval(facts, score.value, score.low, score.high, len(found.y)),
+        rmse=score.rmse,
+        r2=score.r2,
+        unit=score.unit,
+    )
+
+
+def with_interval(
+    facts: ExampleEvaluation, value: float, low: float | None, high: float | None, n: int
+) -> ExampleEvaluation:
+    """The score, and half of its interval for those who want one number."""
+    half = math.nan if low is None or high is None else (high - low) / 2
+    estimate = Estimate(value, half, n)
+    return replace(facts, mean=value, ci95=half, low=low, high=high, inductive=estimate)

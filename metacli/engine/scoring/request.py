@@ -1,0 +1,132 @@
+"""What was asked of `evaluate`, beside the model and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypedDict
+
+from metacli.data.tables.choice import NOTHING_SAID, stated
+from metacli.data.user.open import Reading
+from metacli.engine.events import Reporter, ignore
+from metacli.engine.scoring import score_file
+from metacli.engine.scoring.checks import Check, parse_checks
+from metacli.errors import UsageProblem
+
+
+class MoreOptions(TypedDict, total=False):
+    """Keywords of `evaluate` beside those that say what is measured."""
+
+    fail_under: Sequence[str]
+    fail_over: Sequence[str]
+    target: str | None
+    input: str | None
+    skip_bad: bool
+    allow_duplicates: bool
+    out: str | Path | None
+    force: bool
+    device: str
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The same with their defaults.
+
+    Args:
+        fail_under: `accuracy=0.9`: the check fails below; `fail_over` above.
+        target: of a table, the column to predict, where it is not called as it was.
+        input: the columns to predict from, with commas between them.
+        skip_bad: leave out unreadable files.
+        allow_duplicates: examples that the model knows are counted, too.
+        out: the score file.
+        force: replace it.
+    """
+
+    fail_under: Sequence[str] = ()
+    fail_over: Sequence[str] = ()
+    target: str | None = None
+    input: str | None = None
+    skip_bad: bool = False
+    allow_duplicates: bool = False
+    out: str | Path | None = None
+    force: bool = False
+    device: str = "auto"
+    dry_run: bool = False
+
+    def checks(self) -> list[Check]:
+        """Raises UsageProblem."""
+        return parse_checks(self.fail_under, self.fail_over)
+
+    def reading(self) -> Reading:
+        """How the user's files are to be read."""
+        return Reading(stated(self.target, self.input), self.skip_bad, self.allow_duplicates)
+
+    def place(self) -> Path | None:
+        """The score file that was asked for, which is new, empty or to be replaced. Raises
+        BundleError."""
+        if self.out is None:
+            return None
+        path = Path(self.out)
+        score_file.require_place(path, force=self.force, dry_run=self.dry_run)
+        return path.absolute()
+
+
+@dataclass(frozen=True)
+class EpisodeOptions:
+    """Which episodes: what is None is the recipe's, and `expect` asks for those of its `expect`."""
+
+    split: str | None = None
+    way: str | int | None = None
+    shot: str | int | None = None
+    query: int | None = None
+    episodes: int = 600
+    seed: int | None = None
+    expect: bool = False
+
+    def require_episodes(self) -> None:
+        """Raises UsageProblem."""
+        if self.episodes < 1:
+            raise UsageProblem(f"--episodes must be 1 or more, found {self.episodes}")
+
+    def only(self, *allowed: str) -> bool:
+        """Whether nothing else was asked for."""
+        plain = EpisodeOptions(episodes=self.episodes)
+        return all(
+            getattr(self, one.name) == getattr(plain, one.name)
+            for one in fields(self)
+            if one.name not in allowed
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """One evaluation, whatever the model.
+
+    Args:
+        model: as the user called it.
+        data: None: what the model was trained on.
+        overrides: fields of the learner.
+        reading: how `data` is to be read.
+        out: the score file; None: the model's own.
+    """
+
+    model: str
+    data: str | None = None
+    overrides: tuple[str, ...] = ()
+    wanted: EpisodeOptions = EpisodeOptions()
+    reading: Reading = Reading()
+    out: Path | None = None
+    dry_run: bool = False
+    report: Reporter = ignore
+
+    def __post_init__(self) -> None:
+        if self.data is None and self.reading.choice != NOTHING_SAID:
+            raise UsageProblem("--target and --input name columns of a table: name the table, too")
+
+    def require_no_overrides(self) -> None:
+        """Raises UsageProblem: only a learner on episodes has fields that can be replaced."""
+        if self.overrides:
+            message = f"{self.overrides[0]}: this model does not adapt when it is measured"
+            raise UsageProblem(message)

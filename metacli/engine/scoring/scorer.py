@@ -1,0 +1,107 @@
+"""How a model is measured, decided once by what kind of model was opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
+from metacli.engine.models.opening import Opened
+from metacli.engine.results.evaluate import Evaluation
+from metacli.engine.scoring.episode_evaluate import evaluate_episodes
+from metacli.engine.scoring.example_evaluate import evaluate_examples
+from metacli.engine.scoring.multi_task_evaluate import evaluate_tasks
+from metacli.engine.scoring.multi_task_user import evaluate_users_rows
+from metacli.engine.scoring.request import Request
+from metacli.errors import UsageProblem
+
+
+class Scorer(Protocol):
+    """Measures one kind of model.
+
+    Args:
+        metric: what its score is called.
+    """
+
+    @property
+    def metric(self) -> str: ...
+
+    def evaluate(self, request: Request) -> Evaluation:
+        """Raises UsageProblem for options that mean nothing to this kind of model."""
+        ...
+
+
+@dataclass(frozen=True)
+class EpisodeScorer:
+    """A few-shot model on episodes."""
+
+    opened: Opened[FewShotModel]
+
+    @property
+    def metric(self) -> str:
+        return "mse" if self.opened.model.kind == "regression" else "accuracy"
+
+    def evaluate(self, request: Request) -> Evaluation:
+        return evaluate_episodes(self.opened, request)
+
+
+@dataclass(frozen=True)
+class ExampleScorer:
+    """An adapted model on labelled examples."""
+
+    opened: Opened[AdaptedModel]
+
+    @property
+    def metric(self) -> str:
+        return "mae" if self.opened.model.kind == "regression" else "accuracy"
+
+    def evaluate(self, request: Request) -> Evaluation:
+        request.require_no_overrides()
+        if not request.wanted.only("seed"):
+            raise UsageProblem(
+                "an adapted model is measured on labelled examples; --split, --way, --shot, "
+                "--query and --expect are for episodes"
+            )
+        if request.data is None:
+            raise UsageProblem(
+                "an adapted model is measured on labelled examples",
+                hint=f"metacli evaluate {request.model} FOLDER_OF_CLASSES/",
+            )
+        return evaluate_examples(self.opened, request.data, request)
+
+
+@dataclass(frozen=True)
+class MultiTaskScorer:
+    """A multi-task model on rows of its tasks."""
+
+    opened: Opened[MultiTaskModel]
+
+    @property
+    def metric(self) -> str:
+        return self.opened.model.heads.metric
+
+    def evaluate(self, request: Request) -> Evaluation:
+        request.require_no_overrides()
+        if not request.wanted.only("split"):
+            raise UsageProblem(
+                "a multi-task model is measured on its own tasks: --way, --shot, --query, --seed "
+                "and --expect are for episodes"
+            )
+        if request.data is None:
+            return evaluate_tasks(self.opened, request)
+        if request.wanted.split is not None:
+            raise UsageProblem(
+                f"--split is of the data that it was trained on, not of {request.data}"
+            )
+        return evaluate_users_rows(self.opened, request.data, request)
+
+
+def scorer_of(opened: Opened[AnyModel]) -> Scorer:
+    """The one place of `evaluate` that asks what kind of model it has."""
+    match opened.model:
+        case FewShotModel() as model:
+            return EpisodeScorer(opened.having(model))
+        case AdaptedModel() as model:
+            return ExampleScorer(opened.having(model))
+        case MultiTaskModel() as model:
+            return MultiTaskScorer(opened.having(model))
