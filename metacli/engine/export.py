@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from metacli.engine.events import Notice, Progress, Reporter, ignore
-from metacli.engine.exporting import companion, files
+from metacli.engine.exporting import files
 from metacli.engine.exporting.exportable import exportable, require_parity
 from metacli.engine.exporting.exporters import FORMATS
 from metacli.engine.extras import require_extra
@@ -56,8 +56,7 @@ def export(
     kind = FORMATS[format]
     if kind.extra is not None:
         require_extra(kind.extra, f"--format {format}")
-    if require_device(device).type != "cpu" and device != "auto":
-        report(Notice("made and compared on the CPU; the file runs on any device", "export.cpu"))
+    report_device(device, report)
     opened = open_model(str(model), torch.device("cpu"), report)
     file = files.target(opened, format, out, force=force)
     report(Progress("exporting", 0, 3, "steps"))
@@ -70,14 +69,10 @@ def export(
     result = ExportResult(file, format, len(data), parity, graph.inputs, graph.outputs)
     require_parity(result, str(model))
     report(Progress("exporting", 3, 3, "steps"))
-    if dry_run:
-        return replace(result, dry_run=True)
-    readme, example = companion.names(file)
-    files.write_together(
-        {
-            example: companion.example(result).encode(),
-            readme: companion.readme(result, files.name_of(opened)).encode(),
-            file: data,
-        }
-    )
-    return replace(result, readme=readme, example=example, usage=companion.usage(result))
+    return replace(result, dry_run=True) if dry_run else files.written(opened, result, data)
+
+
+def report_device(device: str, report: Reporter) -> None:
+    """Says that another device than the CPU makes no difference."""
+    if require_device(device).type != "cpu" and device != "auto":
+        report(Notice("made and compared on the CPU; the file runs on any device", "export.cpu"))

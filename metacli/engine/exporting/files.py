@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from metacli import __version__
@@ -13,6 +14,7 @@ from metacli.engine.exporting.exporters import FORMATS
 from metacli.engine.models.model import AnyModel, Model
 from metacli.engine.models.opening import Opened
 from metacli.engine.results.base import Json
+from metacli.engine.results.export import ExportResult
 from metacli.engine.storage.paths import STAMP
 from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError, UsageProblem
@@ -78,3 +80,17 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         for path in fresh:
             path.unlink(missing_ok=True)
         raise
+
+
+def written(opened: Opened[AnyModel], result: ExportResult, data: bytes) -> ExportResult:
+    """The result with its README and example, after all three files were written."""
+    assert result.file is not None  # of an export that agrees
+    readme, example = companion.names(result.file)
+    write_together(
+        {
+            example: companion.example(result).encode(),
+            readme: companion.readme(result, name_of(opened)).encode(),
+            result.file: data,
+        }
+    )
+    return replace(result, readme=readme, example=example, usage=companion.usage(result))

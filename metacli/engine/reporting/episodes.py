@@ -131,7 +131,7 @@ def look(
     for index in range(episodes):
         members, episode = source.members(index), source.episode(index)
         support, query = to_device(episode, device)
-        path = learner.path(problem, model.params, model.state, support)
+        path = learner.path(problem, model.params, support, model.state)
         guesses = [learner.predict(problem, phi, query.x).argmax(1).cpu().numpy() for phi in path]
         y = episode.query.y.numpy()
         per_step.append([float((one == y).mean()) for one in guesses])
