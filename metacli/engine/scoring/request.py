@@ -14,6 +14,8 @@ from metacli.engine.scoring import score_file
 from metacli.engine.scoring.checks import Check, parse_checks
 from metacli.errors import UsageProblem
 
+AS_IT_IS = Reading()
+
 
 class MoreOptions(TypedDict, total=False):
     """Keywords of `evaluate` beside those that say what is measured."""
@@ -116,7 +118,7 @@ class Request:
     data: str | None = None
     overrides: tuple[str, ...] = ()
     wanted: EpisodeOptions = EpisodeOptions()
-    reading: Reading = Reading()
+    reading: Reading = AS_IT_IS
     out: Path | None = None
     dry_run: bool = False
     report: Reporter = ignore

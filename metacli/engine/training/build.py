@@ -368,6 +368,8 @@ def restore_learner(recipe: FewShotRecipe, *, deployed: bool = True) -> Any:
     have none, the transfer method."""
     entry = find(recipe.algorithm.name, "meta") or find(recipe.algorithm.name, "transfer")
     if entry is None:
-        raise RecipeError(f"unknown algorithm {name!r}", code="recipe.unknown_name")
+        raise RecipeError(
+            f"unknown algorithm {recipe.algorithm.name!r}", code="recipe.unknown_name"
+        )
     fields = {**recipe.algorithm.options, **(recipe.evaluate.replace if deployed else {})}
     return TypeAdapter(entry.load()).validate_json(json.dumps(fields), strict=True)
