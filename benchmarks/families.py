@@ -24,8 +24,9 @@ from learning import CPU, QUIET, RESULTS, arm_of, learned, say, write
 from metacli.engine.scoring.intervals import paired
 from metacli.engine.scoring.multi_task_evaluate import judged
 from metacli.engine.scoring.multi_task_params import predictions
-from metacli.engine.training.guard import Arm, decide
-from metacli.engine.training.relatedness import relatedness
+from metacli.engine.training.multi_task.guard import decide
+from metacli.engine.training.multi_task.relatedness import relatedness
+from metacli.engine.training.multi_task.single_task import Candidate
 
 PAGE = result_pages.MULTI_TASK
 BEGIN, END = "<!-- families: made by benchmarks/families.py -->", "<!-- end of families -->"
@@ -66,7 +67,7 @@ def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
     """Every way of training on one family: its verdicts, and the mass of learned weights."""
     over = (f"data.seed={seed}", *overrides)
     alone, rows = arm_of("task-families-hard", *over, single=True)
-    groups = relatedness("gradient-cosine", rows, 0)["groups"]
+    groups = relatedness("gradient-cosine", rows, 0).groups
     arms = {
         "hard": arm_of("task-families-hard", *over)[0],
         "groups": arm_of("task-families-hard", *over, f"groups={json.dumps(groups)}")[0],
@@ -86,9 +87,11 @@ def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def guarded(arm: Arm, alone: Arm, rows: Any, together: Any, by_itself: Any) -> list[np.ndarray]:
+def guarded(
+    arm: Candidate, alone: Candidate, rows: Any, together: Any, by_itself: Any
+) -> list[np.ndarray]:
     """What a run with `guard=true` answers."""
-    chosen = decide(arm, alone, rows, arm.recipe.train.steps, CPU, *QUIET)
+    chosen = decide(arm, alone, rows, arm.recipe.train.steps, CPU, QUIET)
     assert chosen is not None
     return [a if one.shares else b for one, a, b in zip(chosen, together, by_itself, strict=True)]
 

@@ -31,7 +31,7 @@ from metacli.engine.models.opening import open_model
 from metacli.engine.scoring.intervals import paired
 from metacli.engine.scoring.simple_scores import TFIDF
 from metacli.engine.storage.paths import cache_root, require_device
-from metacli.engine.training.build import make_source
+from metacli.engine.training.few_shot.sources import make_source
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FILE = RESULTS / "intents.json"

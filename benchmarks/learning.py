@@ -22,37 +22,27 @@ from metacli.engine.scoring.intervals import nadeau_bengio
 from metacli.engine.scoring.multi_task_baselines import outside_predictions
 from metacli.engine.scoring.multi_task_params import final_params, predictions
 from metacli.engine.scoring.multi_task_scores import score
-from metacli.engine.training.guard import Arm
-from metacli.engine.training.multi_task_build import (
-    build_tasks,
-    describe_tasks,
-    single_recipe,
-    trained_problem,
-)
-from metacli.engine.training.single_task import alone_method, train_best
+from metacli.engine.training.multi_task.build import build_multi_task
+from metacli.engine.training.multi_task.compare import alone_candidate, together_candidate
+from metacli.engine.training.multi_task.single_task import Candidate, train_best
+from metacli.engine.training.signals import Control
 from metacli.schema.load import load
 
 RESULTS = Path(__file__).resolve().parent / "results" / "tasks"
 CPU = torch.device("cpu")
-QUIET: Any = (lambda: None, lambda event: None)
+QUIET = Control(lambda: None, lambda event: None)
 DIVISIONS = 10
 
 
-def arm_of(recipe: str, *overrides: str, single: bool = False) -> tuple[Arm, Any]:
+def arm_of(recipe: str, *overrides: str, single: bool = False) -> tuple[Candidate, Any]:
     """What a recipe trains, or its single-task baseline; and its rows."""
-    built = build_tasks(load(recipe, overrides))
-    if not single:
-        return Arm("together", built.problem, built.learner, built.recipe), built.rows
-    own = single_recipe(built.recipe)
-    problem = trained_problem(own, built.inputs, describe_tasks(built.table))
-    return Arm("alone", problem, alone_method(problem), own), built.rows
+    built = build_multi_task(load(recipe, overrides))
+    return (alone_candidate(built) if single else together_candidate(built)), built.rows
 
 
-def learned(arm: Arm, rows: Any) -> dict[str, torch.Tensor]:
+def learned(arm: Candidate, rows: Any) -> dict[str, torch.Tensor]:
     """The parameters that a run of the recipe ships."""
-    made = train_best(
-        arm.method, arm.problem, rows, arm.recipe, arm.recipe.train.steps, CPU, *QUIET, arm.name
-    )
+    made = train_best(arm, rows, arm.recipe.train.steps, CPU, QUIET, arm.name)
     assert made is not None
     return final_params(arm.problem, made[0], rows)
 

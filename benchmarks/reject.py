@@ -29,7 +29,7 @@ from metacli.engine.models.opening import open_model
 from metacli.engine.scoring.intervals import over_episodes, paired
 from metacli.engine.scoring.multi_task_scores import area
 from metacli.engine.storage.paths import require_device
-from metacli.engine.training.build import make_source
+from metacli.engine.training.few_shot.sources import make_source
 from metacli.types import Batch
 
 RESULTS = Path(__file__).parent / "results" / "reject"

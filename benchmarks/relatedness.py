@@ -26,7 +26,13 @@ from metacli.data.catalogue.task_families import FamilyOptions, families
 from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.data.multi_task.splits import divide_rows
 from metacli.engine.scoring.multi_task_params import with_statistics
-from metacli.engine.training.relatedness import MEASURES, TRUNKS, UNITS, measured, suggested
+from metacli.engine.training.multi_task.relatedness import (
+    MEASURES,
+    TRUNKS,
+    UNITS,
+    measured,
+    suggested,
+)
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.hard import Hard
 

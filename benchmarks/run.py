@@ -25,7 +25,7 @@ from typing import Any
 import result_pages
 import result_tables
 
-from metacli.engine.training.build import build
+from metacli.engine.training.few_shot.build import build_few_shot
 from metacli.schema.load import load
 
 HERE = Path(__file__).resolve().parent
@@ -199,7 +199,7 @@ def trained(recipe: str, changes: list[str], run: str) -> dict[str, Any]:
 
 def settings(recipe: str, changes: list[str]) -> dict[str, Any]:
     """What a run of the recipe is made with, apart from how its computation is divided."""
-    plain = build(load(recipe, changes)).recipe.plain()
+    plain = build_few_shot(load(recipe, changes)).recipe.plain()
     plain.pop("expect")
     for key in ("execution", "chunk"):
         plain["train"].pop(key)

@@ -104,7 +104,7 @@ def errors_of_run(run: str) -> np.ndarray:
     """The same of a metacli run, as `evaluate` measures it."""
     from metacli.engine.models.opening import open_model
     from metacli.engine.scoring.episodes import score_episodes
-    from metacli.engine.training.build import make_source
+    from metacli.engine.training.few_shot.sources import make_source
 
     model = open_model(run, torch.device("cpu"), lambda event: None).model
     source = make_source(model.recipe, "test", shot=SHOT, query=QUERY, seed=0)

@@ -32,9 +32,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.sources import load_pool
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.networks import make_problem, restore_learner
 from metacli.engine.storage.paths import cache_root
-from metacli.engine.training.build import make_problem, restore_learner
-from metacli.engine.training.execution import resolve_execution
+from metacli.engine.training.few_shot.execution import resolve_execution
 from metacli.engine.training.memory import keep_freed_memory
 from metacli.nn.problem import Problem
 from metacli.schema.few_shot import FewShotRecipe

@@ -37,9 +37,9 @@ from metacli.engine.scoring.multi_task_scores import (
     task_score,
     within,
 )
-from metacli.engine.training import multi_task_run as task_job
-from metacli.engine.training.multi_task_build import make_rows
-from metacli.engine.training.single_task import SINGLE
+from metacli.engine.training.multi_task import compare as multi_task_compare
+from metacli.engine.training.multi_task.build import make_rows
+from metacli.engine.training.multi_task.single_task import SINGLE
 
 ROOT = Path(__file__).resolve().parent
 SMALL = 30  # training rows below which a task is small
@@ -90,7 +90,7 @@ def measured(plan: Plan) -> dict[str, Any]:
     head = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=True)
     # On validation they are the run's own business; here they are fitted once, for the test rows.
-    task_job.outside_predictions = lambda *_: iter(())
+    multi_task_compare.outside_predictions = lambda *_: iter(())
     with tempfile.TemporaryDirectory() as folder:
         found = [division(plan, seed, Path(folder)) for seed in range(plan.divisions)]
     return {

@@ -12,7 +12,7 @@ from typing import Any
 import result_pages
 
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
-from metacli.engine.training.single_task import SINGLE
+from metacli.engine.training.multi_task.single_task import SINGLE
 from metacli.schema.load import shipped
 
 HERE = Path(__file__).resolve().parent

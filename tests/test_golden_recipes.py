@@ -23,7 +23,7 @@ from metacli.algorithms import ALGORITHMS
 from metacli.data.draws import stream, uniforms
 from metacli.engine.events import StepDone, ignore
 from metacli.engine.training import loop
-from metacli.engine.training.few_shot_run import make_job
+from metacli.engine.training.few_shot.run import make_job
 from metacli.schema.load import load
 from metacli.types import Batch, Episode, Params
 

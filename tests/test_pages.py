@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from metacli.algorithms import ALGORITHMS
-from metacli.engine.training.build import build, make_learner
+from metacli.engine.training.few_shot.build import build_few_shot
+from metacli.engine.training.options import make_learner
+from metacli.engine.training.problems import Problems
 from metacli.schema.load import load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,8 +58,8 @@ def test_a_page_is_not_stale_and_has_something_under_every_heading(name: str) ->
 def test_the_command_of_a_page_is_a_recipe_that_can_be_built(name: str, cache: Any) -> None:
     words = pages.words_for(name, ALGORITHMS[name])
     loaded = load(words[0], words[1:])
-    assert make_learner(loaded.recipe.algorithm, loaded, []) is not None
-    assert build(loaded).recipe.algorithm.name == name
+    assert make_learner(loaded.recipe.algorithm, Problems(loaded)) is not None
+    assert build_few_shot(loaded).recipe.algorithm.name == name
 
 
 def test_published_figures_are_of_algorithms_that_there_are() -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from metacli.algorithms import ALGORITHMS
 from metacli.data.catalogue.registry import DATASETS
-from metacli.engine.training.build import build, make_learner, make_named
+from metacli.engine.training.few_shot.build import build_few_shot
+from metacli.engine.training.options import make_learner, make_named
+from metacli.engine.training.problems import Problems
 from metacli.nn.backbones.table import BACKBONES
 from metacli.schema.load import dump, load, shipped
 
@@ -52,18 +54,18 @@ def test_a_recipe_is_named_after_its_data_and_its_method(name):
 @pytest.mark.parametrize("name", META)
 def test_every_name_and_option_of_a_recipe_is_known(name):
     loaded = load(name)
-    findings: list = []
-    assert make_learner(loaded.recipe.algorithm, loaded, findings) is not None
-    assert make_named(loaded.recipe.backbone, BACKBONES, "backbone", loaded, findings) is not None
-    assert findings == []
+    problems = Problems(loaded)
+    assert make_learner(loaded.recipe.algorithm, problems) is not None
+    assert make_named(loaded.recipe.backbone, BACKBONES, "backbone", problems) is not None
+    assert problems.found == []
 
 
 @pytest.mark.parametrize("name", [n for n in RECIPES if n.startswith(("glyphs-", "sinusoid-"))])
 def test_a_resolved_recipe_reads_back_as_itself(name, tmp_path, cache):
-    resolved = build(load(name)).recipe
+    resolved = build_few_shot(load(name)).recipe
     file = tmp_path / "again.yaml"
     file.write_text(dump(resolved))
-    assert build(load(str(file))).recipe == resolved
+    assert build_few_shot(load(str(file))).recipe == resolved
     assert resolved.train.execution in ("loop", "vmap")  # auto is written out
     assert resolved.train.chunk >= 1
 

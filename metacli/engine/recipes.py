@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from metacli.engine.results.base import Json
+from metacli.engine.results.recipes import RecipeCopy, RecipeList, RecipeRow
 from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError, DataError, EnvironmentProblem, RecipeError
 from metacli.schema.load import Loaded, dump, load, shipped
@@ -14,32 +15,33 @@ from metacli.schema.recipe import Recipe
 MEASURED = "measured.json"
 
 
-def list_recipes() -> dict[str, Any]:
+def list_recipes() -> RecipeList:
     """One row per shipped recipe; `summary` is the first line of its comments, `measured` what it
     reached in the committed results."""
     known = measured()
-    return {"recipes": [row(load(name), known.get(name)) for name, _ in shipped()]}
+    return RecipeList(tuple(row(load(name), known.get(name)) for name, _ in shipped()))
 
 
-def measured() -> dict[str, dict[str, Any]]:
+def measured() -> dict[str, dict[str, Json]]:
     """Score and minutes of shipped recipes, from the file beside them."""
     paths = [path.with_name(MEASURED) for _, path in shipped()[:1]]
-    found: dict[str, dict[str, Any]] = json.loads(paths[0].read_bytes()) if paths else {}
+    found: dict[str, dict[str, Json]] = json.loads(paths[0].read_bytes()) if paths else {}
     return found
 
 
-def row(loaded: Loaded, reached: dict[str, Any] | None) -> dict[str, Any]:
+def row(loaded: Loaded, reached: dict[str, Json] | None = None) -> RecipeRow:
+    """A recipe in one line, and what it reached."""
     recipe = loaded.recipe
     expect = None if recipe.expect is None else recipe.expect.model_dump()
-    return {
-        "name": loaded.name,
-        "kind": recipe.kind,
-        "data": recipe.data.source,
-        "minutes": None if expect is None else expect.pop("minutes"),
-        "expect": expect,
-        "measured": reached,
-        "summary": loaded.header.partition("\n")[0].strip(),
-    }
+    return RecipeRow(
+        name=loaded.name,
+        kind=recipe.kind,
+        data=recipe.data.source,
+        minutes=None if expect is None else expect.pop("minutes"),
+        expect=expect,
+        measured=reached,
+        summary=loaded.header.partition("\n")[0].strip(),
+    )
 
 
 def show_recipe(name: str) -> str:
@@ -57,15 +59,15 @@ def show_recipe(name: str) -> str:
 def resolved(loaded: Loaded) -> Recipe:
     if loaded.recipe.kind != "meta":
         return loaded.recipe
-    from metacli.engine.training.build import build
+    from metacli.engine.training.few_shot.build import build_few_shot  # takes long to import
 
     try:
-        return build(loaded).recipe
+        return build_few_shot(loaded).recipe
     except (DataError, EnvironmentProblem):  # the data are not here, or there is no cache for them
         return loaded.recipe
 
 
-def copy_recipe(name: str, dest: str | None = None, force: bool = False) -> dict[str, Any]:
+def copy_recipe(name: str, dest: str | None = None, force: bool = False) -> RecipeCopy:
     """Write a recipe as it is shipped, comments and all, to `dest` (a file or folder).
 
     Raises:
@@ -83,4 +85,4 @@ def copy_recipe(name: str, dest: str | None = None, force: bool = False) -> dict
             "already exists", code="output.exists", where=str(target), hint="--force replaces it"
         )
     write_file(target, source.read_bytes())
-    return {"name": name, "path": str(target)}
+    return RecipeCopy(name, target)

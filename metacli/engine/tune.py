@@ -59,8 +59,8 @@ def tune(
         result = verb(
             search.recipe, overrides, out=str(folder), force=True, device=device, seed=search.seed
         )
-        ((metric, score),) = result["metrics"].items()
-        return metric, float(score["mean"])
+        ((metric, score),) = result.metrics.items()
+        return metric, float("nan" if score["mean"] is None else score["mean"])
 
     study, began, durations = open_study(search), time.monotonic(), list[float]()
     limits = limits or Limits()

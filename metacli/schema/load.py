@@ -9,7 +9,8 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from metacli.errors import (
     EnvironmentProblem,
@@ -154,8 +155,8 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _override(
-    value: Mapping[str, Any], parsed: Sequence[tuple[str, str]]
-) -> tuple[dict[str, Any], frozenset[str], list[Finding]]:
+    value: Mapping[str, JsonValue], parsed: Sequence[tuple[str, str]]
+) -> tuple[dict[str, JsonValue], frozenset[str], list[Finding]]:
     raw = {key: dict(item) if isinstance(item, Mapping) else item for key, item in value.items()}
     done: set[str] = set()
     findings: list[Finding] = []
@@ -178,8 +179,10 @@ def _override(
             continue
         if not dot:
             raw[key] = parsed_value
-        elif isinstance(raw.setdefault(block, None), dict | None):
-            raw[block] = {**(raw[block] or {}), inner: parsed_value}
+        else:
+            inside = raw.setdefault(block, None)
+            if isinstance(inside, dict | None):
+                raw[block] = {**(inside or {}), inner: parsed_value}
         done.add(key)
     return raw, frozenset(done), findings
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from metacli.errors import RecipeError
 
@@ -26,7 +25,7 @@ PATTERNS = {kind: re.compile(rf"(?:{pattern})\Z") for kind, pattern, _ in CORE}
 _HALF_PAIR = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
-def scalar(text: str, where: str) -> Any:
+def scalar(text: str, where: str) -> bool | int | float | str | None:
     """The value of a word without quotes.
 
     Raises:

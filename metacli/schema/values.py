@@ -4,7 +4,7 @@ is reported. No torch here."""
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
@@ -80,7 +80,7 @@ Shape = Annotated[Range, PlainValidator(_range), _as_list]
 OptionalShape = Annotated[
     Range | None, PlainValidator(lambda v: None if v is None else _range(v)), _as_list
 ]
-Options = dict[str, Annotated[Any, PlainValidator(_plain_value)]]
+Options = dict[str, Annotated[JsonValue, PlainValidator(_plain_value)]]
 Names = Annotated[tuple[str, ...], PlainValidator(_names), _as_list]
 Groups = Annotated[
     Literal["auto"] | tuple[Group, ...] | None,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
+from pydantic import JsonValue
 
 from metacli.errors import Finding, RecipeError
 from metacli.schema.scalars import CORE, PATTERNS, TAG, checked, scalar
@@ -34,7 +34,7 @@ class Document:
         findings: problems that leave the rest readable, such as a duplicate key.
     """
 
-    value: Mapping[str, Any]
+    value: Mapping[str, JsonValue]
     lines: Mapping[KeyPath, int]
     header: str
     findings: tuple[Finding, ...] = ()
@@ -75,11 +75,11 @@ def read(data: bytes, name: str) -> Document:
             hint="start from a copy: metacli recipes",
         )
     builder = _Builder(name)
-    value = builder.build(node, ())
+    value = builder.mapping(node, ())
     return Document(value, builder.lines, header_of(text), tuple(builder.findings))
 
 
-def read_value(text: str, name: str) -> Any:
+def read_value(text: str, name: str) -> JsonValue:
     """The value of a KEY=VALUE override: a YAML 1.2 scalar, quoted or not, or a list `[3, 20]`.
 
     A value without quotes or brackets is taken whole, so that `data.source=*a: b #1` is that text.
@@ -113,7 +113,7 @@ def header_of(text: str) -> str:
     return "\n".join(kept)
 
 
-def write(value: Mapping[str, Any]) -> str:
+def write(value: Mapping[str, JsonValue]) -> str:
     """YAML text of plain values: one line for each block; read() gives the same values back."""
     return yaml.dump(
         value,
@@ -133,7 +133,7 @@ class _Reader(yaml.SafeLoader):
         self.display, self.with_lines = name, lines
         self.depth = self.values = 0
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise self.refusal("recipe.alias", "anchors and aliases (& and *) are not allowed")
@@ -163,10 +163,10 @@ class _Reader(yaml.SafeLoader):
 class _Writer(yaml.SafeDumper):
     """Quotes text that either YAML 1.1 or 1.2 would read as something else; needs no aliases."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
-    def text(self, value: str) -> Any:
+    def text(self, value: str) -> yaml.ScalarNode:
         # Between single quotes PyYAML writes these line breaks raw, and reads them as a space.
         style = '"' if {"\x85", "\u2028", "\u2029", "\ufeff"} & set(value) else None
         return self.represent_scalar(TAG + "str", value, style=style)
@@ -179,7 +179,7 @@ for _kind, _pattern, _first in CORE:
     _Writer.add_implicit_resolver(TAG + _kind, PATTERNS[_kind], list(_first))
 
 
-def _compose(text: str, name: str, lines: bool = True) -> Any:
+def _compose(text: str, name: str, lines: bool = True) -> yaml.Node | None:
     loader = None
     try:
         loader = _Reader(text, name, lines)
@@ -211,7 +211,7 @@ class _Builder:
         self.lines: dict[KeyPath, int] = {}
         self.findings: list[Finding] = []
 
-    def build(self, node: Any, path: KeyPath) -> Any:
+    def build(self, node: yaml.Node, path: KeyPath) -> JsonValue:
         # Recursion is safe: the reader has capped the depth.
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
@@ -219,12 +219,12 @@ class _Builder:
             for index, item in enumerate(node.value):
                 self.lines[(*path, str(index))] = item.start_mark.line + 1
             return [self.build(n, (*path, str(i))) for i, n in enumerate(node.value)]
-        if node.style is None:
-            return scalar(node.value, self.where(node))
-        return checked(node.value, self.where(node))
+        assert isinstance(node, yaml.ScalarNode)  # the reader refuses anything else
+        plain = node.style is None
+        return (scalar if plain else checked)(node.value, self.where(node))
 
-    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
-        built: dict[str, Any] = {}
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, JsonValue]:
+        built: dict[str, JsonValue] = {}
         for key_node, value_node in node.value:
             key = self.key(key_node)
             here = (*path, key)
@@ -243,7 +243,7 @@ class _Builder:
             built[key] = self.build(value_node, here)
         return built
 
-    def key(self, node: Any) -> str:
+    def key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise RecipeError(
                 f"a key is a word, this is {_described(node)}",
@@ -259,10 +259,14 @@ class _Builder:
             )
         return checked(node.value, self.where(node))
 
-    def where(self, node: Any) -> str:
+    def where(self, node: yaml.Node) -> str:
         return f"{self.name}:{node.start_mark.line + 1}" if self.with_lines else self.name
 
 
-def _described(node: Any) -> str:
-    kinds = {yaml.MappingNode: "a block of keys", yaml.SequenceNode: "a list"}
-    return kinds.get(type(node), "a single value")
+def _described(node: yaml.Node) -> str:
+    match node:
+        case yaml.MappingNode():
+            return "a block of keys"
+        case yaml.SequenceNode():
+            return "a list"
+    return "a single value"

@@ -22,8 +22,10 @@ from metacli.engine.events import ignore
 from metacli.engine.models import folder as models
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel
+from metacli.engine.models.networks import make_problem, restore_learner
 from metacli.engine.training import loop
-from metacli.engine.training.build import make_learner, make_problem, restore_learner
+from metacli.engine.training.options import make_learner
+from metacli.engine.training.problems import Problems
 from metacli.nn.problem import Problem
 from metacli.schema.blocks import Named, Train
 from metacli.schema.few_shot import FewShotRecipe
@@ -172,12 +174,11 @@ def test_a_preset_names_fields_of_its_class_and_summary_is_a_line(name: str) -> 
 
 @pytest.mark.parametrize("name", names("meta"))
 def test_a_resolved_algorithm_block_is_read_back_as_the_same_learner(name: str) -> None:
-    findings: list[Any] = []
-    loaded = Loaded(CASES[0].recipe, "battery", None, "", "battery")
-    learner = make_learner(Named(name=name), loaded, findings)
+    problems = Problems(Loaded(CASES[0].recipe, "battery", None, "", "battery"))
+    learner = make_learner(Named(name=name), problems)
     options = json.loads(json.dumps(dataclasses.asdict(learner)))
-    assert make_learner(Named(name=name, **options), loaded, findings) == learner
-    assert findings == []
+    assert make_learner(Named(name=name, **options), problems) == learner
+    assert problems.found == []
 
 
 @every_case

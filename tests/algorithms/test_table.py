@@ -7,7 +7,8 @@ import re
 import pytest
 
 from metacli.algorithms import ALGORITHMS, canonical, find, names
-from metacli.engine.training.build import build, restore_learner
+from metacli.engine.models.networks import restore_learner
+from metacli.engine.training.few_shot.build import build_few_shot
 from metacli.schema.load import load
 
 EARLIER = {
@@ -40,7 +41,7 @@ def test_a_name_is_found_in_its_family_alone() -> None:
 @pytest.mark.parametrize("earlier", ["meta_sgd", "maml_plus_plus"])
 def test_a_recipe_with_an_earlier_spelling_is_resolved_to_the_name_of_today(earlier: str) -> None:
     loaded = load("sinusoid-10shot-maml", [f"algorithm.name={earlier}", "algorithm.inner_steps=2"])
-    resolved = build(loaded).recipe
+    resolved = build_few_shot(loaded).recipe
     assert resolved.algorithm.name == EARLIER[earlier]
     old = resolved.model_copy(
         update={"algorithm": resolved.algorithm.model_copy(update={"name": earlier})}

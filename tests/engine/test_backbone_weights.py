@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_models import write_classes
 
-from metacli.engine.training.build import build
+from metacli.engine.training.few_shot.build import build_few_shot
 from metacli.errors import RecipeError
 from metacli.schema.load import load as load_recipe
 
@@ -35,7 +35,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> str:
 )
 def test_weights_that_cannot_be_read_are_a_recipe_error(recipe: str, name: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words) as caught:
-        build(load_recipe(recipe, [f"backbone.weights={name}"]))
+        build_few_shot(load_recipe(recipe, [f"backbone.weights={name}"]))
     assert caught.value.code == "recipe.weights"
 
 
@@ -44,5 +44,5 @@ def test_pictures_that_are_too_small_for_a_backbone_are_a_recipe_error(
     recipe: str, name: str
 ) -> None:
     Path("tiny.yaml").write_text(RECIPE.replace(", arch: shufflenet_v2_x1_0", ""))
-    with pytest.raises(RecipeError, match="leaves nothing of pictures of 15x15"):
-        build(load_recipe(recipe, [f"backbone.name={name}"]))
+    with pytest.raises(RecipeError, match="leaves nothing of images of 15x15"):
+        build_few_shot(load_recipe(recipe, [f"backbone.name={name}"]))

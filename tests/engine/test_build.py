@@ -9,7 +9,9 @@ import torch
 from small_runs import RECIPE, WAVES, recipe
 from tiny_models import write_classes
 
-from metacli.engine.training.build import build, make_source, restore_learner
+from metacli.engine.models.networks import restore_learner
+from metacli.engine.training.few_shot.build import build_few_shot
+from metacli.engine.training.few_shot.sources import make_source
 from metacli.errors import DataError, RecipeError
 from metacli.schema.load import dump, load
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def built(*overrides: str, text: str = RECIPE):
-    return build(load(recipe(text), overrides))
+    return build_few_shot(load(recipe(text), overrides))
 
 
 ANY_WAY = ("algorithm.head=proto", "episodes.way=[2, 5]")
@@ -40,7 +42,7 @@ def test_every_default_and_every_auto_is_written_out() -> None:
         made.backbone.options.items()
     )
     Path("again.yaml").write_text(dump(made))
-    assert build(load("again.yaml")).recipe == made
+    assert build_few_shot(load("again.yaml")).recipe == made
 
 
 def test_way_inputs_and_kind_come_from_recipe_and_data() -> None:

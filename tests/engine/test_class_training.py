@@ -13,7 +13,8 @@ from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.engine.adapt import adapt
 from metacli.engine.meta_train import meta_train
 from metacli.engine.models.folder import load as load_model
-from metacli.engine.training.build import batches_for, build, make_source
+from metacli.engine.training.few_shot.build import build_few_shot
+from metacli.engine.training.few_shot.sources import batches_for, make_source
 from metacli.errors import RecipeError
 from metacli.schema.load import load as load_recipe
 
@@ -41,26 +42,26 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_recipe_is_resolved_to_the_number_of_classes_of_its_data(recipe: str) -> None:
-    built = build(load_recipe(recipe))
+    built = build_few_shot(load_recipe(recipe))
     assert built.learner.classes == built.deployed.classes == 5
     assert built.recipe.algorithm.options["classes"] == 5
     assert built.problem.init(0)["head.weight"].shape == (5, built.problem.features)
-    again = build(load_recipe(recipe, ["algorithm.classes=5"]))
+    again = build_few_shot(load_recipe(recipe, ["algorithm.classes=5"]))
     assert again.learner == built.learner
 
 
 def test_a_number_of_classes_that_the_data_do_not_have_is_a_recipe_error(recipe: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        build(load_recipe(recipe, ["algorithm.classes=11"]))
+        build_few_shot(load_recipe(recipe, ["algorithm.classes=11"]))
     assert caught.value.code == "recipe.mismatch"
     assert caught.value.message == "the training data have 5 classes, algorithm.classes is 11"
 
 
 def test_only_such_a_learner_gets_the_labels_of_the_pool(recipe: str) -> None:
-    built = build(load_recipe(recipe))
+    built = build_few_shot(load_recipe(recipe))
     source = make_source(built.recipe, "train")
     assert batches_for(built.learner, source) == ClassBatches(source)  # type: ignore[arg-type]
-    other = build(load_recipe(recipe, ["algorithm.name=protonet"]))
+    other = build_few_shot(load_recipe(recipe, ["algorithm.name=protonet"]))
     assert isinstance(batches_for(other.learner, source), ClassEpisodes)
 
 

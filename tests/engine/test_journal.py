@@ -10,6 +10,7 @@ import pytest
 
 from metacli.engine.events import EvaluationDone, Notice, StepDone
 from metacli.engine.training import journal
+from metacli.engine.training.history import Window
 from metacli.engine.training.journal import Journal, cut_back, ends_window
 from metacli.errors import BundleError, RunFailed
 
@@ -76,8 +77,8 @@ def test_a_window_that_was_cut_is_taken_up_again(cut: int, tmp_path: Path) -> No
     log = Journal(parts, 600, 10_000)
     for number in range(1, cut + 1):
         log(step(number, 600))
-    saved = json.loads(json.dumps(log.window()))
-    again = Journal(parts, 600, 10_000, saved["sums"], saved["count"])
+    saved = Window.model_validate_json(log.window().model_dump_json())
+    again = Journal(parts, 600, 10_000, saved.sums, saved.count)
     for number in range(cut + 1, 601):
         again(step(number, 600))
     assert (whole / "metrics.jsonl").read_bytes() == (parts / "metrics.jsonl").read_bytes()

@@ -287,7 +287,7 @@ def test_pictures_too_small_for_the_backbone_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"resume": "x", "seed": 1}, {"resume": "x", "out": "y"}, {"track": "wandb"}, {"max_time": 0}],
+    [{"resume": "x", "seed": 1}, {"resume": "x", "out": "y"}, {"max_time": 0}],
 )
 def test_options_that_do_not_fit_together_are_wrong_usage(options: dict) -> None:
     name = None if "resume" in options else recipe()

@@ -23,7 +23,7 @@ from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.engine.scoring.multi_task_baselines import outside_predictions
 from metacli.engine.scoring.multi_task_params import predictions
-from metacli.engine.training.multi_task_build import make_rows
+from metacli.engine.training.multi_task.build import make_rows
 from metacli.errors import (
     BundleError,
     DataError,
@@ -356,12 +356,12 @@ def test_groups_auto_trains_the_suggested_groups_and_a_repeat_has_the_same(recip
 
 @pytest.mark.usefixtures("few_baselines")
 def test_a_guarded_model_answers_as_each_task_was_decided(recipe, monkeypatch):
-    from metacli.engine.training import multi_task_run as task_job
-    from metacli.engine.training.guard import Decision
+    from metacli.engine.training.multi_task import compare as multi_task_compare
+    from metacli.engine.training.multi_task.guard import Decision
 
     chosen = [True, False, True, False]
     monkeypatch.setattr(
-        task_job, "decide", lambda *_: [Decision(shares, 0.1, 0.05) for shares in chosen]
+        multi_task_compare, "decide", lambda *_: [Decision(shares, 0.1, 0.05) for shares in chosen]
     )
     result = multitask(recipe, ["guard=true"], out="run")
     multitask(recipe, out="plain")
@@ -386,7 +386,7 @@ def test_a_guarded_model_answers_as_each_task_was_decided(recipe, monkeypatch):
 
 
 def test_the_guard_shares_only_what_is_better_by_one_standard_error():
-    from metacli.engine.training.guard import judge
+    from metacli.engine.training.multi_task.guard import judge
 
     rng = np.random.default_rng(0)
     y = [rng.normal(size=40) for _ in range(5)]
@@ -402,7 +402,7 @@ def test_the_guard_shares_only_what_is_better_by_one_standard_error():
 
 
 def test_inner_folds_leave_every_training_row_out_once(recipe):
-    from metacli.engine.training.guard import FOLDS, inner_folds, without_fold
+    from metacli.engine.training.multi_task.guard import FOLDS, inner_folds, without_fold
 
     rows = make_rows(load(recipe).recipe)
     numbers = inner_folds(rows)

@@ -141,16 +141,16 @@ def test_the_recipe_on_the_page_trains_the_same_run(finished: Path, workplace: P
 def test_a_report_reads_no_test_data(
     finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from metacli.engine.training import build
+    from metacli.engine.training.few_shot import sources
 
     splits = []
-    real = build.load_pool
+    real = sources.load_pool
 
     def spy(source: str, split: str, *rest: object, **more: object) -> object:
         splits.append(split)
         return real(source, split, *rest, **more)
 
-    monkeypatch.setattr(build, "load_pool", spy)
+    monkeypatch.setattr(sources, "load_pool", spy)
     report(str(small_runs.copied(finished)))
     assert splits == ["val"]
 

@@ -259,7 +259,7 @@ def test_a_difference_is_named(changes: dict, words: str, finished: Path) -> Non
     with pytest.raises(BundleError, match=words) as caught:
         meta_train(resume="run", device="cpu")
     assert (caught.value.code, caught.value.exit_code) == ("run.changed", 3)
-    assert caught.value.hint == "start anew: metacli meta-train run"
+    assert caught.value.hint == "start again: metacli meta-train run"
     assert small_runs.tree(run) == before
 
 

@@ -20,7 +20,7 @@ from metacli.engine.models import folder as models
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.engine.scoring.multi_task_scores import score
-from metacli.engine.training.multi_task_build import make_rows
+from metacli.engine.training.multi_task.build import make_rows
 from metacli.errors import DataError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,7 +12,7 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.multitask import multitask
 from metacli.engine.scoring import multi_task_baselines as task_baselines
 from metacli.engine.scoring.multi_task_evaluate import judged
-from metacli.engine.training.guard import Decision, beside_the_others
+from metacli.engine.training.multi_task.guard import Decision, compared_with_others
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,23 +55,23 @@ def test_what_rounding_makes_is_no_verdict():
 def test_one_lucky_task_among_many_that_lose_does_not_share():
     lucky = Decision(True, 0.10, 0.06)
     losers = [Decision(False, -0.06 - 0.01 * k, 0.06) for k in range(9)]
-    assert not beside_the_others([lucky, *losers])[0].shares
+    assert not compared_with_others([lucky, *losers])[0].shares
     # Where the others gain as well, or there are no others to learn from, it does.
     winners = [Decision(gain > 0.06, gain, 0.06) for gain in np.linspace(0.02, 0.16, 9)]
-    found = beside_the_others([lucky, *winners])
+    found = compared_with_others([lucky, *winners])
     assert [one.shares for one in found] == [one.shares for one in (lucky, *winners)]
-    assert beside_the_others([lucky, *losers[:2]])[0].shares
+    assert compared_with_others([lucky, *losers[:2]])[0].shares
 
 
 def test_gains_that_really_differ_are_believed():
     """τ is large: what the others lose says little of a task that gains ten errors."""
     apart = [Decision(k % 2 == 0, 0.6 if k % 2 == 0 else -0.6, 0.06) for k in range(10)]
-    assert [one.shares for one in beside_the_others(apart)] == [True, False] * 5
+    assert [one.shares for one in compared_with_others(apart)] == [True, False] * 5
 
 
 def test_tasks_without_a_gain_are_left_out_and_stay_alone():
     nan = Decision(False, float("nan"), float("nan"))
     lucky = Decision(True, 0.10, 0.06)
     losers = [Decision(False, -0.06 - 0.01 * k, 0.06) for k in range(9)]
-    found = beside_the_others([nan, lucky, *losers])
+    found = compared_with_others([nan, lucky, *losers])
     assert not any(one.shares for one in found)

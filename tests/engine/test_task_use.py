@@ -23,7 +23,7 @@ from metacli.engine.models.opening import Opened
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.engine.scoring.multi_task_params import predictions
-from metacli.engine.training.multi_task_build import make_rows
+from metacli.engine.training.multi_task.build import make_rows
 from metacli.errors import BundleError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -71,6 +71,7 @@ class ClassEpisodes:
 
     @property
     def digest(self) -> str:
+        """SHA-256 hex of what the episodes are drawn from."""
         return self.pool.digest
 
     @property

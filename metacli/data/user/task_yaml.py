@@ -86,7 +86,7 @@ def read_task_file(path: Path) -> dict[str, Plain]:
         document = read_yaml(read_regular(path), name)
     except RecipeError as error:
         raise DataError(error.message, code="task.syntax", where=error.where) from None
-    found = dict(document.value)
+    found: dict[str, Plain] = dict(document.value)
     for key, value in found.items():
         where = f"{name}:{document.lines.get((key,), 1)}"
         if key not in KEYS:

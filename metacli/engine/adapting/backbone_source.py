@@ -16,9 +16,9 @@ from metacli.engine.events import Reporter
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.learners import make_method
 from metacli.engine.models.model import AnyModel, FewShotModel
+from metacli.engine.models.networks import make_problem
 from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.storage.paths import cache_root
-from metacli.engine.training.build import make_problem
 from metacli.errors import BundleError, DataError, RecipeError, UsageProblem
 from metacli.nn.backbones.torchvision_backbones import Arch, arch_of
 from metacli.nn.backbones.torchvision_backbones import read as read_weights

@@ -19,9 +19,9 @@ from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.models.model import AdaptedModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.storage.paths import cache_root
-from metacli.engine.training.build import load as load_pool
-from metacli.engine.training.build import make_source
-from metacli.engine.training.multi_task_build import make_rows
+from metacli.engine.training.few_shot.sources import make_source
+from metacli.engine.training.few_shot.sources import pool_of as load_pool
+from metacli.engine.training.multi_task.build import make_rows
 from metacli.errors import DataError, EnvironmentProblem
 from metacli.nn.multi_task import unpacked
 from metacli.schema.few_shot import FewShotRecipe

@@ -204,7 +204,7 @@ def saved(folder: Path, prefix: str, problems: list[Finding]) -> States:
         except MetacliError as error:
             damaged.append(*findings_of(error))
             continue
-        facts = facts or found.facts
+        facts = facts or dict(found.facts)
         readable.append(step)
     level: Literal["error", "warning"] = "warning" if readable else "error"
     problems += [

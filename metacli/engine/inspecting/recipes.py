@@ -8,8 +8,9 @@ from pathlib import Path
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.engine.results.base import Json
-from metacli.engine.training.build import Built, build, make_source
-from metacli.engine.training.multi_task_build import build_tasks
+from metacli.engine.training.few_shot.build import FewShotBuilt, build_few_shot
+from metacli.engine.training.few_shot.sources import make_source, validation_source
+from metacli.engine.training.multi_task.build import MultiTaskBuilt, build_multi_task
 from metacli.errors import DataError, EnvironmentProblem, Finding, RecipeError
 from metacli.schema.load import Loaded, load
 from metacli.schema.recipe import Recipe
@@ -40,21 +41,18 @@ def look_at_recipe(name: str, report: Reporter) -> Looked:
     return Looked("recipe", path, bounded(problems), details, (*fetch, *train))
 
 
-def tried(loaded: Loaded) -> tuple[Built | None, list[Finding]]:
+def tried(loaded: Loaded) -> tuple[FewShotBuilt | MultiTaskBuilt | None, list[Finding]]:
     """What the recipe names, made as far as it goes, and what is wrong."""
-    multitask = loaded.recipe.kind == "multitask"
     try:
-        built = build_tasks(loaded) if multitask else build(loaded)
+        if loaded.recipe.kind == "multitask":
+            return build_multi_task(loaded), []  # its rows have been divided already
+        built = build_few_shot(loaded)
     except (RecipeError, DataError, EnvironmentProblem) as error:
         return None, [softened(one) for one in findings_of(error)]
     problems: list[Finding] = []
-    if multitask:
-        return built, problems  # its rows have been divided already
-    asked = built.recipe.evaluate
-    validation = partial(make_source, way=asked.way, shot=asked.shot, query=asked.query, seed=0)
-    for split, make in (("train", make_source), ("val", validation)):
+    for make in (partial(make_source, split="train"), validation_source):
         try:
-            make(built.recipe, split)
+            make(built.recipe)
         except DataError as error:
             problems += findings_of(error)
     return built, problems
@@ -67,7 +65,7 @@ def softened(problem: Finding) -> Finding:
     return Finding("warning", problem.code, problem.message, problem.where, problem.hint)
 
 
-def parameters(built: Built) -> int:
+def parameters(built: FewShotBuilt | MultiTaskBuilt) -> int:
     params = built.problem.init(0)
     return sum(params[name].numel() for name in built.problem.trainable)
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from metacli.algorithms.learner import Adapter
 from metacli.engine.models.model import FewShotModel
-from metacli.engine.training.build import make_options
-from metacli.errors import Finding, UsageProblem
+from metacli.engine.training.options import replaced, written_out
+from metacli.engine.training.problems import Problems
+from metacli.errors import UsageProblem
 from metacli.schema.load import Loaded
 from metacli.schema.recipe import Recipe
 from metacli.schema.yaml import read_value
@@ -23,7 +25,7 @@ def with_fields(model: FewShotModel, overrides: Sequence[str]) -> FewShotModel:
 
 
 def checked_fields(
-    learner: Any, recipe: Recipe, way: int, overrides: Sequence[str]
+    learner: Adapter, recipe: Recipe, way: int, overrides: Sequence[str]
 ) -> dict[str, Any]:
     """The fields that `KEY=VALUE` overrides name.
 
@@ -37,20 +39,19 @@ def checked_fields(
             raise UsageProblem(f"{text!r} is not KEY=VALUE", hint="such as inner_steps=10")
         fields[key.removeprefix("algorithm.")] = read_value(value, "command line")
     loaded = Loaded(recipe, "model", None, "", "command line", overridden=frozenset())
-    current = vars(learner)
-    findings: list[Finding] = []
-    made = make_options(learner.__class__, {**current, **fields}, "algorithm", loaded, findings)
-    if made is not None:
-        findings += head_problems(learner, made, way, loaded)
-    if findings:
-        raise loaded.error(findings)
+    problems = Problems(loaded)
+    made = replaced(learner, fields, "algorithm", problems)
+    problems.raise_any()
+    require_head(learner, made, way, problems)
     return fields
 
 
-def head_problems(before: Any, after: Any, way: int, loaded: Loaded) -> list[Finding]:
-    """A head can be left out, but not be had where none was trained."""
+def require_head(before: Adapter, after: Adapter, way: int, problems: Problems) -> None:
+    """A head can be left out, but not be had where none was trained. Raises RecipeError."""
     wanted = after.head_size(way)
     if wanted is None or wanted == before.head_size(way):
-        return []
-    message = f"algorithm.head={after.head} needs a head that this model was not trained with"
-    return [loaded.finding("algorithm.head", message, code="recipe.value", hint="train it so")]
+        return
+    head = written_out(after).get("head")
+    message = f"algorithm.head={head} needs a head that this model was not trained with"
+    problems.add("algorithm.head", message, "train it so", code="recipe.value")
+    problems.raise_any()

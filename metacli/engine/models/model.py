@@ -14,10 +14,10 @@ import torch
 
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.learners import NATIVE, make_method
+from metacli.engine.models.multi_task_networks import make_task_problem
+from metacli.engine.models.networks import make_problem, restore_adapter
 from metacli.engine.models.parts import NO_COLUMNS, UNKNOWN, Columns, Confidence, TaskHeads
 from metacli.engine.models.trunk import trunk_problem
-from metacli.engine.training.build import make_problem, restore_learner
-from metacli.engine.training.multi_task_build import make_task_problem
 from metacli.errors import BundleError
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.problem import Problem
@@ -78,7 +78,7 @@ class FewShotModel:
 
     def learner(self) -> Any:
         """As it is deployed: `evaluate`'s fields in place."""
-        return restore_learner(self.recipe)
+        return restore_adapter(self.recipe)
 
     def problem(self) -> Problem:
         """The stateless network."""
@@ -167,7 +167,7 @@ def learner_of(recipe: Recipe, method: str, options: Mapping[str, Any]) -> Any:
     if method != NATIVE:
         return make_method(method, options)
     if isinstance(recipe, FewShotRecipe):
-        return restore_learner(recipe)
+        return restore_adapter(recipe)
     raise BundleError(
         "a multi-task model answers for the tasks that it was trained on only",
         code="model.multitask",

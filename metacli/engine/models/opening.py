@@ -19,9 +19,9 @@ from metacli.engine.models.model import (
 )
 from metacli.engine.storage.paths import MODEL_FILE, find_run_or_model
 from metacli.engine.training import checkpoint, journal
-from metacli.engine.training.build import build
 from metacli.engine.training.checkpoint import Saved
-from metacli.engine.training.multi_task_build import build_tasks, describe_tasks
+from metacli.engine.training.few_shot.build import build_few_shot
+from metacli.engine.training.multi_task.build import build_multi_task
 from metacli.errors import BundleError
 from metacli.schema.load import Loaded
 from metacli.schema.load import load as load_recipe
@@ -101,11 +101,11 @@ def made_of(saved: Saved, loaded: Loaded, facts: dict[str, Any]) -> AnyModel:
         "data": facts.get("data", {}),
     }
     if loaded.recipe.kind == "multitask":
-        tasks = build_tasks(loaded)
-        heads = describe_tasks(tasks.table)
-        params = saved.snapshot.params
-        return MultiTaskModel(tasks.recipe, params, tasks.inputs, heads, provenance=provenance)
-    built = build(loaded)
+        tasks, params = build_multi_task(loaded), saved.snapshot.params
+        return MultiTaskModel(
+            tasks.recipe, params, tasks.inputs, tasks.heads, provenance=provenance
+        )
+    built = build_few_shot(loaded)
     return FewShotModel(
         recipe=built.recipe,
         params=saved.snapshot.params,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from metacli.engine.models.inputs import InputSpec
-from metacli.engine.training.multi_task_build import trunk_of
+from metacli.engine.models.multi_task_networks import trunk_of
 from metacli.nn.multi_task import Encoder
 from metacli.nn.problem import Problem, make_module
 from metacli.schema.multi_task import MultiTaskRecipe

@@ -19,7 +19,7 @@ from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.reporting.words import in_words
 from metacli.engine.scoring.episodes import to_device
-from metacli.engine.training.build import make_source
+from metacli.engine.training.few_shot.sources import make_source
 from metacli.types import Episode
 
 EPISODES = 40

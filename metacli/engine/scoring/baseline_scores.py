@@ -10,12 +10,12 @@ from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.fields import with_fields
 from metacli.engine.models.folder import load_few_shot
 from metacli.engine.models.model import FewShotModel
+from metacli.engine.models.networks import restore_learner
 from metacli.engine.models.opening import Opened
 from metacli.engine.results.evaluate import Baseline, Step
 from metacli.engine.scoring.episodes import EpisodeScores, pixel_scores, score_episodes
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.protocol import Protocol
-from metacli.engine.training.build import restore_learner
 from metacli.nn.problem import Problem
 from metacli.types import Params, State
 

@@ -14,7 +14,7 @@ from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.scoring.protocol import Protocol
 from metacli.engine.scoring.unseen import fit_to, require_kind, require_unseen
-from metacli.engine.training.build import make_source
+from metacli.engine.training.few_shot.sources import make_source
 from metacli.errors import DataError
 
 FOLDS = ("fold",)  # of sets of texts that hold the same intents

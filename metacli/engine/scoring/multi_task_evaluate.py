@@ -44,8 +44,8 @@ from metacli.engine.scoring.multi_task_scores import (
 )
 from metacli.engine.scoring.multi_task_tables import estimate
 from metacli.engine.scoring.request import Request
-from metacli.engine.training.multi_task_build import make_rows
-from metacli.engine.training.single_task import SINGLE
+from metacli.engine.training.multi_task.build import make_rows
+from metacli.engine.training.multi_task.single_task import SINGLE
 from metacli.errors import DataError, UsageProblem
 
 LEVEL = 0.05
@@ -64,12 +64,12 @@ def evaluate_tasks(opened: Opened[MultiTaskModel], request: Request) -> MultiTas
         raise UsageProblem(f"--split is one of {', '.join(SPLITS)}, found {wanted}")
     rows = make_rows(model.recipe)
     require_same(model.provenance, rows)
-    table = rows.table
+    table, division = rows.table, model.recipe.data.options.get("split_seed", 0)
     facts = MultiTaskEvaluation(
         metric=table.metric,
         data=model.recipe.data.source,
         split=wanted,
-        split_seed=model.recipe.data.options.get("split_seed", 0),
+        split_seed=division if isinstance(division, int) else None,
         data_digest=rows.digest,
         num_tasks=len(table.tasks),
         statistics="train",

@@ -19,8 +19,8 @@ from metacli.engine.results.evaluate import MultiTaskEvaluation
 from metacli.engine.scoring.multi_task_evaluate import judged, line_of, measured, record
 from metacli.engine.scoring.multi_task_tables import mean_over_tasks
 from metacli.engine.scoring.request import Request
-from metacli.engine.training.multi_task_build import make_rows
-from metacli.engine.training.single_task import SINGLE
+from metacli.engine.training.multi_task.build import make_rows
+from metacli.engine.training.multi_task.single_task import SINGLE
 from metacli.errors import DataError, MetacliError
 
 ROWS = 256  # at a time

@@ -15,7 +15,7 @@ from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.results.evaluate import Baseline
 from metacli.engine.scoring.intervals import compared, over_episodes, paired_t
-from metacli.engine.training.build import has_tasks, regression_tasks_of
+from metacli.engine.training.few_shot.sources import has_regression_tasks, regression_tasks_of
 
 MOST_EPISODES = 200  # a logistic regression of many classes takes a second
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression, picked by leaving one row out
@@ -44,7 +44,7 @@ def suited(model: FewShotModel, source: EpisodeSource) -> dict[str, Score]:
     """The simple methods for this kind of data, by name."""
     if isinstance(source, RegressionEpisodes):
         methods = {RIDGE: own_ridge(source)}
-        if has_tasks(model.recipe):
+        if has_regression_tasks(model.recipe):
             methods[POOLED] = pooled_ridge(source, regression_tasks_of(model.recipe, "train"))
         return methods
     if isinstance(source, ClassEpisodes) and model.inputs.kind == "text":

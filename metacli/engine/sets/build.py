@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
-
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.meta_multitask.protocol import SetLearner
 from metacli.data.sets.sources import SETS, FunctionsOptions, SetShape, SetSource, functions
-from metacli.engine.training.build import make_options
-from metacli.errors import Finding
+from metacli.engine.training.options import make_options, parsed, written_out
+from metacli.engine.training.problems import Problems
 from metacli.nn.set_problem import SetProblem
 from metacli.schema.load import Loaded
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
@@ -41,15 +39,16 @@ def build_sets(loaded: Loaded) -> SetBuilt:
     Raises:
         RecipeError: with every problem found. DataError: a size that the source does not have.
     """
-    recipe, findings = loaded.recipe, list[Finding]()
+    recipe, problems = loaded.recipe, Problems(loaded)
     assert isinstance(recipe, MetaMultiTaskRecipe)
-    learner = make_set_learner(recipe, loaded, findings)
-    options = source_options(recipe, loaded, findings)
+    learner = make_set_learner(recipe, problems)
+    options = source_options(recipe, problems)
     if recipe.baselines:
         what = "baselines of kind meta-multitask are arms of evaluate"
-        findings.append(loaded.finding("baselines", what, hint="leave it out"))
-    if findings or learner is None or options is None:
-        raise loaded.error(findings)
+        problems.add("baselines", what, "leave it out", code="recipe.invalid")
+    problems.raise_any()
+    if learner is None or options is None:
+        raise loaded.error(problems.found)
     train = functions(options, shape_of(recipe), ("train", recipe.seed))
     resolved = with_fields(recipe, learner)
     return SetBuilt(
@@ -73,46 +72,35 @@ def validation_source(recipe: MetaMultiTaskRecipe, options: FunctionsOptions) ->
     return functions(options, shape, ("val", 0))
 
 
-def source_options(
-    recipe: MetaMultiTaskRecipe, loaded: Loaded, findings: list[Finding]
-) -> FunctionsOptions | None:
+def source_options(recipe: MetaMultiTaskRecipe, problems: Problems) -> FunctionsOptions | None:
     """The options of the source; None where a problem was added."""
     if recipe.data.source not in SETS:
         message = f"no source of sets {recipe.data.source!r}; there are {', '.join(SETS)}"
-        findings.append(loaded.finding("data.source", message, code="recipe.unknown_name"))
+        problems.add("data.source", message, code="recipe.unknown_name")
         return None
-    made: FunctionsOptions | None = make_options(
-        FunctionsOptions, dict(recipe.data.options), "data", loaded, findings
-    )
-    return made
+    return make_options(FunctionsOptions, recipe.data.options, "data", problems)
 
 
-def make_set_learner(
-    recipe: MetaMultiTaskRecipe, loaded: Loaded, findings: list[Finding]
-) -> SetLearner | None:
+def make_set_learner(recipe: MetaMultiTaskRecipe, problems: Problems) -> SetLearner | None:
     """The learner of the table; None where a problem was added."""
     block, entry = recipe.algorithm, ALGORITHMS.get(recipe.algorithm.name)
     if entry is None or entry.family != "meta-multitask":
         known = ", ".join(names("meta-multitask"))
         message = f"algorithm.name {block.name!r} does not learn sets; there are {known}"
-        findings.append(loaded.finding("algorithm.name", message, code="recipe.unknown_name"))
+        problems.add("algorithm.name", message, code="recipe.unknown_name")
         return None
     given = {**block.options, **json.loads(json.dumps(dict(entry.preset)))}
-    made: SetLearner | None = make_options(entry.load(), given, "algorithm", loaded, findings)
-    return made
+    return make_options(entry.load(), given, "algorithm", problems)
 
 
 def with_fields(recipe: MetaMultiTaskRecipe, learner: SetLearner) -> MetaMultiTaskRecipe:
     """The recipe with every field of the learner written out."""
     plain = recipe.plain()
-    written = TypeAdapter(type(learner)).dump_python(learner, mode="json")
-    plain["algorithm"] = {"name": recipe.algorithm.name, **written}
+    plain["algorithm"] = {"name": recipe.algorithm.name, **written_out(learner)}
     return MetaMultiTaskRecipe.model_validate(plain)
 
 
 def restore_set_learner(recipe: MetaMultiTaskRecipe) -> SetLearner:
     """The learner of a recipe that was checked before (a model's own)."""
-    entry = ALGORITHMS[recipe.algorithm.name]
-    text = json.dumps(dict(recipe.algorithm.options))
-    made: SetLearner = TypeAdapter(entry.load()).validate_json(text, strict=True)
+    made: SetLearner = parsed(ALGORITHMS[recipe.algorithm.name].load(), recipe.algorithm.options)
     return made

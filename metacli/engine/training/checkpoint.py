@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from metacli.engine.results.base import Json
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
 from metacli.engine.training.loop import Snapshot
@@ -24,11 +25,11 @@ class Saved:
     numbers."""
 
     snapshot: Snapshot
-    facts: dict[str, Any]
+    facts: Mapping[str, Json]
     path: Path
 
 
-def save(folder: Path, prefix: str, snapshot: Snapshot, facts: dict[str, Any]) -> Path:
+def save(folder: Path, prefix: str, snapshot: Snapshot, facts: Mapping[str, Json]) -> Path:
     """Write `folder/<prefix>-<step>` whole, then remove older ones of the prefix beyond the newest
     two."""
     path = folder / f"{prefix}-{snapshot.step}"

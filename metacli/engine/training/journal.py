@@ -4,10 +4,10 @@ log.txt."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from metacli import __version__
 from metacli.engine.events import EvaluationDone, Event, Notice, StepDone
 from metacli.engine.storage.disk import writing
 from metacli.engine.storage.writer import write_file, write_json
+from metacli.engine.training.history import Window
 from metacli.errors import BundleError
 from metacli.schema.recipe import Recipe
 
@@ -41,7 +42,7 @@ class Journal:
     validation as it is.
 
     Where windows end depends on the step alone, not on the length of the run or where it was
-    interrupted: a run that goes on, even for more steps than planned, writes the same lines.
+    interrupted: a resumed run, even one of more steps than planned, writes the same lines.
     """
 
     run: Path
@@ -51,15 +52,15 @@ class Journal:
     count: int = 0
 
     @classmethod
-    def going_on(cls, run: Path, recipe: Recipe, window: Mapping[str, Any] | None) -> Journal:
+    def resumed(cls, run: Path, recipe: Recipe, window: Window) -> Journal:
         """One that takes up the window that a checkpoint was saved in."""
-        begun = window or {"sums": {}, "count": 0}
         train, every = recipe.train, recipe.evaluate.every
-        return cls(run, train.steps, every, dict(begun["sums"]), begun["count"])
+        sums = {name: math.nan if one is None else one for name, one in window.sums.items()}
+        return cls(run, train.steps, every, sums, window.count)
 
-    def window(self) -> dict[str, Any]:
+    def window(self) -> Window:
         """The window that has not ended yet, for a checkpoint."""
-        return {"sums": dict(self.sums), "count": self.count}
+        return Window(sums=dict(self.sums), count=self.count)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StepDone):

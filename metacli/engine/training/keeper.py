@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from metacli.engine.events import CheckpointSaved, EvaluationDone, Progress, Reporter
-from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.training import checkpoint
-from metacli.engine.training.few_shot_run import Job
+from metacli.engine.training.history import CurvePoint, History
 from metacli.engine.training.journal import Journal
 from metacli.engine.training.loop import Snapshot
-from metacli.nn.problem import Problem
+from metacli.engine.training.runs import Session, Validation
 
 
 class Stopped(Exception):
@@ -27,67 +26,78 @@ class Keeper:
     one that an uninterrupted run does not have; `catch_up` makes good what was due.
     """
 
-    job: Job
-    problem: Problem
+    session: Session
     log: Journal
     report: Reporter
     seconds: Callable[[], float]
     interrupted: Callable[[], bool]
 
     def __call__(self, snapshot: Snapshot) -> None:
-        if snapshot.step == self.job.history.get("step"):
+        if snapshot.step == self.session.history.step:
             return  # a resumed run that had nothing left to do
         if not self.interrupted():
             self.validate(snapshot)
         self.save(snapshot)
 
     def catch_up(self, begin: Snapshot) -> None:
-        """The validation of the step that the run goes on from, if it is due and was cut off."""
-        recipe, history = self.job.recipe, self.job.history
+        """The validation of the step that the run is resumed from, if it is due and was cut
+        off."""
+        recipe, history = self.session.recipe, self.session.history
         due = begin.step % recipe.evaluate.every == 0 or begin.step >= recipe.train.steps
-        if begin.step and due and history.get("validated") != begin.step:
+        if begin.step and due and history.validated != begin.step:
             self.validate(begin)
             self.save(begin)
 
     def validate(self, snapshot: Snapshot) -> None:
         """Score the snapshot and keep it if it is the best so far; not at all once a signal
         came."""
+        session, run = self.session, self.session.run
         try:
-            estimate = self.estimate(snapshot)
+            made = run.validate(snapshot, self.tick)
         except Stopped:
             return
-        job, before = self.job, self.job.history.get("best_mean")
-        is_best = better(estimate.mean, before, self.problem.kind)
-        shown = estimate.as_dict()
-        history = {**job.history, "validated": snapshot.step, "last": shown}
-        if is_best:
-            history |= {"best_mean": estimate.mean, "best_step": snapshot.step, "best": shown}
-        metrics = {self.problem.metric_name: shown}
+        mean = made.estimate.mean
+        is_best = better(mean, session.history.best_mean, run.kind)
+        history = remembered(session.history, snapshot.step, made, is_best)
+        metrics = {run.metric: made.estimate.as_dict()}
         self.report(EvaluationDone(snapshot.step, "val", metrics, is_best))
         if is_best:
             kept = replace(snapshot, optimizer={})
-            path = checkpoint.save(job.state, "best", kept, history)
-            job.best = checkpoint.read(path)
-        job.history = history
+            path = checkpoint.save(session.place.state, "best", kept, history.as_dict())
+            session.best = checkpoint.read(path)
+        session.history = history
 
     def save(self, snapshot: Snapshot) -> None:
         """The history is that of what is on the disk: it changes once that is there."""
-        job = self.job
-        facts = {"step": snapshot.step, "seconds": self.seconds(), "window": self.log.window()}
-        history = {**job.history, **facts}
-        path = checkpoint.save(job.state, "step", snapshot, history)
-        job.history = history
+        session = self.session
+        history = session.history.model_copy(
+            update={
+                "step": snapshot.step,
+                "seconds": self.seconds(),
+                "window": self.log.window(),
+            }
+        )
+        path = checkpoint.save(session.place.state, "step", snapshot, history.as_dict())
+        session.history = history
         self.report(CheckpointSaved(snapshot.step, str(path)))
 
-    def estimate(self, snapshot: Snapshot) -> Estimate:
-        job, total = self.job, self.job.recipe.evaluate.episodes
+    def tick(self, done: int) -> None:
+        total = self.session.recipe.evaluate.episodes
+        self.report(Progress("validating", done, total, "episodes"))
+        if self.interrupted():
+            raise Stopped
 
-        def tick(done: int) -> None:
-            self.report(Progress("validating", done, total, "episodes"))
-            if self.interrupted():
-                raise Stopped
 
-        return job.estimate(snapshot, tick)
+def remembered(history: History, step: int, made: Validation, is_best: bool) -> History:
+    """The history with one more validation."""
+    shown = made.estimate.as_dict()
+    changes: dict[str, object] = {"validated": step, "last": shown}
+    if made.by_task:
+        point = CurvePoint(step=step, values=list(made.by_task))
+        changes["curves"] = [*history.curves, point]
+    if is_best:
+        changes |= {"best_mean": made.estimate.mean, "best_step": step, "best": shown}
+    return history.model_copy(update=changes)
 
 
 def better(mean: float, before: float | None, kind: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -124,11 +124,14 @@ def require_finite(update: Update, step: int) -> None:
 
 def make_optimizer(settings: Train, moved: Params) -> torch.optim.Optimizer:
     values: list[Tensor] = list(moved.values())
-    common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(values, momentum=settings.momentum, **common)
-    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(values, **common)
+    lr, decay = settings.lr, settings.weight_decay
+    match settings.optimizer:
+        case "sgd":
+            return torch.optim.SGD(values, lr, momentum=settings.momentum, weight_decay=decay)
+        case "adam":
+            return torch.optim.Adam(values, lr, weight_decay=decay)
+        case "adamw":
+            return torch.optim.AdamW(values, lr, weight_decay=decay)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, settings: Train, step: int, elapsed: float) -> None:

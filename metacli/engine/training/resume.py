@@ -1,4 +1,4 @@
-"""Going on with a run: only where it is the same run, and from its newest valid state."""
+"""Resuming a run: only where it is the same run, and from its newest valid state."""
 
 from __future__ import annotations
 
@@ -15,41 +15,51 @@ from metacli.engine.storage.paths import find_run_or_model, require_device
 from metacli.engine.storage.serial import json_bytes
 from metacli.engine.storage.writer import write_file
 from metacli.engine.training import checkpoint, journal
-from metacli.engine.training.few_shot_run import Job, data_facts, digest_of, make_job
+from metacli.engine.training.history import History
+from metacli.engine.training.kinds import make_run
+from metacli.engine.training.place import Place, TrainOptions
+from metacli.engine.training.runs import Run, Session
 from metacli.errors import BundleError, UsageProblem
+from metacli.schema.blocks import Train
 from metacli.schema.load import dump, load
-from metacli.schema.recipe import Recipe
 
 FAILED = "failed.json"
 
 
 def reopen(
-    resume: str, overrides: Sequence[str], device: str, max_time: float | None, report: Reporter
-) -> Job:
+    resume: str, overrides: Sequence[str], options: TrainOptions, report: Reporter
+) -> Session:
     """A run where it was left. Raises BundleError naming every difference that would change its
-    numbers."""
-    wrong = [text for text in overrides if not text.startswith("train.steps=")]
-    if wrong:
-        raise UsageProblem(
-            f"--resume changes nothing but train.steps, found {wrong[0]!r}",
-            hint=f"start anew: metacli meta-train {resume} {wrong[0]}",
-        )
-    run = find_run_or_model(resume)
-    facts = run_facts(run, resume)
-    loaded = load(str(run), overrides)
+    results."""
+    require_steps_alone(resume, overrides)
+    folder = find_run_or_model(resume)
+    facts = run_facts(folder, resume)
+    loaded = load(str(folder), overrides)
     require_more_steps(loaded.recipe.train.steps, facts)
-    place = require_device(facts.get("device", device) if device == "auto" else device)
-    job = make_job(loaded, facts.get("recipe", loaded.name), run, place, max_time, report)
-    job.resumed = True
-    differences = list(differing(facts, identity(job))) if facts else []
+    device = facts.get("device", options.device) if options.device == "auto" else options.device
+    chosen = require_device(device)
+    name = facts.get("recipe", loaded.name)
+    place = Place(*(name, loaded.header, folder, chosen, report, options.max_time), resumed=True)
+    session = Session(make_run(loaded), place)
+    differences = list(differing(facts, identity(session.run, chosen))) if facts else []
     if differences:
         raise BundleError(
             "not the same run: " + "; ".join(differences),
             code="run.changed",
-            where=str(run),
-            hint=f"start anew: metacli meta-train {resume}",
+            where=str(folder),
+            hint=f"start again: metacli {session.run.verb} {resume}",
         )
-    return job
+    return session
+
+
+def require_steps_alone(resume: str, overrides: Sequence[str]) -> None:
+    """Raises UsageProblem for a setting that would make it another run."""
+    wrong = [text for text in overrides if not text.startswith("train.steps=")]
+    if wrong:
+        raise UsageProblem(
+            f"--resume changes nothing but train.steps, found {wrong[0]!r}",
+            hint=f"start again: metacli meta-train {resume} {wrong[0]}",
+        )
 
 
 def run_facts(run: Path, given: str) -> dict[str, Any]:
@@ -78,18 +88,19 @@ def require_more_steps(steps: int, facts: Mapping[str, Any]) -> None:
         raise UsageProblem(f"train.steps may only be raised above {before}, found {steps}")
 
 
-def identity(job: Job) -> dict[str, Any]:
-    """What the numbers of a run depend on; recorded, and compared before it goes on."""
-    settings = json.loads(json_bytes(job.recipe.plain()))
-    chip = torch.cuda.get_device_name(job.device) if job.device.type == "cuda" else None
+def identity(run: Run, device: torch.device) -> dict[str, Any]:
+    """What the results of a run depend on; recorded, and compared before it is resumed."""
+    settings = json.loads(json_bytes(run.recipe.plain()))
+    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    data = run.data
     return {
         "settings": settings,
         "versions": journal.versions(),
-        "device": str(job.device),
+        "device": str(device),
         "chip": chip,
         "threads": torch.get_num_threads(),
-        "data_digest": digest_of(job.train_source),
-        "val_digest": digest_of(job.val_source),
+        "data_digest": data.train,
+        "val_digest": data.val,
     }
 
 
@@ -105,68 +116,77 @@ def differing(before: Any, now: Any, path: str = "") -> Iterator[str]:
         yield f"{path} was {before}, is {now}"
 
 
-def start_or_restore(job: Job) -> None:
-    """Put the run's folder and the job into the state to train from; under the run's lock."""
-    if job.resumed:
-        restore(job)
+def start_or_restore(session: Session) -> None:
+    """Put the run's folder and the session into the state to train from; under the run's lock."""
+    place, run = session.place, session.run
+    if place.resumed:
+        restore(session)
     facts = {
         "status": "running",
-        "recipe": job.name,
+        "recipe": place.name,
         "command": journal.command_line(),
-        "seed": job.recipe.seed,
+        "seed": run.recipe.seed,
         "commit": journal.commit(),
-        "data": data_facts(job),
-        **identity(job),
+        "data": {**run.data.shown},
+        **identity(run, place.device),
     }
-    if job.begin is None:
+    if session.begin is None:
         facts["started"] = journal.now()
-    # The recipe first: with it alone a run that was killed here can be gone on with.
-    write_file(job.run / "recipe.yaml", dump(job.recipe, job.header).encode())
-    journal.update_run(job.run, **facts, **journal.host())
+    # The recipe first: with it alone a run that was killed here can be resumed.
+    write_file(place.folder / "recipe.yaml", dump(run.recipe, place.header).encode())
+    journal.update_run(place.folder, **facts, **journal.host())
 
 
-def restore(job: Job) -> None:
+def restore(session: Session) -> None:
     """Read the newest valid checkpoint and cut the run's records back to it."""
-    job.begin, troubles = checkpoint.newest(job.state, "step")
+    place = session.place
+    session.begin, troubles = checkpoint.newest(place.state, "step")
     step = 0
-    if job.begin is not None:
-        job.history, step = dict(job.begin.facts), job.begin.snapshot.step
+    if session.begin is not None:
+        session.history = History.of(session.begin.facts, session.begin.path)
+        step = session.begin.snapshot.step
     for trouble in troubles:
-        message = f"a damaged checkpoint was passed over: {trouble}; going on from step {step}"
-        job.report(Notice(message, "run.checkpoint_damaged"))
+        message = f"a damaged checkpoint was passed over: {trouble}; resuming from step {step}"
+        place.report(Notice(message, "run.checkpoint_damaged"))
     for prefix in ("step", "best"):
-        checkpoint.drop_after(job.state, prefix, step)
-    restore_best(job)
-    (job.state / FAILED).unlink(missing_ok=True)
-    journal.cut_back(job.run, step, job.history.get("validated", 0))
-    notice_schedule(job, step)
+        checkpoint.drop_after(place.state, prefix, step)
+    restore_best(session)
+    (place.state / FAILED).unlink(missing_ok=True)
+    journal.cut_back(place.folder, step, session.history.validated)
+    notice_schedule(session, step)
 
 
-def restore_best(job: Job) -> None:
+def restore_best(session: Session) -> None:
     """The best state that the history speaks of; an older one, or none, where it is damaged."""
-    wanted = job.history.get("best_step")
-    if job.begin is not None and job.begin.snapshot.step == wanted:
-        job.best = job.begin
+    wanted, place = session.history.best_step, session.place
+    if session.begin is not None and session.begin.snapshot.step == wanted:
+        session.best = session.begin
         return
     try:
-        job.best, troubles = checkpoint.newest(job.state, "best")
+        session.best, troubles = checkpoint.newest(place.state, "best")
     except BundleError as error:
-        job.best, troubles = None, [error.message]
+        session.best, troubles = None, [error.message]
     for trouble in troubles:
-        job.report(Notice(f"a damaged best state was passed over: {trouble}", "run.best_damaged"))
-    found = job.best.snapshot.step if job.best is not None else None
-    if found != wanted:
-        facts = job.best.facts if job.best is not None else {}
-        job.history |= {key: facts.get(key) for key in ("best_mean", "best_step", "best")}
+        message = f"a damaged best state was passed over: {trouble}"
+        place.report(Notice(message, "run.best_damaged"))
+    best = session.best
+    if (best.snapshot.step if best is not None else None) != wanted:
+        older = History() if best is None else History.of(best.facts, best.path)
+        changes = {
+            "best_mean": older.best_mean,
+            "best_step": older.best_step,
+            "best": older.best,
+        }
+        session.history = session.history.model_copy(update=changes)
 
 
-def notice_schedule(job: Job, step: int) -> None:
+def notice_schedule(session: Session, step: int) -> None:
     """Say so where raised steps stretch a schedule whose first part has been trained already."""
-    recorded = journal.read_run(job.run) if (job.run / "run.json").is_file() else {}
+    folder, train = session.folder, session.recipe.train
+    recorded = journal.read_run(folder) if (folder / "run.json").is_file() else {}
     before = recorded.get("settings", {}).get("train", {}).get("steps")
-    train = job.recipe.train
-    if before and step and before != train.steps and depends_on_steps(job.recipe):
-        job.report(
+    if before and step and before != train.steps and depends_on_steps(train):
+        session.place.report(
             Notice(
                 f"the {train.schedule} schedule now ends at step {train.steps}; the first {step} "
                 f"steps followed the one that ends at step {before}",
@@ -175,7 +195,7 @@ def notice_schedule(job: Job, step: int) -> None:
         )
 
 
-def depends_on_steps(recipe: Recipe) -> bool:
-    train = recipe.train
+def depends_on_steps(train: Train) -> bool:
+    """Whether the learning rate of a step depends on how many there are."""
     stepwise = train.schedule == "step" and train.schedule_every is None
     return train.schedule in ("linear", "cosine") or stepwise

@@ -1,113 +1,124 @@
 """The frame of every training run: its folder and lock, the loop with its journal and checkpoints,
-signals, and what it says at the end. What differs between kinds of runs is in their `Job`."""
+signals, and what it says at the end. What differs between kinds of runs is in their `Run`."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from metacli.engine.events import Event, Reporter, RunFinished, RunStarted, StepDone
+from metacli.engine.results.base import Json
+from metacli.engine.results.train import Score, SeedsResult, Status, TrainResult
 from metacli.engine.scoring.checks import Check, require_checks, require_known
 from metacli.engine.scoring.intervals import over_seeds
 from metacli.engine.storage.lock import hold, is_held
 from metacli.engine.storage.paths import RUNS, claim_folder, new_folder, require_device, target
 from metacli.engine.storage.writer import sweep, write_json
 from metacli.engine.training import journal
-from metacli.engine.training.few_shot_run import Job, make_job, result_of
 from metacli.engine.training.keeper import Keeper
-from metacli.engine.training.loop import Snapshot, train
+from metacli.engine.training.kinds import make_run
+from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.memory import keep_freed_memory
+from metacli.engine.training.place import Place, TrainOptions
 from metacli.engine.training.resume import FAILED, start_or_restore
-from metacli.engine.training.signals import watch
+from metacli.engine.training.runs import Hooks, Session, Start
+from metacli.engine.training.signals import Control, watch
 from metacli.errors import BundleError, EnvironmentProblem, Interrupted, RunFailed
-from metacli.nn.problem import Problem
 from metacli.schema.load import Loaded, dump
 from metacli.types import Params
 
 
-def go(job: Job, checks: Sequence[Check], dry_run: bool) -> dict[str, Any]:
+def carry_out(session: Session, checks: Sequence[Check], *, dry_run: bool) -> TrainResult:
     """Train and check, or say what would be trained."""
-    metric = job.built.problem.metric_name
+    metric = session.run.metric
     require_known(checks, (metric, f"val_{metric}"))
-    return planned(job) if dry_run else finish(run_job(job), checks)
+    if dry_run:
+        return planned(session)
+    result = train_session(session)
+    require_metrics(result.metrics, checks, result.as_dict())
+    return result
 
 
-def open_job(
-    loaded: Loaded,
-    out: str | None,
-    force: bool,
-    device: str,
-    max_time: float | None,
-    report: Reporter,
-) -> Job:
+def open_session(loaded: Loaded, options: TrainOptions, report: Reporter) -> Session:
     """Everything that can be wrong is found here; nothing has been written when it raises."""
-    place = require_device(device)
+    device, out = require_device(options.device), options.out
     if out is not None and is_held(Path(out)):
         with hold(Path(out).absolute()):  # waits a little, then says who is at work there
             pass
-    run = target(out, new_folder(RUNS / loaded.name), force=force)
-    require_own(run)
-    job = make_job(loaded, loaded.name, run, place, max_time, report)
-    job.check()
-    job.named, job.force = out is not None, force
-    return job
+    folder = target(out, new_folder(RUNS / loaded.name), force=options.force)
+    require_own(folder)
+    run = make_run(loaded)
+    run.check(loaded.name)
+    place = Place(
+        name=loaded.name,
+        header=loaded.header,
+        folder=folder,
+        device=device,
+        report=report,
+        max_time=options.max_time,
+        named=out is not None,
+        force=options.force,
+    )
+    return Session(run, place)
 
 
-def require_own(run: Path) -> None:
+def require_own(folder: Path) -> None:
     """Raises BundleError for a folder with something in it that is not a run."""
-    if not run.is_dir() or (run / "run.json").is_file() or (run / "recipe.yaml").is_file():
+    known = ("run.json", "recipe.yaml")
+    if not folder.is_dir() or any((folder / name).is_file() for name in known):
         return
-    if any(not path.name.startswith((".lock", ".metacli-")) for path in run.iterdir()):
+    if any(not path.name.startswith((".lock", ".metacli-")) for path in folder.iterdir()):
         raise BundleError(
             "the folder holds something that metacli did not write",
             code="output.exists",
-            where=str(run),
+            where=str(folder),
             hint="give another -o",
         )
 
 
-def clear_run(run: Path) -> None:
+def clear_run(folder: Path) -> None:
     """Remove what an earlier run wrote, and nothing else."""
     for name in ("state", "model", "baselines", "plots"):
-        shutil.rmtree(run / name, ignore_errors=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
     files = ("run.json", "metrics.jsonl", "metrics.json", "log.txt", "scores.jsonl", "recipe.yaml")
     for name in (*files, "tasks.json", "relatedness.json"):
-        (run / name).unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
 
 
-def run_job(job: Job) -> dict[str, Any]:
+def train_session(session: Session) -> TrainResult:
     """Train under the run's lock and write the model; the result of a finished run."""
     keep_freed_memory()
     with ExitStack() as stack:
-        if not job.resumed and not job.named:
-            job.run = claim_folder(job.run)
-        stack.enter_context(hold(job.run))
+        place = session.place
+        if not place.resumed and not place.named:
+            place = session.place = replace(place, folder=claim_folder(place.folder))
+        stack.enter_context(hold(place.folder))
         received = stack.enter_context(watch())
-        for folder in (job.run, job.state):
+        for folder in (place.folder, place.state):
             sweep(folder)
-        if not job.resumed:
+        if not place.resumed:
             # Once more, now that nobody else can write: another run may have been here meanwhile.
-            clear_run(target(str(job.run), job.run, force=job.force))
-        job.prepare(report=job.report)
-        start_or_restore(job)
+            clear_run(target(str(place.folder), place.folder, force=place.force))
+        session.run = session.run.prepared(place)
+        start_or_restore(session)
         try:
-            return trained(job, received)
+            return trained(session, received)
         except RunFailed as error:
-            raise failed(job, error) from None
+            raise failed(session, error) from None
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             hint = "a smaller train.meta_batch, train.chunk or backbone.width"
             problem = RunFailed("out of memory", code="run.out_of_memory", hint=hint)
-            raise failed(job, problem) from None
+            raise failed(session, problem) from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -117,167 +128,202 @@ def is_out_of_memory(error: BaseException) -> bool:
     return known or any(word in str(error) for word in words)
 
 
-def failed(job: Job, error: RunFailed) -> RunFailed:
+def failed(session: Session, error: RunFailed) -> RunFailed:
     """The error with what the run has reached; run.json says so where the disk still takes it."""
-    error.result = result_of(job, "failed")
+    result, folder = result_of(session, "failed"), session.folder
+    error.result = result.as_dict()
     with suppress(RunFailed, EnvironmentProblem):
-        journal.update_run(job.run, status="failed", error=error.message)
-    job.report(RunFinished(str(job.run), "failed", error.result["steps"]))
+        journal.update_run(folder, status="failed", error=error.message)
+    session.place.report(RunFinished(str(folder), "failed", result.steps))
     return error
 
 
-def trained(job: Job, received: Callable[[], int | None]) -> dict[str, Any]:
+@dataclass
+class Clock:
+    """The training time of a run.
+
+    Args:
+        before: seconds of it that were spent before it was resumed.
+        limit: seconds that may be spent; None without a limit.
+    """
+
+    before: float
+    limit: float | None
+    started: float = field(default_factory=time.monotonic)
+
+    def spent(self) -> float:
+        return time.monotonic() - self.started
+
+    def total(self) -> float:
+        return self.before + self.spent()
+
+    def is_over(self) -> bool:
+        return self.limit is not None and self.spent() >= self.limit
+
+    def share(self) -> float:
+        """Of the limit that is spent, 0..1; 0 without one."""
+        return 0.0 if self.limit is None else min(1.0, self.spent() / self.limit)
+
+
+def trained(session: Session, received: Callable[[], int | None]) -> TrainResult:
     """The training itself, its baselines, and the model at the end."""
-    recipe, problem = job.recipe, job.built.problem
-    log = journal.Journal.going_on(job.run, recipe, job.history.get("window"))
-    at = 0 if job.begin is None else job.begin.snapshot.step
+    place, recipe = session.place, session.recipe
+    log = journal.Journal.resumed(place.folder, recipe, session.history.window)
+    at = 0 if session.begin is None else session.begin.snapshot.step
 
     def report(event: Event) -> None:
         nonlocal at
         log(event)
-        job.report(event)
+        place.report(event)
         at = event.step if isinstance(event, StepDone) else at
 
-    started, before = time.monotonic(), float(job.history.get("seconds", 0.0))
-    spent = lambda: time.monotonic() - started  # noqa: E731
     # Baselines take as many steps as the run does, and their time from the same limit.
-    limit = None if job.max_time is None else job.max_time / (1 + len(recipe.baselines))
-    begin, learned = first_snapshot(job, problem)
-    stopped = lambda: received() is not None  # noqa: E731
-    keeper = Keeper(job, problem, log, report, lambda: before + spent(), stopped)
-    describe(job, begin, report)
+    limit = None if place.max_time is None else place.max_time / (1 + len(recipe.baselines))
+    clock, control = Clock(session.history.seconds, limit), Control(received, report)
+    start = session.run.start()
+    begin = first_snapshot(session, start)
+    keeper = Keeper(session, log, report, clock.total, lambda: control.stopped)
+    describe(session, start, begin, report)
     keeper.catch_up(begin)
+    stop = lambda: control.stopped or clock.is_over()  # noqa: E731
+    hooks = Hooks(keeper, stop, report, clock.share)
     try:
-        final = train(
-            job.built.learner,
-            problem,
-            job.batch_at,
-            recipe.train,
-            begin,
-            learned=learned,
-            seed=recipe.seed,
-            every=recipe.evaluate.every,
-            visit=keeper,
-            stop=lambda: stopped() or (limit is not None and spent() >= limit),
-            report=report,
-            elapsed_share=lambda: 0.0 if limit is None else min(1.0, spent() / limit),
-        )
+        final = session.run.train(begin, start.learned, place.device, hooks)
     except RunFailed as error:
-        record_failure(job, at, error)
+        record_failure(session, at, error)
         raise
-    job.write_model()
-    if not stopped():
-        job.train_baselines(final.step, received, report)
-    return ended(job, final.step, received(), before + spent(), report)
+    reached = session.reached(final.step)
+    session.run.write_model(place, reached)
+    if not control.stopped:
+        session.run = session.run.compared(place, reached, control)
+    return ended(session, final.step, clock.total(), control)
 
 
-def ended(
-    job: Job, step: int, number: int | None, seconds: float, report: Reporter
-) -> dict[str, Any]:
+def ended(session: Session, step: int, seconds: float, control: Control) -> TrainResult:
     """The last words of a run. Raises Interrupted when a signal has ended it."""
-    status = "finished" if number is None else "interrupted"
-    result = result_of(job, status, step)
-    write_json(job.run / "metrics.json", result["metrics"])
-    journal.update_run(job.run, status=status, steps=step, seconds=round(seconds, 2), error=None)
-    report(RunFinished(str(job.run), status, step))
+    number, folder = control.received(), session.folder
+    status: Status = "finished" if number is None else "interrupted"
+    result = result_of(session, status, step)
+    write_json(folder / "metrics.json", result.as_dict()["metrics"])
+    journal.update_run(folder, status=status, steps=step, seconds=round(seconds, 2), error=None)
+    control.report(RunFinished(str(folder), status, step))
     if number is not None:
         raise Interrupted(
             f"stopped by signal {number} after step {step}; the state is saved",
             number=number,
-            hint=result["resume_command"],
-            result=result,
+            hint=result.resume_command,
+            result=result.as_dict(),
         )
     return result
 
 
-def record_failure(job: Job, step: int, error: RunFailed) -> None:
+def record_failure(session: Session, step: int, error: RunFailed) -> None:
     """Which step and episodes the loss was not finite on, so that it can be replayed."""
     if error.code != "run.not_finite":
         return
-    size, saved = job.recipe.train.meta_batch, job.history.get("step", 0)
+    size = session.recipe.train.meta_batch
     facts = {
         "step": step + 1,
         "episodes": list(range(step * size, (step + 1) * size)),
-        "seed": job.recipe.seed,
+        "seed": session.recipe.seed,
         "message": error.message,
-        "last_checkpoint": saved,
-        "replay": result_of(job, "failed")["resume_command"],
+        "last_checkpoint": session.history.step,
+        "replay": resume_command(session),
     }
-    write_json(job.state / FAILED, facts)
+    write_json(session.place.state / FAILED, facts)
 
 
-def first_snapshot(job: Job, problem: Problem) -> tuple[Snapshot, frozenset[str]]:
-    """Fresh parameters, or the ones to go on with; and the names that the optimiser sees."""
-    params = job.fresh()
-    own, state = job.built.learner.init(problem, params)
-    learned = problem.trainable | frozenset(own)
-    if job.begin is None:
-        return Snapshot(0, on_device({**params, **own}, job.device), state, {}), learned
-    saved = job.begin.snapshot
+def first_snapshot(session: Session, start: Start) -> Snapshot:
+    """Fresh parameters, or the ones to resume from, on the run's device."""
+    device = session.place.device
+    if session.begin is None:
+        return Snapshot(0, on_device(start.params, device), start.state, {})
+    saved = session.begin.snapshot
     # torch keeps an optimiser's step count on the CPU, whatever the device.
     counts = {name: value for name, value in saved.optimizer.items() if name.endswith("/step")}
-    optimizer = {**on_device(saved.optimizer, job.device), **counts}
-    return replace(saved, params=on_device(saved.params, job.device), optimizer=optimizer), learned
+    optimizer = {**on_device(saved.optimizer, device), **counts}
+    return replace(saved, params=on_device(saved.params, device), optimizer=optimizer)
 
 
 def on_device(values: Params, device: torch.device) -> Params:
     return {name: value.to(device) for name, value in values.items()}
 
 
-def describe(job: Job, begin: Snapshot, report: Reporter) -> None:
-    recipe = job.recipe
+def describe(session: Session, start: Start, begin: Snapshot, report: Reporter) -> None:
+    """Say what begins."""
+    place, steps = session.place, session.recipe.train.steps
     details = {
-        **job.details(),
-        "parameters": sum(begin.params[k].numel() for k in job.built.problem.trainable),
-        "device": str(job.device),
+        **session.run.details(),
+        "parameters": sum(begin.params[name].numel() for name in start.network),
+        "device": str(place.device),
         "threads": torch.get_num_threads(),
     }
-    report(RunStarted(str(job.run), job.name, recipe.train.steps, begin.step, details))
+    report(RunStarted(str(place.folder), place.name, steps, begin.step, details))
 
 
-def planned(job: Job) -> dict[str, Any]:
+def result_of(session: Session, status: Status, step: int | None = None) -> TrainResult:
+    """What a run has come to; `step` where that is not the step of the newest checkpoint."""
+    place, history = session.place, session.history
+    comparison = session.run.comparison(place.folder)
+    metrics: dict[str, Score] = {}
+    if history.best:
+        metrics[f"val_{session.run.metric}"] = history.best
+    if comparison is not None and comparison.metrics is not None:
+        metrics = {**comparison.metrics}
+    return TrainResult(
+        run=place.folder,
+        model=place.model if place.model.is_dir() else None,
+        status=status,
+        steps=history.step if step is None else step,
+        metrics=metrics,
+        best_step=history.best_step,
+        comparison=comparison,
+        resume_command=resume_command(session),
+    )
+
+
+def resume_command(session: Session) -> str:
+    return f"metacli {session.run.verb} --resume {shlex.quote(str(session.folder))}"
+
+
+def planned(session: Session) -> TrainResult:
     """What a dry run says: everything was checked, nothing was written."""
-    return {
-        **result_of(job, "planned", 0),
-        "dry_run": True,
-        "recipe": dump(job.recipe, job.header),
-        "resume_command": None,
-    }
+    plan = dump(session.recipe, session.place.header)
+    return replace(result_of(session, "planned", 0), plan=plan, resume_command=None)
 
 
-def finish(result: dict[str, Any], checks: Sequence[Check]) -> dict[str, Any]:
-    """The result, once the checks that were asked for have passed."""
-    values = {name: score["mean"] for name, score in result["metrics"].items()}
+def require_metrics(
+    metrics: Mapping[str, Score], checks: Sequence[Check], result: dict[str, Json]
+) -> None:
+    """Raises CheckFailed where a bound that was asked for is missed."""
+    values = {name: score["mean"] for name, score in metrics.items()}
     short = {name.removeprefix("val_"): value for name, value in values.items()}
     require_checks(checks, {**values, **short}, result)
-    return result
 
 
 def several(
     loaded: Loaded,
     seeds: int,
     checks: Sequence[Check],
-    out: str | None,
-    force: bool,
-    device: str,
-    max_time: float | None,
-    dry_run: bool,
+    options: TrainOptions,
     report: Reporter,
-) -> dict[str, Any]:
+) -> SeedsResult:
     """One run per seed, and the mean over them."""
-    first = loaded.recipe.seed
-    base = target(out, new_folder(RUNS / loaded.name), force=force)
-    results = []
+    first, out = loaded.recipe.seed, options.out
+    base = target(out, new_folder(RUNS / loaded.name), force=options.force)
+    runs = []
     for seed in range(first, first + seeds):
-        mine = replace(loaded, recipe=loaded.recipe.model_copy(update={"seed": seed}))
+        of_seed = replace(loaded, recipe=loaded.recipe.model_copy(update={"seed": seed}))
         folder = (
             base / f"seed-{seed}" if out is not None else base.with_name(f"{base.name}-seed{seed}")
         )
-        job = open_job(mine, str(folder), force, device, max_time, report)
-        results.append(go(job, (), dry_run))
+        session = open_session(of_seed, replace(options, out=str(folder)), report)
+        runs.append(carry_out(session, (), dry_run=options.dry_run))
     metrics = {}
-    for name in results[0]["metrics"]:
-        means = np.array([one["metrics"][name]["mean"] for one in results], float)
+    for name in runs[0].metrics:
+        means = np.array([one.metrics[name]["mean"] for one in runs], float)
         metrics[name] = over_seeds(means).as_dict()
-    combined = {**results[0], "metrics": metrics, "runs": results, "seeds": seeds}
-    return combined if dry_run else finish(combined, checks)
+    combined = SeedsResult(tuple(runs), metrics)
+    if not options.dry_run:
+        require_metrics(metrics, checks, combined.as_dict())
+    return combined

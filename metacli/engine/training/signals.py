@@ -7,11 +7,30 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
+
+from metacli.engine.events import Reporter
 
 WATCHED = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+
+
+@dataclass(frozen=True)
+class Control:
+    """What long work listens to and speaks to.
+
+    Args:
+        received: the number of a signal that came, or None.
+    """
+
+    received: Callable[[], int | None]
+    report: Reporter
+
+    @property
+    def stopped(self) -> bool:
+        return self.received() is not None
 
 
 @contextmanager

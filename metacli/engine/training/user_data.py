@@ -1,71 +1,51 @@
-"""Which recipe `meta-train` runs: the one that was asked for, or one fitted to a user's own
-folder."""
+"""The recipe that was asked for, on other data where some were given; the same for every kind of
+recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from metacli.data.catalogue.registry import DATASETS
-from metacli.data.few_shot.user_regression import holds_regression_tasks, holds_tables
-from metacli.data.sources import load_pool, load_regression_tasks
-from metacli.data.tables.choice import choice_of
 from metacli.data.user.listing import is_table
-from metacli.data.user.open import list_task
-from metacli.engine.events import Notice, Reporter
-from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
-from metacli.schema.blocks import Data, Named
+from metacli.schema.blocks import Data
 from metacli.schema.load import Loaded, load, shipped
 
-BASE = "glyphs-anyway-protonet"  # any number of classes and examples
-TEXTS = "clinc150-10w5s-r2d2"  # for any number of classes too
-NUMBERS = "school-10shot-maml"
-NAME = "folder-anyway-protonet"
-TABLE_NAME = "table-anyway-protonet"
-TEXTS_NAME = "texts-anyway-r2d2"
-NUMBERS_NAME = "tables-maml"
-HEADERS = {
-    NAME: "ProtoNet for any number of classes",
-    TABLE_NAME: "ProtoNet for any number of classes of a table's rows",
-    TEXTS_NAME: "Ridge regression on texts for any number of classes",
-    NUMBERS_NAME: "MAML for numbers to predict",
-}
-STEPS = 2000
-MOST_WAYS, MOST_SHOTS, MOST_QUERIES = 20, 10, 5
 
-
-def choose(
+def choose_recipe(
     recipe: str | None,
     data: str | None,
-    overrides: Sequence[str],
-    seed: int | None,
-    report: Reporter,
+    words: Sequence[str],
+    fitted: Callable[[str], Loaded],
+    wanted: str,
 ) -> Loaded:
     """The recipe that was asked for, with `data` in place of its own; or one that suits `data`.
 
+    Args:
+        recipe: or data, for which a recipe is to be chosen.
+        words: settings over the recipe.
+        fitted: gives a recipe that suits data.
+        wanted: what data may be, for the message that there are none.
+
     Raises:
         RecipeError, UsageProblem: as `schema.load.load`.
-        DataError: there is no such folder, or it has no classes to learn from.
+        DataError: there are no such data.
     """
-    words = [*overrides, *([] if seed is None else [f"seed={seed}"])]
     if recipe is not None and data is None and is_data(recipe):
         recipe, data = None, recipe
     if data is None:
-        assert recipe is not None
+        assert recipe is not None  # one of the two was asked for
         return load(recipe, words)
     if data not in DATASETS and not Path(data).exists():
         raise DataError(
-            "no such data set or folder",
+            "no such data set, table or folder",
             code="data.not_found",
             where=data,
-            hint="a folder of class folders, or a name of metacli fetch --list",
+            hint=f"{wanted}, or a name of metacli fetch --list",
         )
-    if recipe is None:
-        return fitted(data, words, report)
-    return with_data(load(recipe, words), data)
+    return fitted(data) if recipe is None else with_data(load(recipe, words), data)
 
 
 def is_data(path: str) -> bool:
@@ -84,91 +64,3 @@ def with_data(loaded: Loaded, data: str) -> Loaded:
     changes = {"data": Data.model_validate({"source": source, **options}), "expect": None}
     header = f"{loaded.name} on other data: {source}"
     return replace(loaded, recipe=loaded.recipe.model_copy(update=changes), header=header)
-
-
-def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
-    """A learner for what the data hold, with episodes as large as they allow: a ProtoNet for any
-    number of classes, ridge regression of texts, MAML for numbers to predict."""
-    asked = with_data(load(BASE, words), data).recipe.data
-    base, name, shape = chosen(asked.source, asked.options)
-    loaded = with_data(load(base, [*shape, *words]), data)
-    if name == TABLE_NAME:
-        backbone = Named.model_validate({"name": "mlp", "hidden": [64, 64]})
-        loaded = replace(loaded, recipe=loaded.recipe.model_copy(update={"backbone": backbone}))
-    assert loaded.recipe.kind == "meta"  # as the shipped ones above are
-    episodes, steps = loaded.recipe.episodes, loaded.recipe.train.steps
-    classes = f"{spoken(episodes.way)} classes of " if name != NUMBERS_NAME else ""
-    report(
-        Notice(
-            f"{data} is data: training {name}, {steps} steps of tasks with {classes}"
-            f"{spoken(episodes.shot)} examples",
-            "recipe.chosen",
-        )
-    )
-    return replace(loaded, name=name, header=f"{HEADERS[name]}, fitted to {asked.source}")
-
-
-def chosen(source: str, options: dict[str, Any]) -> tuple[str, str, list[str]]:
-    """The recipe to begin with, the name of what it becomes, and its settings for these data."""
-    path = Path(source)
-    own = source not in DATASETS
-    if DATASETS[source].kind == "tasks" if not own else number_tasks(path, options):
-        sizes = [10, 12]
-        if own:
-            tasks = load_regression_tasks(source, "train", options, cache_root())
-            val = load_regression_tasks(source, "val", options, cache_root())
-            rows = min(len(y) for y in (*tasks.y, *val.y))
-            sizes = [min(10, max(1, rows // 2)), min(12, max(1, rows - rows // 2))]
-        shot, query = sizes
-        return NUMBERS, NUMBERS_NAME, [f"episodes.shot={shot}", f"episodes.query={query}"]
-    steps = [f"train.steps={STEPS}", *episode_shape(source, options)]
-    kind = DATASETS[source].kind if not own else kind_of_rows(path, options)
-    if kind == "text":
-        return TEXTS, TEXTS_NAME, [*episode_shape(source, options), "evaluate.way=null"]
-    return BASE, TABLE_NAME if kind == "table" else NAME, steps
-
-
-def number_tasks(path: Path, options: dict[str, Any]) -> bool:
-    return holds_tables(path) and holds_regression_tasks(str(path), options)
-
-
-def kind_of_rows(path: Path, options: dict[str, Any]) -> str:
-    """text or table; images for whatever else."""
-    return list_task(path, choice=choice_of(options)).kind if holds_tables(path) else "images"
-
-
-def episode_shape(source: str, options: dict[str, Any]) -> list[str]:
-    """Overrides for way, shot and query that both the training and the validation classes have."""
-    if source in DATASETS:
-        return []
-    plain = {"way": 2, **{k: v for k, v in options.items() if k != "invert"}}
-    pools = [
-        load_pool(source, split, plain, cache_root(), lambda *_: None) for split in ("train", "val")
-    ]
-    classes = min(len(pool.classes) for pool in pools)
-    examples = min(len(rows) for pool in pools for rows in pool.rows)
-    if classes < 2 or examples < 2:
-        raise DataError(
-            f"training needs 2 classes with 2 examples in each part, the smallest part has "
-            f"{classes} classes, the smallest class {examples}",
-            code="data.too_few",
-            where=source,
-            hint="add examples, or adapt a model that is trained already: metacli adapt",
-        )
-    way = min(MOST_WAYS, classes)
-    query = min(MOST_QUERIES, max(1, examples // 3))
-    shot = min(MOST_SHOTS, examples - query)
-    return [
-        f"episodes.way={span(min(3, way), way)}",
-        f"episodes.shot={span(1, shot)}",
-        f"episodes.query={query}",
-        f"evaluate.query={query}",
-    ]
-
-
-def span(low: int, high: int) -> str:
-    return str(low) if low == high else f"[{low}, {high}]"
-
-
-def spoken(size: int | tuple[int, int]) -> str:
-    return str(size) if isinstance(size, int) else f"{size[0]} to {size[1]}"

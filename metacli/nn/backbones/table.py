@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import TypeAdapter
 from torch import nn
@@ -14,10 +14,38 @@ from torch import nn
 class Backbone(Protocol):
     """A frozen dataclass of options. `takes`: kinds of input it can read."""
 
-    takes: tuple[str, ...]
+    @property
+    def takes(self) -> tuple[str, ...]: ...
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[nn.Module, int]:
         """The module and its number of features."""
+        ...
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A backbone of hidden layers, of which the tasks of a multi-task network can share each."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Units of each layer; () where there are none."""
+        ...
+
+
+@runtime_checkable
+class Normalised(Protocol):
+    """A backbone with a choice of normalisation."""
+
+    @property
+    def norm(self) -> str: ...
+
+
+@runtime_checkable
+class FromFile(Protocol):
+    """A backbone that may begin from a file of weights."""
+
+    def check(self) -> None:
+        """Whether the weights fit, if there are some. Raises RecipeError."""
         ...
 
 
@@ -37,6 +65,8 @@ BACKBONES: dict[str, Callable[[], type]] = {
 }
 
 
-def make_backbone(name: str, options: Mapping[str, Any]) -> Any:
+def make_backbone(name: str, options: Mapping[str, Any]) -> Backbone:
     """The options object of a recipe that was checked before."""
-    return TypeAdapter(BACKBONES[name]()).validate_json(json.dumps(dict(options)), strict=True)
+    text = json.dumps(dict(options))
+    made: Backbone = TypeAdapter(BACKBONES[name]()).validate_json(text, strict=True)
+    return made

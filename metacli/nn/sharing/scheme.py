@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from metacli.types import Params
+from metacli.types import Batch, Params
 
 
 class Sharing(Protocol):
@@ -45,6 +45,39 @@ class Sharing(Protocol):
     def shared(self, names: Sequence[str]) -> tuple[str, ...]:
         """The parameters that every task's loss reaches, first layer first; () when there are
         none."""
+        ...
+
+
+@runtime_checkable
+class Solvable(Protocol):
+    """A scheme whose problem is convex: the only step assigns its solution."""
+
+    def solve(
+        self, batch: Batch, rng: torch.Generator, binary: Tensor | None = None
+    ) -> tuple[Params, Tensor]:
+        """The solution on standardised rows, its penalties chosen on folds of them; and the loss
+        of each choice."""
+        ...
+
+    def refit(self, batch: Batch, params: Params, binary: Tensor | None = None) -> Params:
+        """The solution on other rows with the penalties that `params` hold."""
+        ...
+
+
+@runtime_checkable
+class ForKinds(Protocol):
+    """A scheme that is not for every kind of task."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class ForSizes(Protocol):
+    """A scheme with options for so many tasks."""
+
+    def wrong(self, tasks: int) -> str | None:
+        """What does not fit so many tasks."""
         ...
 
 

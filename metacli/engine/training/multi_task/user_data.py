@@ -5,25 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
-from metacli.data.catalogue.registry import DATASETS
 from metacli.data.multi_task.dataset import MultiTaskData
 from metacli.data.sources import load_multi_task
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.storage.paths import cache_root
-from metacli.engine.training.user_data import is_data, with_data
-from metacli.errors import DataError
+from metacli.engine.training.user_data import choose_recipe, with_data
 from metacli.schema.load import Loaded, load
 
 # What is shipped for data of the same form, and how it is called on other data.
 RIDGE, HEADS = ("school-soft", "tables-mean-ridge"), ("adult-hard", "tables-hard")
-PICTURES = ("omniglot-alphabets-hard", "pictures-hard")
+IMAGES = ("omniglot-alphabets-hard", "pictures-hard")
 TEXTS, MANY_CLASSES = ("fdu-mtl-mean", "texts-mean-logistic"), ("fdu-mtl-soft", "texts-soft-l2")
 SETTINGS = {
     RIDGE: [],
     HEADS: ["data.rows=64", "train.steps=1000"],
-    PICTURES: ["data.rows=8"],
+    IMAGES: ["data.rows=8"],
     TEXTS: [],
     MANY_CLASSES: ["data.rows=16"],
 }
@@ -32,27 +30,9 @@ SETTINGS = {
 def choose_tasks(
     recipe: str | None, data: str | None, words: Sequence[str], report: Reporter
 ) -> Loaded:
-    """The recipe that was asked for, with `data` in place of its own; or one that suits `data`.
-
-    Raises:
-        RecipeError, UsageProblem: as `schema.load.load`.
-        DataError: there is nothing, or it holds no set of tasks.
-    """
-    if recipe is not None and data is None and is_data(recipe):
-        recipe, data = None, recipe
-    if data is None:
-        assert recipe is not None
-        return load(recipe, words)
-    if data not in DATASETS and not Path(data).exists():
-        raise DataError(
-            "no such data set, table or folder",
-            code="data.not_found",
-            where=data,
-            hint="a table, a folder of tasks, or a name of metacli fetch --list",
-        )
-    if recipe is not None:
-        return with_data(load(recipe, words), data)
-    return fitted(data, words, report)
+    """As `choose_recipe`, for a set of tasks."""
+    fit = partial(fitted, words=words, report=report)
+    return choose_recipe(recipe, data, words, fit, "a table, a folder of tasks")
 
 
 def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
@@ -71,11 +51,11 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
 
 
 def suits(table: MultiTaskData) -> tuple[str, str]:
-    """Pictures need convolutions, texts a linear model for each task; two classes of texts, and
+    """Images need convolutions, texts a linear model for each task; two classes of texts, and
     numbers to predict from rows of the tasks' own, are solved exactly; anything else shares a
     trunk."""
     if table.shape:
-        return PICTURES
+        return IMAGES
     if table.packed:
         return TEXTS if {len(one) for one in table.labels} == {2} else MANY_CLASSES
     exact = set(table.kinds) == {"regression"} and table.rows == "own"

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from metacli.algorithms.learner import Learner
 from metacli.engine.models.inputs import InputSpec
-from metacli.errors import Finding
-from metacli.schema.blocks import Train
+from metacli.engine.training.problems import Problems
 from metacli.schema.few_shot import FewShotRecipe
-from metacli.schema.load import Loaded
 
 
-def check_execution(recipe: FewShotRecipe, learner: Learner, loaded: Loaded) -> list[Finding]:
+def check_execution(recipe: FewShotRecipe, learner: Learner, problems: Problems) -> None:
     """Executions that are asked for by name and cannot be had."""
+    train, name = recipe.train, recipe.algorithm.name
     message, hint = "", "train.execution=vmap, loop or auto"
     spans = (recipe.episodes.way, recipe.episodes.shot)
-    if recipe.train.execution == "batched":
+    if train.execution == "batched":
         message = "execution batched is not offered: matrix products are no faster than vmap here "
         message += "until they are compiled"
         hint = "train.execution=compiled, vmap, loop or auto"
-    elif recipe.train.execution == "compiled" and not learner.compiles:
-        message = f"execution compiled is not for {recipe.algorithm.name}"
-    elif recipe.train.execution == "compiled" and not all(isinstance(one, int) for one in spans):
+    elif train.execution == "compiled" and not learner.compiles:
+        message = f"execution compiled is not for {name}"
+    elif train.execution == "compiled" and not all(isinstance(one, int) for one in spans):
         message = "execution compiled needs tasks of one size: a program is of one shape"
-    found = []
     if message:
-        found.append(loaded.finding("train.execution", message, code="recipe.value", hint=hint))
-    if recipe.train.precision != "float32" and recipe.train.execution not in ("auto", "loop"):
-        message = f"precision {recipe.train.precision} is for tasks one by one, in a loop"
-        hint = "train.execution=loop or auto"
-        found.append(loaded.finding("train.precision", message, code="recipe.mismatch", hint=hint))
-    return found
+        problems.add("train.execution", message, hint, code="recipe.value")
+    if train.precision != "float32" and train.execution not in ("auto", "loop"):
+        message = f"precision {train.precision} is for tasks one by one, in a loop"
+        problems.add("train.precision", message, "train.execution=loop or auto")
 
 
 def resolve_execution(
@@ -43,7 +39,7 @@ def resolve_execution(
     tasks where the network's inner loop is differentiated, which is many short operations, and for
     smaller ones where an inner loop is not.
     """
-    train: Train = recipe.train
+    train = recipe.train
     if train.execution == "loop" or train.precision != "float32":
         return "loop", 1
     if train.execution in ("vmap", "compiled"):

@@ -7,17 +7,23 @@ passes of all tasks together, whatever the run's own network is.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from metacli.algorithms.multitask import relatedness as formulas
 from metacli.data.draws import stream
 from metacli.data.multi_task.dataset import MultiTaskRows
+from metacli.engine.results.base import Json
 from metacli.engine.scoring.multi_task_params import with_statistics
+from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.writer import write_json
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.hard import Hard
@@ -41,11 +47,8 @@ def measured(name: str, rows: MultiTaskRows, seed: int) -> Tensor:
         rng = torch.Generator().manual_seed(word)
         with torch.no_grad(), computing_with(1):
             found = MEASURES[name](problem, params, batch, rng)
-        sums = (
-            [a + b.double() for a, b in zip(sums, found, strict=True)]
-            if sums
-            else [one.double() for one in found]
-        )
+        each = [one.double() for one in found]
+        sums = [a + b for a, b in zip(sums, each, strict=True)] if sums else each
     return FINISHED[name](*(total / TRUNKS for total in sums))
 
 
@@ -89,7 +92,7 @@ def fishers(
     return whole @ whole.T, (first * second).sum(1)
 
 
-def beside_own(z: Tensor) -> Tensor:
+def compared_with_own(z: Tensor) -> Tensor:
     """What a step on task i does for task j, as a share of what a step on j itself does; 0 where
     a task's own step does it no good."""
     own = z.diagonal()
@@ -105,14 +108,16 @@ def above_the_usual(raw: Tensor, reliability: Tensor) -> Tensor:
     return ((raw - usual) / own[:, None] / own).fill_diagonal_(1.0)
 
 
-MEASURES: dict[str, Any] = {
+Measure = Callable[[TaskProblem, Params, Batch, torch.Generator], tuple[Tensor, ...]]
+# What is averaged over the trunks, and what makes a matrix of the means.
+MEASURES: Mapping[str, Measure] = {
     "gradient-cosine": cosines,
     "lookahead": lookaheads,
     "fisher": fishers,
 }
-FINISHED: dict[str, Any] = {
+FINISHED: Mapping[str, Callable[..., Tensor]] = {
     "gradient-cosine": formulas.corrected,
-    "lookahead": beside_own,
+    "lookahead": compared_with_own,
     "fisher": above_the_usual,
 }
 
@@ -120,9 +125,6 @@ FINISHED: dict[str, Any] = {
 def suggested(matrix: np.ndarray) -> list[list[int]]:
     """Groups of tasks: average linkage, cut where the mean relatedness of two groups falls below
     `THRESHOLD`. In the order of their first tasks; a task related to none is alone."""
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
-
     if len(matrix) < 2:
         return [[0]] if len(matrix) else []
     distance = (1 - np.nan_to_num((matrix + matrix.T) / 2)).clip(0, 4)
@@ -135,32 +137,59 @@ def suggested(matrix: np.ndarray) -> list[list[int]]:
     return sorted(groups.values())
 
 
-def relatedness(name: str, rows: MultiTaskRows, seed: int) -> dict[str, Any]:
-    """What `relatedness.json` says."""
+@dataclass(frozen=True)
+class Relatedness:
+    """What `relatedness.json` says.
+
+    Args:
+        tasks: their names. matrix: [T][T], what a row's task is worth to a column's.
+        groups: names of tasks that belong together, above `threshold`.
+        rows: what was measured on.
+    """
+
+    tasks: list[str]
+    measure: str
+    matrix: list[list[float | None]]
+    groups: list[list[str]]
+    threshold: float = THRESHOLD
+    rows: str = "train"
+
+    def as_dict(self) -> dict[str, Json]:
+        return dict(vars(self))
+
+
+_FILE: TypeAdapter[Relatedness] = TypeAdapter(Relatedness)
+
+
+def relatedness(name: str, rows: MultiTaskRows, seed: int) -> Relatedness:
+    """Which tasks belong together by a measure, from the training rows."""
     matrix, tasks = measured(name, rows, seed).numpy(), rows.table.tasks
-    return {
-        "tasks": list(tasks),
-        "measure": name,
-        "matrix": [[round(value, 6) for value in row] for row in matrix.tolist()],
-        "groups": [[tasks[task] for task in group] for group in suggested(matrix)],
-        "threshold": THRESHOLD,
-        "rows": "train",
-    }
+    return Relatedness(
+        tasks=list(tasks),
+        measure=name,
+        matrix=[[round(value, 6) for value in row] for row in matrix.tolist()],
+        groups=[[tasks[task] for task in group] for group in suggested(matrix)],
+    )
 
 
-def measurable(built: Any) -> bool:
+def measurable(problem: TaskProblem, rows: MultiTaskRows) -> bool:
     """Trunks of random features need columns, and heads of one output; all rows of texts would be
     spread to all their features at once."""
-    plain = built.problem.encoder is None and not built.table.packed
-    return plain and built.problem.outputs == 1
+    plain = problem.encoder is None and not rows.table.packed
+    return plain and problem.outputs == 1
 
 
-def write(run: Path, found: dict[str, Any]) -> None:
-    write_json(run / FILE, found)
+def write(run: Path, found: Relatedness) -> None:
+    write_json(run / FILE, found.as_dict())
 
 
-def read(run: Path) -> dict[str, Any] | None:
-    import json
-
+def read(run: Path) -> Relatedness | None:
+    """What the run measured before; None where it did not. Raises BundleError."""
     path = run / FILE
-    return json.loads(path.read_bytes()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return _FILE.validate_json(path.read_bytes())
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise damaged(path, f"is not what metacli writes: {key}") from None

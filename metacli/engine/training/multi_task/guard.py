@@ -15,35 +15,23 @@ has to be more than its own standard error as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from metacli.data.draws import shuffled
 from metacli.data.multi_task.dataset import MultiTaskRows
-from metacli.engine.events import Reporter
+from metacli.engine.results.base import Json
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.scoring.multi_task_scores import compare, own_metric, task_score
-from metacli.engine.training.single_task import train_best
-from metacli.nn.multi_task import TaskProblem
-from metacli.schema.multi_task import MultiTaskRecipe
+from metacli.engine.training.multi_task.single_task import Candidate, train_best
+from metacli.engine.training.signals import Control
 
 FOLDS = 5
 FEWEST = 4  # tasks from which one learns how much gains differ
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A way of training: the run's own, or each task by itself."""
-
-    name: str
-    problem: TaskProblem
-    method: Any
-    recipe: MultiTaskRecipe
 
 
 @dataclass(frozen=True)
@@ -55,52 +43,43 @@ class Decision:
     gain: float
     error: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         answer = "together" if self.shares else "alone"
         return {"answer": answer, "gain": self.gain, "standard_error": self.error}
 
 
 def decide(
-    together: Arm,
-    alone: Arm,
+    together: Candidate,
+    alone: Candidate,
     rows: MultiTaskRows,
     steps: int,
     device: torch.device,
-    received: Callable[[], int | None],
-    report: Reporter,
+    control: Control,
 ) -> list[Decision] | None:
     """One decision for each task; None when a signal came."""
-    numbers = inner_folds(rows)
-    found: dict[str, list[list[np.ndarray]]] = {together.name: [], alone.name: []}
+    folds = inner_folds(rows)
+    first: list[list[np.ndarray]] = []  # [FOLDS][T] predictions of the held-out rows
+    second: list[list[np.ndarray]] = []
     targets = []
     for fold in range(FOLDS):
-        inner = without_fold(rows, numbers, fold)
+        inner = without_fold(rows, folds, fold)
         targets.append(inner.numbers("test")[1])
-        for arm in (together, alone):
-            label = f"guard: fold {fold + 1} of {FOLDS}, {arm.name}"
-            made = train_best(
-                *(arm.method, arm.problem, inner, arm.recipe, steps, device, received, report),
-                label,
-            )
+        for candidate, predicted in ((together, first), (alone, second)):
+            label = f"guard: fold {fold + 1} of {FOLDS}, {candidate.name}"
+            made = train_best(candidate, inner, steps, device, control, label)
             if made is None:
                 return None
-            found[arm.name].append(predictions(arm.problem, made[0], inner, "test"))
-    metric, tasks = rows.table.metric, range(len(rows.table.tasks))
-    return beside_the_others(
-        [
-            judge(
-                metric,
-                [one[task] for one in targets],
-                [one[task] for one in found[together.name]],
-                [one[task] for one in found[alone.name]],
-            )
-            for task in tasks
-        ]
-    )
+            predicted.append(predictions(candidate.problem, made[0], inner, "test"))
+    metric = rows.table.metric
+    by_task = zip(*(zip(*one, strict=True) for one in (targets, first, second)), strict=True)
+    return compared_with_others([judge(metric, y, a, b) for y, a, b in by_task])
 
 
 def judge(
-    metric: str, y: list[np.ndarray], together: list[np.ndarray], alone: list[np.ndarray]
+    metric: str,
+    y: Sequence[np.ndarray],
+    together: Sequence[np.ndarray],
+    alone: Sequence[np.ndarray],
 ) -> Decision:
     """The decision for one task from its held-out rows in every fold."""
     sign = -1.0 if own_metric(metric, together[0]) in LOWER_IS_BETTER else 1.0
@@ -124,7 +103,7 @@ def judge(
     return Decision(gain > error, gain, error)
 
 
-def beside_the_others(found: list[Decision]) -> list[Decision]:
+def compared_with_others(found: list[Decision]) -> list[Decision]:
     """The decisions without those that only luck among many tasks explains."""
     known = [one for one in found if one.error > 0 and math.isfinite(one.gain / one.error)]
     if len(known) < FEWEST:

@@ -1,0 +1,104 @@
+"""What `meta-train` and `multitask` return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from metacli.engine.results.base import Json, Part, Result
+
+Status = Literal["finished", "interrupted", "failed", "planned"]
+Score = Mapping[str, int | float | None]  # mean, ci95, n
+
+
+@dataclass(frozen=True)
+class Comparison(Part):
+    """Each task of a multi-task run with what it was compared with; empty before it was.
+
+    Args:
+        tasks: one row for each: its score together, alone, and the difference.
+        mean_delta: of those differences, with its interval and what it is over.
+        baselines: the score of each simpler model on the same rows.
+        metrics: of the guarded model, in the place of the run's own.
+        relatedness: which tasks belong together, where that was measured.
+    """
+
+    tasks: tuple[Mapping[str, Json], ...] = ()
+    mean_delta: float | None = None
+    mean_delta_ci95: tuple[float | None, float | None] | None = None
+    mean_delta_over: str | None = None
+    baselines: Mapping[str, Score] = field(default_factory=dict)
+    metrics: Mapping[str, Score] | None = None
+    relatedness: Mapping[str, Json] | None = None
+
+    def as_dict(self) -> dict[str, Json]:
+        """What the run keeps of it."""
+        found: dict[str, Json] = {
+            "tasks": list(self.tasks),
+            "mean_delta": self.mean_delta,
+            "mean_delta_ci95": self.mean_delta_ci95 and list(self.mean_delta_ci95),
+            "mean_delta_over": self.mean_delta_over,
+            "baselines": self.baselines,
+        }
+        if self.metrics is not None:
+            found["metrics"] = self.metrics
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult(Result):
+    """One run.
+
+    Args:
+        model: its folder; None while there is none.
+        metrics: the best validation, by `val_<metric>`.
+        comparison: of a multi-task run.
+        resume_command: None where nothing was written.
+        plan: the resolved recipe, of a dry run.
+    """
+
+    run: Path
+    model: Path | None
+    status: Status
+    steps: int
+    metrics: Mapping[str, Score]
+    best_step: int | None
+    comparison: Comparison | None
+    resume_command: str | None
+    plan: str | None = None
+
+    def as_dict(self) -> dict[str, Json]:
+        """The `result` of the command line's JSON document."""
+        found: dict[str, Json] = {
+            "run": str(self.run),
+            "model": None if self.model is None else str(self.model),
+            "status": self.status,
+            "steps": self.steps,
+            "metrics": self.metrics,
+            "best_step": self.best_step,
+        }
+        if self.comparison is not None:
+            found |= {**self.comparison.as_dict(), "relatedness": self.comparison.relatedness}
+        found["resume_command"] = self.resume_command
+        if self.plan is not None:
+            found |= {"dry_run": True, "recipe": self.plan}
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class SeedsResult(Result):
+    """Several runs of one recipe, one for each seed, and the mean over them."""
+
+    runs: tuple[TrainResult, ...]
+    metrics: Mapping[str, Score]
+
+    def as_dict(self) -> dict[str, Json]:
+        """As the first run's, with the metrics over all."""
+        return {
+            **self.runs[0].as_dict(),
+            "metrics": self.metrics,
+            "runs": [one.as_dict() for one in self.runs],
+            "seeds": len(self.runs),
+        }

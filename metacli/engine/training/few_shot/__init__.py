@@ -1,0 +1,1 @@
+"""Runs of `meta-train`: learners, episodes, and what they are compared with."""

@@ -1,0 +1,111 @@
+"""A recipe of kind meta made: learner, backbone, network and what one example looks like."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from metacli.algorithms import canonical
+from metacli.algorithms.learner import Learner
+from metacli.compiled import require_compiler
+from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.class_batches import num_labels
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.networks import make_problem
+from metacli.engine.training.few_shot.checks import check_fit
+from metacli.engine.training.few_shot.execution import resolve_execution
+from metacli.engine.training.few_shot.sources import Kind, describe_data, pool_of
+from metacli.engine.training.options import make_learner, make_named, replaced, written_out
+from metacli.engine.training.problems import Problems
+from metacli.nn.backbones.table import BACKBONES, Backbone
+from metacli.nn.problem import Problem
+from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.load import Loaded
+
+
+@dataclass(frozen=True)
+class FewShotBuilt:
+    """Everything a recipe of kind meta names, made.
+
+    Args:
+        recipe: fully resolved: every default and every `auto` written out.
+        deployed: the learner with the fields that `evaluate` replaces: how it is validated and
+            shipped.
+        kind: of its tasks.
+        way: classes of a fixed head; the largest way of a range.
+    """
+
+    recipe: FewShotRecipe
+    learner: Learner
+    deployed: Learner
+    inputs: InputSpec
+    kind: Kind
+    way: int
+
+    @cached_property
+    def problem(self) -> Problem:
+        """As it is trained; a model is used in full precision."""
+        made = make_problem(self.recipe, self.learner, self.inputs, self.way)
+        train = self.recipe.train
+        compiled = train.execution == "compiled"
+        return dataclasses.replace(made, precision=train.precision, compiled=compiled)
+
+
+def build_few_shot(loaded: Loaded) -> FewShotBuilt:
+    """Nothing has been written or trained by then.
+
+    Raises:
+        RecipeError: with every problem found.
+        DataError: the data cannot be read.
+    """
+    recipe, problems = loaded.recipe, Problems(loaded)
+    if recipe.kind != "meta":
+        message = f"a recipe of kind {recipe.kind}, meta-train trains kind meta"
+        problems.add("kind", message, "metacli recipes lists them", code="recipe.invalid")
+        raise loaded.error(problems.found)
+    learner = make_learner(recipe.algorithm, problems)
+    backbone: Backbone | None = make_named(recipe.backbone, BACKBONES, "backbone", problems)
+    if learner is None or backbone is None:
+        raise loaded.error(problems.found)
+    problems.raise_any()
+    inputs, kind = describe_data(recipe)
+    learner = with_classes(learner, recipe, kind, problems)
+    deployed = replaced(learner, recipe.evaluate.replace, "evaluate", problems)
+    check_fit(recipe, learner, backbone, inputs, kind, problems)
+    problems.raise_any()
+    if recipe.train.execution == "compiled":
+        require_compiler()
+    way = recipe.episodes.way if isinstance(recipe.episodes.way, int) else recipe.episodes.way[1]
+    resolved = resolve(recipe, learner, backbone, inputs)
+    return FewShotBuilt(resolved, learner, deployed, inputs, kind, way)
+
+
+def with_classes(
+    learner: Learner, recipe: FewShotRecipe, kind: Kind, problems: Problems
+) -> Learner:
+    """The learner with the number of classes of the training pool, where it needs that."""
+    if learner.trains_on != "classes" or kind != "classification":
+        return learner
+    count, given = num_labels(pool_of(recipe, "train")), written_out(learner)["classes"]
+    if given not in (None, count):
+        message = f"the training data have {count} classes, algorithm.classes is {given}"
+        problems.add("algorithm.classes", message, "leave algorithm.classes out")
+    return replaced(learner, {"classes": count}, "algorithm", problems)
+
+
+def resolve(
+    recipe: FewShotRecipe, learner: Learner, backbone: Backbone, inputs: InputSpec
+) -> FewShotRecipe:
+    """The recipe with every default and every `auto` written out."""
+    execution, chunk = resolve_execution(recipe, learner, inputs)
+    plain = recipe.plain()
+    if recipe.data.source not in DATASETS:  # the run is resumed from any folder
+        plain["data"]["source"] = str(Path(recipe.data.source).absolute())
+    plain["algorithm"] = {"name": canonical(recipe.algorithm.name), **written_out(learner)}
+    plain["backbone"] = {"name": recipe.backbone.name, **written_out(backbone)}
+    if plain["backbone"].get("weights"):
+        plain["backbone"]["weights"] = str(Path(plain["backbone"]["weights"]).absolute())
+    plain["train"] |= {"execution": execution, "chunk": chunk}
+    return FewShotRecipe.model_validate(plain)

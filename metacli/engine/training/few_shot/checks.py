@@ -1,0 +1,83 @@
+"""What the blocks of a recipe of kind meta do not allow together, or with its data."""
+
+from __future__ import annotations
+
+from metacli.algorithms.learner import Learner
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.networks import statistics_of
+from metacli.engine.training.few_shot.execution import check_execution
+from metacli.engine.training.few_shot.sources import Kind
+from metacli.engine.training.problems import Problems
+from metacli.errors import RecipeError
+from metacli.nn.backbones.table import Backbone, FromFile
+from metacli.schema.few_shot import FewShotRecipe
+
+
+def check_fit(
+    recipe: FewShotRecipe,
+    learner: Learner,
+    backbone: Backbone,
+    inputs: InputSpec,
+    kind: Kind,
+    problems: Problems,
+) -> None:
+    """What each block allows by itself but not together."""
+    if kind not in learner.kinds:
+        kinds = " and ".join(learner.kinds)
+        message = f"{recipe.algorithm.name} is for {kinds}, {recipe.data.source} is {kind}"
+        problems.add("algorithm.name", message)
+    check_backbone(recipe, backbone, inputs, problems)
+    check_prefixes(learner, backbone, inputs, problems)
+    if not isinstance(recipe.episodes.way, int) and not learner.any_way:
+        message = f"{recipe.algorithm.name} has a head of fixed way, episodes.way is a range"
+        hint = "algorithm.head=proto or algorithm.head=shared adapts to any number of classes"
+        problems.add("episodes.way", message, hint)
+    check_statistics(recipe, learner, backbone, problems)
+    check_execution(recipe, learner, problems)
+
+
+def check_backbone(
+    recipe: FewShotRecipe, backbone: Backbone, inputs: InputSpec, problems: Problems
+) -> None:
+    """Whether it reads these inputs, and can begin from its weights."""
+    name = recipe.backbone.name
+    if inputs.kind not in backbone.takes:
+        problems.add("backbone.name", f"backbone {name} does not take {inputs.kind}")
+    elif backbone.build(inputs.shape)[1] == 0:
+        size = "x".join(map(str, inputs.shape[1:]))
+        hint = "data.size=28, or backbone.downsample=stride of conv4"
+        problems.add("backbone.name", f"backbone {name} leaves nothing of images of {size}", hint)
+    if isinstance(backbone, FromFile):
+        try:
+            backbone.check()
+        except RecipeError as error:
+            message = f"{error.message}: {error.where}"
+            problems.add("backbone.weights", message, error.hint, code=error.code)
+
+
+def check_prefixes(
+    learner: Learner, backbone: Backbone, inputs: InputSpec, problems: Problems
+) -> None:
+    """Prefixes of an inner loop that name no parameter: it would silently adapt less or nothing."""
+    names = [f"backbone.{name}" for name, _ in backbone.build(inputs.shape)[0].named_parameters()]
+    names += ["head.weight", "head.bias"]
+    layers = sorted({name.rpartition(".")[0] for name in names})
+    hint = f"names begin with {', '.join(layers[:4])}, ..."
+    for prefix in learner.adapts:
+        if not any(name.startswith(prefix) for name in names):
+            message = f"no parameter begins with {prefix!r}"
+            problems.add("algorithm.adapts", message, hint, code="recipe.invalid")
+
+
+def check_statistics(
+    recipe: FewShotRecipe, learner: Learner, backbone: Backbone, problems: Problems
+) -> None:
+    """Normalisation that the learner or the episodes would spoil."""
+    statistics = statistics_of(backbone)
+    if statistics == "running" and not learner.running_statistics:
+        name = recipe.algorithm.name
+        message = f"{name} keeps no running statistics: its weights change in every task"
+        problems.add("backbone.norm", message, "backbone.norm=batch takes them from the support")
+    if statistics != "none" and not recipe.episodes.balanced:
+        message = "padding would enter the batch statistics of unbalanced episodes"
+        problems.add("backbone.norm", message, "backbone.norm=group")

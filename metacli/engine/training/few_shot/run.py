@@ -1,0 +1,162 @@
+"""A run of `meta-train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.source import EpisodeSource
+from metacli.engine.models import folder as model_folder
+from metacli.engine.models.model import FewShotModel
+from metacli.engine.results.base import Json
+from metacli.engine.results.train import Comparison
+from metacli.engine.scoring.episodes import score_episodes, to_device
+from metacli.engine.scoring.intervals import over_episodes
+from metacli.engine.training.few_shot.baselines import check_baselines, train_baselines
+from metacli.engine.training.few_shot.build import FewShotBuilt, build_few_shot
+from metacli.engine.training.few_shot.sources import (
+    batches_for,
+    make_source,
+    validation_source,
+)
+from metacli.engine.training.loop import Snapshot
+from metacli.engine.training.place import Place
+from metacli.engine.training.provenance import provenance
+from metacli.engine.training.runs import (
+    DataFacts,
+    Hooks,
+    Kind,
+    Reached,
+    Start,
+    Validation,
+    start_of,
+    train_run,
+)
+from metacli.engine.training.signals import Control
+from metacli.schema.blocks import Data
+from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.load import Loaded
+from metacli.types import Episode
+
+
+@dataclass(frozen=True)
+class FewShotRun:
+    """A learner to be trained on episodes, and validated on the same ones at every time."""
+
+    built: FewShotBuilt
+    train_source: EpisodeSource
+    val_source: EpisodeSource
+
+    verb = "meta-train"
+
+    @property
+    def recipe(self) -> FewShotRecipe:
+        return self.built.recipe
+
+    @property
+    def metric(self) -> str:
+        return self.built.problem.metric_name
+
+    @property
+    def kind(self) -> Kind:
+        return self.built.kind
+
+    @property
+    def data(self) -> DataFacts:
+        shown = shown_data(self.recipe.data, self.train_source)
+        return DataFacts(self.train_source.digest, self.val_source.digest, shown)
+
+    def check(self, name: str) -> None:
+        check_baselines(self.built, name)
+
+    def prepared(self, place: Place) -> FewShotRun:
+        """There is nothing to be found out."""
+        return self
+
+    def start(self) -> Start:
+        problem = self.built.problem
+        return start_of(self.built.learner.init, problem, problem.init(self.recipe.seed))
+
+    def train(
+        self, begin: Snapshot, learned: frozenset[str], device: torch.device, hooks: Hooks
+    ) -> Snapshot:
+        source = batches_for(self.built.learner, self.train_source)
+
+        def batch_at(step: int) -> Episode:
+            return to_device(source.meta_batch_at(step), device)
+
+        built = self.built
+        return train_run(built.learner, built.problem, batch_at, self.recipe, begin, learned, hooks)
+
+    def validate(self, snapshot: Snapshot, tick: Callable[[int], None]) -> Validation:
+        scores = score_episodes(
+            self.built.problem,
+            self.built.deployed,
+            snapshot.params,
+            snapshot.state,
+            self.val_source.episode,
+            self.recipe.evaluate.episodes,
+            tick=tick,
+        )
+        return Validation(over_episodes(scores.inductive))
+
+    def write_model(self, place: Place, reached: Reached) -> None:
+        best = reached.best
+        if best is None:
+            return
+        built = self.built
+        facts = provenance(place, self.recipe.seed, self.data.shown, best.snapshot.step)
+        made = FewShotModel(
+            recipe=built.recipe,
+            params=best.snapshot.params,
+            state=best.snapshot.state,
+            inputs=built.inputs,
+            kind=built.kind,
+            way=built.way,
+            scores={f"val_{self.metric}": reached.history.best or {}},
+            provenance=facts,
+        )
+        model_folder.save(made, place.model, replace=True)
+
+    def compared(self, place: Place, reached: Reached, control: Control) -> FewShotRun:
+        """The learners of the recipe's `baselines`, trained on the same episodes."""
+        shown = self.data.shown
+        train_baselines(self.built, self.train_source, place, shown, reached.steps, control)
+        return self
+
+    def details(self) -> dict[str, Json]:
+        recipe = self.recipe
+        return {
+            "data": recipe.data.source,
+            "learner": recipe.algorithm.name,
+            "backbone": recipe.backbone.name,
+            "execution": f"{recipe.train.execution}, {recipe.train.chunk} task(s) at a time",
+        }
+
+    def comparison(self, folder: Path) -> Comparison | None:
+        """`evaluate` compares it with its baselines."""
+        return None
+
+
+def make_few_shot_run(loaded: Loaded) -> FewShotRun:
+    """Everything that can be wrong with the recipe or the data is found here; nothing is written.
+
+    Raises:
+        RecipeError, DataError: as `build_few_shot`.
+    """
+    built = build_few_shot(loaded)
+    return FewShotRun(built, make_source(built.recipe, "train"), validation_source(built.recipe))
+
+
+def shown_data(data: Data, source: EpisodeSource) -> dict[str, Json]:
+    """What was trained on. Class names of a user's own folder, which may change between training
+    and evaluation."""
+    facts: dict[str, Json] = {"source": data.source, **data.options, "digest": source.digest}
+    if data.source in DATASETS or not isinstance(source, ClassEpisodes):
+        return facts
+    return {**facts, "classes": list(source.pool.classes)}

@@ -1,0 +1,134 @@
+"""What a few-shot recipe learns from: its data as pools and tasks, and those as episodes."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from metacli.algorithms.learner import Learner
+from metacli.data.catalogue.registry import DATASETS
+from metacli.data.catalogue.registry import make_options as make_options_of_data
+from metacli.data.catalogue.sinusoid import SinusoidOptions, Sinusoids
+from metacli.data.draws import Key
+from metacli.data.few_shot.class_batches import ClassBatches
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import Pool
+from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
+from metacli.data.few_shot.source import EpisodeSource
+from metacli.data.few_shot.user_regression import holds_regression_tasks
+from metacli.data.sources import load_pool, load_regression_tasks
+from metacli.engine.models.inputs import InputSpec, input_of_pool, input_of_tasks
+from metacli.engine.storage.paths import cache_root
+from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.recipe import Recipe
+from metacli.types import Episode
+
+Kind = Literal["classification", "regression"]
+Range = int | tuple[int, int]
+VALIDATION_SEED = 0
+
+
+class Batches(Protocol):
+    """What a few-shot run takes its steps on."""
+
+    def meta_batch_at(self, step: int) -> Episode:
+        """Support and query of a step, with a leading [B]."""
+        ...
+
+
+def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, Kind]:
+    """What one example looks like and what kind of task it is, without decoding anything."""
+    if is_sinusoid(recipe):
+        return InputSpec("numbers", sinusoid_options(recipe).input_shape), "regression"
+    if has_regression_tasks(recipe):
+        return input_of_tasks(regression_tasks_of(recipe, "train")), "regression"
+    return input_of_pool(pool_of(recipe, "train"), recipe), "classification"
+
+
+def is_sinusoid(recipe: Recipe) -> bool:
+    entry = DATASETS.get(recipe.data.source)
+    return entry is not None and entry.kind == "waves"
+
+
+def sinusoid_options(recipe: Recipe) -> SinusoidOptions:
+    """Raises DataError for options that the data set does not have."""
+    entry = DATASETS[recipe.data.source]
+    options: SinusoidOptions = make_options_of_data(entry, recipe.data.options)
+    return options
+
+
+def has_regression_tasks(recipe: Recipe) -> bool:
+    """Whether episodes are of tasks with numbers to predict, not of classes."""
+    entry = DATASETS.get(recipe.data.source)
+    if entry is not None:
+        return entry.kind == "tasks"
+    return holds_regression_tasks(recipe.data.source, recipe.data.options)
+
+
+def regression_tasks_of(recipe: Recipe, split: str) -> RegressionTasks:
+    """The tasks of one split."""
+    return load_regression_tasks(recipe.data.source, split, recipe.data.options, cache_root())
+
+
+def pool_of(recipe: FewShotRecipe, split: str) -> Pool:
+    """The pool of classes of one split."""
+    options = {k: v for k, v in recipe.data.options.items() if k != "invert"}
+    if recipe.data.source not in DATASETS:
+        span = recipe.episodes.way  # each part of a folder that is divided needs this many classes
+        options.setdefault("way", span if isinstance(span, int) else span[1])
+    return load_pool(recipe.data.source, split, options, cache_root())
+
+
+def make_source(
+    recipe: FewShotRecipe,
+    split: str,
+    *,
+    way: Range | None = None,
+    shot: Range | None = None,
+    query: int | None = None,
+    seed: int | None = None,
+    balanced: bool | None = None,
+) -> EpisodeSource:
+    """Episodes of one split; what is None is as the recipe says.
+
+    Args:
+        seed: None for training, whose episodes follow the run's seed; others depend on what is
+            evaluated, not on the run.
+    """
+    episodes = recipe.episodes
+    way, shot, query = way or episodes.way, shot or episodes.shot, query or episodes.query
+    training, size = seed is None, recipe.train.meta_batch if seed is None else 1
+    key: tuple[Key, ...] = ("train", recipe.seed)
+    if is_sinusoid(recipe):
+        key = key if training else (seed, "sinusoid", split, way, shot, query)
+        told = sinusoid_options(recipe).told
+        return Sinusoids(shot, query, key, meta_batch=size, split=split, told=told)
+    if has_regression_tasks(recipe):
+        tasks = regression_tasks_of(recipe, split)
+        key = key if training else (seed, tasks.digest, shot, query)
+        return RegressionEpisodes(tasks=tasks, shot=shot, query=query, seed=key, meta_batch=size)
+    pool = pool_of(recipe, split)
+    return ClassEpisodes(
+        pool=pool,
+        way=way,
+        shot=shot,
+        query=query,
+        balanced=episodes.balanced if balanced is None else balanced,
+        seed=key if training else (seed, pool.digest, split, way, shot, query),
+        meta_batch=size,
+        shift=episodes.shift if training else 0,
+    )
+
+
+def validation_source(recipe: FewShotRecipe) -> EpisodeSource:
+    """The validation episodes, which are the same for every run."""
+    asked = recipe.evaluate
+    return make_source(
+        recipe, "val", way=asked.way, shot=asked.shot, query=asked.query, seed=VALIDATION_SEED
+    )
+
+
+def batches_for(learner: Learner, source: EpisodeSource) -> Batches:
+    """What a learner is trained on: the episodes, or their images with the pool's labels."""
+    if learner.trains_on == "classes" and isinstance(source, ClassEpisodes):
+        return ClassBatches(source)
+    return source

@@ -1,0 +1,45 @@
+"""The one place that goes from the kind of a recipe to the run that trains it."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from metacli.engine.training.few_shot.run import FewShotRun, make_few_shot_run
+from metacli.engine.training.multi_task.run import MultiTaskRun, make_multi_task_run
+from metacli.engine.training.runs import Run
+from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.load import Loaded
+from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
+from metacli.schema.multi_task import MultiTaskRecipe
+from metacli.schema.recipe import Recipe
+
+
+def make_run(loaded: Loaded) -> Run:
+    """A recipe made into a run that is ready to train; nothing is written.
+
+    Raises:
+        RecipeError, DataError: everything that can be wrong with the recipe or its data.
+    """
+    match loaded.recipe:
+        case FewShotRecipe():
+            return make_few_shot_run(loaded)
+        case MultiTaskRecipe():
+            return make_multi_task_run(loaded)
+        case MetaMultiTaskRecipe():
+            message = "recipes of kind meta-multitask cannot be trained yet"
+            raise loaded.error([loaded.finding("kind", message)])
+        case other:
+            assert_never(other)
+
+
+def verb_of(recipe: Recipe) -> str:
+    """The command that trains a recipe of this kind."""
+    match recipe:
+        case FewShotRecipe():
+            return FewShotRun.verb
+        case MultiTaskRecipe():
+            return MultiTaskRun.verb
+        case MetaMultiTaskRecipe():
+            return FewShotRun.verb
+        case other:
+            assert_never(other)

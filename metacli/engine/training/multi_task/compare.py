@@ -1,0 +1,187 @@
+"""What a multi-task run is compared with: the same network for each task by itself, simple models
+of the same rows, and the guard that follows. Validation rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from metacli.engine.events import Notice, Progress
+from metacli.engine.models import folder as model_folder
+from metacli.engine.models.model import MultiTaskModel
+from metacli.engine.models.multi_task_networks import single_recipe, trained_problem
+from metacli.engine.results.base import Json
+from metacli.engine.results.train import Comparison
+from metacli.engine.scoring.multi_task_baselines import outside_predictions
+from metacli.engine.scoring.multi_task_params import (
+    final_params,
+    predictions,
+    residual_spread,
+    validated,
+)
+from metacli.engine.scoring.multi_task_tables import estimate_of, mean_delta, table_of
+from metacli.engine.training.multi_task.build import MultiTaskBuilt
+from metacli.engine.training.multi_task.guard import Decision, decide
+from metacli.engine.training.multi_task.single_task import (
+    SINGLE,
+    Candidate,
+    alone_method,
+    train_best,
+)
+from metacli.engine.training.place import Place
+from metacli.engine.training.provenance import provenance
+from metacli.engine.training.signals import Control
+from metacli.errors import BundleError
+from metacli.nn.selected import ChosenProblem
+from metacli.nn.sharing.scheme import Solvable
+from metacli.schema.multi_task import MultiTaskRecipe
+from metacli.types import Params
+
+Predicted = list[np.ndarray]
+
+
+def compare_with_others(
+    built: MultiTaskBuilt,
+    best: Params,
+    place: Place,
+    data: Mapping[str, Json],
+    steps: int,
+    control: Control,
+) -> Comparison | None:
+    """What `tasks.json` says; None when a signal came. With `guard`, the model that is shipped
+    answers for each task with the network that was chosen for it.
+
+    Args:
+        best: parameters as they were validated best.
+        data: what its models say of their data.
+        steps: the budget of the single-task baseline, that of the run.
+    """
+    single = single_task(built, place, data, steps, control)
+    if single is None:
+        return None
+    metric, y = built.table.metric, built.rows.numbers("val")[1]
+    together = predictions(built.problem, best, built.rows, "val")
+    apart = predictions(single.problem(), single.params, built.rows, "val")
+    baselines = {SINGLE: estimate_of(metric, y, apart)}
+    simple = simple_predictions(built, control)
+    if simple is None:
+        return None
+    baselines |= {name: estimate_of(metric, y, one) for name, one in simple.items()}
+    decisions = None
+    if built.recipe.guard:
+        decisions = guarded(built, steps, place, control)
+        if decisions is None:
+            return None
+        baselines["unguarded"] = estimate_of(metric, y, together)
+        together = chosen(decisions, together, apart)
+        ship_guarded(built, place, decisions)
+    tasks = table_of(metric, built.table.tasks, y, together, apart)
+    for row, decision in zip(tasks, decisions or [], strict=False):
+        row["guard"] = decision.as_dict()
+    guarded_score = {f"val_{metric}": estimate_of(metric, y, together)}
+    return Comparison(
+        tasks=tuple(tasks),
+        baselines=baselines,
+        metrics=None if decisions is None else guarded_score,
+        **mean_delta(tasks),
+    )
+
+
+def simple_predictions(built: MultiTaskBuilt, control: Control) -> dict[str, Predicted] | None:
+    """Those of every simple model that suits the data, for validation rows; None when a signal
+    came."""
+
+    def tick(name: str) -> None:
+        control.report(Progress(f"baseline {name}", 0, None))
+
+    found: dict[str, Predicted] = {}
+    for name, predicted in outside_predictions(built.rows, ("train",), "val", tick):
+        found[name] = predicted
+        if control.stopped:
+            return None
+    return found
+
+
+def chosen(
+    decisions: Sequence[Decision], together: Sequence[np.ndarray], apart: Sequence[np.ndarray]
+) -> Predicted:
+    """For each task the predictions of the network that answers for it."""
+    each = zip(decisions, together, apart, strict=True)
+    return [shared if one.shares else own for one, shared, own in each]
+
+
+def together_candidate(built: MultiTaskBuilt) -> Candidate:
+    """The run's own network."""
+    return Candidate("together", built.problem, built.method, built.recipe)
+
+
+def alone_candidate(built: MultiTaskBuilt) -> Candidate:
+    """The same network for each task by itself."""
+    recipe = single_recipe(built.recipe)
+    problem = trained_problem(recipe, built.inputs, built.heads)
+    return Candidate("alone", problem, alone_method(problem), recipe)
+
+
+def guarded(
+    built: MultiTaskBuilt, steps: int, place: Place, control: Control
+) -> list[Decision] | None:
+    """Which tasks share; None when a signal came."""
+    together, alone = together_candidate(built), alone_candidate(built)
+    return decide(together, alone, built.rows, steps, place.device, control)
+
+
+def ship_guarded(built: MultiTaskBuilt, place: Place, decisions: Sequence[Decision]) -> None:
+    """Replace the run's model by one that holds both networks."""
+    together = model_folder.load_multi_task(place.model)
+    alone = model_folder.load_multi_task(place.baselines / SINGLE)
+    guard = tuple("together" if one.shares else "alone" for one in decisions)
+    made = replace(together, heads=replace(together.heads, guard=guard))
+    problem = made.problem()
+    assert isinstance(problem, ChosenProblem)
+    joined = problem.joined(together.params, alone.params)
+    if not isinstance(built.problem.sharing, Solvable):  # shipped as it was validated
+        spread = residual_spread(problem, joined, built.rows)
+        made = replace(made, heads=replace(made.heads, spread=spread))
+    model_folder.save(replace(made, params=joined), place.model, replace=True)
+
+
+def single_task(
+    built: MultiTaskBuilt,
+    place: Place,
+    data: Mapping[str, Json],
+    steps: int,
+    control: Control,
+) -> MultiTaskModel | None:
+    """The single-task model, trained or read back, as it was validated; None when a signal came."""
+    folder = place.baselines / SINGLE
+    try:
+        old = model_folder.load_multi_task(folder) if folder.is_dir() else None
+        if old is not None and old.provenance["steps"] == steps:
+            return validated(old, built.rows)
+    except BundleError as error:
+        control.report(Notice(f"trained again: {error.message}", "run.baseline_damaged"))
+    alone = alone_candidate(built)
+    label = f"baseline {SINGLE}"
+    made = train_best(alone, built.rows, steps, place.device, control, label)
+    if made is None:
+        return None
+    params, at = made
+    facts = {**provenance(place, built.recipe.seed, data, steps), "best_step": at}
+    final = final_params(alone.problem, params, built.rows)
+    saved = model_of(built, alone.recipe, final, facts)
+    model_folder.save(saved, folder, replace=True)
+    return replace(saved, params=params)
+
+
+def model_of(
+    built: MultiTaskBuilt,
+    recipe: MultiTaskRecipe,
+    params: Params,
+    facts: Mapping[str, Json],
+) -> MultiTaskModel:
+    """A model of all tasks of the run."""
+    return MultiTaskModel(
+        recipe=recipe, params=params, inputs=built.inputs, heads=built.heads, provenance=facts
+    )

@@ -1,0 +1,30 @@
+"""Where a model came from, for its `model.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from metacli.engine.results.base import Json
+from metacli.engine.training import journal
+from metacli.engine.training.place import Place
+
+
+def provenance(place: Place, seed: int, data: Mapping[str, Json], steps: int) -> dict[str, Json]:
+    """The facts of a run that a model keeps.
+
+    Args:
+        data: what it learned from (`DataFacts.shown`).
+        steps: that were taken for this model.
+    """
+    return {
+        "recipe": place.name,
+        "created": journal.now(),
+        "steps": steps,
+        "seed": seed,
+        "versions": {**journal.versions()},
+        "threads": torch.get_num_threads(),
+        "device": str(place.device),
+        "data": {**data},
+    }

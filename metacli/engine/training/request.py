@@ -1,0 +1,116 @@
+"""What a training command was asked for, carried out; the same for every kind of recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from metacli.engine.events import Reporter
+from metacli.engine.results.train import SeedsResult, TrainResult
+from metacli.engine.scoring.checks import parse_checks
+from metacli.engine.training.kinds import verb_of
+from metacli.engine.training.place import TrainOptions
+from metacli.engine.training.resume import reopen, threads_of
+from metacli.engine.training.run import carry_out, open_session, several
+from metacli.errors import UsageProblem
+from metacli.schema.load import Loaded
+from metacli.threads import computing_with
+
+# From (recipe, data, overrides) to the recipe that was asked for, or one that suits the data.
+Chooser = Callable[[str | None, str | None, Sequence[str], Reporter], Loaded]
+
+RESUME_ALONE = "--resume takes a run instead of a recipe, --data, --seeds, --seed or -o"
+
+
+class Keywords(TypedDict, total=False):
+    """What every training verb takes beside what is to be trained: the fields of `TrainOptions`,
+    and bounds.
+
+    `fail_under` are `metric=value` that validation must reach; `fail_over`, where lower is better,
+    that it must not exceed.
+    """
+
+    out: str | None
+    force: bool
+    device: str
+    max_time: float | None
+    dry_run: bool
+    fail_under: Sequence[str]
+    fail_over: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to train: a recipe or data, or a run to resume.
+
+    Args:
+        overrides: `key.sub=value` settings over the recipe. data: instead of the recipe's own.
+        seeds: train this many runs, with seeds from the recipe's on.
+    """
+
+    recipe: str | None
+    overrides: Sequence[str]
+    data: str | None
+    resume: str | None
+    seed: int | None
+    seeds: int | None
+    report: Reporter
+
+    def require_sense(self) -> None:
+        """Raises UsageProblem where the words do not fit together."""
+        instead = (self.recipe, self.data, self.seed, self.seeds)
+        if self.resume is not None and any(one is not None for one in instead):
+            raise UsageProblem(RESUME_ALONE)
+        if self.resume is None and self.recipe is None and self.data is None:
+            raise UsageProblem("a recipe is missing", hint="metacli recipes lists them")
+
+    @property
+    def words(self) -> list[str]:
+        """All settings over the recipe."""
+        return [*self.overrides, *([] if self.seed is None else [f"seed={self.seed}"])]
+
+
+def fulfil(
+    request: TrainRequest, kind: str, choose: Chooser, keywords: Keywords
+) -> TrainResult | SeedsResult:
+    """Train a recipe of this kind.
+
+    Raises:
+        UsageProblem: the words do not fit together, or a recipe of another kind.
+        RecipeError, DataError: before anything is written.
+        RunFailed, Interrupted, CheckFailed: as the verbs say.
+    """
+    request.require_sense()
+    options = options_of(keywords)
+    checks = parse_checks(keywords.get("fail_under", ()), keywords.get("fail_over", ()))
+    if request.resume is not None:
+        if options.out is not None:
+            raise UsageProblem(RESUME_ALONE)
+        with computing_with(threads_of(request.resume)):
+            session = reopen(request.resume, request.overrides, options, request.report)
+            return carry_out(session, checks, dry_run=options.dry_run)
+    loaded = choose(request.recipe, request.data, request.words, request.report)
+    if loaded.recipe.kind != kind:
+        raise UsageProblem(
+            f"{request.recipe} is of kind {loaded.recipe.kind}",
+            hint=f"metacli {verb_of(loaded.recipe)} {request.recipe}",
+        )
+    if request.seeds is not None and request.seeds > 1:
+        return several(loaded, request.seeds, checks, options, request.report)
+    session = open_session(loaded, options, request.report)
+    return carry_out(session, checks, dry_run=options.dry_run)
+
+
+def options_of(keywords: Keywords) -> TrainOptions:
+    """Raises UsageProblem for a time that is none."""
+    options = TrainOptions(
+        out=keywords.get("out"),
+        force=keywords.get("force", False),
+        device=keywords.get("device", "auto"),
+        max_time=keywords.get("max_time"),
+        dry_run=keywords.get("dry_run", False),
+    )
+    if options.max_time is not None and not options.max_time > 0:
+        raise UsageProblem(f"--max-time must be positive, found {options.max_time}")
+    return options
