@@ -11,6 +11,7 @@ import typer
 from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result, mapping
 from metacli.engine.events import Reporter
+from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem
 
@@ -53,6 +54,21 @@ Baseline = Annotated[
     bool, typer.Option("--baseline", help="Also train the same network from scratch.")
 ]
 Add = Annotated[bool, typer.Option("--add", help="Add the examples to an adapted model.")]
+Folds = Annotated[
+    int | None,
+    typer.Option("--folds", metavar="K", min=2, help="Score by at most K folds, dealt once."),
+]
+Compare = Annotated[
+    bool | None,
+    typer.Option(
+        "--compare/--no-compare",
+        help="Compare with simple models; the default for one task, not for a folder of tasks.",
+        show_default=False,
+    ),
+]
+NewOnly = Annotated[
+    bool, typer.Option("--new-only", help="Of a folder of tasks: those without a model yet.")
+]
 
 
 def adapt(
@@ -65,6 +81,9 @@ def adapt(
     holdout: Holdout = None,
     baseline: Baseline = False,
     add: Add = False,
+    folds: Folds = None,
+    compare: Compare = None,
+    new_only: NewOnly = False,
     skip_bad: options.SkipBad = False,
     allow_duplicates: options.AllowDuplicates = False,
     fail_under: options.FailUnder = None,
@@ -75,6 +94,7 @@ def adapt(
     \b
       metacli adapt @last my_classes/
       metacli adapt @last my_classes/ --method lp-ft --baseline -o my_model
+      metacli adapt @last customers/ -o models      a folder of tasks: a model for each
     """
     models, task, overrides = what_to_adapt(words_)
     share = words.fraction(holdout)
@@ -93,6 +113,9 @@ def adapt(
             holdout=share,
             baseline=baseline,
             add=add,
+            folds=folds,
+            compare=compare,
+            new_only=new_only,
             skip_bad=skip_bad,
             allow_duplicates=allow_duplicates,
             fail_under=fail_under or (),
@@ -121,6 +144,9 @@ def what_to_adapt(given: list[str]) -> tuple[list[str], str, list[str]]:
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
+    if "tasks" in result:
+        yield from show_many(result)
+        return
     task, score = mapping(result.get("task")), mapping(result.get("score"))
     yield from text.fields(
         [
@@ -147,6 +173,49 @@ def show(result: Result) -> Iterator[str]:
         )
     if result.get("model"):
         yield from text.next_line(result, "predict", Path(str(result["model"])), "INPUT...")
+
+
+def show_many(result: Result) -> Iterator[str]:
+    """A folder of tasks: a row for each, worst first, then the mean over them."""
+    metric, rows = result.get("metric"), result.get("tasks") or []
+    counts = [(name, result.get(name)) for name in ("adapted", "kept", "failed")]
+    mean = text.score(metric, result.get("mean"), result.get("ci95"))
+    over = f"{mean} over {result.get('adapted')} tasks; worst {text.visible(result.get('worst'))}"
+    yield from text.fields(
+        [
+            ("models", text.path(result.get("model")) if result.get("model") else ""),
+            ("from", f"{', '.join(map(text.path, result.get('from') or []))}, {_method(result)}"),
+            ("tasks", ", ".join(f"{count} {name}" for name, count in counts if count)),
+            (text.visible(metric or ""), over if result.get("mean") is not None else ""),
+            ("device", text.visible(result.get("device") or "")),
+        ]
+    )
+    yield from text.table(["task", "score", "examples", "status"], map(_row, _worst_first(rows)))
+    if result.get("model"):
+        yield from text.next_line(result, "evaluate", Path(str(result["model"])), "LABELLED_TASKS")
+
+
+_SHOWN = 20
+
+
+def _worst_first(rows: list[Any]) -> list[Any]:
+    """What failed, then the lowest scores; as many as a screen holds."""
+    failed = [row for row in rows if row.get("status") == "failed"]
+    scored = [row for row in rows if row.get("value") is not None]
+    lower = any(row.get("metric") in LOWER_IS_BETTER for row in scored)
+    scored.sort(key=lambda row: row["value"], reverse=lower)
+    return [*failed, *scored][:_SHOWN]
+
+
+def _row(row: Any) -> list[str]:
+    metric, value = row.get("metric"), row.get("value")
+    known = row.get("low") is not None
+    score = (
+        text.between(metric, value, row["low"], row["high"]) if known else text.score(metric, value)
+    )
+    error = mapping(row.get("error")).get("message")
+    status = f"failed: {text.visible(error)}" if error else text.visible(row.get("status"))
+    return [text.visible(row.get("name")), score, text.number(row.get("n")), status]
 
 
 def _method(result: Result) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from metacli.engine.adapting.adding import before, onto
+from metacli.engine.adapting.many import FOLDS, adapt_to_each, tasks_below, values_to_check
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import AdaptKeywords, Request, Settings
 from metacli.engine.adapting.sources import metric_of, names_of, open_sources, require_type
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.results.adapt import Adaptation
-from metacli.engine.scoring.checks import require_checks, require_known
+from metacli.engine.results.adapt_many import Adaptations
+from metacli.engine.scoring.checks import Check, require_checks, require_known
 from metacli.engine.storage.paths import RUNS, new_folder, require_device, target
 from metacli.errors import UsageProblem
 from metacli.schema.overrides import Overrides, spelled
@@ -29,7 +32,7 @@ def adapt(
     add: bool = False,
     report: Reporter = ignore,
     **more: Unpack[AdaptKeywords],
-) -> Adaptation:
+) -> Adaptation | Adaptations:
     """Adapt a model to a folder or table of examples, and say how good it is and whether the source
     helps.
 
@@ -41,8 +44,12 @@ def adapt(
         holdout: share of the support to score on, instead of k-fold.
         baseline: also train the same network from scratch.
         add: `model` is adapted already; these examples are added to those that it was adapted to.
-        more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `fail_under`, `fail_over`,
-            `out`, `force`, `device`, `seed`, `dry_run`; see `Settings`.
+        more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `folds`, `compare`,
+            `new_only`, `fail_under`, `fail_over`, `out`, `force`, `device`, `seed`, `dry_run`; see
+            `Settings`.
+
+    Returns:
+        One adaptation; of a folder of tasks a row for each, with a model in `out/<task>`.
 
     Raises:
         DataError: problems in the task, all of them listed, before any work.
@@ -50,26 +57,49 @@ def adapt(
     """
     settings, names, examples = Settings(**more), names_of(model), Path(task)
     checks, place = settings.checks(), require_device(settings.device)
+    tasks = () if add else tasks_below(examples, settings.choice())
+    compare = not tasks if settings.compare is None else settings.compare
+    folds = FOLDS if tasks and settings.folds is None else settings.folds
     request = Request(
         *(examples, method, spelled(overrides), holdout, baseline, settings.choice()),
         *(settings.skip_bad, settings.allow_duplicates, settings.seed or 0, place, report),
+        folds=folds,
+        compare=compare or baseline,
     )
     earlier = before(names, request) if add else None
     if earlier is not None:
         request = onto(earlier, request)
-    sources = open_sources(names, request) if earlier is None else [earlier.source]
-    require_known(checks, (metric_of(sources),))
+    first_task = replace(request, task=tasks[0]) if tasks else request
+    sources = open_sources(names, first_task) if earlier is None else [earlier.source]
+    metric = metric_of(sources)
+    require_known(checks, (metric, *(f"{metric}_{end}" for end in ("low", "high") if tasks)))
     require_type(settings.type, sources)
     first = request.onto[0][0] if request.onto else examples
     usual = new_folder(RUNS / "adapted" / first.absolute().name)
-    folder = target(settings.out, usual, force=settings.force)
+    again = settings.force or (bool(tasks) and settings.new_only)
+    folder = target(settings.out, usual, force=again)
     output = Output(folder, settings.force, settings.dry_run)
+    if tasks:
+        every = adapt_to_each(sources, tasks, request, output, new_only=settings.new_only)
+        return every if every.dry_run else checked_worst(every, checks)
     result = adapt_to_task(sources, request, output, earlier)
-    if result.dry_run or not checks:
-        return result
-    if result.score.value is None:
+    return result if result.dry_run else checked(result, checks)
+
+
+def checked(result: Adaptation, checks: Sequence[Check]) -> Adaptation:
+    """Raises CheckFailed, or UsageProblem where there is no score to check."""
+    if checks and result.score.value is None:
         raise UsageProblem(
             f"no score to check: {result.score.why}", hint="add a query/ folder", result=result
         )
     require_checks(checks, {result.score.metric: result.score.value}, result)
+    return result
+
+
+def checked_worst(result: Adaptations, checks: Sequence[Check]) -> Adaptations:
+    """The same for the worst task of a folder, and the ends of its tasks' intervals."""
+    if checks and result.metric is None:
+        raise UsageProblem("no task has a score to check", hint="add query/ folders", result=result)
+    if checks:
+        require_checks(checks, values_to_check(result), result)
     return result

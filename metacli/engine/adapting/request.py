@@ -27,6 +27,9 @@ class AdaptKeywords(TypedDict, total=False):
     type: Literal["classification", "regression"] | None
     skip_bad: bool
     allow_duplicates: bool
+    folds: int | None
+    compare: bool | None
+    new_only: bool
     fail_under: Sequence[str]
     fail_over: Sequence[str]
     out: str | Path | None
@@ -45,6 +48,9 @@ class Settings:
         type: only to be sure; a model answers with what it was trained for.
         skip_bad: leave out files that cannot be read.
         allow_duplicates: go on with examples that are in support and query, or under two labels.
+        folds: at most so many, dealt once; None: five, dealt again where they are few.
+        compare: with models that need no source; None: for one task, and not for a folder of them.
+        new_only: of a folder of tasks those alone that have no model yet.
         fail_under: `accuracy=0.9`: the check fails below; `fail_over` above.
         out: the new model's folder; None: `runs/adapted/<task>/<UTC time>`.
         force: replace it.
@@ -55,6 +61,9 @@ class Settings:
     type: TaskType | None = None
     skip_bad: bool = False
     allow_duplicates: bool = False
+    folds: int | None = None
+    compare: bool | None = None
+    new_only: bool = False
     fail_under: Sequence[str] = ()
     fail_over: Sequence[str] = ()
     out: str | Path | None = None
@@ -83,6 +92,8 @@ class Request:
         overrides: of the learner's fields.
         holdout: share of the support to score on, instead of k-fold.
         baseline: also train the same network from scratch.
+        folds: at most so many, dealt once; None: `splits.repeated_folds`.
+        compare: with models that need no source.
         choice: what is said of the columns of tables.
         onto: tasks that the examples are added to, each with what was said of its columns;
             `columns` are those of the model that was adapted to them.
@@ -101,6 +112,8 @@ class Request:
     report: Reporter = ignore
     onto: tuple[tuple[Path, Choice], ...] = ()
     columns: Columns = NO_COLUMNS
+    folds: int | None = None
+    compare: bool = True
 
     def __post_init__(self) -> None:
         """Raises UsageProblem."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -73,6 +74,8 @@ def measured(source: Source, examples: Examples, request: Request) -> Measured:
     if found is None:
         return Measured(no_score(examples, held.why), Transfer(), confidence)
     score = scored(found, examples, held.how)
+    if not request.compare:
+        return Measured(score, Transfer(), confidence)
     transfer = against_others(source, found, run, examples, held.how, request)
     return Measured(score, transfer, confidence)
 
@@ -86,7 +89,7 @@ def how_held_out(source: Source, labels: Tensor, request: Request) -> HowHeldOut
         splits = hold_share(y, request.holdout, request.seed)
         why = None if splits else "every class has a single example"
         return HowHeldOut(tuple(splits), f"holdout:{request.holdout:g}", why)
-    folds = dealt(source)(y, request.seed)
+    folds = dealt(source, request.folds)(y, request.seed)
     if not folds:
         why = "a class has a single example, so nothing can be held out; add images or a query/ "
         return HowHeldOut((), "none", f"{why}folder")
@@ -94,8 +97,11 @@ def how_held_out(source: Source, labels: Tensor, request: Request) -> HowHeldOut
     return HowHeldOut(tuple(folds), f"kfold:{len(folds) // times}")
 
 
-def dealt(source: Source) -> Callable[[np.ndarray, int], list[Split]]:
-    """How folds are dealt: once where the whole network is trained in each, under every setting."""
+def dealt(source: Source, most: int | None = None) -> Callable[[np.ndarray, int], list[Split]]:
+    """How folds are dealt: once where their number is given, or where the whole network is trained
+    in each, under every setting."""
+    if most is not None:
+        return partial(stratified_folds, most=most)
     trains = isinstance(source.learner, TransferMethod) and not source.learner.frozen
     return stratified_folds if trains else repeated_folds
 
