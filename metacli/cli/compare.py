@@ -42,10 +42,10 @@ def compare(frame: Frame, paths: Paths) -> None:
 
 
 def draw(result: Result, target: Path) -> bool:
-    """A picture where the file is named like one."""
+    """A plot where the file is named like an image."""
     from metacli.engine.reporting import compare_plot
 
-    if target.suffix.lower() not in compare_plot.PICTURES:
+    if target.suffix.lower() not in compare_plot.ENDINGS:
         return False
     compare_plot.draw(result, target)
     return True

@@ -38,7 +38,7 @@ def evaluate(
             other classes); for an adapted model labelled examples; for a multi-task model labelled
             rows of its tasks (default: the rows that its training left out).
         overrides: fields of the learner, such as `inner_steps=10`, for tasks that it adapts to.
-            The scores go into a file of their own, which `compare` takes beside the run.
+            The scores go into a file of their own, which `compare` takes as well as the run.
         way: `5`, or `3-20` to draw it for each episode.
         shot: `1`; `1,2,5,10` for a curve; `1-10` to draw each class's own.
         seed: of the episodes (0), not of the run.

@@ -81,17 +81,17 @@ def test_a_class_that_was_trained_on_under_another_name_of_the_data_is_refused(
     with pytest.raises(DataError, match="of split test were trained on: ") as caught:
         evaluate(path, asked, **QUICK)
     assert caught.value.code == "data.seen_class"
-    assert caught.value.hint == f"it has the pictures of {trained} in other splits"
+    assert caught.value.hint == f"it has the images of {trained} in other splits"
     assert evaluate(path, trained, **QUICK)["episodes"] == 6
 
 
 def test_a_model_of_numbers_takes_no_pictures(own_cache: Path, tmp_path: Path) -> None:
     path = saved(tiny_source(), tmp_path / "model")
-    with pytest.raises(DataError, match="the data are pictures and the model takes numbers"):
+    with pytest.raises(DataError, match="the data are images and the model takes numbers"):
         evaluate(path, "mnist", **QUICK)
 
 
 def test_a_model_of_pictures_takes_no_waves(own_cache: Path, tmp_path: Path) -> None:
     path = saved(tiny_model(), tmp_path / "model")
-    with pytest.raises(DataError, match="the data are waves and the model takes pictures"):
+    with pytest.raises(DataError, match="the data are sine waves and the model takes images"):
         evaluate(path, "sinusoid", **QUICK)

@@ -1,4 +1,4 @@
-"""What is written beside an exported file: a README.md and an example.py that runs it without
+"""What is written next to an exported file: a README.md and an example.py that runs it without
 metacli, with onnxruntime or torch alone."""
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def example(result: ExportResult) -> str:
     ]
     imports = ["import numpy as np", parts.IMPORT[kind], *extra.get(given, [])]
     pieces = [
-        f'"""Runs the exported model beside this file. It needs numpy, '
+        f'"""Runs the exported model in this folder. It needs numpy, '
         f"{' and '.join([parts.NEEDS[kind], *more])}, and not metacli.\n\n"
         f'    python THIS_FILE {usage(result).replace(chr(34), chr(39))}\n"""\n',
         "\n".join(standard) + "\n",

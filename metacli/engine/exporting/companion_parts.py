@@ -1,4 +1,4 @@
-"""The pieces that an `example.py` beside an exported file is put together from. They run without
+"""The pieces that the `example.py` of an exported file is put together from. They run without
 metacli, so they are text here."""
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def name_of(opened: Opened[AnyModel]) -> str:
 
 
 def about(model: Model, made: Exportable) -> dict[str, Json]:
-    """What lies in the file beside the graph. Of the user's files only the names of the classes."""
+    """What the file holds in addition to the graph: of the user's files only the class names."""
     return {
         "metacli": __version__,
         "recipe": str(model.provenance.get("recipe", "")),

@@ -129,7 +129,7 @@ def answer(
         values: Tensor = learner.predict(problem, phi, query_x)
         return values * target.scale + target.mean
     # Labels alone would not say how many classes there are without looking at them.
-    told = problem.with_way(support_y.shape[1])
+    fixed = problem.with_way(support_y.shape[1])
     support = Batch(support_x, support_y.argmax(1))
-    phi = learner.adapt(told, params, support, model.state)
-    return torch.softmax(learner.predict(told, phi, query_x), 1)
+    phi = learner.adapt(fixed, params, support, model.state)
+    return torch.softmax(learner.predict(fixed, phi, query_x), 1)

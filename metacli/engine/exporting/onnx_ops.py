@@ -3,7 +3,7 @@
 They are the backward passes of a convolution and of max-pooling, which a learner's inner gradient
 steps need, and the solution of a linear system, which ridge regression needs.
 
-Shape letters: M examples, G groups, O and C channels out and in, H W a picture, h w its output.
+Shape letters: M examples, G groups, O and C channels out and in, H W an image, h w its output.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def max_pool_backward(
     padding: Sequence[int],
     dilation: Sequence[int],
     ceil_mode: bool,
-    indices: Tensor,  # [M, C, h, w], of the largest value in its picture
+    indices: Tensor,  # [M, C, h, w], of the largest value in its image
 ) -> Tensor:
     """Each gradient goes to where its value came from."""
     empty = torch.zeros_like(x).flatten(2)

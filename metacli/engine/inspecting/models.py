@@ -98,7 +98,7 @@ def own_details(model: AnyModel) -> dict[str, Json]:
 
 
 def short_scores(model: AnyModel) -> dict[str, Json]:
-    """Without the list of every baseline, of which the best is told anyway, and the confusions."""
+    """Without the confusions and the list of every baseline, of which the best is there anyway."""
     long = ("all", "confusion")
     return {
         name: {k: v for k, v in value.items() if k not in long}

@@ -2,7 +2,7 @@
 
 No model is asked, so this is a hint and never an error: coarse colours and the directions of edges
 are compared, every image is left out of the means and neighbours that judge it, and nothing is
-said where those do not tell the classes apart.
+reported where those do not separate the classes.
 
 Shape letters: M images, N classes, D features.
 """

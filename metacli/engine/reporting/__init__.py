@@ -1,1 +1,1 @@
-"""The parts of a report: what it tells, its plots and pictures, and the page that they are on."""
+"""The parts of a report: its sections, plots and images, and the page that they are on."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PICTURES = (".svg", ".png")
+ENDINGS = (".svg", ".png")
 COLOURS = {"helped": "tab:blue", "hurt": "tab:red"}
 INCHES = 0.32  # of height for a line
 Block = Mapping[str, Any]  # an item or a pair, as `compare` has it in its JSON

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLOTS = "plots"
-LEGEND = 30  # tasks that fit into a legend beside the curves
+LEGEND = 30  # tasks that fit into a legend next to the curves
 Row = Mapping[str, Any]  # of `tasks.json`
 
 

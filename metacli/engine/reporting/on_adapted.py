@@ -126,8 +126,8 @@ def evaluated(subject: Subject, found: Examples) -> list[Section]:
         (metric_name(metric), score(metric, line.get("mean"), line.get("ci95"))),
         ("examples", str(line.get("query"))),
     ]
-    beside = [key for key in ("balanced_accuracy", "macro_f1", "chance") if line.get(key)]
-    rows += [(metric_name(key), score("accuracy", line[key])) for key in beside]
+    more = [key for key in ("balanced_accuracy", "macro_f1", "chance") if line.get(key)]
+    rows += [(metric_name(key), score("accuracy", line[key])) for key in more]
     blocks: list[Block] = [Facts(tuple(rows))]
     labels, counts = line.get("labels") or (), line.get("confusion") or ()
     if counts and len(labels) <= LARGEST_MATRIX:

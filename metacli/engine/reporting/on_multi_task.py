@@ -14,7 +14,7 @@ from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.spelling import metric_name, number, score, signed, verdict_words, visible
 
 SHOWN = 12  # tasks in an open table; more are folded
-NAMED = 12  # tasks in a matrix of values; more are a picture
+NAMED = 12  # tasks in a matrix of values; more are a plot
 LONGEST = 24  # characters of a task name in a plot
 
 
@@ -157,7 +157,7 @@ def grouped(groups: list[list[str]]) -> Table | None:
 
 
 def drawn_affinity(names: list[str], matrix: np.ndarray) -> list[Block]:
-    """The values where the tasks are few, else a picture and the closest pairs."""
+    """The values where the tasks are few, else a plot and the closest pairs."""
     off = matrix[~np.eye(len(names), dtype=bool)]
     finite = off[np.isfinite(off)]
     largest = float(np.abs(finite).max()) if len(finite) else 1.0

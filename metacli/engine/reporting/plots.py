@@ -26,7 +26,7 @@ COLOURS = {
 }
 FEW = 12  # points that are marked one by one
 VERDICT_COLOURS = {"helped": "one", "hurt": "bad"}
-SIGNED = "RdBu"  # red below 0, blue above, in every matrix and picture
+SIGNED = "RdBu"  # red below 0, blue above, in every matrix and plot
 SIZE = (4.2, 2.7)  # inches: letters of 9 points are readable where a plot is 330 pixels wide
 Point = tuple[float, float, float | None]
 """x, y, half-width of the interval of y."""

@@ -36,14 +36,14 @@ def repeat(subject: Subject, recipe: str) -> list[Section]:
 
 
 def commands(subject: Subject) -> Iterator[str]:
-    """What was typed, as far as it is known; results come from the same seeds and data."""
+    """What was typed, as far as it is known: the same seeds and data give the same results."""
     quoted = shlex.quote
     name = quoted(subject.name)
     if subject.run is not None:
         verb = "multitask" if subject.model.recipe.kind == "multitask" else "meta-train"
         yield f"metacli {verb} {name}/recipe.yaml"
     elif isinstance(subject.model, AdaptedModel):
-        words = [beside(subject, "from", "MODEL"), beside(subject, "task", "TASK"), "-o", name]
+        words = [path_of(subject, "from", "MODEL"), path_of(subject, "task", "TASK"), "-o", name]
         method = subject.model.method
         yield " ".join(
             ["metacli adapt", *words, *([] if method == "native" else ["--method", method])]
@@ -55,7 +55,7 @@ def commands(subject: Subject) -> Iterator[str]:
         yield " ".join(["metacli evaluate", name, *other, *evaluate_words(line)])
 
 
-def beside(subject: Subject, key: str, otherwise: str) -> str:
+def path_of(subject: Subject, key: str, otherwise: str) -> str:
     """A path that the model knows relative to itself, from where the user stands."""
     known = subject.model.provenance.get(key)
     if known is None:

@@ -29,7 +29,7 @@ class Subject:
         run: the run's folder; None for a model by itself.
         facts: run.json. history: metrics.jsonl. comparison: tasks.json.
         relatedness: of the tasks of a run: `tasks`, `matrix`; None where it was not measured.
-        evaluations: what `evaluate` said, oldest first.
+        evaluations: results of `evaluate`, oldest first.
     """
 
     name: str
@@ -104,7 +104,7 @@ def document(path: Path) -> Line | None:
 
 
 def evaluations(path: Path, model: Path) -> tuple[Line, ...]:
-    """What `evaluate` said of the model, with the mean of the values where a file is older than
+    """Results of `evaluate` for the model, with the mean of the values where a file is older than
     that."""
     try:
         lines = score_file.read(path)

@@ -107,4 +107,4 @@ class ExportResult(Result):
 
 
 Meta = Mapping[str, Json]
-"""What lies in the file beside the graph."""
+"""What a file holds in addition to the graph."""

@@ -1,4 +1,4 @@
-"""Scores of the baselines that `evaluate` shows beside a model, on the very same episodes."""
+"""Scores of the baselines that `evaluate` compares a model with, on the very same episodes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What learning together is worth on the mean over the tasks, and how sure that is.
 
 The tasks of one division of the rows share their test rows' luck and the trained networks, so where
-runs of the recipe under several divisions lie beside each other and were evaluated, the interval is
+runs of the recipe under several divisions lie in one folder and were evaluated, the interval is
 that of Nadeau and Bengio over the divisions; otherwise Student's over the tasks.
 """
 

@@ -1,5 +1,5 @@
-"""`evaluate` of a few-shot model: its score on episodes of classes that it has never seen, beside
-what no training reaches."""
+"""`evaluate` of a few-shot model: its score on episodes of classes that it has never seen,
+compared with what no training reaches."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def source_of(model: FewShotModel, protocol: Protocol) -> EpisodeSource:
 
 def with_room(model: FewShotModel, wanted: list[Protocol], report: Reporter) -> list[Protocol]:
     """The same protocols with as many queries, which nobody asked for, as the smallest class leaves
-    beside the most shots: one number for all, so that they can be compared."""
+    after the most shots: one number for all, so that they can be compared."""
     shots = [one.shot if isinstance(one.shot, int) else one.shot[1] for one in wanted]
     least = make_source(model.recipe, wanted[0].split, way=2, shot=1, query=1, seed=0)
     if not isinstance(least, ClassEpisodes):

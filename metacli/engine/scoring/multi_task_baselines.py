@@ -37,7 +37,7 @@ def outside_predictions(
 
     Args:
         train: the splits to learn from.
-        tick: told the name before each is fitted.
+        tick: called with the name before each is fitted.
     """
     table = rows.table
     if table.texts:
@@ -88,7 +88,7 @@ Fit = Callable[[MultiTaskData, Rows, Rows, Rows], Predictions]
 def suited(table: MultiTaskData) -> Iterator[tuple[str, Fit]]:
     """Pooling needs rows of the tasks' own and one kind of target."""
     yield "per-task", per_task
-    if table.shape:  # the pixels of a picture are no columns for trees or mixed models
+    if table.shape:  # the pixels of an image are no columns for trees or mixed models
         return
     if table.rows == "shared" or len(set(table.labels)) > 1:
         yield "trees", trees

@@ -152,7 +152,7 @@ def baselines(
     opened: Opened[MultiTaskModel], rows: MultiTaskRows, split: str, report: Reporter
 ) -> dict[str, list[np.ndarray]]:
     """Predictions of the single-task model that the run trained, and of the simple models fitted
-    anew. Simple models are fitted to what the model itself was fitted to."""
+    again. Simple models are fitted to what the model itself was fitted to."""
     found = {}
     if opened.run is not None and (folder := opened.run / "baselines" / SINGLE).is_dir():
         single = load_multi_task(folder)
@@ -201,7 +201,7 @@ def corrected(found: Difference, p: float, alone: Score, larger_is_better: bool)
 
 
 def line_of(opened: Opened[MultiTaskModel], facts: MultiTaskEvaluation) -> dict[str, Json]:
-    """What the score file says of this evaluation, beside one value for each task."""
+    """The line of the score file for this evaluation, without its values."""
     what: dict[str, Json] = {
         "data_digest": facts.data_digest,
         "split": facts.split,

@@ -15,7 +15,7 @@ a score, and of a difference between two models on the same rows, is a t interva
   negative's the share of positives above it.
 
 Predictions of a task are [M] values or probabilities of class 1, or [M, C] probabilities of
-classes; beside regressions (`mean_score`) a classification of two classes has [M, 2].
+classes; among regressions (`mean_score`) a classification of two classes has [M, 2].
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables that a multi-task run writes: each task beside its single-task model."""
+"""Tables that a multi-task run writes: each task compared with its single-task model."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def require_new(
     report: Reporter,
 ) -> None:
     """Raises DataError for texts or images that the model was trained on: its score on those is
-    no result. Rows of few columns may well be equal by chance, which is only said."""
+    no result. Rows of few columns may well be equal by chance: a notice says so."""
     try:
         rows = make_rows(model.recipe)
     except MetacliError as error:

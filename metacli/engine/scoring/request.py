@@ -1,4 +1,4 @@
-"""What was asked of `evaluate`, beside the model and the data."""
+"""The options of `evaluate`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AS_IT_IS = Reading()
 
 
 class MoreOptions(TypedDict, total=False):
-    """Keywords of `evaluate` beside those that say what is measured."""
+    """Keywords of `evaluate` that do not say what is measured."""
 
     fail_under: Sequence[str]
     fail_over: Sequence[str]

@@ -51,14 +51,14 @@ def place_for(run: Path | None, model: Path, out: str | Path | None) -> Path:
 
 
 def place_of_variant(run: Path | None, model: Path, overrides: Sequence[str]) -> Path:
-    """Beside `place_for`, named after what differs."""
+    """In the folder of `place_for`, named after what differs."""
     usual = place_for(run, model, None)
     name = re.sub(r"[^\w.=-]", "_", ",".join(overrides))[:80]
     return usual.with_name(f"{usual.stem}-{name}.jsonl")
 
 
 def require_place(path: Path, *, force: bool, dry_run: bool) -> None:
-    """`-o` must be new or empty; with `force` a score file is begun anew, anything else is kept.
+    """`-o` must be new or empty; with `force` a score file is replaced, anything else is kept.
 
     Raises:
         BundleError: something is there.

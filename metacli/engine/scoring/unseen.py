@@ -18,15 +18,15 @@ from metacli.engine.models.model import FewShotModel
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
 
-HOLDS = {"images": "pictures", "text": "texts", "waves": "waves", "tasks": "tables"}
-TAKES = {"image": "pictures", "text": "texts"}
+HOLDS = {"images": "images", "text": "texts", "waves": "sine waves", "tasks": "tables"}
+TAKES = {"image": "images", "text": "texts"}
 
 
 def require_kind(model: FewShotModel, data: str, choice: Choice = NOTHING_SAID) -> None:
-    """Raises DataError when pictures are meant for a model of numbers, and so on."""
+    """Raises DataError when images are meant for a model of numbers, and so on."""
     wants = TAKES.get(model.inputs.kind, "numbers" if model.inputs.reader is None else "tables")
     holds = HOLDS[DATASETS[data].kind] if data in DATASETS else kind_in(Path(data), choice)
-    if holds != wants and (holds, wants) != ("waves", "numbers"):
+    if holds != wants and (holds, wants) != ("sine waves", "numbers"):
         raise DataError(
             f"the data are {holds} and the model takes {wants}", code="data.mismatch", where=data
         )
@@ -35,14 +35,14 @@ def require_kind(model: FewShotModel, data: str, choice: Choice = NOTHING_SAID) 
 def kind_in(path: Path, choice: Choice) -> str:
     """What a user's folder or table holds. Raises DataError for a table without a target."""
     if not holds_tables(path):
-        return "pictures"
-    return {"images": "pictures", "text": "texts", "table": "tables"}[
+        return "images"
+    return {"images": "images", "text": "texts", "table": "tables"}[
         list_task(path, choice=choice).kind
     ]
 
 
 def fit_to(model: FewShotModel, source: EpisodeSource) -> EpisodeSource:
-    """The same episodes with pictures of the size and channels that the model takes, or texts and
+    """The same episodes with images of the size and channels that the model takes, or texts and
     rows as it reads them.
 
     Raises:
@@ -75,7 +75,7 @@ def require_unseen(model: FewShotModel, source: EpisodeSource, split: str) -> No
     if seen:
         hint = "the folder has changed since training: keep train/ and test/ apart"
         if data in DATASETS:
-            hint = f"it has the pictures of {model.provenance['data']['source']} in other splits"
+            hint = f"it has the images of {model.provenance['data']['source']} in other splits"
         raise DataError(
             f"{len(seen)} class(es) of split {split} were trained on: {', '.join(seen[:5])}",
             code="data.seen_class",
@@ -85,7 +85,7 @@ def require_unseen(model: FewShotModel, source: EpisodeSource, split: str) -> No
 
 
 def trained_classes(model: FewShotModel, data: str) -> set[str]:
-    """Class names that training used, where `data` has the same pictures: a folder as it was then,
+    """Class names that training used, where `data` has the same images: a folder as it was then,
     or another data set that shares them. Splits of one data set are disjoint by themselves.
     """
     trained = model.provenance.get("data", {})
