@@ -1,4 +1,4 @@
-"""What a user would do without metacli, on the very same episodes: TF-IDF and logistic regression,
+"""What a user would do without metacli, on the very same episodes: TF-IDF with a linear classifier,
 ridge regression of the support, and one ridge regression of all training tasks."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
 from metacli.data.few_shot.source import EpisodeSource
-from metacli.data.tables.coded import is_text
+from metacli.data.tables.reader import Table
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.results.evaluate import Baseline
@@ -20,10 +20,15 @@ from metacli.engine.training.few_shot.sources import has_regression_tasks, regre
 MOST_EPISODES = 200  # a logistic regression of many classes takes a second
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression, picked by leaving one row out
 TFIDF = "tf-idf + logistic regression"
+SVM = "tf-idf of words and characters + linear SVM"
 RIDGE = "ridge on the same rows"
 POOLED = "ridge on all training tasks"
 
 Score = Callable[[int], float]
+"""Of an episode, by its number."""
+Answer = Callable[[list[str]], np.ndarray]
+Fit = Callable[[list[str], np.ndarray], Answer]
+"""Texts and labels of the support to labels of other texts."""
 
 
 def simple_scores(
@@ -48,7 +53,8 @@ def suited(model: FewShotModel, source: EpisodeSource) -> dict[str, Score]:
             methods[POOLED] = pooled_ridge(source, regression_tasks_of(model.recipe, "train"))
         return methods
     if isinstance(source, ClassEpisodes) and model.inputs.kind == "text":
-        return {TFIDF: tfidf_logistic(source)}
+        fits = {TFIDF: words_logistic, SVM: words_and_characters_svm}
+        return {name: text_score(source, fit) for name, fit in fits.items()}
     return {}
 
 
@@ -73,14 +79,10 @@ def against(
     )
 
 
-def tfidf_logistic(source: ClassEpisodes) -> Score:
-    """scikit-learn with its defaults, fitted to the support's texts alone; accuracy."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
+def text_score(source: ClassEpisodes, fit: Fit) -> Score:
+    """Accuracy of a classifier that is fitted to the support's texts alone."""
     texts = source.pool.coded.rows
-    assert is_text(texts)
+    assert not isinstance(texts, Table)  # of a pool of texts
 
     def half(rows: tuple[tuple[int, ...], ...]) -> tuple[list[str], np.ndarray]:
         flat = [texts[row] for of_class in rows for row in of_class]
@@ -88,12 +90,36 @@ def tfidf_logistic(source: ClassEpisodes) -> Score:
 
     def score(index: int) -> float:
         drawn = source.members(index)
-        x, y = half(drawn.support)
-        fitted = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000)).fit(x, y)
+        answer = fit(*half(drawn.support))
         x, y = half(drawn.query)
-        return float((fitted.predict(x) == y).mean())
+        return float((answer(x) == y).mean())
 
     return score
+
+
+def words_logistic(texts: list[str], y: np.ndarray) -> Answer:
+    """TF-IDF of words and logistic regression, scikit-learn's with their defaults."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    made = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000)).fit(texts, y)
+    return lambda asked: np.asarray(made.predict(asked))
+
+
+def words_and_characters_svm(texts: list[str], y: np.ndarray) -> Answer:
+    """TF-IDF of words and pairs of words, and of 2 to 5 characters within words, and a linear
+    support vector machine: what somebody who knows texts would try first."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    both = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+    )
+    made = make_pipeline(both, LinearSVC()).fit(texts, y)
+    return lambda asked: np.asarray(made.predict(asked))
 
 
 def own_ridge(source: RegressionEpisodes) -> Score:

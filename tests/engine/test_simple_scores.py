@@ -1,0 +1,121 @@
+"""Simple methods on episodes: fitted to the support alone, and compared in the right direction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeCV
+
+from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import make_pool
+from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks, regression_tasks
+from metacli.data.tables.coded import CodedRows
+from metacli.data.tables.reader import parse_table
+from metacli.data.tables.text import HashedText
+from metacli.engine.scoring.simple_scores import (
+    PENALTIES,
+    against,
+    own_ridge,
+    pooled_ridge,
+    text_score,
+    words_and_characters_svm,
+    words_logistic,
+)
+
+TEXTS = [
+    *("pay my card bill", "pay the card now", "card bill please", "bill of the card"),
+    *("play some jazz music", "music please play", "jazz music now", "play jazz"),
+    *("weather in rome", "is it raining today", "rain and weather", "weather today please"),
+]
+
+
+def tasks() -> RegressionTasks:
+    rng = np.random.default_rng(0)
+    made = {}
+    for task in range(10):
+        x = rng.normal(size=(20, 2))
+        y = x @ rng.normal(size=2) + task + 0.1 * rng.normal(size=20)
+        cells = "".join(f"{a},{b},{c}\n" for (a, b), c in zip(x, y, strict=True))
+        made[f"t{task}"] = parse_table(f"a,b,y\n{cells}".encode(), "csv", f"{task}.csv")
+    return regression_tasks("mine", "train", made, "y", {"a": "numeric", "b": "numeric"})
+
+
+def episodes() -> RegressionEpisodes:
+    return RegressionEpisodes(tasks=tasks(), shot=8, query=5)
+
+
+def test_the_ridge_of_a_task_is_fitted_to_its_support() -> None:
+    source = episodes()
+    score = own_ridge(source)
+    for index in range(3):
+        support, query = source.episode(index)
+        fitted = RidgeCV(alphas=PENALTIES).fit(support.x.numpy(), support.y[:, 0].numpy())
+        off = fitted.predict(query.x.numpy()) - query.y[:, 0].numpy()
+        wanted = float((off**2).mean()) * source.tasks.target.scale**2
+        assert score(index) == pytest.approx(wanted, rel=1e-5)
+        assert wanted > 0
+
+
+def test_the_pooled_ridge_sees_no_support_and_is_worse_where_tasks_differ() -> None:
+    source = episodes()
+    own, pooled = own_ridge(source), pooled_ridge(source, source.tasks)
+    found = np.array([[own(index), pooled(index)] for index in range(10)])
+    assert found[:, 1].mean() > 3 * found[:, 0].mean()
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(0.0, "helped"), (5.0, "hurt")])
+def test_a_positive_difference_is_a_smaller_error(ours: float, verdict: str) -> None:
+    source = episodes()
+    rng = np.random.default_rng(1)
+    values = 1.0 + 0.01 * rng.random(60)
+    found = against("x", lambda index: values[index], source, np.full(60, ours), lambda event: None)
+    assert found.score.mean == pytest.approx(values.mean())
+    assert found.against is not None
+    assert found.against.delta == pytest.approx(1.005 - ours, abs=0.01)
+    drawn = {source.members(index)[0] for index in range(60)}
+    assert found.units == len(drawn)  # tasks, since episodes of one are not independent
+    assert found.against.verdict == ("too_few_to_say" if len(drawn) < 10 else verdict)
+
+
+def texts() -> ClassEpisodes:
+    pool = make_pool(
+        name="requests",
+        split="test",
+        scheme=None,
+        classes=["bill", "music", "weather"],
+        rows=[np.arange(4 * c, 4 * c + 4) for c in range(3)],
+        store=CodedRows(TEXTS, HashedText(64).fit(TEXTS)),
+        contents="0",
+    )
+    return ClassEpisodes(pool=pool, way=3, shot=2, query=2)
+
+
+@pytest.mark.parametrize("fit", [words_logistic, words_and_characters_svm])
+def test_texts_are_classified_by_what_the_support_taught(fit) -> None:
+    source = texts()
+    seen: list[tuple[list[str], list[int]]] = []
+    asked: list[list[str]] = []
+
+    def spy(given, y):
+        seen.append((given, y.tolist()))
+        answer = fit(given, y)
+        return lambda x: (asked.append(x), answer(x))[1]
+
+    scores = [text_score(source, spy)(index) for index in range(6)]
+    drawn = source.members(0)
+    assert seen[0][0] == [TEXTS[row] for own in drawn.support for row in own]
+    assert seen[0][1] == [0, 0, 1, 1, 2, 2]
+    assert asked[0] == [TEXTS[row] for own in drawn.query for row in own]
+    assert np.mean(scores) > 0.6  # a third by chance
+
+
+def test_an_accuracy_is_better_where_it_is_larger() -> None:
+    source = replace(texts(), seed=("x", 1))
+    rng = np.random.default_rng(2)
+    values = 0.5 + 0.1 * rng.random(30)
+    found = against("x", lambda index: values[index], source, np.full(30, 0.9), lambda event: None)
+    assert found.against is not None
+    assert (found.against.verdict, found.units) == ("helped", 30)
+    assert found.against.delta == pytest.approx(0.9 - values.mean())
