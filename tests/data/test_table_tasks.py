@@ -223,3 +223,37 @@ def test_a_table_of_any_ending_is_a_task_and_a_text_is_none(tmp_path: Path) -> N
     (tmp_path / "t.txt").write_text("One sentence, and\nanother one, or, well, two.\n")
     with pytest.raises(DataError, match="plain text"):
         list_task(tmp_path / "t.txt")
+
+
+def test_twenty_tables_of_one_fault_are_one_error_with_what_mends_them(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"t{number:02}.csv").write_text("size,price\n1,2.5\n2,3.5\n")
+    (tmp_path / "z.csv").write_text("size,price\n1,2.5\n2\n")
+    with pytest.raises(DataError, match="2 problems in .*: 2 tables") as caught:
+        list_task(tmp_path)
+    alike, ragged = caught.value.findings
+    assert alike.message == (
+        "20 files alike, t00.csv, t01.csv, t02.csv and 17 more: no column is the target; "
+        "the columns are size, price"
+    )
+    assert (alike.where, ragged.code) == (str(tmp_path), "table.ragged")
+    (tmp_path / "z.csv").unlink()
+    with pytest.raises(DataError, match="20 files alike") as caught:
+        list_task(tmp_path)
+    assert caught.value.code == "table.no_target"
+    assert (caught.value.hint or "").startswith("--target price")
+    assert len(list_task(tmp_path, choice=Choice(target="price")).children) == 20
+
+
+def test_whole_numbers_that_are_nearly_all_different_are_classes_with_a_warning(
+    tmp_path: Path,
+) -> None:
+    rows = "".join(f"{i / 2},{1000 + 7 * i}\n" for i in range(12))
+    (tmp_path / "t.csv").write_text("size,y\n" + rows)
+    listing = list_task(tmp_path / "t.csv")
+    assert listing.tables.type == "classification"
+    (warning,) = listing.findings
+    assert (warning.code, warning.hint) == (
+        *("table.many_classes", "--type regression, if they are a quantity"),
+    )
+    assert list_task(tmp_path / "t.csv", choice=Choice(type="regression")).findings == ()

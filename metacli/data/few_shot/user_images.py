@@ -33,8 +33,9 @@ from metacli.data.files import read_regular, shown
 from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
 from metacli.data.plain import Record
 from metacli.data.tables.choice import choice_of
-from metacli.data.user.listing import Listing, Row, as_finding, holds_rows, raise_problems
+from metacli.data.user.listing import Listing, Row, holds_rows
 from metacli.data.user.open import list_task
+from metacli.data.user.problems import as_finding, raise_problems
 from metacli.errors import DataError, Finding
 
 

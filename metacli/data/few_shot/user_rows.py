@@ -15,7 +15,8 @@ from metacli.data.plain import Record
 from metacli.data.tables.coded import CodedRows, coded, fitted_encoder
 from metacli.data.tables.encoding import fit_encoding
 from metacli.data.tables.text import text_encoder
-from metacli.data.user.listing import Listing, raise_problems
+from metacli.data.user.listing import Listing
+from metacli.data.user.problems import raise_problems
 from metacli.data.user.row_loading import clashing, remember
 from metacli.errors import DataError
 

@@ -9,6 +9,7 @@ import numpy as np
 from metacli.data.files import shown
 from metacli.data.tables.choice import Choice, TaskType
 from metacli.data.tables.reader import Table
+from metacli.errors import Finding
 
 CLASS_NAMES = ("label", "class")  # of integers that are classes however many there are
 MANY_VALUES = 20  # distinct integers of a target that is still read as classes
@@ -28,6 +29,21 @@ def type_of_target(name: str, cells: Sequence[str | None], choice: Choice) -> tu
     if distinct > MANY_VALUES and name not in CLASS_NAMES:
         return "regression", f"regression: {shown(name)} has {distinct} different whole numbers"
     return "classification", f"classification: {shown(name)} has {distinct} values"
+
+
+def many_classes(table: Table, target: str, cells: Sequence[str], choice: Choice) -> list[Finding]:
+    """A warning about whole numbers that are read as classes, most of them seen once."""
+    distinct = len(set(cells))
+    if choice.type is not None or 2 * distinct <= len(cells) or distinct < 3:
+        return []
+    if any(as_number(cell) is None for cell in cells):
+        return []
+    message = (
+        f"{shown(target)} has {distinct} different whole numbers in {len(cells)} rows, which are "
+        "read as classes"
+    )
+    hint = "--type regression, if they are a quantity"
+    return [Finding("warning", "table.many_classes", message, table.name, hint)]
 
 
 def as_number(cell: str) -> float | None:

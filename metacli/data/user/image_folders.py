@@ -12,15 +12,14 @@ from metacli.data.user.listing import (
     Listing,
     Row,
     Survey,
-    as_finding,
     beside,
     kind_of,
     list_class_folders,
     not_a_task,
-    nothing_usable,
     refused,
     split_problems,
 )
+from metacli.data.user.problems import as_finding, nothing_usable
 from metacli.data.user.table_layouts import one_type
 from metacli.errors import DataError, Finding, UsageProblem
 

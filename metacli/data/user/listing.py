@@ -6,9 +6,9 @@ import stat
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from metacli.data.files import (
     Entries,
@@ -25,12 +25,8 @@ from metacli.data.tables.columns import Roles
 from metacli.data.tables.formats import READERS
 from metacli.data.tables.lines import looks_like_table
 from metacli.data.tables.reader import Table
+from metacli.data.user.problems import as_finding
 from metacli.errors import DataError, Finding
-
-SHOWN_PROBLEMS = 20
-
-# Problems of single files: `--skip-bad` leaves those files out and counts them.
-SKIPPABLE = frozenset({"data.link", "data.special_file"})
 
 # What a file's name promises.
 SUFFIXES: dict[str, frozenset[str]] = {
@@ -170,10 +166,6 @@ def list_class_folders(folder: Path, entries: Entries | None = None) -> ClassFol
     return ClassFolders(tuple(rows), labels, tuple(findings))
 
 
-def as_finding(error: DataError, level: Literal["error", "warning"] = "error") -> Finding:
-    return Finding(level, error.code, error.message, error.where, error.hint)
-
-
 def refused(folder: Path, entries: Entries) -> list[Finding]:
     """Links, pipes and devices in a folder: errors, since nothing is skipped silently."""
     links = [as_finding(link_refused(folder / name)) for name in entries.links]
@@ -246,68 +238,6 @@ def split_problems(path: Path, support: ClassFolders, query: ClassFolders | None
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def downgrade(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings with the problems of single files as warnings."""
-    return tuple(
-        replace(finding, level="warning") if finding.code in SKIPPABLE else finding
-        for finding in findings
-    )
-
-
-_GROUPS = {
-    "data.empty_class": "empty class folders",
-    "data.nested_folder": "folders inside class folders",
-    "data.unknown_class": "classes of the query that are not in the support",
-    "data.too_few_classes": "tasks with fewer than two classes",
-    "data.link": "symbolic links",
-    "data.special_file": "pipes, sockets or devices",
-    "data.same_picture": "images in support and query, or under two labels",
-    "data.same_text": "texts in support and query, or under two labels",
-    "table.no_target": "tables without a target",
-    "table.columns_differ": "tasks with other columns",
-    "data.same_name": "class names that are the same",
-    "data.mixed_kinds": "tasks of another kind",
-}
-
-
-def _group(code: str) -> str:
-    usual = "tables that cannot be used" if code.startswith("table.") else "unreadable files"
-    return _GROUPS.get(code, usual)
-
-
-def raise_problems(path: Path, findings: Iterable[Finding]) -> None:
-    """Raises one DataError for all errors among the findings, the first 20 of them attached."""
-    errors = [finding for finding in findings if finding.level == "error"]
-    if not errors:
-        return
-    first = errors[0]
-    if len(errors) == 1:
-        raise DataError(
-            first.message, code=first.code, where=first.where, hint=first.hint, findings=errors
-        )
-    groups = Counter(_group(error.code) for error in errors)
-    counts = ", ".join(f"{count} {group}" for group, count in groups.items())
-    listed = f" (the first {SHOWN_PROBLEMS} are listed)" if len(errors) > SHOWN_PROBLEMS else ""
-    raise DataError(
-        f"{len(errors)} problems in {shown(path)}: {counts}{listed}",
-        code=first.code if len(groups) == 1 else "data.problems",
-        where=shown(path),
-        hint=first.hint,
-        findings=errors[:SHOWN_PROBLEMS],
-    )
-
-
-def nothing_usable(path: Path, why: str, findings: Iterable[Finding] = ()) -> DataError:
-    return DataError(
-        f"{shown(path)} {why}",
-        code="data.nothing_usable",
-        where=shown(path),
-        hint="a task is a folder with one folder of images per class, or a table with a column "
-        "label",
-        findings=findings,
-    )
 
 
 def not_a_task(listing: Listing) -> DataError:

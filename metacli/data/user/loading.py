@@ -13,14 +13,8 @@ import numpy as np
 
 from metacli.data.files import shown
 from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
-from metacli.data.user.listing import (
-    SHOWN_PROBLEMS,
-    SKIPPABLE,
-    Listing,
-    Row,
-    as_finding,
-    raise_problems,
-)
+from metacli.data.user.listing import Listing, Row
+from metacli.data.user.problems import SHOWN_PROBLEMS, SKIPPABLE, as_finding, raise_problems
 from metacli.errors import DataError, Finding, RunFailed
 
 Report = Callable[[str, int, int | None], None]

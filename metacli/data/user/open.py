@@ -18,19 +18,9 @@ from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.user.image_folders import SUPPORT_NAMES, list_images
 from metacli.data.user.joined import joined
-from metacli.data.user.listing import (
-    Listing,
-    Row,
-    Survey,
-    downgrade,
-    is_table,
-    kind_of,
-    not_a_task,
-    nothing_usable,
-    raise_problems,
-    refused,
-)
+from metacli.data.user.listing import Listing, Row, Survey, is_table, kind_of, not_a_task, refused
 from metacli.data.user.loading import Examples, Report, Task, load_listing, say_nothing
+from metacli.data.user.problems import downgrade, nothing_usable, raise_problems
 from metacli.data.user.row_loading import RowSpec, load_rows, require_same_kind
 from metacli.data.user.table_layouts import list_tables
 from metacli.data.user.task_yaml import NAME as TASK_FILE

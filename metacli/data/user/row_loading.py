@@ -16,8 +16,9 @@ from metacli.data.tables.coded import Encoder, dense, encoded
 from metacli.data.tables.columns import quoted
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import target_numbers, targets_of
-from metacli.data.user.listing import Listing, TabularTask, as_finding, raise_problems
+from metacli.data.user.listing import Listing, TabularTask
 from metacli.data.user.loading import Examples, Task, same_examples
+from metacli.data.user.problems import as_finding, raise_problems
 from metacli.errors import DataError, Finding
 
 

@@ -11,21 +11,19 @@ from metacli.data.files import Entries, shown
 from metacli.data.tables.choice import Choice, TaskType, names_in
 from metacli.data.tables.columns import Roles, assign
 from metacli.data.tables.reader import Table, read_table
-from metacli.data.tables.targets import targets_of, type_of_target
+from metacli.data.tables.targets import many_classes, targets_of, type_of_target
 from metacli.data.user.listing import (
     ClassFolders,
     Listing,
     Row,
     Survey,
     TabularTask,
-    as_finding,
     kind_of,
     not_a_task,
-    nothing_usable,
-    raise_problems,
     refused,
     split_problems,
 )
+from metacli.data.user.problems import as_finding, nothing_usable, raise_problems
 from metacli.errors import DataError, Finding
 
 SUPPORT_FILES = ("support", "train")
@@ -107,6 +105,7 @@ def list_rows(
         before = ClassFolders(support, classes, ())
         after = None if labels is None else ClassFolders(query or (), labels, ())
         findings += [_about_rows(one) for one in split_problems(path, before, after)]
+        findings += many_classes(learned, roles.target, cells, choice)
     content = TabularTask(learned, asked, roles, kind, choice.unit)
     return Listing(
         path,

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from metacli.data.files import shown
 from metacli.data.images import pixel_hash, read_pixels
-from metacli.data.user.listing import SKIPPABLE, Listing, Row, as_finding
+from metacli.data.user.listing import Listing, Row
 from metacli.data.user.loading import same_images
+from metacli.data.user.problems import SKIPPABLE, as_finding
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.classes import Judged, divides, judge_labels
 from metacli.engine.inspecting.findings import Looked, bounded, command

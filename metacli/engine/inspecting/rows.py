@@ -11,6 +11,7 @@ from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.tables.leaks import leaks
 from metacli.data.tables.reader import Table
 from metacli.data.user.listing import Listing, TabularTask
+from metacli.data.user.problems import alike_as_one
 from metacli.data.user.row_loading import clashing, remember
 from metacli.engine.inspecting.classes import divides
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
@@ -33,7 +34,7 @@ def look_at_rows(listing: Listing, name: str, choice: Choice = NOTHING_SAID) -> 
     else:
         details["tasks"] = {shown(one.path.name): counts(one) for one in parts}
         details["columns"] = columns_of(parts[0].tables)
-    found = bounded(dict.fromkeys(problems))
+    found = bounded(alike_as_one(dict.fromkeys(problems), listing.path))
     return Looked(
         "task" if listing.what == "task" else "set of tasks",
         listing.path.absolute(),
