@@ -54,19 +54,20 @@ def _group(code: str) -> str:
 def raise_problems(path: Path, findings: Iterable[Finding]) -> None:
     """Raises one DataError for all errors among the findings, those of one fault as one; the first
     20 faults are attached."""
-    errors = alike_as_one([one for one in findings if one.level == "error"], path)
-    if not errors:
+    every = [one for one in findings if one.level == "error"]
+    if not every:
         return
+    errors = alike_as_one(every, path)
     first = errors[0]
     if len(errors) == 1:
         raise DataError(
             first.message, code=first.code, where=first.where, hint=first.hint, findings=errors
         )
-    groups = Counter(_group(error.code) for error in errors)
+    groups = Counter(_group(error.code) for error in every)
     counts = ", ".join(f"{count} {group}" for group, count in groups.items())
     listed = f" (the first {SHOWN_PROBLEMS} are listed)" if len(errors) > SHOWN_PROBLEMS else ""
     raise DataError(
-        f"{len(errors)} problems in {shown(path)}: {counts}{listed}",
+        f"{len(every)} problems in {shown(path)}: {counts}{listed}",
         code=first.code if len(groups) == 1 else "data.problems",
         where=shown(path),
         hint=first.hint,
@@ -75,15 +76,15 @@ def raise_problems(path: Path, findings: Iterable[Finding]) -> None:
 
 
 def alike_as_one(findings: Iterable[Finding], folder: Path) -> list[Finding]:
-    """Findings that differ only in the file that they name as one, which names the files: what is
-    wrong with twenty tables alike is read once, and put right by one command."""
+    """Findings about tables that differ only in the file that they name as one, which names the
+    files: what is wrong with twenty tables alike is read once, and put right by one command."""
     groups: dict[tuple[str, str, str, str | None], list[Finding]] = {}
     for one in findings:
         groups.setdefault((one.level, one.code, _fault(one), one.hint), []).append(one)
     found: list[Finding] = []
     for (_, _, fault, _), same in groups.items():
         names = list(dict.fromkeys(_file(one) for one in same))
-        if len(names) == 1:
+        if len(names) == 1 or not same[0].code.startswith("table."):
             found += dict.fromkeys(same)
             continue
         more = f" and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else ""
