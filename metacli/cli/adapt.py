@@ -86,6 +86,7 @@ def adapt(
     new_only: NewOnly = False,
     skip_bad: options.SkipBad = False,
     allow_duplicates: options.AllowDuplicates = False,
+    follow_links: options.FollowLinks = False,
     fail_under: options.FailUnder = None,
     fail_over: options.FailOver = None,
 ) -> None:
@@ -118,6 +119,7 @@ def adapt(
             new_only=new_only,
             skip_bad=skip_bad,
             allow_duplicates=allow_duplicates,
+            follow_links=follow_links,
             fail_under=fail_under or (),
             fail_over=fail_over or (),
             **frame.shared(report),

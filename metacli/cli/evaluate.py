@@ -68,6 +68,7 @@ def evaluate(
     fail_over: options.FailOver = None,
     skip_bad: options.SkipBad = False,
     allow_duplicates: options.AllowDuplicates = False,
+    follow_links: options.FollowLinks = False,
 ) -> None:
     """Measure a model on classes it has never seen, or an adapted one on labelled examples.
 
@@ -96,6 +97,7 @@ def evaluate(
             fail_over=fail_over or (),
             skip_bad=skip_bad,
             allow_duplicates=allow_duplicates,
+            follow_links=follow_links,
             **frame.shared(report),
         )
 

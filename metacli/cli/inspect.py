@@ -31,6 +31,7 @@ def inspect(
     strict: Strict = False,
     target: options.Targets = None,
     input_: options.Input = None,
+    follow_links: options.FollowLinks = False,
 ) -> None:
     """Say what a path holds, every problem found in it, and what to type next.
 
@@ -45,7 +46,14 @@ def inspect(
     def work(report: Reporter) -> Result:
         from metacli.engine.inspect import inspect as verb
 
-        return verb(path, strict=strict, target=target, input=input_, report=report)
+        return verb(
+            path,
+            strict=strict,
+            target=target,
+            input=input_,
+            follow_links=follow_links,
+            report=report,
+        )
 
     frame.answer_into_file(work, show, lambda r: "valid" if r.get("valid") else "invalid")
 

@@ -100,6 +100,9 @@ Input = Annotated[
     typer.Option("--input", metavar="COL[,COL]", help="Of a table: the columns to predict from."),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable files.")]
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="Read what links and ../ lead to.")
+]
 AllowDuplicates = Annotated[
     bool,
     typer.Option("--allow-duplicates", help="Accept an example that is in support and query."),

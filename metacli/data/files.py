@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from metacli.errors import DataError
 
@@ -47,9 +47,12 @@ class Entries:
     ignored: int  # hidden and system files
 
 
-def scan(folder: Path) -> Entries:
-    """Lists a folder without opening or following anything in it.
+def scan(folder: Path, *, follow: bool = False) -> Entries:
+    """Lists a folder without opening anything in it.
 
+    Args:
+        follow: links are what they lead to, unless that is nothing, or holds this folder; otherwise
+            they stay links.
     Raises:
         DataError: the folder is missing or may not be listed.
     """
@@ -63,11 +66,11 @@ def scan(folder: Path) -> Entries:
             for entry in entries:
                 if is_system_file(entry.name):
                     ignored += 1
-                elif entry.is_symlink():
+                elif entry.is_symlink() and not (follow and _leads_on(folder, entry.name)):
                     links.append(entry.name)
-                elif entry.is_dir(follow_symlinks=False):
+                elif entry.is_dir(follow_symlinks=follow):
                     folders.append(entry.name)
-                elif entry.is_file(follow_symlinks=False):
+                elif entry.is_file(follow_symlinks=follow):
                     files.append(entry.name)
                 else:
                     specials.append(entry.name)
@@ -76,6 +79,34 @@ def scan(folder: Path) -> Entries:
     for names in (folders, files, links, specials):
         names.sort(key=os.fsencode)
     return Entries(tuple(folders), tuple(files), tuple(links), tuple(specials), ignored)
+
+
+def _leads_on(folder: Path, name: str) -> bool:
+    """Whether a link leads to something that does not hold the folder that it lies in."""
+    target = os.path.realpath(folder / name)
+    return mode_of(Path(target)) != 0 and not os.path.realpath(folder).startswith(target)
+
+
+def resolved(path: Path, *, follow: bool) -> Path:
+    """The file itself where links are followed; the path otherwise."""
+    return Path(os.path.realpath(path)) if follow else path
+
+
+def way_out(folder: Path, name: str) -> str | None:
+    """How a name in a folder leads out of it, in words; None where it stays inside.
+
+    Raises nothing: what is not there leads nowhere.
+    """
+    if Path(name).is_absolute():
+        return "is an absolute path"
+    parts = PurePath(name).parts
+    if ".." in parts:
+        return "leads out of the folder"
+    for count in range(1, len(parts) + 1):
+        part = PurePath(*parts[:count])
+        if stat.S_ISLNK(mode_of(folder / part)):
+            return f"goes through the link {shown(part)}"
+    return None
 
 
 def mode_of(path: Path) -> int:

@@ -44,8 +44,8 @@ def adapt(
         holdout: share of the support to score on, instead of k-fold.
         baseline: also train the same network from scratch.
         add: `model` is adapted already; these examples are added to those that it was adapted to.
-        more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `folds`, `compare`,
-            `new_only`, `fail_under`, `fail_over`, `out`, `force`, `device`, `seed`, `dry_run`; see
+        more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `follow_links`, `folds`,
+            `compare`, `new_only`, `fail_under`, `fail_over`, `out`, `force`, `device`, `seed`, `dry_run`; see
             `Settings`.
 
     Returns:

@@ -43,8 +43,8 @@ def evaluate(
         shot: `1`; `1,2,5,10` for a curve; `1-10` to draw each class's own.
         seed: of the episodes (0), not of the run.
         expect: measure under the recipe's `expect` and compare with its band.
-        more: `fail_under`, `fail_over`, `target`, `input`, `skip_bad`, `allow_duplicates`, `out`,
-            `force`, `device`, `dry_run`; see `Settings`.
+        more: `fail_under`, `fail_over`, `target`, `input`, `skip_bad`, `allow_duplicates`,
+            `follow_links`, `out`, `force`, `device`, `dry_run`; see `Settings`.
 
     Raises:
         CheckFailed: `expect`, `fail_under` or `fail_over`; its `result` is complete.

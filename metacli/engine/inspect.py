@@ -30,6 +30,7 @@ def inspect(
     strict: bool = False,
     target: str | None = None,
     input: str | None = None,
+    follow_links: bool = False,
     report: Reporter = ignore,
 ) -> InspectResult:
     """Say what a recipe, task, set of tasks, pool, run or model is, and whether it is good.
@@ -38,13 +39,14 @@ def inspect(
         path: a folder or file, the name of a shipped recipe, or `@last`.
         target: of a table, the column to predict. input: the columns to predict from, with commas
             between them.
+        follow_links: read what links, and names that lead out of a task's folder, lead to.
         strict: any error or warning fails; notes do not.
 
     Raises:
         DataError: nothing is there.
         CheckFailed: `strict`, and there are problems; `result` is complete.
     """
-    found = look(str(path), report, stated(target, input))
+    found = look(str(path), report, stated(target, input, follow_links=follow_links))
     valid = not any(one.level == "error" for one in found.problems)
     details = {key: value for key, value in found.details.items() if value is not None}
     result = InspectResult(found.what, found.path, valid, found.problems, details, found.next)

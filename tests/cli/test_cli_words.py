@@ -215,6 +215,7 @@ def test_adapt_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
             "add": True,
             "skip_bad": True,
             "allow_duplicates": True,
+            "follow_links": False,
             "fail_under": (),
             "fail_over": (),
             "out": None,
@@ -250,6 +251,7 @@ def test_evaluate_hands_everything_to_the_engine(stub: Callable[..., Any]) -> No
             "fail_over": (),
             "skip_bad": False,
             "allow_duplicates": False,
+            "follow_links": False,
             "out": None,
             "force": False,
             "device": "auto",
@@ -303,7 +305,7 @@ def test_the_start_commands_hand_everything_to_the_engine(stub: Callable[..., An
     )
     assert handed(stub, "inspect p --strict --target t,u --input a") == (
         ("p",),
-        {"strict": True, "target": "t,u", "input": "a"},
+        {"strict": True, "target": "t,u", "input": "a", "follow_links": False},
     )
 
 

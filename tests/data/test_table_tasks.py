@@ -230,7 +230,7 @@ def test_twenty_tables_of_one_fault_are_one_error_with_what_mends_them(tmp_path:
         (tmp_path / f"t{number:02}.csv").write_text("size,price\n1,2.5\n2,3.5\n")
     (tmp_path / "z.csv").write_text("size,price\n1,2.5\n2\n")
     with pytest.raises(
-        DataError, match="21 problems in .*: 20 tables without a target, 1 tables"
+        DataError, match=r"21 problems .*: 20 tables without a target, 1 tables"
     ) as caught:
         list_task(tmp_path)
     alike, ragged = caught.value.findings
@@ -259,3 +259,45 @@ def test_whole_numbers_that_are_nearly_all_different_are_classes_with_a_warning(
         *("table.many_classes", "--type regression, if they are a quantity"),
     )
     assert list_task(tmp_path / "t.csv", choice=Choice(type="regression")).findings == ()
+
+
+def test_images_and_folders_outside_the_task_are_refused_unless_links_are_followed(
+    tmp_path: Path,
+) -> None:
+    task, elsewhere = tmp_path / "task", tmp_path / "elsewhere"
+    for folder in (task, elsewhere / "cat", elsewhere / "dog"):
+        folder.mkdir(parents=True)
+    for name, shade in (("cat/1", 10), ("cat/2", 60), ("dog/1", 120), ("dog/2", 200)):
+        Image.new("L", (4, 4), shade).save(elsewhere / f"{name}.png")
+    (task / "linked").symlink_to(elsewhere)
+    names = ["../elsewhere/cat/1.png", "linked/cat/2.png", str(elsewhere / "dog/1.png")]
+    rows = [f"{name},{'cat' if '/cat/' in name else 'dog'}" for name in names]
+    (task / "images.csv").write_text("\n".join(["file,label", *rows]) + "\n")
+    with pytest.raises(DataError, match="3 problems") as caught:
+        list_task(task / "images.csv")
+    assert {one.code for one in caught.value.findings} == {"data.outside"}
+    assert [one.message.rpartition("images.csv ")[2] for one in caught.value.findings] == [
+        *("leads out of the folder", "goes through the link linked", "is an absolute path"),
+    ]
+    followed = Choice(follow_links=True)
+    listing = list_task(task / "images.csv", choice=followed)
+    assert len(load_task(task / "images.csv", ImageSpec(1, 4, 4), choice=followed).support.x) == 3
+    assert all(row.path.is_relative_to(elsewhere) for row in listing.support)
+
+    (task / "images.csv").unlink()
+    (task / "task.yaml").write_text("support: linked\n")
+    with pytest.raises(DataError, match="goes through the link linked") as caught:
+        list_task(task)
+    assert (caught.value.code, "--follow-links" in (caught.value.hint or "")) == (
+        *("task.outside", True),
+    )
+    assert list_task(task, choice=followed).labels == ("cat", "dog")
+
+
+def test_a_link_that_holds_its_own_folder_is_never_followed(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (4, 4), len(name)).save(tmp_path / name / "1.png")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="symbolic link"):
+        list_task(tmp_path, choice=Choice(follow_links=True))

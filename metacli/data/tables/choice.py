@@ -40,6 +40,7 @@ class Choice:
         usual_target: and `usual_input`: what they were called before; used where nothing is stated
             and the table has them.
         whole: what the model reads; None where no model is there yet.
+        follow_links: links, and names that lead out of the task's folder, are followed.
     """
 
     target: str | None = None
@@ -51,6 +52,7 @@ class Choice:
     usual_target: str | None = None
     usual_input: str | None = None
     whole: Literal["table", "text"] | None = None
+    follow_links: bool = False
 
     def completed(self, model: Wanted) -> Choice:
         """With what a model wants: its type always, its columns where nothing is stated."""
@@ -67,9 +69,9 @@ class Choice:
 NOTHING_SAID = Choice()
 
 
-def stated(target: str | None, inputs: str | None, type: TaskType | None = None) -> Choice:
-    """What `--target`, `--input` (names between commas) and `--type` state."""
-    return Choice(target=target or None, inputs=names_in(inputs), type=type)
+def stated(target: str | None, inputs: str | None, *, follow_links: bool = False) -> Choice:
+    """What `--target`, `--input` (names between commas) and `--follow-links` state."""
+    return Choice(target or None, names_in(inputs), follow_links=follow_links)
 
 
 def choice_of(options: Record) -> Choice:

@@ -41,25 +41,27 @@ def list_images(path: Path, entries: Entries | None, survey: Survey, choice: Cho
         rows = tuple(Row(path / name, None) for name in entries.files)
         findings = tuple(refused(path, entries))
         return Listing(path, "inputs", "images", support=rows, findings=findings)
-    holds = {name: _holds(path / name) for name in entries.folders}
+    holds = {name: _holds(path / name, choice) for name in entries.folders}
     # A class may well be called "train"; a support holds folders, a class holds images.
     halves = {name for name in (*SUPPORT_NAMES, *QUERY_NAMES) if holds.get(name) == "folders"}
     if halves:
-        return _list_pools(path, entries, halves) or _list_split(path, entries, halves)
+        return _list_pools(path, entries, halves, choice) or _list_split(
+            path, entries, halves, choice
+        )
     counts = Counter(holds.values())
     if counts["folders"] + counts["table"] > counts["class"]:
         return _list_set(path, entries, survey, choice)
     require_no_columns(choice)
-    classes = list_class_folders(path, entries)
+    classes = list_class_folders(path, entries, follow=choice.follow_links)
     found = (*classes.findings, *split_problems(path, classes, None))
     guessed = ("label = folder name",)
     return Listing(path, "task", "images", classes.rows, None, classes.labels, guessed, found)
 
 
-def _holds(folder: Path) -> str:
+def _holds(folder: Path, choice: Choice) -> str:
     """What a folder looks like from inside: class, folders, table, empty or unreadable."""
     try:
-        entries = scan(folder)
+        entries = scan(folder, follow=choice.follow_links)
     except DataError:
         return "unreadable"
     kinds = {kind_of(name) for name in entries.files}
@@ -72,14 +74,16 @@ def _holds(folder: Path) -> str:
     return "class" if entries.files or entries.links or entries.specials else "empty"
 
 
-def _list_split(path: Path, entries: Entries, halves: set[str]) -> Listing:
+def _list_split(path: Path, entries: Entries, halves: set[str], choice: Choice) -> Listing:
     support_name = next((name for name in SUPPORT_NAMES if name in halves), None)
     if support_name is None:
         found = ", ".join(sorted(halves))
         raise nothing_usable(path, f"has {found} but neither support nor train")
     query_name = next((name for name in QUERY_NAMES if name in entries.folders), None)
-    support = list_class_folders(path / support_name)
-    query = list_class_folders(path / query_name) if query_name else None
+    support = list_class_folders(path / support_name, follow=choice.follow_links)
+    query = (
+        list_class_folders(path / query_name, follow=choice.follow_links) if query_name else None
+    )
     findings = (
         *refused(path, entries),
         *_unread(path, entries, {support_name, query_name or ""}),
@@ -102,7 +106,7 @@ def _list_split(path: Path, entries: Entries, halves: set[str]) -> Listing:
     )
 
 
-def _list_pools(path: Path, entries: Entries, halves: set[str]) -> Listing | None:
+def _list_pools(path: Path, entries: Entries, halves: set[str], choice: Choice) -> Listing | None:
     """Train, val and test, where two or more are there and no class is in two of them."""
     if halves & {"support", "query"}:
         return None
@@ -110,7 +114,7 @@ def _list_pools(path: Path, entries: Entries, halves: set[str]) -> Listing | Non
     for pool, names in POOL_NAMES.items():
         name = next((name for name in names if name in halves), None)
         if name:
-            inner = list_class_folders(path / name)
+            inner = list_class_folders(path / name, follow=choice.follow_links)
             rows, labels, found = inner.rows, inner.labels, inner.findings
             pools[pool] = Listing(path / name, "task", "images", rows, None, labels, (), found)
     pairs = combinations([set(pool.labels) for pool in pools.values()], 2)

@@ -15,6 +15,7 @@ from metacli.data.files import (
     link_refused,
     mode_of,
     read_regular,
+    resolved,
     scan,
     shown,
     special_refused,
@@ -134,25 +135,28 @@ class ClassFolders:
     findings: tuple[Finding, ...]
 
 
-def list_class_folders(folder: Path, entries: Entries | None = None) -> ClassFolders:
+def list_class_folders(
+    folder: Path, entries: Entries | None = None, *, follow: bool = False
+) -> ClassFolders:
     """Reads folder/<class>/<image>; a warning names files next to the class folders, which are
     not read.
 
     Raises:
         DataError: the folder may not be listed.
     """
-    entries = scan(folder) if entries is None else entries
+    entries = scan(folder, follow=follow) if entries is None else entries
     rows: list[Row] = []
     findings = [*refused(folder, entries), *beside(folder, entries)]
     ignored = entries.ignored
     for name in entries.folders:
         try:
-            inside = scan(folder / name)
+            inside = scan(folder / name, follow=follow)
         except DataError as error:
             findings.append(as_finding(error))
             continue
         label = shown(name)
-        rows += [Row(folder / name / file, label) for file in inside.files]
+        files = [resolved(folder / name / file, follow=follow) for file in inside.files]
+        rows += [Row(file, label) for file in files]
         findings += [*refused(folder / name, inside), *_class_problems(folder / name, inside)]
         ignored += inside.ignored
     if ignored:

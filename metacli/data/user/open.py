@@ -81,7 +81,10 @@ def survey_task(path: Path, choice: Choice = NOTHING_SAID, only: Entries | None 
     Raises:
         DataError: the path is missing, or holds nothing that this version reads.
     """
-    kind, entries = _recognise(path) if only is None else (_recognise_folder(path, only), only)
+    if only is None:
+        kind, entries = _recognise(path, choice)
+    else:
+        kind, entries = _recognise_folder(path, only), only
     lister = LISTERS.get(kind)
     if lister is None:
         raise DataError(
@@ -176,7 +179,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         stack += [(path / name, inner) for _, name, inner in sorted(found, reverse=True)]
 
 
-def _recognise(path: Path) -> tuple[str, Entries | None]:
+def _recognise(path: Path, choice: Choice) -> tuple[str, Entries | None]:
     """The kind of content, and the entries of a folder."""
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)  # a link that was itself named is followed
@@ -191,7 +194,7 @@ def _recognise(path: Path) -> tuple[str, Entries | None]:
         if kind is None:
             raise nothing_usable(path, "is neither a folder, nor an image, nor a table")
         return kind, None
-    entries = scan(path)
+    entries = scan(path, follow=choice.follow_links)
     return _recognise_folder(path, entries), entries
 
 

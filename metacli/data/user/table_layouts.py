@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metacli.data.files import Entries, shown
+from metacli.data.files import Entries, resolved, shown, way_out
 from metacli.data.tables.choice import Choice, TaskType, names_in
 from metacli.data.tables.columns import Roles, assign
 from metacli.data.tables.reader import Table, read_table
@@ -97,9 +97,11 @@ def list_rows(
             hint="--type classification, if the numbers are names of classes",
         )
     classes = tuple(sorted(set(cells))) if kind == "classification" else ()
-    support = _rows(learned, roles, cells, file, kind)
-    query = None if asked is None else _rows(asked, roles, later, file, kind)
+    support = _rows(learned, roles, cells, file, kind, choice)
+    query = None if asked is None else _rows(asked, roles, later, file, kind, choice)
     findings = [*roles.findings]
+    if roles.kind == "images" and not choice.follow_links:
+        findings += [one for half in (learned, asked) if half for one in outside(half, roles, file)]
     if kind == "classification":
         labels = None if asked is None else tuple(sorted(set(later)))
         before = ClassFolders(support, classes, ())
@@ -121,14 +123,33 @@ def list_rows(
 
 
 def _rows(
-    table: Table, roles: Roles, cells: Sequence[str], file: Path, kind: TaskType
+    table: Table,
+    roles: Roles,
+    cells: Sequence[str],
+    file: Path,
+    kind: TaskType,
+    choice: Choice,
 ) -> tuple[Row, ...]:
     labels = cells if kind == "classification" else [None] * len(cells)
     if roles.kind == "images":
         paths = table.texts(roles.inputs[0])
         pairs = zip(paths, labels, strict=True)
-        return tuple(Row(file.parent / one, label) for one, label in pairs)
+        follow = choice.follow_links
+        return tuple(Row(resolved(file.parent / one, follow=follow), label) for one, label in pairs)
     return tuple(Row(file, label, number) for number, label in enumerate(labels))
+
+
+def outside(table: Table, roles: Roles, file: Path) -> list[Finding]:
+    """Paths of images that lead out of the folder of their table."""
+    column = roles.inputs[0]
+    found = []
+    for number, name in enumerate(table.texts(column)):
+        if (out := way_out(file.parent, name)) is not None:
+            message = f"row {table.first + number}, column {shown(column)} of {table.name} {out}"
+            where = f"{table.row(number)}, column {shown(column)}"
+            hint = "put the image beside the table; --follow-links reads it where it is"
+            found.append(Finding("error", "data.outside", message, where, hint))
+    return found
 
 
 def _about_rows(finding: Finding) -> Finding:

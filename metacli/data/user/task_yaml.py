@@ -15,7 +15,7 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
-from metacli.data.files import Entries, mode_of, read_regular, scan, shown
+from metacli.data.files import Entries, mode_of, read_regular, resolved, scan, shown, way_out
 from metacli.data.plain import Plain
 from metacli.data.tables.choice import TYPES, Choice, choice_of
 from metacli.data.user.listing import Listing, Survey, kind_of, list_class_folders, split_problems
@@ -35,14 +35,17 @@ def list_task_file(path: Path, entries: Entries | None, survey: Survey, choice: 
     """
     said = read_task_file(path / NAME)
     own = choice_of(said)
-    chosen = Choice(
+    chosen = replace(
+        choice,
         target=choice.target or own.target,
         inputs=choice.inputs or own.inputs,
         type=choice.type or own.type,
         task=choice.task or own.task,
         unit=choice.unit or own.unit,
     )
-    support, query = (_inside(path, said.get(key), key) for key in ("support", "query"))
+    support, query = (
+        _inside(path, said.get(key), key, chosen.follow_links) for key in ("support", "query")
+    )
     found = _listed(path, support, query, survey, chosen)
     return replace(found, path=path, guessed=(f"as {NAME} says", *found.guessed))
 
@@ -55,13 +58,13 @@ def _listed(
     chosen: Choice,
 ) -> Listing:
     if support is None:
-        entries = scan(path)
+        entries = scan(path, follow=chosen.follow_links)
         rest = replace(entries, files=tuple(name for name in entries.files if name != NAME))
         return survey(path, chosen, rest)
     if kind_of(support.name) == "table":
         return list_table(path, support, query, chosen)
-    first = list_class_folders(support)
-    second = None if query is None else list_class_folders(query)
+    first = list_class_folders(support, follow=chosen.follow_links)
+    second = None if query is None else list_class_folders(query, follow=chosen.follow_links)
     findings = (
         *first.findings,
         *(second.findings if second else ()),
@@ -104,19 +107,20 @@ def read_task_file(path: Path) -> dict[str, Plain]:
     return found
 
 
-def _inside(folder: Path, name: Plain, key: str) -> Path | None:
+def _inside(folder: Path, name: Plain, key: str, follow: bool) -> Path | None:
     """A path below the folder. Raises DataError for one that leaves it, or is not there."""
     if not isinstance(name, str):
         return None
-    parts = Path(name).parts
-    if Path(name).is_absolute() or ".." in parts:
+    out = None if follow else way_out(folder, name)
+    if out is not None:
         raise DataError(
-            f"{key} is {shown(name)}; wanted a path inside the folder of {NAME}",
+            f"{key} is {shown(name)}, which {out}; wanted a path inside the folder of {NAME}",
             code="task.outside",
             where=shown(folder / NAME),
+            hint="put it there; --follow-links reads it where it is",
         )
     if not mode_of(folder / name):
         raise DataError(
             f"{key}: {shown(name)} is not there", code="data.missing", where=shown(folder / NAME)
         )
-    return folder / name
+    return resolved(folder / name, follow=follow)

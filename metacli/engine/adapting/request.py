@@ -30,6 +30,7 @@ class AdaptKeywords(TypedDict, total=False):
     folds: int | None
     compare: bool | None
     new_only: bool
+    follow_links: bool
     fail_under: Sequence[str]
     fail_over: Sequence[str]
     out: str | Path | None
@@ -51,6 +52,7 @@ class Settings:
         folds: at most so many, dealt once; None: five, dealt again where they are few.
         compare: with models that need no source; None: for one task, and not for a folder of them.
         new_only: of a folder of tasks those alone that have no model yet.
+        follow_links: read what links, and names that lead out of the task's folder, lead to.
         fail_under: `accuracy=0.9`: the check fails below; `fail_over` above.
         out: the new model's folder; None: `runs/adapted/<task>/<UTC time>`.
         force: replace it.
@@ -64,6 +66,7 @@ class Settings:
     folds: int | None = None
     compare: bool | None = None
     new_only: bool = False
+    follow_links: bool = False
     fail_under: Sequence[str] = ()
     fail_over: Sequence[str] = ()
     out: str | Path | None = None
@@ -81,7 +84,8 @@ class Settings:
         if self.type not in (None, *get_args(TaskType)):
             raise UsageProblem(f"--type {self.type}; wanted {' or '.join(get_args(TaskType))}")
         names = self.input.split(",") if isinstance(self.input, str) else self.input
-        return Choice(self.target, None if names is None else tuple(names), self.type)
+        inputs = None if names is None else tuple(names)
+        return Choice(self.target, inputs, self.type, follow_links=self.follow_links)
 
 
 @dataclass(frozen=True)

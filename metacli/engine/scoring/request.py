@@ -26,6 +26,7 @@ class MoreOptions(TypedDict, total=False):
     input: str | None
     skip_bad: bool
     allow_duplicates: bool
+    follow_links: bool
     out: str | Path | None
     force: bool
     device: str
@@ -42,6 +43,7 @@ class Settings:
         input: the columns to predict from, with commas between them.
         skip_bad: leave out unreadable files.
         allow_duplicates: examples that the model knows are counted, too.
+        follow_links: read what links, and names that lead out of a folder, lead to.
         out: the score file.
         force: replace it.
     """
@@ -52,6 +54,7 @@ class Settings:
     input: str | None = None
     skip_bad: bool = False
     allow_duplicates: bool = False
+    follow_links: bool = False
     out: str | Path | None = None
     force: bool = False
     device: str = "auto"
@@ -63,7 +66,8 @@ class Settings:
 
     def reading(self) -> Reading:
         """How the user's files are to be read."""
-        return Reading(stated(self.target, self.input), self.skip_bad, self.allow_duplicates)
+        columns = stated(self.target, self.input, follow_links=self.follow_links)
+        return Reading(columns, self.skip_bad, self.allow_duplicates)
 
     def place(self) -> Path | None:
         """The score file that was asked for, which is new, empty or to be replaced. Raises
