@@ -235,7 +235,7 @@ def test_sample_writes_tables_that_adapt_reads(
     task = adapt(text_model, str(tmp_path / "task"), dry_run=True)["task"]
     assert (task["labels"], task["support"], task["query"]) == (drawn["classes"], 4, 6)
     towns = Path(number_model).parent / "towns"
-    with pytest.raises(DataError, match="8 tables without a target"):
+    with pytest.raises(DataError, match="8 files alike"):
         sample(str(towns), str(tmp_path / "town"), shot=5, query=4)
     for town in towns.glob("*.csv"):
         (tmp_path / "renamed").mkdir(exist_ok=True)
