@@ -45,8 +45,8 @@ def adapt(
         baseline: also train the same network from scratch.
         add: `model` is adapted already; these examples are added to those that it was adapted to.
         more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `follow_links`, `folds`,
-            `compare`, `new_only`, `fail_under`, `fail_over`, `out`, `force`, `device`, `seed`, `dry_run`; see
-            `Settings`.
+            `compare`, `new_only`, `fail_under`, `fail_over`, `out`, `force`, `device`, `seed`,
+            `dry_run`; see `Settings`.
 
     Returns:
         One adaptation; of a folder of tasks a row for each, with a model in `out/<task>`.
