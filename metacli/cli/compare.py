@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from metacli.cli import complete, text
+from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import signed
@@ -52,17 +53,17 @@ def draw(result: Result, target: Path) -> bool:
 
 
 def verdicts(result: Result) -> list[str]:
-    return [text.visible(one.get("verdict")) for one in result.get("pairs") or []]
+    return [text.visible(one.text("verdict")) for one in Block(result).blocks("pairs")]
 
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    items, pairs = result.get("items") or [], result.get("pairs") or []
+    items, pairs = Block(result).blocks("items"), Block(result).blocks("pairs")
     header = ["", "score", "of", "seeds", "on"]
-    yield from text.table(header, [[_name(one["path"]), *_cells(one)] for one in items])
+    yield from text.table(header, map(_item, items))
     yield ""
     header = ["a", "b", "b - a", "95 % interval", "on", "b is"]
-    yield from text.table(header, [_pair(one) for one in pairs])
+    yield from text.table(header, map(_pair, pairs))
     yield ""
     yield from _remarks(pairs)
     best = _best(items)
@@ -70,51 +71,43 @@ def show(result: Result) -> Iterator[str]:
         yield from text.next_line(result, "adapt", best, "YOUR_FOLDER")
 
 
-def _name(path: Any) -> str:
-    return text.path(path)
+def _item(one: Block) -> list[str]:
+    seeds = [text.inline(seed) for seed in one.items("seeds") if seed is not None]
+    score = text.score(one.name("metric"), one.number("mean"), one.number("ci95"))
+    unit = f" {one.text('unit')}s" if one.flag("unit") else ""
+    count = f"{text.number(one.number('n'))}{unit}"
+    return [text.path(one.name("path")), score, count, ", ".join(seeds), _on(one)]
 
 
-def _cells(one: dict[str, Any]) -> list[Any]:
-    seeds = [seed for seed in one.get("seeds") or [] if seed is not None]
-    score = text.score(one.get("metric"), one.get("mean"), one.get("ci95"))
-    count = f"{one['n']} {one['unit']}s" if one.get("unit") else text.number(one.get("n"))
-    return [score, count, ", ".join(map(str, seeds)), _on(one)]
-
-
-def _on(one: dict[str, Any]) -> str:
+def _on(one: Block) -> str:
     """`test, 5-way 1-shot, inductive`."""
-    task = [f"{_span(one[key])}-{key}" for key in ("way", "shot") if one.get(key) is not None]
-    words = [one.get("split"), " ".join(task), one.get("mode")]
+    task = [f"{text.span(one.value(key))}-{key}" for key in ("way", "shot") if one.has(key)]
+    words = [one.text("split"), " ".join(task), one.text("mode")]
     return ", ".join(text.visible(word) for word in words if word)
 
 
-def _span(value: Any) -> str:
-    ends = value if isinstance(value, list | tuple) else [value]
-    return "-".join(text.number(end) for end in ends)
-
-
-def _pair(one: dict[str, Any]) -> list[Any]:
-    metric = one.get("metric")
-    low, high = one.get("delta_ci95") or [None, None]
+def _pair(one: Block) -> list[str]:
+    metric = one.name("metric")
+    low, high = one.numbers("delta_ci95") or [None, None]
     interval = f"{signed(metric, low)} to {signed(metric, high)}"
     return [
-        *(_name(one.get("a")), _name(one.get("b"))),
-        *(signed(metric, one.get("delta")), interval, _on(one)),
-        text.verdict(one.get("verdict"), of="models"),
+        *(text.path(one.name("a")), text.path(one.name("b"))),
+        *(signed(metric, one.number("delta")), interval, _on(one)),
+        text.verdict(one.name("verdict"), of="models"),
     ]
 
 
-def _remarks(pairs: list[dict[str, Any]]) -> Iterator[str]:
-    if any(one.get("about") == "models" for one in pairs):
+def _remarks(pairs: list[Block]) -> Iterator[str]:
+    if any(one.name("about") == "models" for one in pairs):
         yield "one training run each says which model is better, not which recipe: for that train"
         yield "each recipe under several seeds (meta-train --seeds 5) and compare all runs"
     if len(pairs) > 1:
         yield f"verdicts allow for {len(pairs)} comparisons (Benjamini-Hochberg at 5 %)"
 
 
-def _best(items: list[dict[str, Any]]) -> Path | None:
+def _best(items: list[Block]) -> Path | None:
     """The model with the highest score; none where lower is better."""
-    found = [one for one in items if text.is_fraction(one.get("metric")) and one.get("models")]
+    found = [one for one in items if text.is_fraction(one.name("metric")) and one.flag("models")]
     if not found:
         return None
-    return Path(str(max(found, key=lambda one: one.get("mean") or 0.0)["models"][0]))
+    return Path(max(found, key=lambda one: one.number("mean") or 0.0).texts("models")[0])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metacli.cli import text
-from metacli.cli.frame import Frame, Result, mapping
+from metacli.cli.block import Block
+from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 
 
@@ -27,52 +28,37 @@ def doctor(frame: Frame) -> None:
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    yield from text.fields((k, text.visible(v)) for k, v in mapping(result.get("versions")).items())
-    yield from _devices(result)
-    yield from _extras(result)
-    cache = mapping(result.get("cache"))
-    if cache:
-        used = text.size(cache.get("bytes", cache.get("size")))
-        yield f"cache  {text.visible(cache.get('path'))}  ({used})"
-    yield from problems(result)
-    yield "next: metacli meta-train glyphs-5w1s-protonet" if not problems(result) else "not ready"
+    read, wrong = Block(result), problems(result)
+    versions = read.block("versions").values
+    yield from text.fields((name, text.visible(one)) for name, one in versions.items())
+    yield from map(_device, read.blocks("devices"))
+    for name, state in read.named("extras"):
+        yield f"extra  {text.visible(name)}: {_extra(state)}"
+    if read.has("cache"):
+        cache = read.block("cache")
+        used = text.size(cache.number("bytes") or cache.number("size"))
+        yield f"cache  {text.visible(cache.text('path'))}  ({used})"
+    yield from wrong
+    yield "next: metacli meta-train glyphs-5w1s-protonet" if not wrong else "not ready"
 
 
-def _devices(result: Result) -> Iterator[str]:
-    for device in result.get("devices") or []:
-        name = text.visible(device.get("name"))
-        if device.get("ok"):
-            yield f"device  {name}: works ({text.number(device.get('seconds'), 2)} s)"
-        else:
-            yield f"device  {name}: {text.visible(device.get('error'))}"
+def _device(device: Block) -> str:
+    name = text.visible(device.text("name"))
+    if device.flag("ok"):
+        return f"device  {name}: works ({text.number(device.number('seconds'), 2)} s)"
+    return f"device  {name}: {text.visible(device.text('error'))}"
 
 
-def _extras(result: Result) -> Iterator[str]:
-    for name, state in mapping(result.get("extras")).items():
-        yield f"extra  {text.visible(name)}: {'; '.join(_words(state))}"
-
-
-def _words(state: object) -> list[str]:
-    if isinstance(state, dict) and state.get("present"):
-        return [f"present, {text.visible(state.get('version'))}"]
-    if isinstance(state, dict) and state.get("install"):
-        return [f"missing, {text.visible(state['install'])}"]
-    if isinstance(state, dict):
-        return [f"{text.visible(k)} {text.visible(v)}" for k, v in state.items() if v is not None]
-    return [
-        {True: "present", False: "missing"}.get(state is True, "")
-        if isinstance(state, bool)
-        else text.visible(state)
-    ]
+def _extra(state: Block) -> str:
+    if state.flag("present"):
+        return f"present, {text.visible(state.text('version'))}"
+    return f"missing, {text.visible(state.text('install'))}"
 
 
 def problems(result: Result) -> list[str]:
-    """Each problem as one line; engines tell them as text or as findings."""
+    """Each problem as one line."""
     lines = []
-    for problem in result.get("problems") or []:
-        if isinstance(problem, dict):
-            hint = f" ({text.visible(problem['hint'])})" if problem.get("hint") else ""
-            lines.append(f"problem  {text.visible(problem.get('message'))}{hint}")
-        else:
-            lines.append(f"problem  {text.visible(problem)}")
+    for problem in Block(result).blocks("problems"):
+        hint = f" ({text.visible(problem.text('hint'))})" if problem.flag("hint") else ""
+        lines.append(f"problem  {text.visible(problem.text('message'))}{hint}")
     return lines

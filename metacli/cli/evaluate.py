@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from metacli.cli import complete, early, options, text, words
-from metacli.cli.frame import Frame, Result, mapping
+from metacli.cli.block import Block
+from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.spelling import signed
@@ -119,76 +120,77 @@ def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
 
 def show(result: Result, model: str) -> Iterator[str]:
     """Lines for a person."""
-    metric = result.get("metric")
+    read = Block(result)
+    metric = read.name("metric")
     yield from text.fields(
         [
-            (text.visible(metric or "score"), _inductive(result)),
-            ("", _transductive(result)),
-            ("", _by_class(result)),
-            ("chance", text.score(metric, result["chance"]) if result.get("chance") else ""),
-            ("expected", _expected(metric, result.get("expect"))),
-            ("on", _data(result)),
-            ("task", _shape(result)),
-            ("episodes", _episodes(result)),
-            ("normalised by", _statistics(result)),
-            ("scores", text.path(result.get("scores")) if result.get("scores") else ""),
-            ("plot", text.path(result.get("plot")) if result.get("plot") else ""),
+            (text.visible(metric or "score"), _inductive(read)),
+            ("", _transductive(read)),
+            ("", _by_class(read)),
+            ("chance", text.score(metric, read.number("chance")) if read.flag("chance") else ""),
+            ("expected", _expected(metric, read.block("expect"))),
+            ("on", _data(read)),
+            ("task", _shape(read)),
+            ("episodes", _episodes(read)),
+            ("normalised by", _statistics(read)),
+            ("scores", text.path(read.name("scores")) if read.has("scores") else ""),
+            ("plot", text.path(read.name("plot")) if read.has("plot") else ""),
         ]
     )
-    yield from _tables(metric, result)
-    yield from text.mean_difference(result, text.visible(result.get("split")))
-    if result.get("episodes"):
+    yield from _tables(metric, read)
+    yield from text.mean_difference(read, text.visible(read.text("split")))
+    if read.flag("episodes"):
         yield from text.next_line(result, "adapt", model, "YOUR_FOLDER")
-    elif not result.get("num_tasks"):
+    elif not read.flag("num_tasks"):
         yield from text.next_line(result, "predict", model, "INPUT...")
 
 
-def _inductive(result: Result) -> str:
-    mean, ci95 = result.get("mean"), result.get("ci95")
-    if not result.get("episodes"):  # an adapted or multi-task model on labelled rows
-        return text.measured(result.get("metric"), mean, ci95, result.get("query"))
-    score = text.score(result.get("metric"), mean, ci95)
-    return f"{score}  inductive (each query answered alone)"
+def _inductive(read: Block) -> str:
+    metric, mean, ci95 = read.name("metric"), read.number("mean"), read.number("ci95")
+    if not read.flag("episodes"):  # an adapted or multi-task model on labelled rows
+        return text.measured(metric, mean, ci95, read.number("query"))
+    return f"{text.score(metric, mean, ci95)}  inductive (each query answered alone)"
 
 
-def _transductive(result: Result) -> str:
-    both = mapping(result.get("transductive"))
-    if not both:
+def _transductive(read: Block) -> str:
+    if not read.has("transductive"):
         return ""
-    score = text.score(result.get("metric"), both.get("mean"), both.get("ci95"))
+    score = _mean(read.name("metric"), read.block("transductive"))
     return f"{score}  transductive (statistics over all queries together)"
 
 
-def _by_class(result: Result) -> str:
+def _by_class(read: Block) -> str:
     """What counts every class the same, whatever the number of its examples."""
-    if result.get("balanced_accuracy") is None:
+    balanced = read.number("balanced_accuracy")
+    if balanced is None:
         return ""
-    balanced = text.score("accuracy", result["balanced_accuracy"])
-    more = [("macro F1", result.get("macro_f1")), ("log loss", result.get("log_loss"))]
-    told = [f"{name} {text.number(value, 3)}" for name, value in more if value is not None]
-    return ", ".join([f"balanced {balanced}", *told])
+    more = [("macro F1", read.number("macro_f1")), ("log loss", read.number("log_loss"))]
+    others = [f"{name} {text.number(value, 3)}" for name, value in more if value is not None]
+    return ", ".join([f"balanced {text.score('accuracy', balanced)}", *others])
 
 
-def _data(result: Result) -> str:
-    named = [f"{key} {text.visible(result[key])}" for key in ("split", "scheme") if result.get(key)]
-    return ", ".join([text.inline(result["data"]), *named] if result.get("data") else named)
+def _data(read: Block) -> str:
+    named = [
+        f"{key} {text.visible(read.text(key))}" for key in ("split", "scheme") if read.flag(key)
+    ]
+    return ", ".join([text.inline(read.value("data")), *named] if read.flag("data") else named)
 
 
-def _episodes(result: Result) -> str:
-    if not result.get("episodes"):
+def _episodes(read: Block) -> str:
+    if not read.flag("episodes"):
         return ""
-    seed = result.get("episodes_seed") or 0
-    return f"{result['episodes']} (seed {seed}); ± is the half-width of the 95 % interval"
+    seed = read.text("episodes_seed", "0")
+    return f"{read.text('episodes')} (seed {seed}); ± is the half-width of the 95 % interval"
 
 
-def _shape(result: Result) -> str:
+def _shape(read: Block) -> str:
     parts = []
-    if result.get("way"):
-        shot = f" {_range(result['shot'])}-shot" if result.get("shot") else ""
-        parts.append(f"{_range(result['way'])}-way{shot}")
-    if result.get("query"):
-        what = "queries per class" if result.get("episodes") else "labelled rows"
-        parts.append(f"{_range(result['query'])} {what}")
+    if read.flag("way"):
+        shot = f" {text.span(read.value('shot'))}-shot" if read.flag("shot") else ""
+        parts.append(f"{text.span(read.value('way'))}-way{shot}")
+    if read.flag("query"):
+        what = "queries per class" if read.flag("episodes") else "labelled rows"
+        parts.append(f"{text.span(read.value('query'))} {what}")
     return ", ".join(parts)
 
 
@@ -200,67 +202,46 @@ _STATISTICS = {
 }
 
 
-def _statistics(result: Result) -> str:
-    name = result.get("statistics")
-    return _STATISTICS.get(str(name), text.visible(name or ""))
+def _statistics(read: Block) -> str:
+    name = read.text("statistics")
+    return _STATISTICS.get(name, text.visible(name))
 
 
-def _range(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "-".join(text.number(end) for end in value)
-    return text.number(value)
-
-
-def _expected(metric: Any, expect: Any) -> str:
-    if not isinstance(expect, dict):
+def _expected(metric: str | None, expect: Block) -> str:
+    if not expect.values:
         return ""
-    ends = [text.score(metric, expect.get(end)) for end in ("min", "max")]
-    return f"{ends[0]} to {ends[1]}: {'passed' if expect.get('passed') else 'not met'}"
+    low, high = (text.score(metric, expect.number(end)) for end in ("min", "max"))
+    return f"{low} to {high}: {'passed' if expect.flag('passed') else 'not met'}"
 
 
-def _paired(result: Result) -> bool:
-    """Whether a baseline is compared with the model episode by episode."""
-    found = mapping(result.get("baselines")).values()
-    return any(isinstance(one, dict) and one.get("delta") is not None for one in found)
-
-
-def _better(metric: Any, baseline: Any) -> str:
+def _better(metric: str | None, baseline: Block) -> str:
     """By how much the model is better than a baseline, with its interval."""
-    if not isinstance(baseline, dict) or baseline.get("delta") is None:
+    if not baseline.has("delta"):
         return ""
-    low, high = (signed(metric, end) for end in baseline["delta_ci95"])
-    shown = f"{signed(metric, baseline['delta'])} ({low} to {high})"
-    word = text.verdict(baseline.get("verdict"), of="models")
-    return f"{shown} {word}".rstrip()
+    low, high = (signed(metric, end) for end in baseline.numbers("delta_ci95"))
+    shown = f"{signed(metric, baseline.number('delta'))} ({low} to {high})"
+    return f"{shown} {text.verdict(baseline.name('verdict'), of='models')}".rstrip()
 
 
-def _minus(metric: Any) -> str:
+def _minus(metric: str | None) -> str:
     """The header of differences, which says what is subtracted and which sign is good."""
     better = "less" if metric in LOWER_IS_BETTER else "more"
     return f"this model minus baseline ({better} is better)"
 
 
-def _tables(metric: Any, result: Result) -> Iterator[str]:
+def _tables(metric: str | None, read: Block) -> Iterator[str]:
+    baselines = dict(read.named("baselines"))
+    paired = any(one.has("delta") for one in baselines.values())
+    compared = [
+        [text.visible(k), _mean(metric, v), _better(metric, v)] for k, v in baselines.items()
+    ]
     blocks = [
-        (
-            ["baseline", "score", *([_minus(metric)] if _paired(result) else [])],
-            [
-                [
-                    text.visible(k),
-                    _mean(metric, v),
-                    *([_better(metric, v)] if _paired(result) else []),
-                ]
-                for k, v in mapping(result.get("baselines")).items()
-            ],
-        ),
-        (
-            ["after steps", "score"],
-            [[r.get("step"), _mean(metric, r)] for r in result.get("per_step") or []],
-        ),
-        (["shot", "score"], [[r.get("shot"), _mean(metric, r)] for r in result.get("curve") or []]),
+        (["baseline", "score", _minus(metric)] if paired else ["baseline", "score"], compared),
+        (["after steps", "score"], _curve(metric, "step", read.blocks("per_step"))),
+        (["shot", "score"], _curve(metric, "shot", read.blocks("curve"))),
         (
             ["task", "score", "alone", "difference", "verdict"],
-            [_task(t) for t in result.get("tasks") or []],
+            list(map(_task, read.blocks("tasks"))),
         ),
     ]
     for header, rows in blocks:
@@ -274,17 +255,20 @@ def _tables(metric: Any, result: Result) -> Iterator[str]:
         yield ""
 
 
-def _mean(metric: Any, value: Any) -> str:
-    block = mapping(value)
-    return text.score(metric, block.get("mean"), block.get("ci95"))
+def _curve(metric: str | None, key: str, rows: list[Block]) -> list[list[str]]:
+    return [[text.number(row.number(key)), _mean(metric, row)] for row in rows]
 
 
-def _task(task: Any) -> list[Any]:
-    metric = task.get("metric")
+def _mean(metric: str | None, block: Block) -> str:
+    return text.score(metric, block.number("mean"), block.number("ci95"))
+
+
+def _task(task: Block) -> list[str]:
+    metric = task.name("metric")
     return [
-        text.visible(task.get("name")),
-        text.score(metric, task.get("value")),
-        text.score(metric, task.get("single_task")),
-        signed(metric, task.get("delta")),
-        text.verdict(task.get("verdict")),
+        text.visible(task.text("name")),
+        text.score(metric, task.number("value")),
+        text.score(metric, task.number("single_task")),
+        signed(metric, task.number("delta")),
+        text.verdict(task.name("verdict")),
     ]

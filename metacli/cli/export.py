@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from metacli.cli import early, options, text
-from metacli.cli.frame import Frame, Result, mapping
+from metacli.cli.block import Block
+from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 
 Format = Annotated[Literal["pt2", "onnx"], typer.Option("--format", help="Of the file.")]
@@ -61,28 +62,24 @@ def export(
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    file = text.path(result.get("file"))
+    read = Block(result)
     yield from text.fields(
         [
-            ("file", f"{file} ({text.size(result.get('bytes'))})"),
-            ("format", text.visible(result.get("format"))),
-            ("inputs", _tensors(result.get("inputs"))),
-            ("outputs", _tensors(result.get("outputs"))),
-            ("parity", _parity(mapping(result.get("parity")))),
+            ("file", f"{text.path(read.name('file'))} ({text.size(read.number('bytes'))})"),
+            ("format", text.visible(read.text("format"))),
+            ("inputs", "; ".join(map(text.inline, read.items("inputs")))),
+            ("outputs", "; ".join(map(text.inline, read.items("outputs")))),
+            ("parity", _parity(read.block("parity"))),
         ]
     )
-    if not result.get("dry_run"):
-        yield f"how: {text.path(result.get('readme'))}"
-        yield f"next: python {text.path(result.get('example'))} {result.get('usage')}"
+    if not read.flag("dry_run"):
+        yield f"how: {text.path(read.name('readme'))}"
+        yield f"next: python {text.path(read.name('example'))} {read.text('usage')}"
 
 
-def _tensors(tensors: Any) -> str:
-    return "; ".join(text.inline(each) for each in tensors or [])
-
-
-def _parity(parity: Any) -> str:
-    if not parity.get("checked"):
+def _parity(parity: Block) -> str:
+    if not parity.flag("checked"):
         return "not checked"
-    largest = f"largest difference to PyTorch {text.number(parity.get('max_abs'), 2)}"
-    limit = f"tolerance {text.number(parity.get('tolerance'), 2)}"
-    return f"{largest} on {parity.get('n')} inputs ({limit})"
+    largest = f"largest difference to PyTorch {text.number(parity.number('max_abs'), 2)}"
+    limit = f"tolerance {text.number(parity.number('tolerance'), 2)}"
+    return f"{largest} on {parity.text('n')} inputs ({limit})"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from metacli.cli import complete, text
+from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.errors import UsageProblem
@@ -86,15 +87,14 @@ def _dry(name: str, place: str | None) -> Result:
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    origin = {True: "already in the cache", False: "fetched now"}.get(
-        bool(result.get("from_cache")), ""
-    )
+    read = Block(result)
+    origin = "already in the cache" if read.flag("from_cache") else "fetched now"
     yield from text.fields(
         [
-            ("name", text.visible(result.get("name"))),
-            ("path", text.visible(result.get("path"))),
-            ("size", text.size(result.get("bytes"))),
-            ("sha256", text.visible(result.get("digest") or "")),
+            ("name", text.visible(read.text("name"))),
+            ("path", text.visible(read.text("path"))),
+            ("size", text.size(read.number("bytes"))),
+            ("sha256", text.visible(read.text("digest"))),
             ("from", origin if "from_cache" in result else ""),
         ]
     )
@@ -105,16 +105,18 @@ _LONG = ("citation", "licence")  # in the JSON document
 
 
 def show_list(result: Result) -> Iterator[str]:
-    """A table of whatever the registry tells about each name."""
-    rows = result["available"]
-    keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in _LONG]
-    yield from text.table(keys, [[_cell(key, row.get(key)) for key in keys] for row in rows])
+    """A table of whatever the registry holds about each name."""
+    rows = Block(result).blocks("available")
+    known = dict.fromkeys(key for row in rows for key in row.values)
+    keys = [key for key in known if key not in _LONG]
+    yield from text.table(keys, [[_cell(row, key) for key in keys] for row in rows])
     yield from text.next_line(result, "fetch", "NAME")
 
 
-def _cell(key: str, value: Any) -> str:
+def _cell(row: Block, key: str) -> str:
+    value = row.value(key)
     if key == "bytes":
-        return text.size(value) if value else ""
+        return text.size(row.number(key)) if value else ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else text.visible(value)

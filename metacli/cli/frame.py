@@ -6,10 +6,10 @@ import inspect
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import typer
 
@@ -24,13 +24,26 @@ from metacli.cli.streams import (
     write_stdout,
 )
 from metacli.engine.events import Event, Notice, Reporter
+from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import require_output_file
 from metacli.engine.storage.writer import write_output
 from metacli.errors import ExitCode, Interrupted, MetacliError, RunFailed, UsageProblem
 
-Result = dict[str, Any]
+Result = dict[str, Json]
 Work = Callable[[Reporter], Result]
 Show = Callable[[Result], Iterable[str]]
+Value = Callable[[Result], Json]
+
+
+class Shared(TypedDict):
+    """The common options that the engine's writing verbs take."""
+
+    out: str | None
+    force: bool
+    device: str
+    seed: int | None
+    dry_run: bool
+    report: Reporter
 
 
 @dataclass
@@ -56,7 +69,7 @@ class Frame:
     warnings: list[Notice] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
-    def answer(self, work: Work, show: Show, value: Callable[[Result], object]) -> None:
+    def answer(self, work: Work, show: Show, value: Value) -> None:
         """Do the work, then print its result in the form that was asked for.
 
         Args:
@@ -67,9 +80,7 @@ class Frame:
         result = self._run_and_show_what_failed(work, show, value)
         self.print_result(result, lambda: self._human(result, show, value))
 
-    def _run_and_show_what_failed(
-        self, work: Work, show: Show, value: Callable[[Result], object]
-    ) -> Result:
+    def _run_and_show_what_failed(self, work: Work, show: Show, value: Value) -> Result:
         try:
             return self.run(work)
         except MetacliError as error:
@@ -119,7 +130,7 @@ class Frame:
         self,
         work: Work,
         show: Show,
-        value: Callable[[Result], object],
+        value: Value,
         draw: Callable[[Result, Path], bool] = lambda result, target: False,
     ) -> None:
         """`answer` for the commands whose result is text: `-o` is the file that it goes to.
@@ -162,22 +173,22 @@ class Frame:
             raise UsageProblem(f"{self.command} cannot write to stdout: -o -", hint=hint)
         return self.out
 
-    def shared(self, report: Reporter) -> dict[str, Any]:
+    def shared(self, report: Reporter) -> Shared:
         """The common options that the engine's writing verbs take."""
-        return {
-            "out": self.place,
-            "force": self.force,
-            "device": self.device,
-            "seed": self.seed,
-            "dry_run": self.dry_run,
-            "report": report,
-        }
+        return Shared(
+            out=self.place,
+            force=self.force,
+            device=self.device,
+            seed=self.seed,
+            dry_run=self.dry_run,
+            report=report,
+        )
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def _human(self, result: Result, show: Show, value: Callable[[Result], object]) -> str:
+    def _human(self, result: Result, show: Show, value: Value) -> str:
         if self.quiet:
             single = value(result)
             every = single if isinstance(single, list) else [] if single is None else [single]
@@ -216,7 +227,7 @@ def framed(name: str, body: Callable[..., None]) -> Callable[..., None]:
     own = inspect.signature(body, eval_str=True).parameters
     common = inspect.signature(_common, eval_str=True).parameters
 
-    def command(ctx: typer.Context, **values: Any) -> None:
+    def command(ctx: typer.Context, **values: object) -> None:
         frame = Frame(name, **{key: values.pop(key) for key in common})
         if isinstance(ctx.obj, Session):
             ctx.obj.frame = frame
@@ -244,8 +255,3 @@ def _common(
     dry_run: options.DryRun = False,
 ) -> None:
     """Never called: its signature is the list of common options."""
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """A nested block of a result, empty when the engine left it out."""
-    return value if isinstance(value, Mapping) else {}

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from metacli.cli import complete, early, options, text
+from metacli.cli.block import Block
 from metacli.cli.errors import finding_lines
-from metacli.cli.frame import Frame, Result, mapping
+from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.engine.storage.paths import NAMED
 from metacli.errors import Finding
@@ -60,25 +61,26 @@ def inspect(
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    state = "valid" if result.get("valid") else "not valid"
-    yield f"{text.visible(result.get('what'))}, {state}: {text.path(result.get('path'))}"
-    yield from (f"  {line}" for line in text.plain(mapping(result.get("details"))))
-    problems = [_finding(problem) for problem in result.get("problems") or []]
+    read = Block(result)
+    state = "valid" if read.flag("valid") else "not valid"
+    yield f"{text.visible(read.text('what'))}, {state}: {text.path(read.name('path'))}"
+    yield from (f"  {line}" for line in text.plain(read.block("details").values))
+    problems = [_finding(problem) for problem in read.blocks("problems")]
     if problems:
         yield f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}:"
         yield from finding_lines(problems)
-    for command in result.get("next") or []:
+    for command in read.texts("next"):
         yield f"next: {text.visible(command)}"
 
 
 _LEVELS: dict[str, Literal["error", "warning", "note"]] = {"warning": "warning", "note": "note"}
 
 
-def _finding(problem: dict[str, str]) -> Finding:
+def _finding(problem: Block) -> Finding:
     return Finding(
-        level=_LEVELS.get(str(problem.get("level")), "error"),
-        code=str(problem.get("code")),
-        message=str(problem.get("message")),
-        where=problem.get("where"),
-        hint=problem.get("hint"),
+        level=_LEVELS.get(problem.text("level"), "error"),
+        code=problem.text("code"),
+        message=problem.text("message"),
+        where=problem.name("where"),
+        hint=problem.name("hint"),
     )

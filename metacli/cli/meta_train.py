@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from metacli.cli import complete, early, options, text, words
-from metacli.cli.frame import Frame, Result, mapping
+from metacli.cli.block import Block
+from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.errors import UsageProblem
 
@@ -110,33 +111,49 @@ def what_to_train(
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    best, steps, dry = result.get("best_step"), result.get("steps"), result.get("dry_run")
-    at = f", best at step {best}" if best is not None else ""
-    seeds = result.get("runs") or []
-    rows = [
-        ("run", text.path(result.get("run"))),
-        ("model", text.path(result.get("model")) if result.get("model") else ""),
-        ("status", "" if dry else f"{text.visible(result.get('status'))} after {steps} steps{at}"),
-    ]
-    for name, metric in mapping(result.get("metrics")).items():
-        values = mapping(metric)
-        of = "seeds, validation" if seeds else "validation episodes"
-        n = f" ({values['n']} {of})" if values.get("n") else " (validation)"
-        value = text.score(name, values.get("mean"), values.get("ci95"))
-        rows.append((text.visible(name), value + n))
-    rows += [("one of them", text.path(mapping(run).get("run"))) for run in seeds]
-    yield from text.fields(rows)
-    if dry:
-        yield from (text.visible(line) for line in str(result.get("recipe") or "").splitlines())
+    read = Block(result)
+    of = "seeds, validation" if read.has("runs") else "validation episodes"
+    yield from text.fields(run_rows(read, of))
+    if read.flag("dry_run"):
+        yield from planned(read)
     else:
-        yield from next_lines(result)
+        yield from next_lines(read)
 
 
-def next_lines(result: Result) -> Iterator[str]:
-    """What to type after training: go on when it stopped early, else measure and use it."""
-    if result.get("status") in ("interrupted", "failed") and result.get("resume_command"):
-        yield f"next: {text.visible(result['resume_command'])}"
-    elif result.get("run"):
-        run = Path(str(result["run"]))
+def run_rows(read: Block, of: str) -> list[tuple[str, str]]:
+    """What every training says: its folders, how it ended, and its validation.
+
+    Args:
+        of: what the `n` of a score counts; empty: it is not shown.
+    """
+    at = f", best at step {read.text('best_step')}" if read.has("best_step") else ""
+    status = f"{text.visible(read.text('status'))} after {read.text('steps')} steps{at}"
+    rows = [
+        ("run", text.path(read.name("run"))),
+        ("model", text.path(read.name("model")) if read.has("model") else ""),
+        ("status", "" if read.flag("dry_run") else status),
+    ]
+    for name, score in read.named("metrics"):
+        n = f" ({score.text('n')} {of})" if score.flag("n") and of else " (validation)"
+        value = text.score(name, score.number("mean"), score.number("ci95"))
+        rows.append((text.visible(name), value + n))
+    return rows + [("one of them", text.path(run.name("run"))) for run in read.blocks("runs")]
+
+
+def planned(read: Block) -> Iterator[str]:
+    """The recipe that a dry run would train."""
+    yield from (text.visible(line) for line in read.text("recipe").splitlines())
+
+
+def next_lines(read: Block) -> Iterator[str]:
+    """What to type after training: continue when it stopped early, else measure and use it."""
+    if stopped(read):
+        yield f"next: {text.visible(read.text('resume_command'))}"
+    elif read.flag("run"):
+        run = Path(read.text("run"))
         yield f"next: {text.command('evaluate', run)}"
         yield f"      {text.command('adapt', run, 'YOUR_FOLDER')}"
+
+
+def stopped(read: Block) -> bool:
+    return read.name("status") in ("interrupted", "failed") and read.flag("resume_command")

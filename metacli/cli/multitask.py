@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from metacli.cli import complete, early, options, text, words
-from metacli.cli.frame import Frame, Result, mapping
-from metacli.cli.meta_train import Data, MaxTime, Resume, Seeds
+from metacli.cli.block import Block, items_of
+from metacli.cli.frame import Frame, Result
+from metacli.cli.meta_train import Data, MaxTime, Resume, Seeds, planned, run_rows, stopped
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem
@@ -87,39 +88,24 @@ def what_to_train(
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    dry, best = result.get("dry_run"), result.get("best_step")
-    at = f", best at step {best}" if best is not None else ""
-    rows = [
-        ("run", text.path(result.get("run"))),
-        ("model", text.path(result.get("model")) if result.get("model") else ""),
-        (
-            "status",
-            ""
-            if dry
-            else f"{text.visible(result.get('status'))} after {result.get('steps')} steps{at}",
-        ),
-    ]
-    for name, metric in mapping(result.get("metrics")).items():
-        values = mapping(metric)
-        value = text.score(name, values.get("mean"), values.get("ci95"))
-        rows.append((text.visible(name), f"{value} (validation)"))
-    rows += [
-        ("one of them", text.path(mapping(run).get("run"))) for run in result.get("runs") or []
-    ]
-    yield from text.fields(rows)
-    if dry:
-        yield from (text.visible(line) for line in str(result.get("recipe") or "").splitlines())
+    read = Block(result)
+    yield from text.fields(run_rows(read, ""))
+    if read.flag("dry_run"):
+        yield from planned(read)
         return
-    yield from tables(result)
-    yield from next_lines(result)
+    yield from tables(read)
+    if stopped(read):
+        yield f"next: {text.visible(read.text('resume_command'))}"
+    elif read.flag("run"):
+        yield f"next: {text.command('evaluate', Path(read.text('run')))}"
 
 
-def tables(result: Result) -> Iterator[str]:
+def tables(read: Block) -> Iterator[str]:
     """Each task beside its single-task model, then the baselines over all tasks; validation."""
-    tasks = [task_row(mapping(task)) for task in result.get("tasks") or []]
+    tasks = [task_row(task) for task in read.blocks("tasks")]
     baselines = [
-        [text.visible(name), text.score("", mapping(v).get("mean"), mapping(v).get("ci95"))]
-        for name, v in mapping(result.get("baselines")).items()
+        [text.visible(name), text.score("", score.number("mean"), score.number("ci95"))]
+        for name, score in read.named("baselines")
     ]
     header = ["task", "metric", "together", "alone", "difference"]
     for block in (text.table(header, tasks), text.table(["baseline", "score"], baselines)):
@@ -128,35 +114,26 @@ def tables(result: Result) -> Iterator[str]:
             yield from (f"  {line}" for line in block)
     if tasks:
         yield ""
-        yield from text.mean_difference(result, "validation")
-        yield from related_lines(result)
+        yield from text.mean_difference(read, "validation")
+        yield from related_lines(read.block("relatedness"))
 
 
-def related_lines(result: Result) -> Iterator[str]:
+def related_lines(related: Block) -> Iterator[str]:
     """The groups that are suggested, and how to train them."""
-    related = mapping(result.get("relatedness"))
-    groups = [group for group in related.get("groups") or [] if len(group) > 1]
+    groups = [group for group in map(items_of, related.items("groups")) if len(group) > 1]
     if groups:
         shown = " | ".join(" ".join(map(text.visible, group)) for group in groups[:8])
         more = f" | {len(groups) - 8} more groups" if len(groups) > 8 else ""
-        yield f"belong together ({text.visible(related.get('measure'))}): {shown}{more}"
+        yield f"belong together ({text.visible(related.text('measure'))}): {shown}{more}"
         yield "to train these groups: groups=auto; to share only where it helps: guard=true"
 
 
-def task_row(task: Any) -> list[Any]:
-    metric = task.get("metric")
+def task_row(task: Block) -> list[str]:
+    metric = task.name("metric")
     return [
-        text.visible(task.get("name")),
-        text.visible(metric),
-        text.score(metric, task.get("value")),
-        text.score(metric, task.get("single_task")),
-        signed(metric, task.get("delta")),
+        text.visible(task.text("name")),
+        text.visible(metric or ""),
+        text.score(metric, task.number("value")),
+        text.score(metric, task.number("single_task")),
+        signed(metric, task.number("delta")),
     ]
-
-
-def next_lines(result: Result) -> Iterator[str]:
-    """What to type after training: go on when it stopped early, else measure."""
-    if result.get("status") in ("interrupted", "failed") and result.get("resume_command"):
-        yield f"next: {text.visible(result['resume_command'])}"
-    elif result.get("run"):
-        yield f"next: {text.command('evaluate', Path(str(result['run'])))}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from metacli.cli import complete, text
+from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import metric_name
@@ -43,7 +44,9 @@ def recipes(frame: Frame, words: Words = None) -> None:
             frame.answer_into_file(_listed, show_list, _names)
         case ["show", name]:
             frame.answer_into_file(
-                lambda report: _shown(name), lambda r: r["yaml"].splitlines(), lambda r: r["name"]
+                lambda report: _shown(name),
+                lambda r: Block(r).text("yaml").splitlines(),
+                lambda r: r["name"],
             )
         case ["copy", name, *dest] if len(dest) + bool(frame.out) <= 1:
             target = dest[0] if dest else frame.place
@@ -79,19 +82,19 @@ def _copied(frame: Frame, name: str, target: str | None) -> Result:
 
 
 def _names(result: Result) -> list[str]:
-    return [str(item.get("name")) for item in result.get("recipes") or []]
+    return [row.text("name") for row in Block(result).blocks("recipes")]
 
 
 def show_list(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    recipes = result.get("recipes") or []
+    recipes = Block(result).blocks("recipes")
     rows = [
         [
-            text.visible(row.get("name")),
-            text.visible(row.get("kind") or ""),
-            _data(row),
+            text.visible(row.text("name")),
+            text.visible(row.text("kind")),
+            text.visible(row.block("data").text("source") or row.text("data")),
             _minutes(row),
-            _measured(row),
+            _measured(row.block("measured")),
         ]
         for row in recipes
     ]
@@ -99,32 +102,27 @@ def show_list(result: Result) -> Iterator[str]:
     yield head
     for line, row in zip(lines, recipes, strict=True):
         yield line
-        yield f"    {text.visible(row.get('summary') or '')}"
+        yield f"    {text.visible(row.text('summary'))}"
     yield from text.next_line(result, "meta-train", "NAME")
 
 
-def _data(row: dict[str, Any]) -> str:
-    data = row.get("data")
-    return text.visible(data.get("source") if isinstance(data, dict) else data or "")
-
-
-def _minutes(row: dict[str, Any]) -> str:
+def _minutes(row: Block) -> str:
     """Of training, on two cores; measured, or what the recipe says of itself."""
-    minutes = (row.get("measured") or {}).get("minutes") or row.get("minutes")
+    minutes = row.block("measured").number("minutes") or row.number("minutes")
     return text.number(minutes if minutes is None or minutes < 10 else round(minutes), 2)
 
 
-def _measured(row: dict[str, Any]) -> str:
+def _measured(reached: Block) -> str:
     """`accuracy 94.34 % ± 0.45, 5-way 1-shot`."""
-    reached = row.get("measured")
-    if not reached:
+    if not reached.values:
         return "not measured"
-    metric = reached.get("metric")
-    score = text.score(metric, reached.get("mean"), reached.get("ci95"))
-    return f"{metric_name(metric)} {score}, {text.visible(reached.get('task'))}"
+    metric = reached.name("metric")
+    score = text.score(metric, reached.number("mean"), reached.number("ci95"))
+    return f"{metric_name(metric)} {score}, {text.visible(reached.text('task'))}"
 
 
 def show_copy(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    yield f"path  {text.path(result.get('path'))}"
-    yield from text.next_line(result, "meta-train", Path(str(result.get("path"))))
+    path = Path(Block(result).text("path"))
+    yield f"path  {text.path(path)}"
+    yield from text.next_line(result, "meta-train", path)

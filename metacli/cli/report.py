@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from metacli.cli import complete, early, text
+from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 
@@ -42,7 +43,8 @@ def report(frame: Frame, run: Run) -> None:
 
 def show(result: Result, run: str) -> Iterator[str]:
     """Lines for a person."""
-    file = text.path(result.get("file"))
-    yield from text.fields([("file", f"{file} ({text.size(result.get('bytes'))})")])
-    if not result.get("dry_run"):
+    read = Block(result)
+    file = text.path(read.name("file"))
+    yield from text.fields([("file", f"{file} ({text.size(read.number('bytes'))})")])
+    if not read.flag("dry_run"):
         yield f"next: open {file} in a browser"

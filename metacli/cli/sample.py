@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from metacli.cli import complete, options, text
+from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.errors import UsageProblem
@@ -53,17 +55,13 @@ def sample(
     def work(report: Reporter) -> Result:
         from metacli.engine.sample import sample as verb
 
-        what: dict[str, Any] = {
-            "way": way,
-            "shot": shot,
-            "query": query,
-            "split": split,
-            "seed": frame.seed or 0,
-        }
+        draw = partial(
+            verb, way=way, shot=shot, query=query, split=split, seed=frame.seed or 0, report=report
+        )
         if not frame.dry_run:
-            return verb(data, target, **what, force=frame.force, report=report)
+            return draw(data, target, force=frame.force)
         with tempfile.TemporaryDirectory() as scratch:  # all of it but the keeping
-            result = verb(data, str(Path(scratch) / "task"), **what, force=False, report=report)
+            result = draw(data, str(Path(scratch) / "task"), force=False)
         return {**result, "path": str(Path(target).absolute())}
 
     frame.answer(work, show, lambda result: result.get("path"))
@@ -71,13 +69,15 @@ def sample(
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    way = f"{result['way']}-way " if result.get("way") else ""
-    shape = f"{way}{result.get('shot')}-shot, {result.get('query')} queries"
+    read = Block(result)
+    path = Path(read.text("path"))
+    way = f"{read.text('way')}-way " if read.flag("way") else ""
+    shape = f"{way}{read.text('shot')}-shot, {read.text('query')} queries"
     yield from text.fields(
         [
-            ("path", text.path(result.get("path"))),
+            ("path", text.path(path)),
             ("task", f"{shape} per class"),
-            ("classes", ", ".join(text.visible(name) for name in result.get("classes") or [])),
+            ("classes", ", ".join(map(text.visible, read.texts("classes")))),
         ]
     )
-    yield from text.next_line(result, "adapt", "@last", Path(str(result.get("path"))))
+    yield from text.next_line(result, "adapt", "@last", path)

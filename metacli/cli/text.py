@@ -7,8 +7,9 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from metacli.cli.block import Block
+from metacli.engine.results.base import Json
 from metacli.engine.spelling import (
     duration,
     is_fraction,
@@ -34,13 +35,14 @@ __all__ = [
     "plain",
     "score",
     "size",
+    "span",
     "table",
     "verdict",
     "visible",
 ]
 
 
-def path(value: Any) -> str:
+def path(value: str | Path | None) -> str:
     """A path relative to where the user stands when it lies below, else as it is."""
     if not value:
         return "-"
@@ -50,7 +52,7 @@ def path(value: Any) -> str:
         return visible(value)
 
 
-def command(*words: object) -> str:
+def command(*words: str | Path) -> str:
     """A command line that can be pasted; names below the current folder are shortened."""
     shown = (path(word) if isinstance(word, Path) else visible(word) for word in words)
     return " ".join(["metacli", *(_quoted(word) for word in shown)])
@@ -61,20 +63,20 @@ def _quoted(word: str) -> str:
     return word if placeholder else shlex.quote(word)
 
 
-def next_line(result: Mapping[str, Any], *words: object) -> list[str]:
+def next_line(result: Mapping[str, Json], *words: str | Path) -> list[str]:
     """The command to type next; none after a dry run, whose paths do not exist."""
     return [] if result.get("dry_run") else [f"next: {command(*words)}"]
 
 
-def mean_difference(result: Mapping[str, Any], where: str) -> list[str]:
+def mean_difference(result: Block, where: str) -> list[str]:
     """What learning together is worth on the mean over the tasks, with what its interval is over;
     nothing where it is not known."""
-    tasks, mean = result.get("tasks") or [], result.get("mean_delta")
+    tasks, mean = result.blocks("tasks"), result.number("mean_delta")
     if not tasks or mean is None:
         return []
-    metric, over = tasks[0].get("metric"), result.get("mean_delta_over") or f"{len(tasks)} tasks"
-    ends = result.get("mean_delta_ci95") or ()
-    known = len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+    metric, over = tasks[0].name("metric"), result.name("mean_delta_over") or f"{len(tasks)} tasks"
+    ends = result.numbers("mean_delta_ci95")
+    known = len(ends) == 2 and None not in ends
     interval = f" ({' to '.join(signed(metric, end) for end in ends)})" if known else ""
     return [f"mean difference over {visible(over)}: {signed(metric, mean)}{interval} ({where})"]
 
@@ -95,19 +97,30 @@ def verdict(name: str | None, *, of: str = "source") -> str:
 
 
 def measured(
-    metric: str | None, mean: Any, ci95: Any = None, n: Any = None, noun: str = "examples"
+    metric: str | None,
+    mean: float | None,
+    ci95: float | None = None,
+    n: float | None = None,
+    noun: str = "examples",
 ) -> str:
     """`94.23 % ± 0.46`; near an end of the scale `100 % (87 to 100 %, 25 examples)`, since no
     accuracy is above 100 %."""
-    known = isinstance(mean, int | float) and isinstance(ci95, int | float)
-    if not (known and is_fraction(metric)) or (mean - ci95 >= 0 and mean + ci95 <= 1):
+    if mean is None or ci95 is None or not is_fraction(metric):
+        return score(metric, mean, ci95)
+    if mean - ci95 >= 0 and mean + ci95 <= 1:
         return score(metric, mean, ci95)
     ends = (max(0.0, mean - ci95), min(1.0, mean + ci95))
     return between(metric, mean, *ends, n=n, noun=noun)
 
 
 def between(
-    metric: str | None, value: Any, low: Any, high: Any, *, n: Any = None, noun: str = "examples"
+    metric: str | None,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    n: float | None = None,
+    noun: str = "examples",
 ) -> str:
     """A score with its 95 % interval: `92 % (74 to 98 %, 25 images)`."""
     count = f", {n} {noun}" if n else ""
@@ -117,16 +130,22 @@ def between(
     return f"{shown[0]} % ({shown[1]} to {shown[2]} %{count})"
 
 
-def fields(rows: Iterable[tuple[str, Any]]) -> list[str]:
+def span(value: Json) -> str:
+    """`5`, or `3-20` of a range."""
+    ends = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return "-".join(inline(end) for end in ends)
+
+
+def fields(rows: Iterable[tuple[str, str]]) -> list[str]:
     """`name  value` lines with the values in one column; rows without a value are left out."""
-    kept = [(name, str(value)) for name, value in rows if value not in (None, "")]
+    kept = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in kept), default=0)
     return [f"{name:<{width}}  {value}".rstrip() for name, value in kept]
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Columns two spaces apart, numbers to the right, columns that are all empty left out."""
-    body = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in rows]
+    body = [list(row) for row in rows]
     keep = [i for i in range(len(header)) if any(row[i] not in ("", "-") for row in body)]
     if not body or not keep:
         return []
@@ -144,16 +163,16 @@ def _aligned(cell: str, width: int, right: bool) -> str:
     return cell.rjust(width) if right else cell.ljust(width)
 
 
-def plain(result: Mapping[str, Any]) -> list[str]:
+def plain(result: Mapping[str, Json]) -> list[str]:
     """Any result as `key  value` lines: for dry runs and for keys that no view knows."""
     return fields((visible(key).replace("_", " "), inline(value)) for key, value in result.items())
 
 
-def inline(value: Any) -> str:
+def inline(value: Json) -> str:
     """Any value on one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{visible(key)} {inline(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(inline(item) for item in value)
     if isinstance(value, str) and os.path.isabs(value):  # noqa: PTH117  # not every text is a path
         return path(value)

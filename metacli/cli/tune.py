@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from metacli.cli import complete, early, text, words
-from metacli.cli.frame import Frame, Result, mapping
+from metacli.cli.block import Block
+from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.engine.tuning.limits import Limits
 from metacli.errors import UsageProblem
@@ -72,35 +73,34 @@ def what_to_search(given: list[str], resume: str | None) -> tuple[str | None, li
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    best, metric = mapping(result.get("best")), result.get("metric")
-    trials = result.get("trials") or []
-    every = [set(one.get("settings") or []) for one in trials]
+    read = Block(result)
+    best, metric, trials = read.block("best"), read.name("metric"), read.blocks("trials")
+    every = [set(one.texts("settings")) for one in trials]
     fixed = set.intersection(*every) if len(every) > 1 else set()
     yield from text.fields(
         [
-            ("search", text.path(result.get("run"))),
-            ("recipe", text.path(result.get("recipe")) if result.get("recipe") else ""),
-            (text.visible(metric or ""), text.score(metric, best.get("value")) if best else ""),
+            ("search", text.path(read.name("run"))),
+            ("recipe", text.path(read.name("recipe")) if read.has("recipe") else ""),
+            (text.visible(metric or ""), text.score(metric, best.number("value"))),
             ("settings", _settings(best, fixed)),
             ("fixed", text.visible(" ".join(sorted(fixed)))),
         ]
     )
     rows = [
         [
-            text.number(one.get("number")),
-            text.score(metric, one.get("value")),
-            text.number(one.get("seconds"), 3),
-            text.visible(one["error"]) if one.get("error") else _settings(one, fixed),
+            text.number(one.number("number")),
+            text.score(metric, one.number("value")),
+            text.number(one.number("seconds"), 3),
+            text.visible(one.text("error")) if one.has("error") else _settings(one, fixed),
         ]
         for one in trials
     ]
     yield from text.table(["training", "validation", "seconds", "settings"], rows)
-    if result.get("recipe"):
-        recipe = Path(str(result["recipe"]))
-        yield from text.next_line(result, "meta-train", recipe)
+    if read.has("recipe"):
+        yield from text.next_line(result, "meta-train", Path(read.text("recipe")))
 
 
-def _settings(trial: Mapping[str, Any], fixed: set[str]) -> str:
+def _settings(trial: Block, fixed: set[str]) -> str:
     """What a training had that others had not."""
-    own = [one for one in trial.get("settings") or [] if one not in fixed]
+    own = [one for one in trial.texts("settings") if one not in fixed]
     return text.visible(" ".join(own))
