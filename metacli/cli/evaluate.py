@@ -102,7 +102,7 @@ def evaluate(
             **frame.shared(report),
         )
 
-    frame.answer(work, lambda r: show(r, model), lambda r: text.number(r.get("mean"), 6))
+    frame.answer(work, lambda r: show(r, model), lambda r: text.number(Block(r).number("mean"), 6))
 
 
 def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
@@ -233,7 +233,8 @@ def _tables(metric: str | None, read: Block) -> Iterator[str]:
     baselines = dict(read.named("baselines"))
     paired = any(one.has("delta") for one in baselines.values())
     compared = [
-        [text.visible(k), _mean(metric, v), _better(metric, v)] for k, v in baselines.items()
+        [text.visible(name), _mean(metric, one), *([_better(metric, one)] if paired else [])]
+        for name, one in baselines.items()
     ]
     blocks = [
         (["baseline", "score", _minus(metric)] if paired else ["baseline", "score"], compared),

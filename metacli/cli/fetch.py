@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -72,16 +72,17 @@ def _listed(report: Reporter) -> Result:
 
 
 def _names(result: Result) -> list[str]:
-    return [str(item.get("name")) for item in result["available"]]
+    return [item.text("name") for item in Block(result).blocks("available")]
 
 
 def _dry(name: str, place: str | None) -> Result:
     """What would be fetched, without a socket."""
-    rows: list[dict[str, Any]] = _listed(lambda event: None)["available"]
+    rows = Block(_listed(lambda event: None)).blocks("available")
     for row in rows:
-        if row.get("name") == name:
-            return {**row, "path": str(Path(place).absolute()) if place else row.get("path")}
-    names = ", ".join(str(row.get("name")) for row in rows)
+        if row.name("name") == name:
+            path = str(Path(place).absolute()) if place else row.value("path")
+            return {**row.values, "path": path}
+    names = ", ".join(row.text("name") for row in rows)
     raise UsageProblem(f"nothing to fetch is called {name!r}", hint=f"there is: {names}")
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import typer
 
@@ -227,7 +227,7 @@ def framed(name: str, body: Callable[..., None]) -> Callable[..., None]:
     own = inspect.signature(body, eval_str=True).parameters
     common = inspect.signature(_common, eval_str=True).parameters
 
-    def command(ctx: typer.Context, **values: object) -> None:
+    def command(ctx: typer.Context, **values: Any) -> None:  # of any command
         frame = Frame(name, **{key: values.pop(key) for key in common})
         if isinstance(ctx.obj, Session):
             ctx.obj.frame = frame

@@ -6,15 +6,17 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
 
 import typer
 
 from metacli.cli import complete, early, errors, options, text, words
+from metacli.cli.block import Block, number_of
 from metacli.cli.frame import Frame, Result, write_text
 from metacli.cli.streams import is_terminal
 from metacli.engine.events import Reporter
+from metacli.engine.results.base import Json
 from metacli.errors import DataError
 
 Inputs = Annotated[
@@ -72,7 +74,7 @@ def predict(
         )
 
     def deliver(result: Result) -> None:
-        rows = result.get("rows") or []
+        rows = Block(result).blocks("rows")
         written = jsonl(rows) if format_ == "jsonl" else table(rows, top)
         if target is not None and not frame.dry_run:
             write_text(target, written)
@@ -97,52 +99,52 @@ def read_stdin(inputs: Sequence[str]) -> bytes | None:
     return sys.stdin.buffer.read()
 
 
-def labels(rows: Sequence[dict[str, Any]]) -> str:
+def labels(rows: Sequence[Block]) -> str:
     """`-q`: the prediction alone, one a line."""
-    return "".join(f"{text.visible(_blank(row.get('prediction')))}\n" for row in rows)
+    return "".join(f"{text.visible(row.text('prediction'))}\n" for row in rows)
 
 
-def jsonl(rows: Sequence[dict[str, Any]]) -> str:
+def jsonl(rows: Sequence[Block]) -> str:
     """One JSON object a line."""
-    return "".join(json.dumps(errors.plain(row)) + "\n" for row in rows)
+    return "".join(json.dumps(errors.plain(row.values)) + "\n" for row in rows)
 
 
-def table(rows: Sequence[dict[str, Any]], top: int) -> str:
+def table(rows: Sequence[Block], top: int) -> str:
     """CSV. Classification: input, prediction, probability (and the next ones), error.
 
     Regression: input, prediction, low, high, error. Several tasks: both, after input and task.
     """
-    if any(row.get("task") for row in rows):
+    if any(row.flag("task") for row in rows):
         return task_table(rows)
-    numeric = any(row.get("low") is not None or _is_number(row) for row in rows)
+    numeric = any(row.has("low") or _is_number(row) for row in rows)
     middle = ["low", "high"] if numeric else _ranks(top)
     lines = [_line(["input", "prediction", *middle, "error"])]
     for row in rows:
-        ranked = [row.get("low"), row.get("high")] if numeric else _ranked(row, top)
-        cells = [row.get("input"), row.get("prediction"), *ranked, _error(row)]
-        lines.append(_line([guarded(cell) for cell in cells]))
+        ranked = [row.value("low"), row.value("high")] if numeric else _ranked(row, top)
+        cells = [row.value("input"), row.value("prediction"), *ranked, _error(row)]
+        lines.append(_line(map(guarded, cells)))
     return "".join(lines)
 
 
-def task_table(rows: Sequence[dict[str, Any]]) -> str:
+def task_table(rows: Sequence[Block]) -> str:
     """CSV of a model of several tasks, some of which may be numbers and some labels."""
     lines = [_line(["input", "task", "prediction", "probability", "low", "high", "error"])]
     for row in rows:
-        ends = [row.get(name) for name in ("low", "high")]
-        cells = [row.get("input"), row.get("task"), row.get("prediction"), *_ranked(row, 1)]
-        lines.append(_line([guarded(cell) for cell in (*cells, *ends, _error(row))]))
+        first = [row.value(name) for name in ("input", "task", "prediction")]
+        ends = [row.value(name) for name in ("low", "high")]
+        lines.append(_line(map(guarded, [*first, *_ranked(row, 1), *ends, _error(row)])))
     return "".join(lines)
 
 
-def _line(cells: Sequence[Any]) -> str:
+def _line(cells: Iterable[str]) -> str:
     """One CSV line, ended by LF; the writer quotes a CR only if its own lines end with one."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerow(cells)
     return out.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _is_number(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("prediction"), float) and not row.get("probabilities")
+def _is_number(row: Block) -> bool:
+    return isinstance(row.value("prediction"), float) and not row.flag("probabilities")
 
 
 def _ranks(top: int) -> list[str]:
@@ -150,28 +152,24 @@ def _ranks(top: int) -> list[str]:
     return ["probability", *more]
 
 
-def _ranked(row: dict[str, Any], top: int) -> list[Any]:
+def _ranked(row: Block, top: int) -> list[Json]:
     """The probability of the best label, then label and probability of the next ones."""
-    ranked = sorted((row.get("probabilities") or {}).items(), key=lambda item: -item[1])[:top]
-    cells: list[Any] = [ranked[0][1] if ranked else None]
+    known = {k: number_of(v) or 0.0 for k, v in row.block("probabilities").values.items()}
+    ranked = sorted(known.items(), key=lambda item: -item[1])[:top]
+    cells: list[Json] = [ranked[0][1] if ranked else None]
     for k in range(1, top):
         cells += ranked[k] if k < len(ranked) else (None, None)
     return cells
 
 
-def _error(row: dict[str, Any]) -> str | None:
-    error = row.get("error")
-    return error.get("message") if isinstance(error, dict) else error
+def _error(row: Block) -> str | None:
+    return row.block("error").name("message") or row.name("error")
 
 
-def _blank(value: Any) -> Any:
-    return "" if value is None else value
-
-
-def guarded(cell: Any) -> Any:
+def guarded(cell: Json) -> str:
     """Text that a spreadsheet would run as a formula gets an apostrophe; numbers stay numbers."""
     if isinstance(cell, str):
         return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
     if isinstance(cell, float):
         return "" if cell != cell else f"{cell:.6g}"
-    return _blank(cell)
+    return "" if cell is None else str(cell)
