@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from metacli.cli import complete, early, options, text, words
-from metacli.cli.frame import Frame, Result, mapping
+from metacli.cli.block import Block
+from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.spelling import signed
@@ -146,151 +147,178 @@ def what_to_adapt(given: list[str]) -> tuple[list[str], str, list[str]]:
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
-    if "tasks" in result:
+    read = Block(result)
+    if read.has("tasks"):
         yield from show_many(result)
         return
-    task, score = mapping(result.get("task")), mapping(result.get("score"))
+    task, score, choice = read.block("task"), read.block("score"), read.block("choice")
+    metric = score.name("metric")
     yield from text.fields(
         [
-            ("model", text.path(result.get("model")) if result.get("model") else ""),
-            (
-                "from",
-                f"{text.path(result.get('from'))}, method {_method(result)}",
-            ),
-            ("added", _added(result)),
+            ("model", text.path(read.name("model")) if read.has("model") else ""),
+            ("from", f"{text.path(read.name('from'))}, method {_method(read)}"),
+            ("chosen", _chosen(choice)),
+            ("added", _added(read)),
             ("task", _task(task)),
-            ("guessed", "; ".join(text.visible(guess) for guess in task.get("guessed") or [])),
-            (text.visible(score.get("metric") or "score"), _score(score)),
+            ("guessed", "; ".join(map(text.visible, task.texts("guessed")))),
+            (text.visible(metric or "score"), _score(score)),
             ("", _measured(score)),
             ("", _by_class(score)),
-            *_transfer(score, mapping(result.get("transfer"))),
-            ("probabilities", _calibrated(result)),
-            ("device", text.visible(result.get("device") or "")),
+            *_transfer(metric, read.block("transfer")),
+            ("probabilities", _calibrated(read)),
+            ("device", text.visible(read.text("device"))),
         ]
     )
-    sources = result.get("sources") or []
+    yield from text.table(["tried", "by itself, held out", "time"], _tried(choice))
+    sources = read.blocks("sources")
     if len(sources) > 1:
-        yield from text.table(
-            ["source", "score on the support", *_MEASURES], _ranked(score, sources)
-        )
-    if result.get("model"):
-        yield from text.next_line(result, "predict", Path(str(result["model"])), "INPUT...")
+        header = ["source", "score on the support", *_MEASURES]
+        yield from text.table(header, [_ranked(metric, one) for one in sources])
+    if read.has("model"):
+        yield from text.next_line(result, "predict", Path(read.text("model")), "INPUT...")
+
+
+def _chosen(choice: Block) -> str:
+    """What was tried, and for how long."""
+    if not choice.values:
+        return ""
+    left_out = f", {len(choice.items('left_out'))} left out" if choice.flag("left_out") else ""
+    seconds = text.number(choice.number("seconds"), 2)
+    return f"from {len(choice.items('tried'))} tried{left_out}, {seconds} s of processor time"
+
+
+def _tried(choice: Block) -> list[list[str]]:
+    """A row for each of them, best first."""
+    metric = choice.name("metric") or "accuracy"
+    return [
+        [
+            text.visible(f"{one.text('source')} + {one.text('method')}"),
+            text.score(metric, one.number("value")),
+            f"{one.number('seconds') or 0:.2f} s",
+        ]
+        for one in choice.blocks("tried")
+    ]
 
 
 def show_many(result: Result) -> Iterator[str]:
     """A folder of tasks: a row for each, worst first, then the mean over them."""
-    metric, rows = result.get("metric"), result.get("tasks") or []
-    counts = [(name, result.get(name)) for name in ("adapted", "kept", "failed")]
-    mean = text.score(metric, result.get("mean"), result.get("ci95"))
-    over = f"{mean} over {result.get('adapted')} tasks; worst {text.visible(result.get('worst'))}"
+    read = Block(result)
+    metric = read.name("metric")
+    counts = [(name, read.text(name)) for name in ("adapted", "kept", "failed") if read.flag(name)]
+    mean = text.score(metric, read.number("mean"), read.number("ci95"))
+    over = f"{mean} over {read.text('adapted')} tasks; worst {text.visible(read.text('worst'))}"
+    sources = ", ".join(map(text.path, read.texts("from")))
     yield from text.fields(
         [
-            ("models", text.path(result.get("model")) if result.get("model") else ""),
-            ("from", f"{', '.join(map(text.path, result.get('from') or []))}, {_method(result)}"),
-            ("tasks", ", ".join(f"{count} {name}" for name, count in counts if count)),
-            (text.visible(metric or ""), over if result.get("mean") is not None else ""),
-            ("device", text.visible(result.get("device") or "")),
+            ("models", text.path(read.name("model")) if read.has("model") else ""),
+            ("from", f"{sources}, method {_method(read)}"),
+            ("tasks", ", ".join(f"{count} {name}" for name, count in counts)),
+            (text.visible(metric or ""), over if read.has("mean") else ""),
+            ("device", text.visible(read.text("device"))),
         ]
     )
-    yield from text.table(["task", "score", "examples", "status"], map(_row, _worst_first(rows)))
-    if result.get("model"):
-        yield from text.next_line(result, "evaluate", Path(str(result["model"])), "LABELLED_TASKS")
+    rows = map(_row, _worst_first(read.blocks("tasks")))
+    yield from text.table(["task", "score", "examples", "status"], rows)
+    if read.has("model"):
+        yield from text.next_line(result, "evaluate", Path(read.text("model")), "LABELLED_TASKS")
 
 
 _SHOWN = 20
 
 
-def _worst_first(rows: list[Any]) -> list[Any]:
+def _worst_first(rows: list[Block]) -> list[Block]:
     """What failed, then the lowest scores; as many as a screen holds."""
-    failed = [row for row in rows if row.get("status") == "failed"]
-    scored = [row for row in rows if row.get("value") is not None]
-    lower = any(row.get("metric") in LOWER_IS_BETTER for row in scored)
-    scored.sort(key=lambda row: row["value"], reverse=lower)
+    failed = [row for row in rows if row.name("status") == "failed"]
+    scored = [row for row in rows if row.has("value")]
+    lower = any(row.name("metric") in LOWER_IS_BETTER for row in scored)
+    scored.sort(key=lambda row: row.number("value") or 0.0, reverse=lower)
     return [*failed, *scored][:_SHOWN]
 
 
-def _row(row: Any) -> list[str]:
-    metric, value = row.get("metric"), row.get("value")
-    known = row.get("low") is not None
-    score = (
-        text.between(metric, value, row["low"], row["high"]) if known else text.score(metric, value)
-    )
-    error = mapping(row.get("error")).get("message")
-    status = f"failed: {text.visible(error)}" if error else text.visible(row.get("status"))
-    return [text.visible(row.get("name")), score, text.number(row.get("n")), status]
+def _row(row: Block) -> list[str]:
+    error = row.block("error").name("message")
+    status = f"failed: {text.visible(error)}" if error else text.visible(row.text("status"))
+    score = _interval(row) if row.has("value") else ""
+    return [text.visible(row.text("name")), score, text.number(row.number("n")), status]
 
 
-def _method(result: Result) -> str:
+def _interval(score: Block, n: float | None = None) -> str:
+    """The score with its interval where it has one."""
+    metric, value = score.name("metric"), score.number("value")
+    low, high = score.number("low"), score.number("high")
+    if value is None or low is None or high is None:
+        return text.score(metric, value)
+    return text.between(metric, value, low, high, n=n)
+
+
+def _method(read: Block) -> str:
     """`fine-tune (lr=0.001, steps=30)`: with what validation picked."""
     shown = [
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in mapping(result.get("options")).items()
+        for name, value in read.block("options").values.items()
     ]
-    name = text.visible(result.get("method"))
+    name = text.visible(read.text("method"))
     return name + (f" ({text.visible(', '.join(shown))})" if shown else "")
 
 
-def _task(task: Any) -> str:
-    labels = [text.visible(label) for label in task.get("labels") or []]
+def _task(task: Block) -> str:
+    labels = [text.visible(label) for label in task.texts("labels")]
     shown = ", ".join(labels[:10]) + (f" and {len(labels) - 10} more" if len(labels) > 10 else "")
-    counts = f"{task.get('support')} support"
-    if task.get("query"):
-        counts += f", {task['query']} query"
+    counts = f"{task.text('support')} support"
+    if task.flag("query"):
+        counts += f", {task.text('query')} query"
     classes = f", {len(labels)} classes: {shown}" if labels else ""
-    return f"{text.path(task.get('path'))}: {text.visible(task.get('type'))}, {counts}{classes}"
+    return f"{text.path(task.name('path'))}: {text.visible(task.text('type'))}, {counts}{classes}"
 
 
-def _added(result: Result) -> str:
-    if not result.get("onto"):
+def _added(read: Block) -> str:
+    if not read.flag("onto"):
         return ""
-    return f"{result.get('added')} examples to those of {text.path(result['onto'])}"
+    return f"{read.text('added')} examples to those of {text.path(read.name('onto'))}"
 
 
-def _score(score: Any) -> str:
-    if score.get("value") is None:
-        return f"not measured: {text.visible(score.get('why') or _how(score.get('how')))}"
-    metric = score.get("metric")
-    value, low, high = score["value"], score.get("low"), score.get("high")
-    if low is not None and high is not None:
-        value = text.between(metric, value, low, high, n=score.get("n"))
-    else:
-        value = text.score(metric, value)
-    value += f" {text.visible(score['unit'])}" if score.get("unit") else ""
-    chance = score.get("chance")
-    return value + (f", chance {text.score(metric, chance)}" if chance is not None else "")
+def _score(score: Block) -> str:
+    if not score.has("value"):
+        return f"not measured: {text.visible(score.name('why') or _how(score))}"
+    unit = f" {text.visible(score.text('unit'))}" if score.flag("unit") else ""
+    chance = score.number("chance")
+    level = "" if chance is None else f", chance {text.score(score.name('metric'), chance)}"
+    return f"{_interval(score, score.number('n'))}{unit}{level}"
 
 
-def _measured(score: Any) -> str:
-    if score.get("value") is None:
+def _measured(score: Block) -> str:
+    if not score.has("value"):
         return ""
-    times = score.get("times") or 1
-    return _how(score.get("how")) + (f", {times} times" if times > 1 else "")
+    times = score.number("times") or 1
+    return _how(score) + (f", {times} times" if times > 1 else "")
 
 
-def _by_class(score: Any) -> str:
+def _by_class(score: Block) -> str:
     """What counts every class the same, whatever the number of its examples."""
-    if score.get("value") is None or score.get("balanced") is None:
+    if not (score.has("value") and score.has("balanced")):
         return ""
-    balanced = text.score("accuracy", score["balanced"])
-    macro = score.get("macro_f1")
-    return f"balanced {balanced}" + ("" if macro is None else f", macro F1 {text.number(macro, 3)}")
+    macro = score.number("macro_f1")
+    shown = f"balanced {text.score('accuracy', score.number('balanced'))}"
+    return shown + ("" if macro is None else f", macro F1 {text.number(macro, 3)}")
 
 
-def _calibrated(result: Result) -> str:
-    found = result.get("calibration")
-    if mapping(result.get("task")).get("type") == "regression":
+def _calibrated(read: Block) -> str:
+    found = read.block("calibration")
+    if read.block("task").name("type") == "regression" or "calibration" not in read.values:
         return ""
-    if "calibration" not in result or mapping(result.get("score")).get("value") is None:
+    if not read.block("score").has("value"):
         return ""
-    if not found:
+    if not found.values:
         return "not calibrated: needs 20 held-out examples with 2 or more errors"
-    before, after = (text.number(found.get(key), 2) for key in ("log_loss_before", "log_loss"))
-    made = f"temperature {text.number(found.get('temperature'), 3)}, log loss {before} to {after}"
-    return f"calibrated on {found.get('examples')} held-out examples: {made}"
+    before, after = (text.number(found.number(key), 2) for key in ("log_loss_before", "log_loss"))
+    made = f"temperature {text.number(found.number('temperature'), 3)}"
+    examples = f"calibrated on {found.text('examples')} held-out examples"
+    return f"{examples}: {made}, log loss {before} to {after}"
 
 
-def _how(how: Any) -> str:
-    kind, _, folds = str(how or "none").partition(":")
+def _how(score: Block) -> str:
+    how = score.text("how", "none")
+    kind, _, folds = how.partition(":")
     if kind == "kfold":
         return f"inductive, {folds}-fold over the support, re-adapted in each fold"
     return {
@@ -300,21 +328,20 @@ def _how(how: Any) -> str:
     }.get(kind, text.visible(how))
 
 
-def _transfer(score: Any, transfer: Any) -> Iterator[tuple[str, str]]:
+def _transfer(metric: str | None, transfer: Block) -> Iterator[tuple[str, str]]:
     """Does the source help, by how much, and against what."""
-    verdict = transfer.get("verdict")
+    verdict, delta = transfer.name("verdict"), transfer.number("delta")
     if not verdict:
         return
-    metric, delta, interval = score.get("metric"), transfer.get("delta"), transfer.get("delta_ci95")
     line = text.verdict(verdict)
-    if transfer.get("detectable") is not None and verdict == "no_difference":
-        smaller = signed(metric, transfer["detectable"]).lstrip("+")
+    if transfer.has("detectable") and verdict == "no_difference":
+        smaller = signed(metric, transfer.number("detectable")).lstrip("+")
         line += f" (smaller than {smaller} could not be detected)"
     if delta is not None:
         line += f": {signed(metric, delta)}"
-    baseline = transfer.get("baseline")
-    name = baseline.get("name") if isinstance(baseline, dict) else baseline
+    name = transfer.block("baseline").name("name") or transfer.name("baseline")
     yield "source", line + (f" against {text.visible(name)}" if name else "")
+    interval = transfer.numbers("delta_ci95")
     if delta is not None and interval:
         yield "", f"95 % interval {' to '.join(signed(metric, end) for end in interval)}"
 
@@ -322,17 +349,13 @@ def _transfer(score: Any, transfer: Any) -> Iterator[tuple[str, str]]:
 _MEASURES = ("logme", "leep", "nce")
 
 
-def _ranked(score: Any, sources: Any) -> list[list[str]]:
-    """A row for each source, the best first."""
-    rows = []
-    for one in sources:
-        measures = [one.get(name) for name in _MEASURES]
-        shown = ["-" if value is None else f"{value:.3f}" for value in measures]
-        rows.append([text.path(one.get("model")), _source(score, one.get("score")), *shown])
-    return rows
-
-
-def _source(score: Any, value: Any) -> str:
-    if isinstance(value, dict):
-        return text.score(value.get("metric") or score.get("metric"), value.get("value"))
-    return text.score(score.get("metric"), value)
+def _ranked(metric: str | None, source: Block) -> list[str]:
+    """A row for a source."""
+    measures = [source.number(name) for name in _MEASURES]
+    shown = ["-" if value is None else f"{value:.3f}" for value in measures]
+    score = source.block("score")
+    if score.values:
+        metric, value = score.name("metric") or metric, score.number("value")
+    else:
+        value = source.number("score")
+    return [text.path(source.name("model")), text.score(metric, value), *shown]

@@ -15,6 +15,7 @@ import pytest
 
 from metacli.cli import errors, predict
 from metacli.cli.app import main
+from metacli.cli.block import Block
 from metacli.errors import DataError, Finding
 
 Capture = pytest.CaptureFixture[str]
@@ -30,12 +31,16 @@ BAD = row(
 )
 
 
+def read(*rows: dict[str, Any]) -> list[Block]:
+    return [Block(one) for one in rows]
+
+
 def cells(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
 def test_classification_rows_have_the_most_likely_label_first() -> None:
-    assert cells(predict.table([row(), BAD], top=1)) == [
+    assert cells(predict.table(read(row(), BAD), top=1)) == [
         ["input", "prediction", "probability", "error"],
         ["a.png", "a", "0.75", ""],
         ["b.png", "", "", "not a picture"],
@@ -43,7 +48,7 @@ def test_classification_rows_have_the_most_likely_label_first() -> None:
 
 
 def test_top_adds_a_label_and_a_probability_each() -> None:
-    assert cells(predict.table([row()], top=3)) == [
+    assert cells(predict.table(read(row()), top=3)) == [
         [
             *("input", "prediction", "probability", "prediction_2", "probability_2"),
             *("prediction_3", "probability_3", "error"),
@@ -54,7 +59,7 @@ def test_top_adds_a_label_and_a_probability_each() -> None:
 
 def test_regression_rows_have_an_interval_and_keep_their_sign() -> None:
     rows = [row("x", -1.5, probabilities=None, low=-2.0, high=-1.0)]
-    assert cells(predict.table(rows, top=1)) == [
+    assert cells(predict.table(read(*rows), top=1)) == [
         ["input", "prediction", "low", "high", "error"],
         ["x", "-1.5", "-2", "-1", ""],
     ]
@@ -62,12 +67,12 @@ def test_regression_rows_have_an_interval_and_keep_their_sign() -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_text_that_a_spreadsheet_would_run_is_guarded(start: str) -> None:
-    written = cells(predict.table([row(f"{start}cmd()", f"{start}label")], top=1))[1]
+    written = cells(predict.table(read(row(f"{start}cmd()", f"{start}label")), top=1))[1]
     assert written[:2] == [f"'{start}cmd()", f"'{start}label"]
 
 
 def test_jsonl_is_one_object_a_line_without_nan() -> None:
-    lines = predict.jsonl([row(low=float("nan")), BAD]).splitlines()
+    lines = predict.jsonl(read(row(low=float("nan")), BAD)).splitlines()
     assert json.loads(lines[0]) == row()
     assert json.loads(lines[1]) == BAD
 
