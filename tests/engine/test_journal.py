@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from metacli.engine.events import EvaluationDone, Notice, StepDone
-from metacli.engine.training import journal
+from metacli.engine.training import run_file
 from metacli.engine.training.history import Window
 from metacli.engine.training.journal import Journal, cut_back, ends_window
+from metacli.engine.training.run_file import RunFacts
 from metacli.errors import BundleError, RunFailed
 
 
@@ -122,10 +123,10 @@ def test_a_full_disk_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_facts_are_changed_one_by_one_and_a_damaged_file_is_told(tmp_path: Path) -> None:
-    journal.update_run(tmp_path, status="running", seed=3)
-    journal.update_run(tmp_path, status="finished")
-    assert journal.read_run(tmp_path) == {"status": "finished", "seed": 3}
+    run_file.update(tmp_path, RunFacts(status="running", seed=3))
+    run_file.update(tmp_path, RunFacts(status="finished"))
+    assert run_file.read(tmp_path).as_dict() == {"status": "finished", "seed": 3}
     for text in ("{", "[1]", ""):
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(BundleError):
-            journal.read_run(tmp_path)
+            run_file.read(tmp_path)

@@ -23,7 +23,8 @@ from tiny_models import write_classes
 
 from metacli.engine.events import Notice, RunStarted
 from metacli.engine.meta_train import meta_train
-from metacli.engine.training import checkpoint
+from metacli.engine.training import checkpoint, run_file
+from metacli.engine.training.run_file import RunFacts
 from metacli.engine.training.signals import watch
 from metacli.errors import BundleError, Interrupted, UsageProblem
 
@@ -239,8 +240,7 @@ def test_a_run_that_was_killed_before_its_first_words_begins_anew(finished: Path
 
 
 def change(run: Path, **changes: Any) -> None:
-    found = facts(run)
-    (run / "run.json").write_text(json.dumps({**found, **changes}))
+    run_file.update(run, RunFacts(**changes))
 
 
 @pytest.mark.parametrize(
@@ -367,3 +367,82 @@ def test_kills_at_random_points_lose_nothing() -> None:
     done = subprocess.run(command("--resume", "run"), capture_output=True, env=environment)
     assert done.returncode == 0, done.stderr
     small_runs.assert_same_training("whole", "run", step=400)
+
+
+# run.json
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_no_changed_bit_of_run_json_goes_unnoticed(bit: int, finished: Path) -> None:
+    run = copied(finished)
+    whole = (run / "run.json").read_bytes()
+    rng = random.Random(bit)
+    for place in rng.sample(range(len(whole)), 40):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        (run / "run.json").write_bytes(bytes(flipped))
+        if json_or_none(bytes(flipped)) == json.loads(whole):
+            continue  # a blank more, which says nothing
+        with pytest.raises(BundleError) as caught:
+            meta_train(resume="run", dry_run=True)
+        assert caught.value.exit_code == 3
+
+
+def json_or_none(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threads": 0},
+        {"threads": "x"},
+        {"threads": 10**9},
+        {"settings": []},
+        {"settings": {"kind": "other"}},
+        {"settings": {"kind": "meta", "train": {}}},
+        {"device": 3},
+        {"seconds": -1.0},
+        {"something": "else"},
+    ],
+)
+def test_a_run_json_that_no_run_writes_is_damaged(changes: dict, finished: Path) -> None:
+    """Without a seal, as the first versions wrote it, the schema still holds."""
+    run = copied(finished)
+    found = {key: value for key, value in facts(run).items() if key != "sha256"}
+    (run / "run.json").write_text(json.dumps(found))
+    assert meta_train(resume="run", dry_run=True)["dry_run"] is True
+    (run / "run.json").write_text(json.dumps({**found, **changes}))
+    with pytest.raises(BundleError, match=next(iter(changes))) as caught:
+        meta_train(resume="run", dry_run=True)
+    assert (caught.value.code, caught.value.exit_code) == ("run.damaged", 3)
+
+
+@pytest.mark.parametrize("left", [(".lock",), (".lock", ".lock.json", ".metacli-tmp-0123")])
+def test_a_run_that_was_killed_in_its_first_write_begins_again(
+    left: tuple[str, ...], finished: Path
+) -> None:
+    run = Path("run")
+    run.mkdir()
+    for name in left:
+        (run / name).write_text("{")
+    with pytest.raises(BundleError, match="killed before") as caught:
+        meta_train(resume="run")
+    assert caught.value.hint == "begin it again: metacli meta-train RECIPE -o run"
+    trained("run")
+    small_runs.assert_same_training(finished, run)
+    assert not (run / ".metacli-tmp-0123").exists()
+
+
+def test_a_folder_with_a_file_of_ones_own_is_not_begun_in() -> None:
+    run = Path("run")
+    run.mkdir()
+    for name in (".lock", "notes.txt"):
+        (run / name).write_text("mine")
+    with pytest.raises(BundleError, match="not empty"):
+        trained("run")
+    with pytest.raises(BundleError, match="not a run"):
+        meta_train(resume="run")

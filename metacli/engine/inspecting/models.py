@@ -15,7 +15,7 @@ from metacli.engine.models import folder as model_folder
 from metacli.engine.models.model import AdaptedModel, AnyModel, MultiTaskModel
 from metacli.engine.results.base import Json
 from metacli.engine.storage.lock import LOCK
-from metacli.engine.training import checkpoint, journal
+from metacli.engine.training import checkpoint, run_file
 from metacli.errors import BundleError, Finding, MetacliError
 from metacli.schema.load import load as load_recipe
 
@@ -154,12 +154,11 @@ def run_next(name: str, *, done: bool, usable: bool) -> tuple[str, ...]:
 
 def facts_of(path: Path, problems: list[Finding]) -> dict[str, Any]:
     try:
-        facts = journal.read_run(path)
+        return run_file.read(path).as_dict()
     except BundleError as error:
         where = str(path / "run.json")
         problems.append(Finding("error", "run.damaged", error.message, where))
         return {}
-    return facts if isinstance(facts, dict) else {}
 
 
 def steps_of(path: Path, problems: list[Finding]) -> int | None:

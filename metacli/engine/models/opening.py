@@ -18,7 +18,7 @@ from metacli.engine.models.model import (
     moved,
 )
 from metacli.engine.storage.paths import MODEL_FILE, find_run_or_model
-from metacli.engine.training import checkpoint, journal
+from metacli.engine.training import checkpoint, run_file
 from metacli.engine.training.checkpoint import Saved
 from metacli.engine.training.few_shot.build import build_few_shot
 from metacli.engine.training.multi_task.build import build_multi_task
@@ -89,7 +89,7 @@ def from_state(run: Path, report: Reporter) -> tuple[AnyModel, Path]:
             "run.no_model",
         )
     )
-    return made_of(saved, load_recipe(str(run)), journal.read_run(run)), saved.path
+    return made_of(saved, load_recipe(str(run)), run_file.read(run).as_dict()), saved.path
 
 
 def made_of(saved: Saved, loaded: Loaded, facts: dict[str, Any]) -> AnyModel:

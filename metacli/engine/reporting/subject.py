@@ -15,7 +15,7 @@ from metacli.engine.models.model import AdaptedModel, AnyModel
 from metacli.engine.models.opening import open_model
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.intervals import over_episodes
-from metacli.engine.training import journal
+from metacli.engine.training import journal, run_file
 from metacli.errors import MetacliError
 
 Line = dict[str, Any]
@@ -65,7 +65,7 @@ def open_subject(name: str, device: torch.device, report: Reporter) -> Subject:
         run,
         run,
         opened.model,
-        journal.read_run(run),
+        run_file.read(run).as_dict(),
         tuple(lines_of(run / journal.METRICS)),
         document(run / "tasks.json") or {},
         document(run / "relatedness.json"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from metacli.engine.storage.disk import make_folder, writing
-from metacli.engine.storage.writer import write_json
+from metacli.engine.storage.writer import TEMPORARY, write_json
 from metacli.errors import EnvironmentProblem
 
 LOCK = ".lock"
@@ -58,6 +58,14 @@ def is_held(folder: Path) -> bool:
         return True
     except (OSError, NotImplementedError):  # not ours to lock, so not ours to judge
         return False
+
+
+def is_stillborn(folder: Path) -> bool:
+    """Whether a process was killed here in its very first write: nothing is there but its lock,
+    and perhaps a temporary file."""
+    if not (folder / LOCK).is_file():
+        return False
+    return all(one.name.startswith((LOCK, TEMPORARY)) for one in folder.iterdir())
 
 
 def _acquire(lock: FileLock, folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metacli.engine.storage.disk import is_stream, writing
+from metacli.engine.storage.lock import is_stillborn
 from metacli.errors import BundleError, DataError, EnvironmentProblem, UsageProblem
 
 if TYPE_CHECKING:
@@ -88,12 +89,7 @@ def target(out: str | Path | None, fallback: Path, *, force: bool) -> Path:
         raise BundleError(
             "a file is in the way", code="output.exists", where=str(out), hint="give another -o"
         )
-    # A lock alone is what a run leaves that was killed before it began.
-    if (
-        path.is_dir()
-        and any(not one.name.startswith(".lock") for one in path.iterdir())
-        and not force
-    ):
+    if path.is_dir() and any(path.iterdir()) and not is_stillborn(path) and not force:
         raise BundleError(
             "the output folder is not empty",
             code="output.exists",

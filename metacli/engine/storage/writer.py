@@ -48,7 +48,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
-_TEMPORARY = ".metacli-tmp-"
+TEMPORARY = ".metacli-tmp-"
 _ASIDE = ".metacli-old-"
 # What file managers leave in any folder that is looked at; read by nobody here.
 _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -173,7 +173,7 @@ def sweep(folder: Path) -> list[str]:
                     remove(path)
                 else:
                     path.rename(target)
-            elif name.startswith(_TEMPORARY):
+            elif name.startswith(TEMPORARY):
                 remove(path)
             else:
                 continue
@@ -262,7 +262,7 @@ def _put_in_place(temporary: Path, target: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    return path.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
 
 
 def _aside(path: Path) -> Path:

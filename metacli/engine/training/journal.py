@@ -1,26 +1,23 @@
-"""What a run writes about itself beside its checkpoints: run.json, metrics.jsonl, metrics.json,
-log.txt."""
+"""What a run writes about itself beside its checkpoints: metrics.jsonl and log.txt."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from metacli import __version__
 from metacli.engine.events import EvaluationDone, Event, Notice, StepDone
+from metacli.engine.results.base import Json
 from metacli.engine.storage.disk import writing
-from metacli.engine.storage.writer import write_file, write_json
+from metacli.engine.storage.writer import write_file
 from metacli.engine.training.history import Window
-from metacli.errors import BundleError
 from metacli.schema.recipe import Recipe
 
 METRICS = "metrics.jsonl"
@@ -70,7 +67,8 @@ class Journal:
             if ends_window(event.step, self.every) or event.step == self.steps:
                 self._flush(event.step)
         elif isinstance(event, EvaluationDone):
-            line = {"step": event.step, event.split: dict(event.metrics), "best": event.best}
+            line: dict[str, Json] = {"step": event.step, event.split: event.metrics}
+            line["best"] = event.best
             self._append(METRICS, json_line(line))
         elif isinstance(event, Notice):
             self._append("log.txt", f"{now()} {event.message}\n")
@@ -92,7 +90,7 @@ def ends_window(step: int, every: int) -> bool:
     return step % length == 0 or step % every == 0
 
 
-def json_line(value: Any) -> str:
+def json_line(value: Json) -> str:
     """One line; a number that is not finite is null."""
     return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None)) + "\n"
 
@@ -115,31 +113,8 @@ def cut_back(run: Path, step: int, validated: int) -> None:
     write_file(path, "".join(kept).encode())
 
 
-def read_run(run: Path) -> dict[str, Any]:
-    """run.json. Raises BundleError when it is not what `update_run` wrote."""
-    path = run / "run.json"
-    try:
-        facts = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BundleError(f"run.json cannot be read: {error}", where=str(path)) from None
-    if not isinstance(facts, dict):
-        raise BundleError("run.json is damaged: not an object", where=str(path))
-    return facts
-
-
-def update_run(run: Path, **facts: Any) -> None:
-    """Change some facts in run.json."""
-    path = run / "run.json"
-    before = read_run(run) if path.is_file() else {}
-    write_json(path, {**before, **facts})
-
-
 def command_line() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv and sys.argv[0] else []
-
-
-def host() -> dict[str, Any]:
-    return {"host": platform.node(), "pid": os.getpid(), "cores": os.cpu_count()}
 
 
 def commit() -> str | None:

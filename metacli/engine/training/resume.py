@@ -3,45 +3,55 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.events import Notice, Reporter
-from metacli.engine.storage.lock import LOCK
+from metacli.engine.results.base import Json
+from metacli.engine.storage.lock import LOCK, is_stillborn
 from metacli.engine.storage.paths import find_run_or_model, require_device
 from metacli.engine.storage.serial import json_bytes
 from metacli.engine.storage.writer import write_file
-from metacli.engine.training import checkpoint, journal
+from metacli.engine.training import checkpoint, journal, run_file
 from metacli.engine.training.history import History
 from metacli.engine.training.kinds import make_run
 from metacli.engine.training.place import Place, TrainOptions
+from metacli.engine.training.run_file import RunFacts
 from metacli.engine.training.runs import Run, Session
 from metacli.errors import BundleError, UsageProblem
 from metacli.schema.blocks import Train
 from metacli.schema.load import dump, load
 
 FAILED = "failed.json"
+MAY_CHANGE = ("train.steps=", "data.source=")  # a digest says whether the data are the same
 
 
 def reopen(
     resume: str, overrides: Sequence[str], options: TrainOptions, report: Reporter
 ) -> Session:
-    """A run where it was left. Raises BundleError naming every difference that would change its
-    results."""
-    require_steps_alone(resume, overrides)
+    """A run where it was left.
+
+    Raises:
+        BundleError: no run, damaged, or not the same run: every difference that would change its
+            results is named.
+        UsageProblem: a setting that would make it another run.
+    """
+    require_same_settings(resume, overrides)
     folder = find_run_or_model(resume)
-    facts = run_facts(folder, resume)
+    facts = facts_of(folder, resume)
     loaded = load(str(folder), overrides)
-    require_more_steps(loaded.recipe.train.steps, facts)
-    device = facts.get("device", options.device) if options.device == "auto" else options.device
-    chosen = require_device(device)
-    name = facts.get("recipe", loaded.name)
-    place = Place(*(name, loaded.header, folder, chosen, report, options.max_time), resumed=True)
+    require_more_steps(loaded.recipe.train.steps, facts.planned_steps or 0)
+    recorded = facts.device if options.device == "auto" else None
+    device = require_device(recorded or options.device)
+    name = facts.recipe or loaded.name
+    place = Place(*(name, loaded.header, folder, device, report, options.max_time), resumed=True)
     session = Session(make_run(loaded), place)
-    differences = list(differing(facts, identity(session.run, chosen))) if facts else []
+    differences = list(differing(facts, identity(session.run, device)))
     if differences:
         raise BundleError(
             "not the same run: " + "; ".join(differences),
@@ -52,9 +62,10 @@ def reopen(
     return session
 
 
-def require_steps_alone(resume: str, overrides: Sequence[str]) -> None:
-    """Raises UsageProblem for a setting that would make it another run."""
-    wrong = [text for text in overrides if not text.startswith("train.steps=")]
+def require_same_settings(resume: str, overrides: Sequence[str]) -> None:
+    """Raises UsageProblem for a setting that would make it another run: more steps are the same
+    run, and so are the same data in another folder."""
+    wrong = [text for text in overrides if not text.startswith(MAY_CHANGE)]
     if wrong:
         raise UsageProblem(
             f"--resume changes nothing but train.steps, found {wrong[0]!r}",
@@ -62,12 +73,27 @@ def require_steps_alone(resume: str, overrides: Sequence[str]) -> None:
         )
 
 
-def run_facts(run: Path, given: str) -> dict[str, Any]:
-    """run.json; empty where a run was killed before it could write it. Raises BundleError."""
-    if (run / "run.json").is_file():
-        return journal.read_run(run)
-    if (run / "recipe.yaml").is_file() and (run / LOCK).is_file():
-        return {}
+def facts_of(folder: Path, given: str) -> RunFacts:
+    """run.json; empty where a run was killed before it could write it.
+
+    Args:
+        given: what the user called the folder.
+
+    Raises:
+        BundleError: damaged, or not a run; of one that was killed in its very first write the
+            hint says how it is begun again.
+    """
+    if (folder / run_file.FILE).is_file():
+        return run_file.read(folder)
+    if (folder / "recipe.yaml").is_file() and (folder / LOCK).is_file():
+        return RunFacts()
+    if is_stillborn(folder):
+        raise BundleError(
+            "this run was killed before it had written its recipe",
+            code="run.not_begun",
+            where=given,
+            hint=f"begin it again: metacli meta-train RECIPE -o {given}",
+        )
     raise BundleError(
         "not a run",
         code="run.not_found",
@@ -79,41 +105,58 @@ def run_facts(run: Path, given: str) -> dict[str, Any]:
 def threads_of(resume: str) -> int:
     """The number of threads that a run was begun with: it changes the order of sums, and so the
     parameters. `reopen` wants it to be set."""
-    return int(run_facts(find_run_or_model(resume), resume).get("threads", torch.get_num_threads()))
+    return facts_of(find_run_or_model(resume), resume).threads or torch.get_num_threads()
 
 
-def require_more_steps(steps: int, facts: Mapping[str, Any]) -> None:
-    before = facts.get("settings", {}).get("train", {}).get("steps", 0)
+def require_more_steps(steps: int, before: int) -> None:
     if steps < before:
         raise UsageProblem(f"train.steps may only be raised above {before}, found {steps}")
 
 
-def identity(run: Run, device: torch.device) -> dict[str, Any]:
+def identity(run: Run, device: torch.device) -> RunFacts:
     """What the results of a run depend on; recorded, and compared before it is resumed."""
-    settings = json.loads(json_bytes(run.recipe.plain()))
     chip = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    data = run.data
-    return {
-        "settings": settings,
-        "versions": journal.versions(),
-        "device": str(device),
-        "chip": chip,
-        "threads": torch.get_num_threads(),
-        "data_digest": data.train,
-        "val_digest": data.val,
-    }
+    return RunFacts(
+        settings=json.loads(json_bytes(run.recipe.plain())),
+        versions=journal.versions(),
+        device=str(device),
+        chip=chip,
+        threads=torch.get_num_threads(),
+        data_digest=run.data.train,
+        val_digest=run.data.val,
+    )
 
 
-def differing(before: Any, now: Any, path: str = "") -> Iterator[str]:
-    """What `now` has otherwise than `before`, one text for each key."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = list(now) if not path else [*now, *(key for key in before if key not in now)]
-        for key in keys:
-            name = f"{path}.{key}".removeprefix("settings.").removeprefix(".")
-            if name != "train.steps":
-                yield from differing(before.get(key), now.get(key), name if path else key)
+def differing(before: RunFacts, now: RunFacts) -> Iterator[str]:
+    """What `now` has otherwise than `before`, one text for each key. Of a run that recorded
+    nothing, nothing."""
+    recorded = before.as_dict()
+    for key, value in now.as_dict().items():
+        if recorded:
+            yield from different_values(recorded.get(key), value, key)
+
+
+def different_values(before: Json, now: Json, path: str) -> Iterator[str]:
+    """Dotted keys and what they were; those that the same run may have otherwise are left out."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in [*now, *(key for key in before if key not in now)]:
+            name = f"{path}.{key}".removeprefix("settings.")
+            if name != "train.steps" and not (name == "data.source" and is_path(before, now)):
+                yield from different_values(before.get(key), now.get(key), name)
     elif before != now:
         yield f"{path} was {before}, is {now}"
+
+
+def is_path(before: Mapping[str, Json], now: Mapping[str, Json]) -> bool:
+    """Whether both blocks are of a user's data, which their digests tell and not their folder."""
+    sources = (before.get("source"), now.get("source"))
+    return all(isinstance(one, str) and one not in DATASETS for one in sources)
+
+
+def write_recipe(session: Session) -> None:
+    """The first thing that a run writes: with it alone one that is killed can be resumed."""
+    place = session.place
+    write_file(place.folder / "recipe.yaml", dump(session.recipe, place.header).encode())
 
 
 def start_or_restore(session: Session) -> None:
@@ -121,20 +164,22 @@ def start_or_restore(session: Session) -> None:
     place, run = session.place, session.run
     if place.resumed:
         restore(session)
-    facts = {
-        "status": "running",
-        "recipe": place.name,
-        "command": journal.command_line(),
-        "seed": run.recipe.seed,
-        "commit": journal.commit(),
-        "data": {**run.data.shown},
-        **identity(run, place.device),
-    }
+    told = RunFacts(
+        status="running",
+        recipe=place.name,
+        command=journal.command_line(),
+        seed=run.recipe.seed,
+        commit=journal.commit(),
+        data=json.loads(json_bytes(run.data.shown)),
+        host=platform.node(),
+        pid=os.getpid(),
+        cores=os.cpu_count(),
+    )
+    facts = told.model_copy(update=identity(run, place.device).as_dict())
     if session.begin is None:
-        facts["started"] = journal.now()
-    # The recipe first: with it alone a run that was killed here can be resumed.
-    write_file(place.folder / "recipe.yaml", dump(run.recipe, place.header).encode())
-    journal.update_run(place.folder, **facts, **journal.host())
+        facts = facts.model_copy(update={"started": journal.now()})
+    write_recipe(session)
+    run_file.update(place.folder, facts)
 
 
 def restore(session: Session) -> None:
@@ -183,8 +228,8 @@ def restore_best(session: Session) -> None:
 def notice_schedule(session: Session, step: int) -> None:
     """Say so where raised steps stretch a schedule whose first part has been trained already."""
     folder, train = session.folder, session.recipe.train
-    recorded = journal.read_run(folder) if (folder / "run.json").is_file() else {}
-    before = recorded.get("settings", {}).get("train", {}).get("steps")
+    recorded = run_file.read(folder) if (folder / run_file.FILE).is_file() else RunFacts()
+    before = recorded.planned_steps
     if before and step and before != train.steps and depends_on_steps(train):
         session.place.report(
             Notice(

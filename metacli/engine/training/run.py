@@ -22,13 +22,14 @@ from metacli.engine.scoring.intervals import over_seeds
 from metacli.engine.storage.lock import hold, is_held
 from metacli.engine.storage.paths import RUNS, claim_folder, new_folder, require_device, target
 from metacli.engine.storage.writer import sweep, write_json
-from metacli.engine.training import journal
+from metacli.engine.training import journal, run_file
 from metacli.engine.training.keeper import Keeper
 from metacli.engine.training.kinds import make_run
 from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.memory import keep_freed_memory
 from metacli.engine.training.place import Place, TrainOptions
-from metacli.engine.training.resume import FAILED, start_or_restore
+from metacli.engine.training.resume import FAILED, start_or_restore, write_recipe
+from metacli.engine.training.run_file import RunFacts
 from metacli.engine.training.runs import Hooks, Session, Start
 from metacli.engine.training.signals import Control, watch
 from metacli.errors import BundleError, EnvironmentProblem, Interrupted, RunFailed
@@ -107,6 +108,7 @@ def train_session(session: Session) -> TrainResult:
         if not place.resumed:
             # Once more, now that nobody else can write: another run may have been here meanwhile.
             clear_run(target(str(place.folder), place.folder, force=place.force))
+            write_recipe(session)
         session.run = session.run.prepared(place)
         start_or_restore(session)
         try:
@@ -133,7 +135,7 @@ def failed(session: Session, error: RunFailed) -> RunFailed:
     result, folder = result_of(session, "failed"), session.folder
     error.result = result.as_dict()
     with suppress(RunFailed, EnvironmentProblem):
-        journal.update_run(folder, status="failed", error=error.message)
+        run_file.update(folder, RunFacts(status="failed", error=error.message))
     session.place.report(RunFinished(str(folder), "failed", result.steps))
     return error
 
@@ -205,7 +207,8 @@ def ended(session: Session, step: int, seconds: float, control: Control) -> Trai
     status: Status = "finished" if number is None else "interrupted"
     result = result_of(session, status, step)
     write_json(folder / "metrics.json", result.as_dict()["metrics"])
-    journal.update_run(folder, status=status, steps=step, seconds=round(seconds, 2), error=None)
+    facts = RunFacts(status=status, steps=step, seconds=round(seconds, 2), error=None)
+    run_file.update(folder, facts)
     control.report(RunFinished(str(folder), status, step))
     if number is not None:
         raise Interrupted(
