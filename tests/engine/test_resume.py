@@ -446,3 +446,56 @@ def test_a_folder_with_a_file_of_ones_own_is_not_begun_in() -> None:
         trained("run")
     with pytest.raises(BundleError, match="not a run"):
         meta_train(resume="run")
+
+
+# Data are what they hold, wherever they lie
+
+
+def write_table(folder: Path) -> None:
+    folder.mkdir()
+    rows = [f"{a},{b},{'xyz'[a % 3]}{b % 4}" for a in range(12) for b in range(12)]
+    (folder / "support.csv").write_text("\n".join(["a,b,label", *rows]))
+
+
+def write_numbers(folder: Path) -> None:
+    for task in range(8):
+        rows = [f"{x * 7 % 12 / 2},{x * task + x % 3}" for x in range(12)]
+        (folder / f"t{task}").mkdir(parents=True)
+        (folder / f"t{task}" / "support.csv").write_text("\n".join(["x,target", *rows]))
+
+
+SMALL = ("train.steps=2", "evaluate.every=1", "evaluate.episodes=2", "train.meta_batch=2")
+WRITERS = {
+    "images": (lambda folder: write_classes(folder, {f"c{i:02}": 5 for i in range(20)}), 16),
+    "table": (write_table, None),
+    "numbers": (write_numbers, None),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_renamed_folder_holds_the_same_data(kind: str) -> None:
+    write, size = WRITERS[kind]
+    write(Path("before"))
+    words = (*SMALL, *([f"data.size={size}"] if size else []))
+    meta_train(data="before", overrides=words, out="run", device="cpu")
+    Path("before").rename("after")
+    meta_train(data="after", overrides=words, out="again", device="cpu")
+    first, second = facts("run"), facts("again")
+    for key in ("data_digest", "val_digest"):
+        assert first[key] == second[key]
+    assert small_runs.weights("run/model").keys() == small_runs.weights("again/model").keys()
+    for name, value in small_runs.weights("run/model").items():
+        assert torch.equal(value, small_runs.weights("again/model")[name])
+    assert lines("run") == lines("again")
+    source = f"data.source={Path('after').absolute()}"
+    more = meta_train(resume="run", overrides=["train.steps=3", source], device="cpu")
+    assert (more["status"], more["steps"]) == ("finished", 3)
+
+
+def test_other_data_of_ones_own_are_another_run() -> None:
+    for name, seed in (("before", 0), ("after", 1)):
+        write_classes(Path(name), {f"c{i:02}": 5 for i in range(20)}, seed=seed)
+    words = (*SMALL, "data.size=16")
+    meta_train(data="before", overrides=words, out="run", device="cpu")
+    with pytest.raises(BundleError, match="data_digest was"):
+        meta_train(resume="run", overrides=[f"data.source={Path('after').absolute()}"])

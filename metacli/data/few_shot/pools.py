@@ -114,10 +114,13 @@ def make_pool(
     rotations: bool = False,
     random_turns: bool = False,
     families: Sequence[str] | None = None,
+    identity: str | None = None,
 ) -> Pool:
     """A pool with its digest.
 
     Args:
+        identity: what the digest holds in the place of the name; "" for a user's data, which are
+            the same whatever their folder is called.
         contents: SHA-256 hex of what the images were made from.
         rotations: each class becomes four, named rot000, rot090, rot180 and rot270: its images
             after so many degrees counter-clockwise.
@@ -133,7 +136,7 @@ def make_pool(
         classes = [f"{one}/{turn}" for one in classes for turn in TURN_NAMES]
         rows = [one for one in rows for _ in TURN_NAMES]
         families = families and [one for one in families for _ in TURN_NAMES]
-    facts = [name, split, scheme, contents, rotations, random_turns, list(classes)]
+    facts = [name if identity is None else identity, split, scheme, contents, rotations, random_turns, list(classes)]
     facts += [list(families)] if families else []
     whole = hashlib.sha256(json.dumps(facts).encode())
     for one in rows:

@@ -53,8 +53,13 @@ def regression_tasks(
     target: str,
     kinds: Mapping[str, Kind],
     unit: str | None = None,
+    identity: str | None = None,
 ) -> RegressionTasks:
     """The tasks of a split out of the tables of all tasks.
+
+    Args:
+        identity: what the digest holds in the place of the name; "" for a user's data, which are
+            the same whatever their folder is called.
 
     Raises:
         DataError: fewer than three tasks, or a cell that is no number.
@@ -65,7 +70,8 @@ def regression_tasks(
     encoding = fit_encoding(learned, kinds)
     scale = fit_target(target, np.concatenate([target_numbers(t, target) for t in learned]), unit)
     chosen = parts[split]
-    whole = hashlib.sha256(f"{name} {split} {chosen} {encoding} {scale}".encode())
+    called = name if identity is None else identity
+    whole = hashlib.sha256(f"{called} {split} {chosen} {encoding} {scale}".encode())
     x = tuple(encoding.encode(tables[one]) for one in chosen)
     y = tuple(
         scale.encode(target_numbers(tables[one], target)).astype(np.float32) for one in chosen

@@ -92,6 +92,7 @@ def pool(path: Path, split: str, options: Record, cache: Path, report: Report = 
     keys = [key for key in parts[split] if key in groups]
     return make_pool(
         name=path.resolve().name,
+        identity="",
         split=split,
         scheme=None,
         classes=[key.partition("/")[2] for key in keys],

@@ -72,9 +72,8 @@ def user_regression_tasks(path: Path, split: str, choice: Choice) -> RegressionT
     listing = list_task(path, choice=choice)
     tables = {one.path.name: whole(one) for one in listing.children}
     content = listing.children[0].tables
-    return regression_tasks(
-        shown(path.name), split, tables, content.target, content.roles.kinds, content.unit
-    )
+    kinds, name = content.roles.kinds, shown(path.name)
+    return regression_tasks(name, split, tables, content.target, kinds, content.unit, identity="")
 
 
 def user_tables(path: Path) -> dict[str, Table]:

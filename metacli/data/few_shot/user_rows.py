@@ -67,6 +67,7 @@ def row_pool(listing: Listing, split: str, options: Record) -> Pool:
     learned = [number for label in names["train"] for number in rows[label]]
     return make_pool(
         name=listing.path.resolve().name,
+        identity="",
         split=split,
         scheme=None,
         classes=names[split],
