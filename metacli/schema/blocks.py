@@ -65,9 +65,11 @@ class Data(OpenBlock):
 
 
 class Train(Block):
-    """The outer loop. `clip` bounds the gradient's norm, `chunk` is how many tasks run at once."""
+    """The outer loop. `clip` bounds the gradient's norm, `chunk` is how many tasks run at once.
+    `patience` ends it after so many validations without a better one."""
 
     steps: Count
+    patience: Count | None = None
     meta_batch: Count = 4
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(default=1e-3, gt=0)

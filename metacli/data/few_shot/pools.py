@@ -136,7 +136,15 @@ def make_pool(
         classes = [f"{one}/{turn}" for one in classes for turn in TURN_NAMES]
         rows = [one for one in rows for _ in TURN_NAMES]
         families = families and [one for one in families for _ in TURN_NAMES]
-    facts = [name if identity is None else identity, split, scheme, contents, rotations, random_turns, list(classes)]
+    facts = [
+        name if identity is None else identity,
+        split,
+        scheme,
+        contents,
+        rotations,
+        random_turns,
+        list(classes),
+    ]
     facts += [list(families)] if families else []
     whole = hashlib.sha256(json.dumps(facts).encode())
     for one in rows:

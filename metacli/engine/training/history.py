@@ -42,6 +42,7 @@ class History(Remembered):
         step: of the newest checkpoint. seconds: of training until then.
         validated: the step of the newest validation, whose score is `last`.
         best_mean: of the best validation, at `best_step`; its score is `best`.
+        waited: validations since then. warned: the run has said that it gets worse.
         curves: of a multi-task run, one point for each validation.
     """
 
@@ -53,6 +54,8 @@ class History(Remembered):
     best_mean: float | None = None
     best_step: Step | None = None
     best: Score | None = None
+    waited: Step = 0
+    warned: bool = False
     curves: list[CurvePoint] = Field(default_factory=list)
 
     @classmethod

@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from metacli.engine.events import CheckpointSaved, EvaluationDone, Progress, Reporter
+from metacli.engine.events import CheckpointSaved, EvaluationDone, Notice, Progress, Reporter
+from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.training import checkpoint
 from metacli.engine.training.history import CurvePoint, History
 from metacli.engine.training.journal import Journal
 from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.runs import Session, Validation
+
+FEWEST = 5  # validations without a better one before that is worth a word
 
 
 class Stopped(Exception):
@@ -66,6 +69,34 @@ class Keeper:
             path = checkpoint.save(session.place.state, "best", kept, history.as_dict())
             session.best = checkpoint.read(path)
         session.history = history
+        self.notice(made)
+
+    def is_out_of_patience(self) -> bool:
+        """Whether `train.patience` validations have brought nothing better."""
+        patience = self.session.recipe.train.patience
+        return patience is not None and self.session.history.waited >= patience
+
+    def notice(self, made: Validation) -> None:
+        """Say that training ends here, or that it goes on although it gets worse; once a run."""
+        session, history = self.session, self.session.history
+        since = f"no better validation since step {history.best_step}"
+        if self.is_out_of_patience():
+            message = f"{since}: ending after step {history.validated} (train.patience)"
+            self.report(Notice(message, "run.patience"))
+            return
+        train = session.recipe.train
+        planned = train.steps // session.recipe.evaluate.every
+        if history.warned or history.waited < max(FEWEST, planned // 4):
+            return
+        if is_worse(made.estimate, history.best_mean, session.run.kind):
+            best, mean = history.best_mean, made.estimate.mean
+            message = (
+                f"{since}: {session.run.metric} was {best:.4g} and is {mean:.4g}, with "
+                f"{train.steps - history.validated} steps to go; the model is that of step "
+                f"{history.best_step}. train.patience={history.waited} would have ended it here"
+            )
+            self.report(Notice(message, "run.worsening"))
+            session.history = history.model_copy(update={"warned": True})
 
     def save(self, snapshot: Snapshot) -> None:
         """The history is that of what is on the disk: it changes once that is there."""
@@ -91,13 +122,21 @@ class Keeper:
 def remembered(history: History, step: int, made: Validation, is_best: bool) -> History:
     """The history with one more validation."""
     shown = made.estimate.as_dict()
-    changes: dict[str, object] = {"validated": step, "last": shown}
+    waited = 0 if is_best else history.waited + 1
+    changes: dict[str, object] = {"validated": step, "last": shown, "waited": waited}
     if made.by_task:
         point = CurvePoint(step=step, values=list(made.by_task))
         changes["curves"] = [*history.curves, point]
     if is_best:
         changes |= {"best_mean": made.estimate.mean, "best_step": step, "best": shown}
     return history.model_copy(update=changes)
+
+
+def is_worse(now: Estimate, best: float | None, kind: str) -> bool:
+    """Whether a validation is worse than the best one by more than the interval of its own."""
+    if best is None or not math.isfinite(now.ci95):
+        return False
+    return (now.mean - best if kind == "regression" else best - now.mean) > now.ci95
 
 
 def better(mean: float, before: float | None, kind: str) -> bool:

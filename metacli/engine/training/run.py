@@ -187,10 +187,12 @@ def trained(session: Session, received: Callable[[], int | None]) -> TrainResult
     keeper = Keeper(session, log, report, clock.total, lambda: control.stopped)
     describe(session, start, begin, report)
     keeper.catch_up(begin)
-    stop = lambda: control.stopped or clock.is_over()  # noqa: E731
-    hooks = Hooks(keeper, stop, report, clock.share)
+    over = lambda: control.stopped or clock.is_over() or keeper.is_out_of_patience()  # noqa: E731
+    hooks = Hooks(keeper, over, report, clock.share)
+    final = begin
     try:
-        final = session.run.train(begin, start.learned, place.device, hooks)
+        if not keeper.is_out_of_patience():
+            final = session.run.train(begin, start.learned, place.device, hooks)
     except RunFailed as error:
         record_failure(session, at, error)
         raise
