@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import toys
 
 from metacli.engine.storage.serial import bytes_to_tensors, tensors_to_bytes
+from metacli.engine.storage.writer import read_folder, write_folder
 from metacli.engine.training import checkpoint
 from metacli.engine.training.loop import Snapshot
 from metacli.errors import BundleError
@@ -130,3 +132,31 @@ def test_no_checkpoints_at_all_is_not_an_error(tmp_path: Path) -> None:
     (tmp_path / "stepping-3").mkdir()
     assert checkpoint.newest(tmp_path, "step") == (None, [])
     assert checkpoint.newest(tmp_path / "absent", "step") == (None, [])
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {},
+        {"step": "9", "state": {}, "facts": {}},
+        {"step": -1, "state": {}, "facts": {}},
+        {"step": True, "state": {}, "facts": {}},
+        {"step": 9, "state": [], "facts": {}},
+        {"step": 9, "state": {}},
+    ],
+)
+def test_one_with_good_checksums_that_no_run_writes_is_damaged(meta: dict, tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, "step", snapshot(9), {})
+    files = {**read_folder(path), checkpoint.META: json.dumps(meta).encode()}
+    write_folder(path, files, replace=True)
+    with pytest.raises(BundleError, match=checkpoint.META):
+        checkpoint.read(path)
+
+
+def test_one_that_lacks_a_file_with_good_checksums_is_damaged(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, "step", snapshot(9), {})
+    files = read_folder(path)
+    del files[checkpoint.OPTIMIZER]
+    write_folder(path, files, replace=True)
+    with pytest.raises(BundleError, match="lacks optimizer"):
+        checkpoint.read(path)

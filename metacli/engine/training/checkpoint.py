@@ -3,13 +3,16 @@ newest valid one wins."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from metacli.engine.results.base import Json
+from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
 from metacli.engine.training.loop import Snapshot
@@ -65,13 +68,30 @@ def drop_after(folder: Path, prefix: str, step: int) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+class Meta(BaseModel):
+    """What `state.json` says."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    step: Annotated[int, Field(ge=0)]
+    state: dict[str, JsonValue]
+    facts: dict[str, JsonValue]
+
+
 def read(path: Path) -> Saved:
-    """Raises BundleError when any byte is not as it was written."""
+    """Raises BundleError when any byte is not as it was written, or it is no checkpoint."""
     files = read_folder(path)
-    meta = json.loads(files[META])
+    missing = [name for name in (META, PARAMS, OPTIMIZER) if name not in files]
+    if missing:
+        raise damaged(path, f"lacks {', '.join(missing)}")
+    try:
+        meta = Meta.model_validate_json(files[META])
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        raise damaged(path / META, f"is not what metacli writes: {key}") from None
     params = bytes_to_tensors(files[PARAMS], str(path / PARAMS))
     optimizer = bytes_to_tensors(files[OPTIMIZER], str(path / OPTIMIZER))
-    return Saved(Snapshot(meta["step"], params, meta["state"], optimizer), meta["facts"], path)
+    return Saved(Snapshot(meta.step, params, meta.state, optimizer), meta.facts, path)
 
 
 def newest(folder: Path, prefix: str) -> tuple[Saved | None, list[str]]:
