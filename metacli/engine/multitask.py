@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Unpack
 
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.results.train import SeedsResult, TrainResult
 from metacli.engine.training.multi_task.user_data import choose_tasks
-from metacli.engine.training.request import Keywords, TrainRequest, fulfil
+from metacli.engine.training.request import Keywords, TrainRequest, fulfil, text_of
+from metacli.schema.overrides import Overrides, spelled
 
 
 def multitask(
-    recipe: str | None = None,
-    overrides: Sequence[str] = (),
+    recipe: str | Path | None = None,
+    overrides: Overrides = (),
     *,
-    data: str | None = None,
-    resume: str | None = None,
+    data: str | Path | None = None,
+    resume: str | Path | None = None,
     seeds: int | None = None,
     seed: int | None = None,
     report: Reporter = ignore,
@@ -28,7 +29,7 @@ def multitask(
     Args:
         recipe: a shipped name, a YAML file, a run folder, or a table or folder of tasks, for which
             a recipe is chosen.
-        overrides: `key.sub=value` settings over the recipe.
+        overrides: settings over the recipe: `["train.steps=5"]` or `{"train.steps": 5}`.
         data: a data set by name, or a user's own files, instead of the recipe's.
         resume: a run to resume instead of a recipe.
         seed: of the recipe, replaced. seeds: train this many runs, with seeds from the recipe's on.
@@ -44,5 +45,6 @@ def multitask(
         Interrupted: a signal; the state is saved.
         CheckFailed: `fail_under` or `fail_over`.
     """
-    request = TrainRequest(recipe, overrides, data, resume, seed, seeds, report)
+    names = (text_of(data), text_of(resume))
+    request = TrainRequest(text_of(recipe), spelled(overrides), *names, seed, seeds, report)
     return fulfil(request, "multitask", choose_tasks, keywords)

@@ -12,7 +12,7 @@ from metacli.schema.values import Count, Shape
 
 
 class Episodes(Block):
-    """N way, K shot, Q query per class; a pair is a range, drawn anew for each meta-batch."""
+    """N way, K shot, Q query per class; a pair is a range, drawn for each meta-batch."""
 
     way: Shape
     shot: Shape

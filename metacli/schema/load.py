@@ -61,7 +61,7 @@ class Loaded:
         return Finding("error", code, message, self.locate(key), hint)
 
     def error(self, findings: Iterable[Finding]) -> RecipeError:
-        """One error for problems found later, told like those of the schema."""
+        """One error for problems found later, reported like those of the schema."""
         return collected(self.display, findings)
 
 
@@ -116,11 +116,11 @@ def _load_bytes(
     recipe, more = check(raw)
     lines = {".".join(keys): line for keys, line in document.lines.items()}
 
-    def place(trouble: Trouble) -> Finding:
+    def located(trouble: Trouble) -> Finding:
         where = _locate(trouble.key, display, lines, overridden)
         return Finding("error", trouble.code, trouble.message, where, trouble.hint)
 
-    findings = [*document.findings, *troubles, *(place(trouble) for trouble in more)]
+    findings = [*document.findings, *troubles, *(located(trouble) for trouble in more)]
     if findings or recipe is None:
         raise collected(display, sorted(findings, key=_line_order))
     return Loaded(recipe, name, path, document.header, display, lines, overridden)

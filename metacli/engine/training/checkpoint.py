@@ -24,8 +24,8 @@ PARAMS, OPTIMIZER, META = "params.safetensors", "optimizer.safetensors", "state.
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that was read back. `facts` is what the run wanted to remember beside the
-    numbers."""
+    """A checkpoint that was read back. `facts` is what the run remembers besides its
+    tensors."""
 
     snapshot: Snapshot
     facts: Mapping[str, Json]
@@ -59,7 +59,7 @@ def numbered(folder: Path, prefix: str) -> list[tuple[int, Path]]:
 
 
 def drop_after(folder: Path, prefix: str, step: int) -> None:
-    """Remove the checkpoints after `step`: damaged, or of steps that are about to be taken anew.
+    """Remove the checkpoints after `step`: damaged, or of steps that are about to be taken again.
 
     They would be counted among the newest two, and cost the checkpoints that are written next.
     """
@@ -113,6 +113,6 @@ def newest(folder: Path, prefix: str) -> tuple[Saved | None, list[str]]:
             "no checkpoint can be read: " + "; ".join(troubles),
             code="model.damaged",
             where=str(folder),
-            hint="start the run anew from its recipe.yaml",
+            hint="start the run again from its recipe.yaml",
         )
     return None, troubles

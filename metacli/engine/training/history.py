@@ -1,4 +1,4 @@
-"""What a run remembers from checkpoint to checkpoint, beside its tensors."""
+"""What a run remembers from checkpoint to checkpoint, besides its tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes about itself beside its checkpoints: metrics.jsonl and log.txt."""
+"""What a run writes about itself besides its checkpoints: metrics.jsonl and log.txt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FINE = 128  # training lines per doubling of the steps
 
 
 def versions() -> dict[str, str]:
-    """What the numbers of a run depend on."""
+    """What the results of a run depend on."""
     return {"metacli": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 

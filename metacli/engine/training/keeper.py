@@ -66,7 +66,7 @@ class Keeper:
         self.report(EvaluationDone(snapshot.step, "val", metrics, is_best))
         if is_best:
             kept = replace(snapshot, optimizer={})
-            path = checkpoint.save(session.place.state, "best", kept, history.as_dict())
+            path = checkpoint.save(session.workspace.state, "best", kept, history.as_dict())
             session.best = checkpoint.read(path)
         session.history = history
         self.notice(made)
@@ -77,7 +77,8 @@ class Keeper:
         return patience is not None and self.session.history.waited >= patience
 
     def notice(self, made: Validation) -> None:
-        """Say that training ends here, or that it goes on although it gets worse; once a run."""
+        """Report that training ends here, or that it continues although validation gets worse; once
+        a run."""
         session, history = self.session, self.session.history
         since = f"no better validation since step {history.best_step}"
         if self.is_out_of_patience():
@@ -108,7 +109,7 @@ class Keeper:
                 "window": self.log.window(),
             }
         )
-        path = checkpoint.save(session.place.state, "step", snapshot, history.as_dict())
+        path = checkpoint.save(session.workspace.state, "step", snapshot, history.as_dict())
         session.history = history
         self.report(CheckpointSaved(snapshot.step, str(path)))
 

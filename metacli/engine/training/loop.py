@@ -1,7 +1,7 @@
 """The one training loop. It names no algorithm, prints nothing, and tells what happened by events.
 
 A step is a pure function of (θ, memory, step number): the batch, the learning rate and the random
-numbers are all made from the step, so what has to be saved to go on is a `Snapshot` and nothing
+numbers are all made from the step, so what has to be saved to resume is a `Snapshot` and nothing
 else.
 """
 

@@ -8,10 +8,12 @@ import torch
 
 from metacli.engine.results.base import Json
 from metacli.engine.training import journal
-from metacli.engine.training.place import Place
+from metacli.engine.training.workspace import Workspace
 
 
-def provenance(place: Place, seed: int, data: Mapping[str, Json], steps: int) -> dict[str, Json]:
+def provenance(
+    workspace: Workspace, seed: int, data: Mapping[str, Json], steps: int
+) -> dict[str, Json]:
     """The facts of a run that a model keeps.
 
     Args:
@@ -19,12 +21,12 @@ def provenance(place: Place, seed: int, data: Mapping[str, Json], steps: int) ->
         steps: that were taken for this model.
     """
     return {
-        "recipe": place.name,
+        "recipe": workspace.name,
         "created": journal.now(),
         "steps": steps,
         "seed": seed,
         "versions": {**journal.versions()},
         "threads": torch.get_num_threads(),
-        "device": str(place.device),
+        "device": str(workspace.device),
         "data": {**data},
     }

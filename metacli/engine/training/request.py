@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 from metacli.engine.events import Reporter
 from metacli.engine.results.train import SeedsResult, TrainResult
 from metacli.engine.scoring.checks import parse_checks
 from metacli.engine.training.kinds import verb_of
-from metacli.engine.training.place import TrainOptions
 from metacli.engine.training.resume import reopen, threads_of
 from metacli.engine.training.run import carry_out, open_session, several
+from metacli.engine.training.workspace import TrainOptions
 from metacli.errors import UsageProblem
 from metacli.schema.load import Loaded
 from metacli.threads import computing_with
@@ -31,7 +32,7 @@ class Keywords(TypedDict, total=False):
     that it must not exceed.
     """
 
-    out: str | None
+    out: str | Path | None
     force: bool
     device: str
     max_time: float | None
@@ -72,9 +73,9 @@ class TrainRequest:
 
 
 def fulfil(
-    request: TrainRequest, kind: str, choose: Chooser, keywords: Keywords
+    request: TrainRequest, verb: str, choose: Chooser, keywords: Keywords
 ) -> TrainResult | SeedsResult:
-    """Train a recipe of this kind.
+    """Train a recipe of a kind that this verb trains.
 
     Raises:
         UsageProblem: the words do not fit together, or a recipe of another kind.
@@ -91,21 +92,25 @@ def fulfil(
             session = reopen(request.resume, request.overrides, options, request.report)
             return carry_out(session, checks, dry_run=options.dry_run)
     loaded = choose(request.recipe, request.data, request.words, request.report)
-    if loaded.recipe.kind != kind:
-        raise UsageProblem(
-            f"{request.recipe} is of kind {loaded.recipe.kind}",
-            hint=f"metacli {verb_of(loaded.recipe)} {request.recipe}",
-        )
+    other = verb_of(loaded.recipe)
+    if other != verb:
+        message = f"{request.recipe} is of kind {loaded.recipe.kind}"
+        raise UsageProblem(message, hint=f"metacli {other} {request.recipe}")
     if request.seeds is not None and request.seeds > 1:
         return several(loaded, request.seeds, checks, options, request.report)
     session = open_session(loaded, options, request.report)
     return carry_out(session, checks, dry_run=options.dry_run)
 
 
+def text_of(path: str | Path | None) -> str | None:
+    """A name or path as the command line has it."""
+    return None if path is None else str(path)
+
+
 def options_of(keywords: Keywords) -> TrainOptions:
     """Raises UsageProblem for a time that is none."""
     options = TrainOptions(
-        out=keywords.get("out"),
+        out=text_of(keywords.get("out")),
         force=keywords.get("force", False),
         device=keywords.get("device", "auto"),
         max_time=keywords.get("max_time"),

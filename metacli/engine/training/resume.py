@@ -20,9 +20,9 @@ from metacli.engine.storage.writer import write_file
 from metacli.engine.training import checkpoint, journal, run_file
 from metacli.engine.training.history import History
 from metacli.engine.training.kinds import make_run
-from metacli.engine.training.place import Place, TrainOptions
 from metacli.engine.training.run_file import RunFacts
 from metacli.engine.training.runs import Run, Session
+from metacli.engine.training.workspace import TrainOptions, Workspace
 from metacli.errors import BundleError, UsageProblem
 from metacli.schema.blocks import Train
 from metacli.schema.load import dump, load
@@ -49,8 +49,10 @@ def reopen(
     recorded = facts.device if options.device == "auto" else None
     device = require_device(recorded or options.device)
     name = facts.recipe or loaded.name
-    place = Place(*(name, loaded.header, folder, device, report, options.max_time), resumed=True)
-    session = Session(make_run(loaded), place)
+    workspace = Workspace(
+        *(name, loaded.header, folder, device, report, options.max_time), resumed=True
+    )
+    session = Session(make_run(loaded), workspace)
     differences = list(differing(facts, identity(session.run, device)))
     if differences:
         raise BundleError(
@@ -155,18 +157,18 @@ def is_path(before: Mapping[str, Json], now: Mapping[str, Json]) -> bool:
 
 def write_recipe(session: Session) -> None:
     """The first thing that a run writes: with it alone one that is killed can be resumed."""
-    place = session.place
-    write_file(place.folder / "recipe.yaml", dump(session.recipe, place.header).encode())
+    workspace = session.workspace
+    write_file(workspace.folder / "recipe.yaml", dump(session.recipe, workspace.header).encode())
 
 
 def start_or_restore(session: Session) -> None:
     """Put the run's folder and the session into the state to train from; under the run's lock."""
-    place, run = session.place, session.run
-    if place.resumed:
+    workspace, run = session.workspace, session.run
+    if workspace.resumed:
         restore(session)
-    told = RunFacts(
+    facts = RunFacts(
         status="running",
-        recipe=place.name,
+        recipe=workspace.name,
         command=journal.command_line(),
         seed=run.recipe.seed,
         commit=journal.commit(),
@@ -175,45 +177,45 @@ def start_or_restore(session: Session) -> None:
         pid=os.getpid(),
         cores=os.cpu_count(),
     )
-    facts = told.model_copy(update=identity(run, place.device).as_dict())
+    facts = facts.model_copy(update=identity(run, workspace.device).as_dict())
     if session.begin is None:
         facts = facts.model_copy(update={"started": journal.now()})
     write_recipe(session)
-    run_file.update(place.folder, facts)
+    run_file.update(workspace.folder, facts)
 
 
 def restore(session: Session) -> None:
     """Read the newest valid checkpoint and cut the run's records back to it."""
-    place = session.place
-    session.begin, troubles = checkpoint.newest(place.state, "step")
+    workspace = session.workspace
+    session.begin, troubles = checkpoint.newest(workspace.state, "step")
     step = 0
     if session.begin is not None:
         session.history = History.of(session.begin.facts, session.begin.path)
         step = session.begin.snapshot.step
     for trouble in troubles:
         message = f"a damaged checkpoint was passed over: {trouble}; resuming from step {step}"
-        place.report(Notice(message, "run.checkpoint_damaged"))
+        workspace.report(Notice(message, "run.checkpoint_damaged"))
     for prefix in ("step", "best"):
-        checkpoint.drop_after(place.state, prefix, step)
+        checkpoint.drop_after(workspace.state, prefix, step)
     restore_best(session)
-    (place.state / FAILED).unlink(missing_ok=True)
-    journal.cut_back(place.folder, step, session.history.validated)
+    (workspace.state / FAILED).unlink(missing_ok=True)
+    journal.cut_back(workspace.folder, step, session.history.validated)
     notice_schedule(session, step)
 
 
 def restore_best(session: Session) -> None:
     """The best state that the history speaks of; an older one, or none, where it is damaged."""
-    wanted, place = session.history.best_step, session.place
+    wanted, workspace = session.history.best_step, session.workspace
     if session.begin is not None and session.begin.snapshot.step == wanted:
         session.best = session.begin
         return
     try:
-        session.best, troubles = checkpoint.newest(place.state, "best")
+        session.best, troubles = checkpoint.newest(workspace.state, "best")
     except BundleError as error:
         session.best, troubles = None, [error.message]
     for trouble in troubles:
         message = f"a damaged best state was passed over: {trouble}"
-        place.report(Notice(message, "run.best_damaged"))
+        workspace.report(Notice(message, "run.best_damaged"))
     best = session.best
     if (best.snapshot.step if best is not None else None) != wanted:
         older = History() if best is None else History.of(best.facts, best.path)
@@ -231,7 +233,7 @@ def notice_schedule(session: Session, step: int) -> None:
     recorded = run_file.read(folder) if (folder / run_file.FILE).is_file() else RunFacts()
     before = recorded.planned_steps
     if before and step and before != train.steps and depends_on_steps(train):
-        session.place.report(
+        session.workspace.report(
             Notice(
                 f"the {train.schedule} schedule now ends at step {train.steps}; the first {step} "
                 f"steps followed the one that ends at step {before}",

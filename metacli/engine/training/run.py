@@ -27,11 +27,11 @@ from metacli.engine.training.keeper import Keeper
 from metacli.engine.training.kinds import make_run
 from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.memory import keep_freed_memory
-from metacli.engine.training.place import Place, TrainOptions
 from metacli.engine.training.resume import FAILED, start_or_restore, write_recipe
 from metacli.engine.training.run_file import RunFacts
 from metacli.engine.training.runs import Hooks, Session, Start
 from metacli.engine.training.signals import Control, watch
+from metacli.engine.training.workspace import TrainOptions, Workspace
 from metacli.errors import BundleError, EnvironmentProblem, Interrupted, RunFailed
 from metacli.schema.load import Loaded, dump
 from metacli.types import Params
@@ -58,7 +58,7 @@ def open_session(loaded: Loaded, options: TrainOptions, report: Reporter) -> Ses
     require_own(folder)
     run = make_run(loaded)
     run.check(loaded.name)
-    place = Place(
+    workspace = Workspace(
         name=loaded.name,
         header=loaded.header,
         folder=folder,
@@ -68,7 +68,7 @@ def open_session(loaded: Loaded, options: TrainOptions, report: Reporter) -> Ses
         named=out is not None,
         force=options.force,
     )
-    return Session(run, place)
+    return Session(run, workspace)
 
 
 def require_own(folder: Path) -> None:
@@ -98,18 +98,20 @@ def train_session(session: Session) -> TrainResult:
     """Train under the run's lock and write the model; the result of a finished run."""
     keep_freed_memory()
     with ExitStack() as stack:
-        place = session.place
-        if not place.resumed and not place.named:
-            place = session.place = replace(place, folder=claim_folder(place.folder))
-        stack.enter_context(hold(place.folder))
+        workspace = session.workspace
+        if not workspace.resumed and not workspace.named:
+            workspace = session.workspace = replace(
+                workspace, folder=claim_folder(workspace.folder)
+            )
+        stack.enter_context(hold(workspace.folder))
         received = stack.enter_context(watch())
-        for folder in (place.folder, place.state):
+        for folder in (workspace.folder, workspace.state):
             sweep(folder)
-        if not place.resumed:
+        if not workspace.resumed:
             # Once more, now that nobody else can write: another run may have been here meanwhile.
-            clear_run(target(str(place.folder), place.folder, force=place.force))
+            clear_run(target(str(workspace.folder), workspace.folder, force=workspace.force))
             write_recipe(session)
-        session.run = session.run.prepared(place)
+        session.run = session.run.prepared(workspace)
         start_or_restore(session)
         try:
             return trained(session, received)
@@ -136,7 +138,7 @@ def failed(session: Session, error: RunFailed) -> RunFailed:
     error.result = result.as_dict()
     with suppress(RunFailed, EnvironmentProblem):
         run_file.update(folder, RunFacts(status="failed", error=error.message))
-    session.place.report(RunFinished(str(folder), "failed", result.steps))
+    session.workspace.report(RunFinished(str(folder), "failed", result.steps))
     return error
 
 
@@ -169,18 +171,18 @@ class Clock:
 
 def trained(session: Session, received: Callable[[], int | None]) -> TrainResult:
     """The training itself, its baselines, and the model at the end."""
-    place, recipe = session.place, session.recipe
-    log = journal.Journal.resumed(place.folder, recipe, session.history.window)
+    workspace, recipe = session.workspace, session.recipe
+    log = journal.Journal.resumed(workspace.folder, recipe, session.history.window)
     at = 0 if session.begin is None else session.begin.snapshot.step
 
     def report(event: Event) -> None:
         nonlocal at
         log(event)
-        place.report(event)
+        workspace.report(event)
         at = event.step if isinstance(event, StepDone) else at
 
     # Baselines take as many steps as the run does, and their time from the same limit.
-    limit = None if place.max_time is None else place.max_time / (1 + len(recipe.baselines))
+    limit = None if workspace.max_time is None else workspace.max_time / (1 + len(recipe.baselines))
     clock, control = Clock(session.history.seconds, limit), Control(received, report)
     start = session.run.start()
     begin = first_snapshot(session, start)
@@ -192,19 +194,19 @@ def trained(session: Session, received: Callable[[], int | None]) -> TrainResult
     final = begin
     try:
         if not keeper.is_out_of_patience():
-            final = session.run.train(begin, start.learned, place.device, hooks)
+            final = session.run.train(begin, start.learned, workspace.device, hooks)
     except RunFailed as error:
         record_failure(session, at, error)
         raise
     reached = session.reached(final.step)
-    session.run.write_model(place, reached)
+    session.run.write_model(workspace, reached)
     if not control.stopped:
-        session.run = session.run.compared(place, reached, control)
+        session.run = session.run.compared(workspace, reached, control)
     return ended(session, final.step, clock.total(), control)
 
 
 def ended(session: Session, step: int, seconds: float, control: Control) -> TrainResult:
-    """The last words of a run. Raises Interrupted when a signal has ended it."""
+    """Record and report how a run ended. Raises Interrupted when a signal has ended it."""
     number, folder = control.received(), session.folder
     status: Status = "finished" if number is None else "interrupted"
     result = result_of(session, status, step)
@@ -235,12 +237,12 @@ def record_failure(session: Session, step: int, error: RunFailed) -> None:
         "last_checkpoint": session.history.step,
         "replay": resume_command(session),
     }
-    write_json(session.place.state / FAILED, facts)
+    write_json(session.workspace.state / FAILED, facts)
 
 
 def first_snapshot(session: Session, start: Start) -> Snapshot:
     """Fresh parameters, or the ones to resume from, on the run's device."""
-    device = session.place.device
+    device = session.workspace.device
     if session.begin is None:
         return Snapshot(0, on_device(start.params, device), start.state, {})
     saved = session.begin.snapshot
@@ -256,28 +258,28 @@ def on_device(values: Params, device: torch.device) -> Params:
 
 def describe(session: Session, start: Start, begin: Snapshot, report: Reporter) -> None:
     """Say what begins."""
-    place, steps = session.place, session.recipe.train.steps
+    workspace, steps = session.workspace, session.recipe.train.steps
     details = {
         **session.run.details(),
         "parameters": sum(begin.params[name].numel() for name in start.network),
-        "device": str(place.device),
+        "device": str(workspace.device),
         "threads": torch.get_num_threads(),
     }
-    report(RunStarted(str(place.folder), place.name, steps, begin.step, details))
+    report(RunStarted(str(workspace.folder), workspace.name, steps, begin.step, details))
 
 
 def result_of(session: Session, status: Status, step: int | None = None) -> TrainResult:
     """What a run has come to; `step` where that is not the step of the newest checkpoint."""
-    place, history = session.place, session.history
-    comparison = session.run.comparison(place.folder)
+    workspace, history = session.workspace, session.history
+    comparison = session.run.comparison(workspace.folder)
     metrics: dict[str, Score] = {}
     if history.best:
         metrics[f"val_{session.run.metric}"] = history.best
     if comparison is not None and comparison.metrics is not None:
         metrics = {**comparison.metrics}
     return TrainResult(
-        run=place.folder,
-        model=place.model if place.model.is_dir() else None,
+        run=workspace.folder,
+        model=workspace.model if workspace.model.is_dir() else None,
         status=status,
         steps=history.step if step is None else step,
         metrics=metrics,
@@ -293,7 +295,7 @@ def resume_command(session: Session) -> str:
 
 def planned(session: Session) -> TrainResult:
     """What a dry run says: everything was checked, nothing was written."""
-    plan = dump(session.recipe, session.place.header)
+    plan = dump(session.recipe, session.workspace.header)
     return replace(result_of(session, "planned", 0), plan=plan, resume_command=None)
 
 

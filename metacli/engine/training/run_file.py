@@ -72,8 +72,8 @@ class RunFacts(BaseModel):
 
     def as_dict(self) -> dict[str, Json]:
         """What the file says, without its seal."""
-        said: dict[str, Json] = self.model_dump(exclude_unset=True)
-        return said
+        plain: dict[str, Json] = self.model_dump(exclude_unset=True)
+        return plain
 
 
 def read(run: Path) -> RunFacts:
@@ -98,8 +98,8 @@ def read(run: Path) -> RunFacts:
 
 def write(run: Path, facts: RunFacts) -> None:
     """The file with its seal."""
-    said = facts.as_dict()
-    write_json(run / FILE, {**said, SEAL: _seal_of(said)})
+    plain = facts.as_dict()
+    write_json(run / FILE, {**plain, SEAL: _seal_of(plain)})
 
 
 def update(run: Path, facts: RunFacts) -> None:
@@ -108,8 +108,8 @@ def update(run: Path, facts: RunFacts) -> None:
     write(run, RunFacts.model_validate({**before, **facts.as_dict()}))
 
 
-def _seal_of(said: dict[str, Json]) -> str:
-    return hashlib.sha256(json_bytes(said)).hexdigest()
+def _seal_of(plain: dict[str, Json]) -> str:
+    return hashlib.sha256(json_bytes(plain)).hexdigest()
 
 
 def _damaged(path: Path, what: str) -> BundleError:

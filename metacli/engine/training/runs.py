@@ -20,8 +20,8 @@ from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.training.checkpoint import Saved
 from metacli.engine.training.history import History
 from metacli.engine.training.loop import Snapshot, train
-from metacli.engine.training.place import Place
 from metacli.engine.training.signals import Control
+from metacli.engine.training.workspace import Workspace
 from metacli.schema.recipe import Recipe
 from metacli.types import Params, State
 
@@ -48,7 +48,7 @@ class Start:
     """Where training begins.
 
     Args:
-        params: θ, with what the method learns beside it. state: the method's memory.
+        params: θ, with what the method learns besides. state: the method's memory.
         network: names of the network's parameters. learned: of all that the optimiser sees.
     """
 
@@ -115,7 +115,7 @@ class Run(Protocol):
         """What else can be wrong with the recipe called `name`. Raises RecipeError."""
         ...
 
-    def prepared(self, place: Place) -> Self:
+    def prepared(self, workspace: Workspace) -> Self:
         """The run with what has to be found out under its lock before training begins."""
         ...
 
@@ -130,14 +130,14 @@ class Run(Protocol):
         ...
 
     def validate(self, snapshot: Snapshot, tick: Callable[[int], None]) -> Validation:
-        """Score a state on validation data; `tick` is told how many episodes are done."""
+        """Score a state on validation data; `tick` gets the number of episodes done."""
         ...
 
-    def write_model(self, place: Place, reached: Reached) -> None:
+    def write_model(self, workspace: Workspace, reached: Reached) -> None:
         """The model folder from the best state; nothing where no state was validated yet."""
         ...
 
-    def compared(self, place: Place, reached: Reached, control: Control) -> Self:
+    def compared(self, workspace: Workspace, reached: Reached, control: Control) -> Self:
         """Train what the run is compared with for as long, kept below `baselines/`; the run with
         what came of it."""
         ...
@@ -205,7 +205,7 @@ class Session:
     """
 
     run: Run
-    place: Place
+    workspace: Workspace
     begin: Saved | None = None
     best: Saved | None = None
     history: History = field(default_factory=History)
@@ -216,7 +216,7 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        return self.place.folder
+        return self.workspace.folder
 
     def reached(self, steps: int) -> Reached:
         return Reached(steps, self.best, self.history)

@@ -21,7 +21,7 @@ def choose_recipe(
     fitted: Callable[[str], Loaded],
     wanted: str,
 ) -> Loaded:
-    """The recipe that was asked for, with `data` in place of its own; or one that suits `data`.
+    """The recipe that was asked for, with `data` instead of its own; or one that suits `data`.
 
     Args:
         recipe: or data, for which a recipe is to be chosen.

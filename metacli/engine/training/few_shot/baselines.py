@@ -1,4 +1,4 @@
-"""The learners of a recipe's `baselines`, trained beside the run on the same episodes."""
+"""The learners of a recipe's `baselines`, trained on the run's episodes for comparison."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from metacli.engine.training.few_shot.sources import (
 )
 from metacli.engine.training.loop import Snapshot, train
 from metacli.engine.training.options import field_names, make_learner
-from metacli.engine.training.place import Place
 from metacli.engine.training.problems import Problems
 from metacli.engine.training.provenance import provenance
 from metacli.engine.training.runs import start_of
 from metacli.engine.training.signals import Control
+from metacli.engine.training.workspace import Workspace
 from metacli.errors import BundleError, RunFailed
 from metacli.schema.blocks import Named
 from metacli.schema.few_shot import FewShotRecipe
@@ -40,7 +40,7 @@ LEARNER = {ORACLE: "joint"}
 
 @dataclass(frozen=True)
 class Baseline:
-    """One of them: a learner in the place of the run's.
+    """One of them: a learner instead of the run's.
 
     Args:
         inputs: what one of its examples looks like.
@@ -65,7 +65,7 @@ def check_baselines(built: FewShotBuilt, name: str) -> None:
 def train_baselines(
     built: FewShotBuilt,
     source: EpisodeSource,
-    place: Place,
+    workspace: Workspace,
     data: Mapping[str, Json],
     steps: int,
     control: Control,
@@ -79,14 +79,14 @@ def train_baselines(
         source: the run's training episodes. data: what its models say of their data.
     """
     for name in built.recipe.baselines:
-        folder = place.baselines / name
+        folder = workspace.baselines / name
         if trained_steps(folder) == steps or control.stopped:
             continue
-        baseline = make_baseline(built, name, place.name)
+        baseline = make_baseline(built, name, workspace.name)
         same_data = baseline.recipe.data == built.recipe.data
         try:
             episodes = source if same_data else make_source(baseline.recipe, "train")
-            final = train_one(baseline, built.way, episodes, place, steps, control)
+            final = train_one(baseline, built.way, episodes, workspace, steps, control)
         except RunFailed as error:
             if error.code != "run.not_finite":
                 raise
@@ -94,7 +94,7 @@ def train_baselines(
             control.report(Notice(message, "run.baseline_failed"))
             continue
         if final.step == steps:
-            facts = provenance(place, built.recipe.seed, data, steps)
+            facts = provenance(workspace, built.recipe.seed, data, steps)
             save(baseline, built, final, facts, folder)
 
 
@@ -110,7 +110,7 @@ def train_one(
     baseline: Baseline,
     way: int,
     episodes: EpisodeSource,
-    place: Place,
+    workspace: Workspace,
     steps: int,
     control: Control,
 ) -> Snapshot:
@@ -119,7 +119,7 @@ def train_one(
     problem = make_problem(recipe, learner, baseline.inputs, way)
     source = batches_for(learner, episodes)
     begin = start_of(learner.init, problem, problem.init(recipe.seed))
-    params = {name: value.to(place.device) for name, value in begin.params.items()}
+    params = {name: value.to(workspace.device) for name, value in begin.params.items()}
 
     def tick(event: Event) -> None:
         if isinstance(event, StepDone) and event.step % 100 == 0:
@@ -128,7 +128,7 @@ def train_one(
     return train(
         learner,
         problem,
-        lambda step: to_device(source.meta_batch_at(step), place.device),
+        lambda step: to_device(source.meta_batch_at(step), workspace.device),
         recipe.train.model_copy(update={"steps": steps}),
         Snapshot(0, params, begin.state, {}),
         learned=begin.learned,
@@ -160,14 +160,14 @@ def save(
 
 
 def make_baseline(built: FewShotBuilt, name: str, recipe_name: str) -> Baseline:
-    """The baseline in the learner's place. Raises RecipeError as `check_baselines`."""
+    """The baseline instead of the run's learner. Raises RecipeError as `check_baselines`."""
     learner, recipe = baseline_learner(built, name, recipe_name), baseline_recipe(built, name)
     inputs = built.inputs if recipe.data == built.recipe.data else describe_data(recipe)[0]
     return Baseline(name, learner, recipe, inputs)
 
 
 def baseline_recipe(built: FewShotBuilt, name: str) -> FewShotRecipe:
-    """The run's recipe with the baseline in the learner's place."""
+    """The run's recipe with the baseline instead of the run's learner."""
     recipe = built.recipe
     algorithm = named(LEARNER.get(name, name), baseline_options(built, name))
     recipe = recipe.model_copy(update={"algorithm": algorithm, "baselines": ()})

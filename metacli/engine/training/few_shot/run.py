@@ -25,7 +25,6 @@ from metacli.engine.training.few_shot.sources import (
     validation_source,
 )
 from metacli.engine.training.loop import Snapshot
-from metacli.engine.training.place import Place
 from metacli.engine.training.provenance import provenance
 from metacli.engine.training.runs import (
     DataFacts,
@@ -38,6 +37,7 @@ from metacli.engine.training.runs import (
     train_run,
 )
 from metacli.engine.training.signals import Control
+from metacli.engine.training.workspace import Workspace
 from metacli.schema.blocks import Data
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
@@ -74,7 +74,7 @@ class FewShotRun:
     def check(self, name: str) -> None:
         check_baselines(self.built, name)
 
-    def prepared(self, place: Place) -> FewShotRun:
+    def prepared(self, workspace: Workspace) -> FewShotRun:
         """There is nothing to be found out."""
         return self
 
@@ -105,12 +105,12 @@ class FewShotRun:
         )
         return Validation(over_episodes(scores.inductive))
 
-    def write_model(self, place: Place, reached: Reached) -> None:
+    def write_model(self, workspace: Workspace, reached: Reached) -> None:
         best = reached.best
         if best is None:
             return
         built = self.built
-        facts = provenance(place, self.recipe.seed, self.data.shown, best.snapshot.step)
+        facts = provenance(workspace, self.recipe.seed, self.data.shown, best.snapshot.step)
         made = FewShotModel(
             recipe=built.recipe,
             params=best.snapshot.params,
@@ -121,12 +121,12 @@ class FewShotRun:
             scores={f"val_{self.metric}": reached.history.best or {}},
             provenance=facts,
         )
-        model_folder.save(made, place.model, replace=True)
+        model_folder.save(made, workspace.model, replace=True)
 
-    def compared(self, place: Place, reached: Reached, control: Control) -> FewShotRun:
+    def compared(self, workspace: Workspace, reached: Reached, control: Control) -> FewShotRun:
         """The learners of the recipe's `baselines`, trained on the same episodes."""
         shown = self.data.shown
-        train_baselines(self.built, self.train_source, place, shown, reached.steps, control)
+        train_baselines(self.built, self.train_source, workspace, shown, reached.steps, control)
         return self
 
     def details(self) -> dict[str, Json]:

@@ -57,7 +57,7 @@ def sinusoid_options(recipe: Recipe) -> SinusoidOptions:
 
 
 def has_regression_tasks(recipe: Recipe) -> bool:
-    """Whether episodes are of tasks with numbers to predict, not of classes."""
+    """Whether episodes are of regression tasks, not of classes."""
     entry = DATASETS.get(recipe.data.source)
     if entry is not None:
         return entry.kind == "tasks"

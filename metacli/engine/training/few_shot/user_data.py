@@ -23,30 +23,30 @@ from metacli.schema.load import Loaded, load
 
 BASE = "glyphs-anyway-protonet"  # any number of classes and examples
 TEXTS = "clinc150-10w5s-r2d2"  # for any number of classes too
-NUMBERS = "school-10shot-maml"
+REGRESSION = "school-10shot-maml"
 NAME = "folder-anyway-protonet"
 TABLE_NAME = "table-anyway-protonet"
 TEXTS_NAME = "texts-anyway-r2d2"
-NUMBERS_NAME = "tables-maml"
+REGRESSION_NAME = "tables-maml"
 HEADERS = {
     NAME: "ProtoNet for any number of classes",
     TABLE_NAME: "ProtoNet for any number of classes of a table's rows",
     TEXTS_NAME: "Ridge regression on texts for any number of classes",
-    NUMBERS_NAME: "MAML for numbers to predict",
+    REGRESSION_NAME: "MAML for regression",
 }
 STEPS = 2000
 MOST_WAYS, MOST_SHOTS, MOST_QUERIES = 20, 10, 5
 
 
 def choose(recipe: str | None, data: str | None, words: Sequence[str], report: Reporter) -> Loaded:
-    """As `choose_recipe`, for data with classes or with tasks of numbers to predict."""
+    """As `choose_recipe`, for data with classes, or with tasks that are regressions."""
     fit = partial(fitted, words=words, report=report)
     return choose_recipe(recipe, data, words, fit, "a folder of class folders")
 
 
 def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     """A learner for what the data hold, with episodes as large as they allow: a ProtoNet for any
-    number of classes, ridge regression of texts, MAML for numbers to predict."""
+    number of classes, ridge regression of texts, MAML for regression."""
     asked = with_data(load(BASE, words), data).recipe.data
     base, name, shape = chosen(asked.source, asked.options)
     loaded = with_data(load(base, [*shape, *words]), data)
@@ -55,7 +55,7 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
         loaded = replace(loaded, recipe=loaded.recipe.model_copy(update={"backbone": backbone}))
     assert loaded.recipe.kind == "meta"  # as the shipped ones above are
     episodes, steps = loaded.recipe.episodes, loaded.recipe.train.steps
-    classes = f"{spoken(episodes.way)} classes of " if name != NUMBERS_NAME else ""
+    classes = f"{spoken(episodes.way)} classes of " if name != REGRESSION_NAME else ""
     report(
         Notice(
             f"{data} is data: training {name}, {steps} steps of tasks with {classes}"
@@ -78,7 +78,7 @@ def chosen(source: str, options: Mapping[str, JsonValue]) -> tuple[str, str, lis
             rows = min(len(y) for y in (*tasks.y, *val.y))
             sizes = [min(10, max(1, rows // 2)), min(12, max(1, rows - rows // 2))]
         shot, query = sizes
-        return NUMBERS, NUMBERS_NAME, [f"episodes.shot={shot}", f"episodes.query={query}"]
+        return REGRESSION, REGRESSION_NAME, [f"episodes.shot={shot}", f"episodes.query={query}"]
     steps = [f"train.steps={STEPS}", *episode_shape(source, options)]
     kind = DATASETS[source].kind if not own else kind_of_rows(path, options)
     if kind == "text":

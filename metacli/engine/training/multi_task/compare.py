@@ -30,9 +30,9 @@ from metacli.engine.training.multi_task.single_task import (
     alone_method,
     train_best,
 )
-from metacli.engine.training.place import Place
 from metacli.engine.training.provenance import provenance
 from metacli.engine.training.signals import Control
+from metacli.engine.training.workspace import Workspace
 from metacli.errors import BundleError
 from metacli.nn.selected import ChosenProblem
 from metacli.nn.sharing.scheme import Solvable
@@ -45,7 +45,7 @@ Predicted = list[np.ndarray]
 def compare_with_others(
     built: MultiTaskBuilt,
     best: Params,
-    place: Place,
+    workspace: Workspace,
     data: Mapping[str, Json],
     steps: int,
     control: Control,
@@ -58,7 +58,7 @@ def compare_with_others(
         data: what its models say of their data.
         steps: the budget of the single-task baseline, that of the run.
     """
-    single = single_task(built, place, data, steps, control)
+    single = single_task(built, workspace, data, steps, control)
     if single is None:
         return None
     metric, y = built.table.metric, built.rows.numbers("val")[1]
@@ -71,12 +71,12 @@ def compare_with_others(
     baselines |= {name: estimate_of(metric, y, one) for name, one in simple.items()}
     decisions = None
     if built.recipe.guard:
-        decisions = guarded(built, steps, place, control)
+        decisions = guarded(built, steps, workspace, control)
         if decisions is None:
             return None
         baselines["unguarded"] = estimate_of(metric, y, together)
         together = chosen(decisions, together, apart)
-        ship_guarded(built, place, decisions)
+        ship_guarded(built, workspace, decisions)
     tasks = table_of(metric, built.table.tasks, y, together, apart)
     for row, decision in zip(tasks, decisions or [], strict=False):
         row["guard"] = decision.as_dict()
@@ -125,17 +125,19 @@ def alone_candidate(built: MultiTaskBuilt) -> Candidate:
 
 
 def guarded(
-    built: MultiTaskBuilt, steps: int, place: Place, control: Control
+    built: MultiTaskBuilt, steps: int, workspace: Workspace, control: Control
 ) -> list[Decision] | None:
     """Which tasks share; None when a signal came."""
     together, alone = together_candidate(built), alone_candidate(built)
-    return decide(together, alone, built.rows, steps, place.device, control)
+    return decide(together, alone, built.rows, steps, workspace.device, control)
 
 
-def ship_guarded(built: MultiTaskBuilt, place: Place, decisions: Sequence[Decision]) -> None:
+def ship_guarded(
+    built: MultiTaskBuilt, workspace: Workspace, decisions: Sequence[Decision]
+) -> None:
     """Replace the run's model by one that holds both networks."""
-    together = model_folder.load_multi_task(place.model)
-    alone = model_folder.load_multi_task(place.baselines / SINGLE)
+    together = model_folder.load_multi_task(workspace.model)
+    alone = model_folder.load_multi_task(workspace.baselines / SINGLE)
     guard = tuple("together" if one.shares else "alone" for one in decisions)
     made = replace(together, heads=replace(together.heads, guard=guard))
     problem = made.problem()
@@ -144,18 +146,18 @@ def ship_guarded(built: MultiTaskBuilt, place: Place, decisions: Sequence[Decisi
     if not isinstance(built.problem.sharing, Solvable):  # shipped as it was validated
         spread = residual_spread(problem, joined, built.rows)
         made = replace(made, heads=replace(made.heads, spread=spread))
-    model_folder.save(replace(made, params=joined), place.model, replace=True)
+    model_folder.save(replace(made, params=joined), workspace.model, replace=True)
 
 
 def single_task(
     built: MultiTaskBuilt,
-    place: Place,
+    workspace: Workspace,
     data: Mapping[str, Json],
     steps: int,
     control: Control,
 ) -> MultiTaskModel | None:
     """The single-task model, trained or read back, as it was validated; None when a signal came."""
-    folder = place.baselines / SINGLE
+    folder = workspace.baselines / SINGLE
     try:
         old = model_folder.load_multi_task(folder) if folder.is_dir() else None
         if old is not None and old.provenance["steps"] == steps:
@@ -164,11 +166,11 @@ def single_task(
         control.report(Notice(f"trained again: {error.message}", "run.baseline_damaged"))
     alone = alone_candidate(built)
     label = f"baseline {SINGLE}"
-    made = train_best(alone, built.rows, steps, place.device, control, label)
+    made = train_best(alone, built.rows, steps, workspace.device, control, label)
     if made is None:
         return None
     params, at = made
-    facts = {**provenance(place, built.recipe.seed, data, steps), "best_step": at}
+    facts = {**provenance(workspace, built.recipe.seed, data, steps), "best_step": at}
     final = final_params(alone.problem, params, built.rows)
     saved = model_of(built, alone.recipe, final, facts)
     model_folder.save(saved, folder, replace=True)

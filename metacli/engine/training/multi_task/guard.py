@@ -139,7 +139,7 @@ def inner_folds(rows: MultiTaskRows) -> list[np.ndarray]:
 
 
 def without_fold(rows: MultiTaskRows, numbers: list[np.ndarray], fold: int) -> MultiTaskRows:
-    """The same rows, with one fold of the training rows in the place of the test rows."""
+    """The same rows, with one fold of the training rows instead of the test rows."""
     train = rows.parts["train"]
     inner = tuple(own[number != fold] for own, number in zip(train, numbers, strict=True))
     held = tuple(own[number == fold] for own, number in zip(train, numbers, strict=True))

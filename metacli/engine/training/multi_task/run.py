@@ -30,10 +30,10 @@ from metacli.engine.training.multi_task.compare import (
 )
 from metacli.engine.training.multi_task.relatedness import Relatedness
 from metacli.engine.training.multi_task.single_task import start_of_tasks, train_tasks
-from metacli.engine.training.place import Place
 from metacli.engine.training.provenance import provenance
 from metacli.engine.training.runs import DataFacts, Hooks, Kind, Reached, Start, Validation
 from metacli.engine.training.signals import Control
+from metacli.engine.training.workspace import Workspace
 from metacli.schema.load import Loaded
 from metacli.schema.multi_task import MultiTaskRecipe
 
@@ -75,13 +75,13 @@ class MultiTaskRun:
     def check(self, name: str) -> None:
         """Its baselines are always the same."""
 
-    def prepared(self, place: Place) -> MultiTaskRun:
+    def prepared(self, workspace: Workspace) -> MultiTaskRun:
         """With the measured relatedness; `groups: auto` becomes the groups that it suggests."""
-        built, found = self.built, related.read(place.folder) if place.resumed else None
+        built, found = self.built, related.read(workspace.folder) if workspace.resumed else None
         if found is None and related.measurable(built.problem, built.rows):
-            place.report(Progress("relatedness", 0, None))
+            workspace.report(Progress("relatedness", 0, None))
             found = related.relatedness(self.recipe.relatedness, built.rows, self.recipe.seed)
-            related.write(place.folder, found)
+            related.write(workspace.folder, found)
         if self.recipe.groups == "auto" and found is not None:
             groups = tuple(tuple(group) for group in found.groups)
             built = replace(built, recipe=self.recipe.model_copy(update={"groups": groups}))
@@ -105,30 +105,30 @@ class MultiTaskRun:
         made = score(metric, y, found)
         return Validation(Estimate(made.value, made.half_width(), made.rows), each)
 
-    def write_model(self, place: Place, reached: Reached) -> None:
+    def write_model(self, workspace: Workspace, reached: Reached) -> None:
         best, built = reached.best, self.built
         if best is None:
             return
         params = final_params(built.problem, best.snapshot.params, built.rows)
-        facts = provenance(place, self.recipe.seed, self.data.shown, best.snapshot.step)
+        facts = provenance(workspace, self.recipe.seed, self.data.shown, best.snapshot.step)
         made = model_of(built, self.recipe, params, facts)
         spread = residual_spread(built.problem, best.snapshot.params, built.rows)
         scores = {f"val_{self.metric}": reached.history.best or {}}
         made = replace(made, scores=scores, heads=replace(made.heads, spread=spread))
-        model_folder.save(made, place.model, replace=True)
+        model_folder.save(made, workspace.model, replace=True)
 
-    def compared(self, place: Place, reached: Reached, control: Control) -> MultiTaskRun:
+    def compared(self, workspace: Workspace, reached: Reached, control: Control) -> MultiTaskRun:
         """With each task by itself, simple models, and the guard; kept in `tasks.json`."""
         if reached.best is None:
             return self
         params, shown = reached.best.snapshot.params, self.data.shown
-        found = compare_with_others(self.built, params, place, shown, reached.steps, control)
+        found = compare_with_others(self.built, params, workspace, shown, reached.steps, control)
         if found is None:
             return self
-        write_json(place.folder / COMPARISON, found.as_dict())
+        write_json(workspace.folder / COMPARISON, found.as_dict())
         curves = [point.model_dump() for point in reached.history.curves]
         matrix = None if self.relatedness is None else self.relatedness.as_dict()
-        draw_plots(place.folder, found.as_dict(), curves, matrix)
+        draw_plots(workspace.folder, found.as_dict(), curves, matrix)
         return replace(self, compared_with=found)
 
     def details(self) -> dict[str, Json]:

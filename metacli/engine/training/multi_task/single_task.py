@@ -61,7 +61,7 @@ def train_tasks(
     device: torch.device,
     hooks: Hooks,
 ) -> Snapshot:
-    """The loop on training rows, beside the validation rows where the method follows their loss."""
+    """The loop on training rows, and on validation rows too where the method follows their loss."""
     problem, method, recipe = candidate.problem, candidate.method, candidate.recipe
     dtype = begin.params["input.mean"].dtype
     rows_at = draws(rows, dtype, device)

@@ -52,7 +52,7 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
 
 def suits(table: MultiTaskData) -> tuple[str, str]:
     """Images need convolutions, texts a linear model for each task; two classes of texts, and
-    numbers to predict from rows of the tasks' own, are solved exactly; anything else shares a
+    regressions from rows of the tasks' own, are solved exactly; anything else shares a
     trunk."""
     if table.shape:
         return IMAGES

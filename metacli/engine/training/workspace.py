@@ -31,7 +31,7 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """The folder and device of a run.
 
     Args:
