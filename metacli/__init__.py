@@ -38,6 +38,7 @@ _VERBS = (
     "export",
 )
 _OTHERS = {
+    "load": "engine.load",
     "Batch": "types",
     "Episode": "types",
     "Params": "types",

@@ -50,11 +50,13 @@ from metacli.engine.evaluate import evaluate as evaluate
 from metacli.engine.export import export as export
 from metacli.engine.fetch import fetch as fetch
 from metacli.engine.inspect import inspect as inspect
+from metacli.engine.load import load as load
 from metacli.engine.meta_train import meta_train as meta_train
 from metacli.engine.multitask import multitask as multitask
 from metacli.engine.predict import predict as predict
 from metacli.engine.report import report as report
 from metacli.engine.sample import sample as sample
+from metacli.engine.tune import tune as tune
 from metacli.nn.problem import Problem as Problem
 from metacli.types import Batch as Batch
 from metacli.types import Episode as Episode

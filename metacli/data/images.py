@@ -205,10 +205,18 @@ def _decode(content: bytes, name: str) -> np.ndarray:
             raise ValueError(f"its size is {width} x {height} pixels")
         if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
             raise _too_many_pixels(name, f"{width} x {height} pixels")
-        image.load()  # before the orientation is looked at: TIFF images are turned while loading
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-        pixels = _flatten(image if turn is None else image.transpose(turn), name)
-    return np.ascontiguousarray(pixels)
+        return pixels_of(image, name)
+
+
+def pixels_of(image: Image.Image, name: str = "the image") -> np.ndarray:
+    """The pixels of an open image at its own size, uint8: grey [H, W] or RGB [H, W, 3].
+
+    Raises:
+        DataError: values outside of what its mode allows.
+    """
+    image.load()  # before the orientation is looked at: TIFF images are turned while loading
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    return np.ascontiguousarray(_flatten(image if turn is None else image.transpose(turn), name))
 
 
 def _flatten(image: Image.Image, name: str) -> np.ndarray:

@@ -21,7 +21,7 @@ from metacli.data.user.listing import Listing
 from metacli.data.user.open import load_task, survey_task
 from metacli.data.user.row_loading import RowSpec, numbers_of
 from metacli.engine.inspect import inspect
-from metacli.engine.predicting.row_predict import lines
+from metacli.engine.predicting.inputs import lines
 from metacli.errors import MetacliError
 
 ROWS = [

@@ -17,7 +17,8 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.models.folder import load
 from metacli.engine.models.parts import Calibration, Confidence
-from metacli.engine.predict import predict, unlike
+from metacli.engine.predict import predict
+from metacli.engine.predicting.example_predict import unlike
 from metacli.engine.predicting.rows import probabilities
 
 pytestmark = pytest.mark.usefixtures("workplace")

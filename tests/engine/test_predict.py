@@ -11,9 +11,14 @@ import pytest
 from PIL import Image
 from tiny_models import CLASSES, adapted_model, saved, tiny_model, tiny_regression, write_classes
 
+import metacli
+from metacli.data.images import ImageSpec
 from metacli.engine.adapt import adapt
 from metacli.engine.events import Progress
-from metacli.engine.predict import NONE_OF_THESE, pictures_of, predict
+from metacli.engine.models.parts import Confidence
+from metacli.engine.predict import predict
+from metacli.engine.predicting.inputs import images_of
+from metacli.engine.predicting.limits import NONE_OF_THESE
 from metacli.errors import DataError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -130,7 +135,7 @@ def test_the_automatic_limit_keeps_19_of_20_held_out_examples() -> None:
     assert row["prediction"] == NONE_OF_THESE
     assert sum(row["probabilities"].values()) == pytest.approx(1)
     model = adapted_model(tiny_model())  # without held-out examples
-    saved(replace(model, answers={}), Path("few"))
+    saved(replace(model, confidence=Confidence()), Path("few"))
     with pytest.raises(UsageProblem, match="--reject auto"):
         predict("few", str(task), reject="auto")
 
@@ -157,6 +162,44 @@ def test_progress_counts_the_rows(mine: str, pictures: list[str]) -> None:
     assert [event.done for event in events if isinstance(event, Progress)] == [64, 80]
 
 
-def test_a_dash_means_paths_of_pictures_on_stdin() -> None:
-    assert pictures_of(Path("-"), b"a.png\nmy file.png\n\n") == [Path("a.png"), Path("my file.png")]
-    assert pictures_of(Path("a.png"), None) == [Path("a.png")]
+def test_a_dash_means_paths_of_images_on_stdin() -> None:
+    spec = ImageSpec(1, 16, 16)
+    found = images_of([Path("-")], spec, b"a.png\nmy file.png\n\n")
+    assert [name for name, _ in found] == ["a.png", "my file.png"]
+    assert [name for name, _ in images_of([Path("a.png")], spec, None)] == ["a.png"]
+
+
+# In memory
+
+
+def test_arrays_and_images_in_memory_are_answered_as_their_files_are(
+    mine: str, pictures: list[str]
+) -> None:
+    wanted = [one["probabilities"] for one in predict(mine, pictures[:4])["rows"]]
+    opened = [Image.open(path) for path in pictures[:4]]
+    arrays = np.stack([np.asarray(one) for one in opened])
+    for given in (opened, list(arrays), arrays, [pictures[0], *opened[1:]]):
+        found = predict(mine, given)["rows"]
+        assert [one["probabilities"] for one in found] == wanted
+    assert [one.input for one in predict(mine, arrays).rows] == ["[0]", "[1]", "[2]", "[3]"]
+    alone = predict(mine, arrays[0]).rows[0].probabilities
+    assert alone == pytest.approx(wanted[0], abs=1e-6)
+
+
+def test_what_is_no_image_in_memory_is_an_error_in_its_row(mine: str) -> None:
+    good = np.zeros((16, 16), np.uint8)
+    with pytest.raises(DataError, match=r"\[1\] is float64 of shape \[16, 16\]; wanted") as caught:
+        predict(mine, [good, good.astype(float), np.zeros(4, np.uint8)])
+    rows = caught.value.result["rows"]
+    assert [one["error"] is None for one in rows] == [True, False, False]
+
+
+def test_a_loaded_model_predicts_without_its_folder(mine: str, pictures: list[str]) -> None:
+    loaded = metacli.load(Path(mine))
+    wanted = predict(mine, pictures[:5])
+    shutil.rmtree(mine)
+    assert loaded.predict(pictures[:5]) == wanted
+    assert loaded.predict(Path(pictures[0])).rows[0].prediction == wanted.rows[0].prediction
+    assert loaded.labels == wanted.labels == CLASSES
+    with pytest.raises(DataError, match="nothing to predict"):
+        loaded.predict([])

@@ -112,7 +112,7 @@ def test_an_unknown_task_is_an_error_of_its_row_alone(capsys):
     own_rows()
     names = [f"x{number}" for number in range(1, 25)]
     write_rows("rows.csv", np.zeros((2, 24)), names, ["alone-1", "nobody"])
-    with pytest.raises(DataError, match="1 of 2 rows") as caught:
+    with pytest.raises(DataError, match="1 of 2 inputs") as caught:
         predict("run", "rows.csv")
     assert [one["error"] is None for one in caught.value.result["rows"]] == [True, False]
     assert main(["predict", "run", "rows.csv"]) == 3

@@ -41,12 +41,22 @@ def level_of(values: np.ndarray) -> Level:
     known = values[usual & ~np.isnan(values)]
     if not len(known):
         return Level(0.0, 1.0)
-    mean, scale = float(known.mean()), float(known.std())
+    mean, scale = moments(known)
     if not scale > 1e-12 * float(np.abs(known).max()):
         scale = 1.0
     if not wild:
         return Level(mean, scale)
     return Level(mean, scale, wild, LIMIT * float(np.abs((known - mean) / scale).max(initial=1.0)))
+
+
+def moments(known: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation; of numbers whose squares leave float64's range, those of the
+    numbers as shares of the largest."""
+    largest = float(np.abs(known).max())
+    if largest == 0 or 1e-150 < largest < 1e150:
+        return float(known.mean()), float(known.std())
+    shares = known / largest
+    return largest * float(shares.mean()), largest * float(shares.std())
 
 
 def wild_cells(values: np.ndarray) -> tuple[int, ...]:

@@ -35,11 +35,11 @@ from torch import Tensor
 from metacli.engine.adapting.held_out import HeldOut
 from metacli.engine.adapting.splits import Split, times_and_rows
 from metacli.engine.models.parts import Calibration, Confidence, Rejection
+from metacli.engine.predicting.limits import ENOUGH_TO_REJECT
 from metacli.types import Batch
 
 ENOUGH = 20  # held-out examples for a temperature
 MISTAKES = 2  # among them
-ENOUGH_TO_REJECT = 10
 KNOWN = 0.95  # share of known examples that keep their label at least
 LIMITS = (0.05, 20.0)  # of the temperature
 EXACT = "donot_use_mm_for_euclid_dist"

@@ -4,14 +4,13 @@ by whatever network or columns of any kind, so that there is only a head to fit.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from metacli.data.tables.choice import Choice
 from metacli.data.tables.columns import is_numbers
-from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding, fit_target
-from metacli.data.tables.levels import level_of
+from metacli.data.tables.encoding import Encoding, Numeric, Target, fit_encoding, fit_target
+from metacli.data.tables.levels import Level, level_of
 from metacli.data.tables.targets import target_numbers
 from metacli.data.user.listing import TabularTask
 from metacli.data.user.open import list_task
@@ -22,6 +21,7 @@ from metacli.errors import DataError
 from metacli.schema.few_shot import FewShotRecipe
 
 FEATURES = "features"
+FAR, WIDE = 1e4, 1e6  # means in scales, and scales, that float32 squares without loss
 
 
 def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
@@ -43,10 +43,10 @@ def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
         )
     content = listing.content
     encoding = encoding_of(content)
-    target: dict[str, Any] | None = None
+    target: Target | None = None
     if content.type == "regression":
         values = target_numbers(content.support, content.target)
-        target = fit_target(content.target, values, content.unit).as_dict()
+        target = fit_target(content.target, values, content.unit)
     model = FewShotModel(
         recipe=recipe_of(task),
         params={},
@@ -60,8 +60,9 @@ def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
 
 
 def encoding_of(content: TabularTask) -> Encoding:
-    """Columns that are numbers in every cell as they are, as embeddings; a table with words, dates
-    or missing cells by the values and statistics of its support."""
+    """Columns that are numbers in every cell as they are, as embeddings; a table with words, dates,
+    missing cells or numbers that float32 does not tell apart by the values and statistics of its
+    support."""
     table, roles = content.support, content.roles
     kinds = {name: roles.kinds[name] for name in roles.inputs}
     whole = all(
@@ -70,9 +71,15 @@ def encoding_of(content: TabularTask) -> Encoding:
     )
     if whole and not any(np.isnan(table.numbers(name)).any() for name in kinds):
         levels = {name: level_of(table.numbers(name)) for name in kinds}
-        if not any(one.wild for one in levels.values()):
+        if all(is_plain(one) for one in levels.values()):
             return Encoding(tuple(Numeric(name, 0.0, 1.0, missing=False) for name in kinds))
     return fit_encoding([table], kinds)
+
+
+def is_plain(level: Level) -> bool:
+    """Whether the network's float32 tells the column's numbers apart as they are."""
+    near = abs(level.mean) <= FAR * level.scale
+    return near and 1 / WIDE <= level.scale <= WIDE and not level.wild
 
 
 def recipe_of(task: Path) -> FewShotRecipe:

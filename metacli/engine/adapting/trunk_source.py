@@ -67,7 +67,7 @@ def trunk_inputs(model: MultiTaskModel, kind: Kind) -> InputSpec:
     if kind == "classification":
         return inputs
     centre, spread = (float(model.params[f"target.{one}"].mean()) for one in ("mean", "scale"))
-    return replace(inputs, target=Target("y", centre, spread).as_dict())
+    return replace(inputs, target=Target("y", centre, spread))
 
 
 def carried(problem: TaskProblem | ChosenProblem, params: Params, *, flat: bool) -> Params:

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.pools import Pool
 from metacli.data.few_shot.regression import RegressionTasks
 from metacli.data.images import ImageSpec
-from metacli.data.tables.coded import encoder_of, is_text
-from metacli.data.tables.encoding import Target
+from metacli.data.plain import Record
+from metacli.data.tables.coded import Encoder, encoder_of, is_text
+from metacli.data.tables.encoding import Encoding, Target
 from metacli.data.user.row_loading import RowSpec
 from metacli.engine.models.parts import NO_COLUMNS, Columns
+from metacli.engine.results.base import Json
 from metacli.schema.recipe import Recipe
 
 
@@ -24,9 +27,9 @@ class InputSpec:
 
     Args:
         kind: `image` (uint8 pixels as in the file), `text` or `numbers` (float32).
-        shape: [C, H, W] of a picture, or the shape of the numbers.
+        shape: [C, H, W] of an image, or the shape of the numbers.
         invert: the network sees dark strokes on light paper as high values.
-        reader: how texts or cells of a table become the numbers; None for pictures, and for
+        reader: how texts or cells of a table become the numbers; None for images, and for
             numbers that no user's file holds.
         target: of a regression on tables: name, mean, scale and unit.
     """
@@ -34,8 +37,8 @@ class InputSpec:
     kind: Literal["image", "numbers", "text"]
     shape: tuple[int, ...]
     invert: bool = False
-    reader: Mapping[str, Any] | None = None
-    target: Mapping[str, Any] | None = None
+    reader: Record | None = None
+    target: Target | None = None
 
     def image(self) -> ImageSpec:
         channels, height, width = self.shape
@@ -47,21 +50,21 @@ class InputSpec:
         Args:
             columns: what they were called when the model was adapted.
         """
-        if self.reader is None:
-            return self.image()
         encoder = self.encoder
+        if encoder is None:
+            return self.image()
         return RowSpec(
             encoder,
             "text" if self.kind == "text" else "table",
             "regression" if self.regresses else "classification",
-            None if self.kind == "text" else encoder.names,
-            columns.target or (self.target or {}).get("name"),
+            encoder.names if isinstance(encoder, Encoding) else None,
+            columns.target or (None if self.target is None else self.target.name),
             columns.input,
         )
 
-    @property
-    def encoder(self) -> Any:
-        """What makes numbers of a user's texts or cells; None for pictures."""
+    @cached_property
+    def encoder(self) -> Encoder | None:
+        """What makes numbers of a user's texts or cells; None for images."""
         return None if self.reader is None else encoder_of(self.reader)
 
     @property
@@ -71,11 +74,11 @@ class InputSpec:
 
     @property
     def unscaled(self) -> Target:
-        """From the network's answers to the user's numbers."""
-        return Target("y") if self.target is None else Target(**self.target)
+        """From the network's values to the user's numbers."""
+        return Target("y") if self.target is None else self.target
 
-    def as_dict(self) -> dict[str, Any]:
-        plain: dict[str, Any] = {
+    def as_dict(self) -> dict[str, Json]:
+        plain: dict[str, Json] = {
             "kind": self.kind,
             "shape": list(self.shape),
             "invert": self.invert,
@@ -83,22 +86,24 @@ class InputSpec:
         if self.reader is not None:
             plain["reader"] = dict(self.reader)
         if self.target is not None:
-            plain["target"] = dict(self.target)
+            plain["target"] = self.target.as_dict()
         return plain
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> InputSpec:
+    def from_dict(cls, value: Mapping[str, Any]) -> InputSpec:
+        """Raises ValueError, KeyError or TypeError for what `as_dict` does not give."""
+        target = value.get("target")
         return cls(
             value["kind"],
             tuple(value["shape"]),
             value["invert"],
             value.get("reader"),
-            value.get("target"),
+            None if target is None else Target(**target),
         )
 
 
 def input_of_pool(pool: Pool, recipe: Recipe) -> InputSpec:
-    """Rows of a pool. Of pictures, strokes on paper are inverted, as the data set or the recipe's
+    """Rows of a pool. Of images, strokes on paper are inverted, as the data set or the recipe's
     `data.invert` says."""
     if pool.encoder is not None:
         kind: Literal["text", "numbers"] = "text" if is_text(pool.coded.rows) else "numbers"
@@ -114,5 +119,5 @@ def input_of_tasks(tasks: RegressionTasks) -> InputSpec:
         "numbers",
         (tasks.encoding.width,),
         reader=tasks.encoding.as_dict(),
-        target=tasks.target.as_dict(),
+        target=tasks.target,
     )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import TypeAdapter
 
 from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.learner import Adapter
+from metacli.engine.results.base import Json
 
 NATIVE = "native"  # the source's own adaptation
 METHODS = (NATIVE, *names("transfer"))
 
 
-def make_method(name: str, options: Mapping[str, Any]) -> Any:
+def make_method(name: str, options: Mapping[str, Json]) -> Adapter:
     """The transfer method of a model that was checked before."""
-    return TypeAdapter(ALGORITHMS[name].load()).validate_json(json.dumps(dict(options)))
+    made: Adapter = TypeAdapter(ALGORITHMS[name].load()).validate_json(json.dumps(dict(options)))
+    return made

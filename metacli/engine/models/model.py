@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import torch
 
+from metacli.algorithms.learner import Adapter
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.learners import NATIVE, make_method
 from metacli.engine.models.multi_task_networks import make_task_problem
@@ -76,13 +78,21 @@ class FewShotModel:
     scores: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    def learner(self) -> Any:
+    def learner(self) -> Adapter:
         """As it is deployed: `evaluate`'s fields in place."""
-        return restore_adapter(self.recipe)
+        return self._learner
 
     def problem(self) -> Problem:
         """The stateless network."""
-        return make_problem(self.recipe, self.learner(), self.inputs, self.way)
+        return self._problem
+
+    @cached_property
+    def _learner(self) -> Adapter:
+        return restore_adapter(self.recipe)
+
+    @cached_property
+    def _problem(self) -> Problem:
+        return make_problem(self.recipe, self._learner, self.inputs, self.way)
 
     def weights(self) -> Params:
         return dict(self.problem().module.state_dict())
@@ -116,14 +126,22 @@ class AdaptedModel:
     scores: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
-    def learner(self) -> Any:
+    def learner(self) -> Adapter:
         """What adapted it, which also predicts."""
-        return learner_of(self.recipe, self.method, self.options)
+        return self._learner
 
     def problem(self) -> Problem:
         """The stateless network."""
+        return self._problem
+
+    @cached_property
+    def _learner(self) -> Adapter:
+        return learner_of(self.recipe, self.method, self.options)
+
+    @cached_property
+    def _problem(self) -> Problem:
         way = self.way if self.classes is None else len(self.classes)
-        return network_of(self.recipe, self.learner(), self.inputs, self.kind, way)
+        return network_of(self.recipe, self._learner, self.inputs, self.kind, way)
 
     def weights(self) -> Params:
         return dict(self.problem().module.state_dict())
@@ -161,7 +179,7 @@ def moved(model: AnyModel, device: torch.device) -> AnyModel:
     return replace(model, params={name: value.to(device) for name, value in model.params.items()})
 
 
-def learner_of(recipe: Recipe, method: str, options: Mapping[str, Any]) -> Any:
+def learner_of(recipe: Recipe, method: str, options: Mapping[str, Any]) -> Adapter:
     """The learner that adapts with `method`. Raises BundleError for a multi-task recipe, which has
     none of its own."""
     if method != NATIVE:
@@ -175,7 +193,9 @@ def learner_of(recipe: Recipe, method: str, options: Mapping[str, Any]) -> Any:
     )
 
 
-def network_of(recipe: Recipe, learner: Any, inputs: InputSpec, kind: Kind, way: int) -> Problem:
+def network_of(
+    recipe: Recipe, learner: Adapter, inputs: InputSpec, kind: Kind, way: int
+) -> Problem:
     """The network that is adapted: that of a few-shot recipe, or the trunk of a multi-task one."""
     if isinstance(recipe, MultiTaskRecipe):
         return trunk_problem(recipe, inputs, kind)

@@ -21,7 +21,7 @@ def statistics_of(backbone: Backbone) -> Statistics:
     return found.get(backbone.norm, "none") if isinstance(backbone, Normalised) else "none"
 
 
-def make_problem(recipe: FewShotRecipe, learner: Learner, inputs: InputSpec, way: int) -> Problem:
+def make_problem(recipe: FewShotRecipe, learner: Adapter, inputs: InputSpec, way: int) -> Problem:
     """The stateless network of a resolved recipe.
 
     Args:

@@ -19,7 +19,7 @@ from metacli.data.tables.targets import targets_of
 from metacli.data.user.listing import Listing, kind_of, not_a_task
 from metacli.data.user.open import Reading, list_task, load_task
 from metacli.engine.models.model import MultiTaskModel
-from metacli.engine.predicting.multi_task_predict import encoder_of
+from metacli.engine.predicting.multi_task_predict import rows_of
 from metacli.errors import DataError, UsageProblem
 
 
@@ -216,7 +216,7 @@ def known_only(piece: Piece) -> Piece:
 
 
 def of_table(model: MultiTaskModel, piece: Piece) -> Labelled:
-    x = encoder_of(model)(piece.table)
+    x = rows_of(model, piece.table)
     if model.heads.regresses(piece.task):
         y = piece.table.numbers(piece.target)
         missing = np.flatnonzero(np.isnan(y))

@@ -3,67 +3,96 @@ otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from metacli.data.files import shown
-from metacli.data.images import read_image
+from metacli.data.tables.coded import Encoder, dense, encoded, encoder_of
 from metacli.data.tables.encoding import Encoding
-from metacli.data.tables.reader import Table, read_table
-from metacli.data.tables.text import HashedText
+from metacli.data.tables.reader import Table
 from metacli.data.user.listing import is_table
 from metacli.data.user.open import list_inputs
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import MultiTaskModel
+from metacli.engine.predicting.finite import not_finite
+from metacli.engine.predicting.inputs import STDIN, Held, Item, Wanted, images_of, tables_of
+from metacli.engine.predicting.limits import NONE_OF_THESE, probability_limit
+from metacli.engine.results.predict import RowError, TaskPrediction, TaskPredictions
 from metacli.engine.scoring.multi_task_params import answer
 from metacli.errors import DataError
 
 ROWS = 256  # at a time
-NONE_OF_THESE = "none of these"
 
 
-def predict_tasks(
-    model: MultiTaskModel, paths: Sequence[Path], limit: float | None, report: Reporter
-) -> dict[str, Any]:
-    """One row for each row of a table (or picture) and task.
+@dataclass(frozen=True)
+class TaskPredictor:
+    """Predictions of a multi-task model."""
+
+    model: MultiTaskModel
+
+    def predict(
+        self,
+        items: Sequence[Item],
+        reject: str | float | None,
+        stdin: bytes | None,
+        report: Reporter,
+    ) -> TaskPredictions:
+        """A row for each row of a table (or image) and task.
+
+        Raises:
+            DataError: a table that cannot be read.
+            UsageProblem: `reject` is no probability.
+        """
+        limit = probability_limit(reject)
+        rows: list[TaskPrediction] = []
+        read = asked_images if self.model.inputs.kind == "image" else asked_rows
+        for part in read(self.model, items, stdin):
+            rows += answered(self.model, part, limit)
+            report(Progress("predicting", len(rows), None, "rows"))
+        return TaskPredictions(tuple(rows), limit, tasks=self.model.heads.tasks)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Some inputs.
 
     Args:
-        limit: a probability below which the answer is "none of these".
-    Raises:
-        DataError: nothing to predict; a table that cannot be read; or some pictures that cannot:
-            `result` then holds every row, the good ones answered.
+        tasks: of each input; None: all tasks. An error in the place of what cannot be answered.
+        x: [M, D]; zeros where there is an error.
     """
-    rows: list[dict[str, Any]] = []
-    read = of_pictures if model.inputs.kind == "image" else of_tables
-    for names, tasks, x in read(model, paths):
-        rows += said(model, names, tasks, x, limit)
-        report(Progress("predicting", len(rows), None, "rows"))
-    if not rows:
-        raise DataError("nothing to predict", code="data.empty", where=", ".join(map(str, paths)))
-    result = {"rows": rows, "tasks": list(model.heads.tasks), "reject": limit}
-    bad = [row for row in rows if row["error"] is not None]
-    if bad:
-        raise DataError(
-            f"{len(bad)} of {len(rows)} rows could not be answered, the first: "
-            f"{bad[0]['error']['message']}",
-            code="predict.unreadable",
-            where=bad[0]["input"],
-            result=result,
-        )
-    return result
+
+    names: Sequence[str]
+    tasks: Sequence[str | DataError | None]
+    x: np.ndarray
 
 
-Part = tuple[list[str], list[str | DataError | None], np.ndarray]
-"""Names of inputs; the task of each (None: all tasks; an error in place of a bad one); x [M, D]."""
-
-
-def of_tables(model: MultiTaskModel, paths: Sequence[Path]) -> Iterator[Part]:
+def asked_rows(
+    model: MultiTaskModel, items: Sequence[Item], stdin: bytes | None
+) -> Iterator[Asked]:
     """Rows of tables, as they were encoded in training."""
-    encode = encoder_of(model)
+    encoder = row_encoder(model)
+    if isinstance(encoder, Encoding):
+        wanted = Wanted(encoder.names)
+    else:
+        wanted = Wanted((model.heads.text_column,), texts=True)
+    require_tables(items)
+    for _, table in tables_of(items, wanted, stdin):
+        if isinstance(table, DataError):
+            raise table
+        tasks = tasks_of(model, table)
+        for start in range(0, len(table), ROWS):
+            numbers = np.arange(start, min(start + ROWS, len(table)))
+            found = [tasks[number] for number in numbers]
+            yield from some(model, table, numbers, found)
+
+
+def require_tables(items: Sequence[Item]) -> None:
+    """Raises DataError for a file that is no table."""
+    paths = [one for one in items if not isinstance(one, Held) and str(one) != STDIN]
     for path in list_inputs(paths):
         if not is_table(path):
             raise DataError(
@@ -72,27 +101,51 @@ def of_tables(model: MultiTaskModel, paths: Sequence[Path]) -> Iterator[Part]:
                 where=shown(path),
                 hint="a .csv, .tsv, .jsonl or .parquet with the columns of the training data",
             )
-        table = read_table(path)
-        x = encode(table)
-        tasks = tasks_of(model, table, model.heads.task_column)
-        for start in range(0, len(table), ROWS):
-            part = slice(start, start + ROWS)
-            numbers = range(start, min(start + ROWS, len(table)))
-            yield [table.row(number) for number in numbers], tasks[part], x[part]
 
 
-def encoder_of(model: MultiTaskModel) -> Callable[[Table], np.ndarray]:
-    """What makes x [M, D] of a table: of its column of texts, or of its cells."""
-    if model.inputs.kind != "text":
-        return Encoding.from_dict(model.heads.cells).encode
-    hashed, column = HashedText.from_dict(model.heads.read), model.heads.text_column
-    return lambda table: hashed.encode(table.texts(column)).toarray()
+def some(
+    model: MultiTaskModel,
+    table: Table,
+    numbers: np.ndarray,
+    tasks: Sequence[str | DataError | None],
+) -> Iterator[Asked]:
+    """Some rows; where one cannot be read, each is tried by itself.
+
+    Raises:
+        DataError: columns are missing.
+    """
+    names = [table.row(int(number)) for number in numbers]
+    part = Table(table.name, table.frame[numbers], table.first + int(numbers[0]))
+    try:
+        yield Asked(names, tasks, rows_of(model, part))
+    except DataError as error:
+        if error.code in ("table.columns", "table.no_column"):
+            raise
+        if len(numbers) == 1:
+            blank = np.zeros((1, row_encoder(model).width), np.float32)
+            yield Asked(names, [error], blank)
+            return
+        for place, number in enumerate(numbers):
+            yield from some(model, table, number[None], tasks[place : place + 1])
 
 
-def tasks_of(
-    model: MultiTaskModel, table: Table, column: str | None
-) -> list[str | DataError | None]:
+def row_encoder(model: MultiTaskModel) -> Encoder:
+    """What makes numbers of a table: of its column of texts, or of its cells."""
+    if model.inputs.kind == "text":
+        return encoder_of(model.heads.read)
+    return Encoding.from_dict(model.heads.cells)
+
+
+def rows_of(model: MultiTaskModel, table: Table) -> np.ndarray:
+    """x [M, D]. Raises DataError for columns that are missing, and for a bad cell."""
+    texts = model.inputs.kind == "text"
+    rows = tuple(table.texts(model.heads.text_column)) if texts else table
+    return dense(encoded(rows, row_encoder(model)))
+
+
+def tasks_of(model: MultiTaskModel, table: Table) -> list[str | DataError | None]:
     """The task of each row."""
+    column = model.heads.task_column
     if column is None or column not in table.columns:
         return [None] * len(table)
     known = set(model.heads.tasks)
@@ -107,45 +160,48 @@ def tasks_of(
     return found
 
 
-def of_pictures(model: MultiTaskModel, paths: Sequence[Path]) -> Iterator[Part]:
-    """Pictures; the folder that one lies in, or one above it, may name its task."""
+def asked_images(
+    model: MultiTaskModel, items: Sequence[Item], stdin: bytes | None
+) -> Iterator[Asked]:
+    """Images; the folder that one lies in, or one above it, may name its task."""
     known = set(model.heads.tasks)
-    for path in list_inputs(paths):
-        above = [one.name for one in path.parents if one.name in known]
-        blank = np.zeros((1, int(np.prod(model.inputs.shape))), np.float32)
-        try:
-            pixels = read_image(path, model.inputs.image()).reshape(1, -1).astype(np.float32)
-        except DataError as error:
-            yield [str(path)], [error], blank
-        else:
-            yield [str(path)], [above[0] if above else None], pixels
+    for name, pixels in images_of(items, model.inputs.image(), stdin):
+        if isinstance(pixels, DataError):
+            blank = np.zeros((1, int(np.prod(model.inputs.shape))), np.float32)
+            yield Asked([name], [pixels], blank)
+            continue
+        above = [one.name for one in Path(name).parents if one.name in known]
+        task = above[0] if above else None
+        yield Asked([name], [task], pixels.reshape(1, -1).astype(np.float32))
 
 
-def said(
-    model: MultiTaskModel,
-    names: Sequence[str],
-    tasks: Sequence[str | DataError | None],
-    x: np.ndarray,
-    limit: float | None,
-) -> list[dict[str, Any]]:
-    """The rows of the answer for some inputs."""
-    every: list[str] = list(model.heads.tasks)
-    found = outputs(model, x)
+def answered(model: MultiTaskModel, asked: Asked, limit: float | None) -> list[TaskPrediction]:
+    """The rows of the result for some inputs."""
+    every = model.heads.tasks
+    found = outputs(model, asked.x)
     rows = []
-    for number, (name, task) in enumerate(zip(names, tasks, strict=True)):
+    for number, (name, task) in enumerate(zip(asked.names, asked.tasks, strict=True)):
         if isinstance(task, DataError):
-            blank = row_of(model, name, None, None, limit)
-            rows.append({**blank, "error": {"code": task.code, "message": task.message}})
+            rows.append(TaskPrediction(name, error=RowError(task.code, task.message)))
             continue
         for one in every if task is None else [task]:
             at = every.index(one)
-            rows.append(row_of(model, name, at, found[at][number], limit))
+            value = found[at][number]
+            if np.isfinite(value).all():
+                rows.append(prediction(model, name, at, value, limit))
+            else:
+                error = not_finite(row_encoder_or_none(model), asked.x[number])
+                rows.append(TaskPrediction(name, error=error, task=one))
     return rows
+
+
+def row_encoder_or_none(model: MultiTaskModel) -> Encoder | None:
+    return None if model.inputs.kind == "image" else row_encoder(model)
 
 
 @torch.no_grad()
 def outputs(model: MultiTaskModel, x: np.ndarray) -> list[np.ndarray]:
-    """What the network says of rows [M, D], for each task: [M] or [M, C]."""
+    """What the network gives for rows [M, D], for each task: [M] or [M, C]."""
     problem = model.problem()
     mean = model.params["input.mean"]
     rows = torch.from_numpy(x).to(mean.device, mean.dtype)
@@ -153,32 +209,23 @@ def outputs(model: MultiTaskModel, x: np.ndarray) -> list[np.ndarray]:
     return [answer(problem, task, one) for task, one in enumerate(found)]
 
 
-def row_of(
-    model: MultiTaskModel, name: str, task: int | None, value: Any, limit: float | None
-) -> dict[str, Any]:
-    """One row: a value with the interval that held 95 % of the validation rows, or a label."""
-    blank = {
-        "input": name,
-        "task": None if task is None else model.heads.tasks[task],
-        "prediction": None,
-        "probabilities": None,
-        "low": None,
-        "high": None,
-        "error": None,
-    }
-    if task is None:
-        return blank
+def prediction(
+    model: MultiTaskModel, name: str, task: int, value: np.ndarray, limit: float | None
+) -> TaskPrediction:
+    """A value with the interval that held 95 % of the validation rows, or a label.
+
+    Args:
+        value: [], or probabilities [C].
+    """
+    title = model.heads.tasks[task]
     if model.heads.regresses(task):
-        spread = (model.heads.spread or {}).get(str(task))
-        at = float(value)
-        ends = {} if spread is None else {"low": at - spread, "high": at + spread}
-        return {**blank, "prediction": at, **ends}
+        spread, at = (model.heads.spread or {}).get(str(task)), float(value)
+        low, high = (None, None) if spread is None else (at - spread, at + spread)
+        return TaskPrediction(name, at, low=low, high=high, task=title)
     labels = model.heads.labels[task]
     chances = np.array([1 - value, value]) if np.ndim(value) == 0 else value
     best = int(chances.argmax())
     rejected = limit is not None and chances[best] < limit
-    return {
-        **blank,
-        "prediction": NONE_OF_THESE if rejected else labels[best],
-        "probabilities": dict(zip(labels, map(float, chances), strict=True)),
-    }
+    label = NONE_OF_THESE if rejected else labels[best]
+    named = dict(zip(labels, map(float, chances), strict=True))
+    return TaskPrediction(name, label, named, task=title)

@@ -60,8 +60,9 @@ def fit_to(model: FewShotModel, source: EpisodeSource) -> EpisodeSource:
         return source
     if not isinstance(source, ClassEpisodes):
         return source
-    if source.pool.encoder is not None:
-        store = source.pool.coded.read_by(model.inputs.encoder)
+    encoder = model.inputs.encoder
+    if source.pool.encoder is not None and encoder is not None:
+        store = source.pool.coded.read_by(encoder)
         return replace(source, pool=replace(source.pool, store=store))
     return replace(source, pool=fitted(source.pool, tuple(model.inputs.shape)))
 

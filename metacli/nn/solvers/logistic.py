@@ -69,7 +69,7 @@ def by_newton(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: flo
     for _ in range(100):
         spread = share[:, :, None] * (np.eye(classes) - share[:, None, :])  # [M, N, N]
         curvature = c * np.einsum("mij,mk,ml->ikjl", spread, inputs, inputs, optimize=True)
-        step = np.linalg.solve(curvature.reshape(len(flat), -1) + curvature_of_penalty, slope)
+        step = solved(curvature.reshape(len(flat), -1) + curvature_of_penalty, slope)
         decrease, size = float(slope @ step), 1.0
         if decrease <= 1e-16 * max(1.0, loss):
             break
@@ -79,6 +79,15 @@ def by_newton(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: flo
                 return flat.reshape(classes, -1)
         flat, (loss, slope, share) = flat - size * step, found
     return flat.reshape(classes, -1)
+
+
+def solved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """The solution of a system, the shortest where columns of very different size leave the matrix
+    singular in float64."""
+    try:
+        return np.linalg.solve(matrix, vector)
+    except np.linalg.LinAlgError:
+        return np.linalg.lstsq(matrix, vector, rcond=None)[0]
 
 
 def by_lbfgs(

@@ -1,0 +1,207 @@
+"""`predict` of an adapted model: one prediction for each input, whatever the others are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacli.data.tables.coded import dense, encoded
+from metacli.data.tables.encoding import Encoding
+from metacli.data.tables.reader import Table
+from metacli.engine.events import Progress, Reporter
+from metacli.engine.models.model import AdaptedModel
+from metacli.engine.models.parts import Rejection
+from metacli.engine.predicting.finite import not_finite
+from metacli.engine.predicting.inputs import LINES, Item, Wanted, images_of, tables_of
+from metacli.engine.predicting.limits import AUTO, NONE_OF_THESE, threshold
+from metacli.engine.predicting.rows import calibrated, on_device_of, outputs
+from metacli.engine.results.predict import Prediction, Predictions, RowError
+from metacli.errors import DataError
+
+ROWS, IMAGES = 256, 64  # at a time
+Limit: TypeAlias = float | Literal["auto"] | None
+Answer = Callable[[Tensor], list[Prediction]]
+"""x [M, ...] -> a prediction for each row, without its name."""
+
+
+@dataclass(frozen=True)
+class ExamplePredictor:
+    """Predictions of an adapted model."""
+
+    model: AdaptedModel
+
+    def predict(
+        self,
+        items: Sequence[Item],
+        reject: str | float | None,
+        stdin: bytes | None,
+        report: Reporter,
+    ) -> Predictions:
+        """Raises UsageProblem for a limit that there is none of."""
+        model, limit = self.model, threshold(self.model.confidence, reject)
+        rows: list[Prediction] = []
+        for part in self.parts(items, limit, stdin):
+            rows += part
+            report(Progress("predicting", len(rows), None, "rows"))
+        known = model.confidence
+        return Predictions(
+            rows=tuple(rows),
+            reject=known.reject if limit == AUTO else limit,
+            labels=model.classes or (),
+            calibration=known.calibration,
+            target=model.columns.target,
+            unit=model.columns.unit,
+            coverage=None if known.residual is None else known.residual.coverage,
+        )
+
+    def parts(
+        self, items: Sequence[Item], limit: Limit, stdin: bytes | None
+    ) -> Iterator[list[Prediction]]:
+        """Rows of predictions, some at a time."""
+        answer = self.answer(limit)
+        if self.model.inputs.reader is None:
+            images = images_of(items, self.model.inputs.image(), stdin)
+            while part := list(islice(images, IMAGES)):
+                yield of_images(self.model, part, answer)
+            return
+        for name, table in tables_of(items, wanted_of(self.model), stdin):
+            if isinstance(table, DataError):
+                yield [Prediction(name, error=plain(table))]
+                continue
+            for first in range(0, len(table), ROWS):
+                numbers = np.arange(first, min(first + ROWS, len(table)))
+                yield list(of_rows(self.model, table, numbers, answer))
+
+    def answer(self, limit: Limit) -> Answer:
+        """Values of a regression, labels otherwise."""
+        if self.model.kind == "regression":
+            return lambda x: values(self.model, x)
+        return lambda x: labels(self.model, x, limit)
+
+
+def wanted_of(model: AdaptedModel) -> Wanted:
+    """The rows that it takes."""
+    encoder = model.inputs.encoder
+    if isinstance(encoder, Encoding):
+        return Wanted(encoder.names)
+    return Wanted((model.columns.input or LINES,), texts=True)
+
+
+def of_images(
+    model: AdaptedModel, images: Sequence[tuple[str, np.ndarray | DataError]], answer: Answer
+) -> list[Prediction]:
+    """Predictions for some images; what cannot be read has its error."""
+    good = [pixels for _, pixels in images if isinstance(pixels, np.ndarray)]
+    found = iter(answer(on_device_of(model, np.stack(good))) if good else ())
+    return [
+        Prediction(name, error=plain(one))
+        if isinstance(one, DataError)
+        else next(found).called(name)
+        for name, one in images
+    ]
+
+
+def of_rows(
+    model: AdaptedModel, table: Table, numbers: np.ndarray, answer: Answer
+) -> Iterator[Prediction]:
+    """Predictions for some rows; where one cannot be read, each is tried by itself."""
+    names = [table.row(int(number)) for number in numbers]
+    try:
+        found = answer(rows_of(model, table, numbers))
+    except DataError as error:
+        if len(numbers) == 1 or error.code in ("table.columns", "table.no_column"):
+            yield from (Prediction(name, error=plain(error)) for name in names)
+            return
+        for number in numbers:
+            yield from of_rows(model, table, number[None], answer)
+        return
+    yield from (one.called(name) for name, one in zip(names, found, strict=True))
+
+
+def rows_of(model: AdaptedModel, table: Table, numbers: np.ndarray) -> Tensor:
+    """Some rows as the network takes them, [M, F]. Raises DataError for a bad cell."""
+    part = Table(table.name, table.frame[numbers], table.first + int(numbers[0]))
+    text = model.inputs.kind == "text"
+    rows = tuple(part.texts(text_column(model, part))) if text else part
+    encoder = model.inputs.encoder
+    assert encoder is not None  # images come from elsewhere
+    return on_device_of(model, dense(encoded(rows, encoder)))
+
+
+def text_column(model: AdaptedModel, table: Table) -> str:
+    """The column that was adapted on, or `text`, or the only one."""
+    for name in (model.columns.input, LINES):
+        if name in table.columns:
+            return str(name)
+    if len(table.columns) == 1:
+        return table.columns[0]
+    return table.require(model.columns.input or LINES)
+
+
+def labels(model: AdaptedModel, x: Tensor, limit: Limit) -> list[Prediction]:
+    """Label and probabilities of each row."""
+    assert model.classes is not None
+    logits = outputs(model, x)
+    chances = calibrated(model, logits)
+    good = torch.isfinite(logits).all(1).tolist()
+    without = rejected(model, logits, chances, limit)
+    found = []
+    for row, none in enumerate(without):
+        if not good[row]:
+            found.append(Prediction("", error=lost(model, x[row])))
+            continue
+        named = dict(zip(model.classes, chances[row].tolist(), strict=True))
+        best = max(named, key=lambda label: named[label])
+        found.append(Prediction("", NONE_OF_THESE if none else best, named))
+    return found
+
+
+def values(model: AdaptedModel, x: Tensor) -> list[Prediction]:
+    """A number in the user's units, and from where to where: as far as held-out predictions were
+    off."""
+    raw = outputs(model, x)[:, 0].cpu().double().numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = model.inputs.unscaled.decode(raw)
+    known = model.confidence.residual
+    off = None if known is None else known.residual
+    return [
+        Prediction(
+            "",
+            float(value),
+            low=None if off is None else float(value - off),
+            high=None if off is None else float(value + off),
+        )
+        if np.isfinite(value)
+        else Prediction("", error=lost(model, x[row]))
+        for row, value in enumerate(found)
+    ]
+
+
+def rejected(model: AdaptedModel, logits: Tensor, chances: Tensor, limit: Limit) -> list[bool]:
+    """Which rows get no label."""
+    if limit is None:
+        return [False] * len(logits)
+    without = unlike(model, logits) if limit == AUTO else chances.max(1).values < limit
+    return list(map(bool, without))
+
+
+def unlike(model: AdaptedModel, logits: Tensor) -> Tensor:
+    """Which rows are less like any class than known examples are, bool [M]."""
+    limit = model.confidence.reject
+    assert isinstance(limit, Rejection)
+    return logits.max(1).values < limit.logit
+
+
+def lost(model: AdaptedModel, x: Tensor) -> RowError:
+    """Why an example has no prediction."""
+    return not_finite(model.inputs.encoder, x.cpu().numpy())
+
+
+def plain(error: DataError) -> RowError:
+    return RowError(error.code, error.message)
