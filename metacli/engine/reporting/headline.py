@@ -8,7 +8,7 @@ import math
 from metacli.engine.reporting.measured import on_what, scored
 from metacli.engine.reporting.subject import Line, Subject
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
-from metacli.engine.spelling import metric_name, score, verdict_words, visible
+from metacli.engine.spelling import is_fraction, metric_name, score, verdict_words, visible
 
 SINGLE = "single-task"
 
@@ -65,8 +65,8 @@ def of_examples(line: Line) -> str:
     low, high = line.get("low"), line.get("high")
     if low is None or high is None:
         low, high = ends(line.get("mean"), line.get("ci95"))
-    first = f"{named(metric)} {score(metric, line.get('mean'))} on {line.get('query')} labelled "
-    first += f"examples (95 % interval {score(metric, low)} to {score(metric, high)})."
+    first = f"{named(metric)} {rough(metric, line.get('mean'))} on {line.get('query')} labelled "
+    first += f"examples (95 % interval {span(metric, low, high)})."
     if not line.get("chance"):
         return first
     return f"{first} {against_chance(metric, low, high, line['chance'])}"
@@ -77,12 +77,26 @@ def of_held_out(made: Line, transfer: Line) -> str:
     metric, low, high = made["metric"], made.get("low"), made.get("high")
     interval = ""
     if low is not None and high is not None:
-        interval = f" (95 % interval {score(metric, low)} to {score(metric, high)})"
-    said = [f"{named(metric)} {score(metric, made['value'])} on held-out examples{interval}."]
+        interval = f" (95 % interval {span(metric, low, high)})"
+    words = [f"{named(metric)} {rough(metric, made['value'])} on held-out examples{interval}."]
     if made.get("chance") and low is not None and high is not None:
-        said.append(against_chance(metric, low, high, made["chance"]))
-    said += [one for one in [against_simple(metric, transfer)] if one]
-    return " ".join(said)
+        words.append(against_chance(metric, low, high, made["chance"]))
+    words += [one for one in [against_simple(metric, transfer)] if one]
+    return " ".join(words)
+
+
+def rough(metric: str | None, value: float | None) -> str:
+    """`27.8 %`: few examples say no more."""
+    if value is None or not is_fraction(metric):
+        return score(metric, value)
+    return f"{100 * value:.3g} %"
+
+
+def span(metric: str | None, low: float, high: float) -> str:
+    """`10 to 56 %`."""
+    if is_fraction(metric):
+        return f"{100 * low:.0f} to {100 * high:.0f} %"
+    return f"{score(metric, low)} to {score(metric, high)}"
 
 
 def against_chance(metric: str | None, low: float, high: float, chance: float) -> str:
@@ -117,11 +131,11 @@ def of_tasks(line: Line) -> str:
     alone = (line.get("baselines") or {}).get(SINGLE)
     if not alone:
         return first
-    words = verdict_words(alone.get("verdict"), metric, alone.get("detectable"))
-    return (
-        f"{first} Each task learned alone reaches {scored(metric, alone)}; learning together is: "
-        f"{words}."
-    )
+    verdict = alone.get("verdict")
+    words = verdict_words(verdict, metric, alone.get("detectable"))
+    clear = verdict in ("helped", "hurt")
+    end = f"learning together is {words}" if clear else words
+    return f"{first} Each task learned alone reaches {scored(metric, alone)}: {end}."
 
 
 def ends(mean: float | None, half: float | None) -> tuple[float, float]:

@@ -27,7 +27,7 @@ from metacli.engine.reporting.subject import Line, Subject
 from metacli.engine.spelling import metric_name, score, signed, verdict_words, visible
 
 HOW = {
-    "kfold": "each example was predicted by a model adapted without it ({} folds)",
+    "kfold": "in {} folds: each example was predicted by a model adapted without it",
     "query": "on the task's query examples",
     "holdout": "on a share of {} that was held out",
 }
@@ -49,7 +49,7 @@ def scores(subject: Subject, model: AdaptedModel, found: Examples) -> list[Secti
             Text(f"Not measured while adapting: {visible(made.get('why') or 'too few examples')}.")
         )
     else:
-        blocks.append(Facts(tuple(score_facts(made))))
+        blocks += [Facts(tuple(score_facts(made))), Text(how_measured(made))]
     if transfer.get("all"):
         blocks.append(baselines(made.get("metric"), made.get("value"), transfer["all"]))
     counts = made.get("confusion")
@@ -69,11 +69,9 @@ def examples_were_evaluated(subject: Subject) -> bool:
 def score_facts(made: Line) -> list[tuple[str, str]]:
     """The score, how it was measured, and other readings of it."""
     metric = made.get("metric")
-    kind, _, detail = str(made.get("how")).partition(":")
     ends = f"{score(metric, made.get('low'))} to {score(metric, made.get('high'))}"
     rows = [
         (metric_name(metric), f"{score(metric, made['value'])}, 95 % interval {ends}"),
-        ("measured", HOW.get(kind, "{}").format(detail or made.get("how")) + again(made)),
     ]
     for key, words in (
         ("balanced", "balanced accuracy"),
@@ -83,6 +81,13 @@ def score_facts(made: Line) -> list[tuple[str, str]]:
         if made.get(key) is not None:
             rows.append((words, score("accuracy", made[key])))
     return rows
+
+
+def how_measured(made: Line) -> str:
+    """In a sentence."""
+    kind, _, detail = str(made.get("how")).partition(":")
+    words = HOW.get(kind, "{}").format(detail or made.get("how")) + again(made)
+    return f"Measured {words}."
 
 
 def again(made: Line) -> str:

@@ -79,8 +79,9 @@ def tasks(subject: Subject, tested: list[Line]) -> list[Section]:
     if tested:
         counts = {key: sum(row.get("verdict") == key for row in rows) for key in ("helped", "hurt")}
         note += (
-            f" Learning together helped {counts['helped']} and hurt {counts['hurt']}; verdicts "
-            "hold for all tasks together (false discovery rate 5 %, Benjamini and Hochberg)."
+            f" Learning together helped {counts['helped']} and hurt {counts['hurt']}; of the rest "
+            "that is not clear. Verdicts hold for all tasks together (false discovery rate 5 %, "
+            "Benjamini and Hochberg)."
         )
     header = (
         *("task", metric_name(metric), "alone", "difference", "95 % interval"),
