@@ -230,6 +230,9 @@ def test_the_largest_difference_is_over_every_output() -> None:
     zero = np.zeros(3)
     assert parity.difference((zero, zero - 2.0), (zero, zero)) == 2.0
     assert parity.difference((zero - 3.0, zero + 2.0), (zero, zero)) == 3.0
+    broken = np.array([0.0, np.nan, 0.0])
+    for found in ((zero, broken), (broken, zero + 1.0)):  # wherever it stands
+        assert np.isnan(parity.difference(found, (zero, zero)))
 
 
 @pytest.mark.parametrize("error", [1e-3, -1e-3, float("nan")])
