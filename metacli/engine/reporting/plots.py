@@ -87,8 +87,11 @@ def svg_of(drawn: Figure, name: str) -> str:
     return text.strip()
 
 
-def line(axes: Axes, points: Sequence[Point], colour: str, label: str) -> None:
-    """A line with a band of its 95 % interval where there is one; few points are marked."""
+def line(
+    axes: Axes, points: Sequence[Point], colour: str, label: str, *, percent: bool = False
+) -> None:
+    """A line with a band of its 95 % interval where there is one; few points are marked. No share
+    is below 0 or above 1."""
     x, y = [p[0] for p in points], [p[1] for p in points]
     marker = "o" if len(points) <= FEW else None
     axes.plot(
@@ -97,6 +100,8 @@ def line(axes: Axes, points: Sequence[Point], colour: str, label: str) -> None:
     half = np.array([np.nan if p[2] is None else p[2] for p in points], float)
     if np.isfinite(half).any():
         low, high = np.array(y) - half, np.array(y) + half
+        if percent:
+            low, high = low.clip(0, 1), high.clip(0, 1)
         axes.fill_between(x, low, high, color=COLOURS[colour], alpha=0.18, linewidth=0)
 
 
@@ -113,7 +118,8 @@ def curves(
     """Lines (label, colour, points) over one x axis; `mark` is an x to point out."""
     with figure() as (drawn, axes):
         for label, colour, points in lines:
-            line(axes, points, colour, label)
+            line(axes, points, colour, label, percent=percent)
+        whole_ticks(axes)
         if mark is not None:
             axes.axvline(mark[0], color=COLOURS["faint"], linewidth=1, linestyle="--")
             label = f" {mark[1]}"
@@ -147,9 +153,12 @@ def steps(name: str, points: Sequence[Point], x_label: str, y_label: str, *, per
     """A score with its interval at each of a few whole numbers."""
     with figure() as (drawn, axes):
         x, y = [p[0] for p in points], [p[1] for p in points]
-        half = [0.0 if p[2] is None or not np.isfinite(p[2]) else p[2] for p in points]
+        half = np.array([0.0 if p[2] is None or not np.isfinite(p[2]) else p[2] for p in points])
+        ends = (half, half)
+        if percent:  # no share is below 0 or above 1
+            ends = (np.minimum(half, y), np.minimum(half, 1 - np.array(y)))
         axes.errorbar(
-            *(x, y, half), color=COLOURS["one"], marker="o", markersize=4, capsize=3, linewidth=1.4
+            *(x, y, ends), color=COLOURS["one"], marker="o", markersize=4, capsize=3, linewidth=1.4
         )
         whole_ticks(axes)
         if percent:

@@ -18,11 +18,11 @@ def repeat(subject: Subject, recipe: str) -> list[Section]:
     versions = facts.get("versions") or provenance.get("versions") or {}
     machine = {
         **{f"version of {key}": value for key, value in versions.items()},
-        "commit": facts.get("commit"),
+        "commit": short(facts.get("commit")),
         "device": facts.get("device") or provenance.get("device"),
         "threads": facts.get("threads") or provenance.get("threads"),
-        "fingerprint of the data": (facts.get("data") or provenance.get("data") or {}).get(
-            "digest"
+        "fingerprint of the data": short(
+            (facts.get("data") or provenance.get("data") or {}).get("digest")
         ),
     }
     rows = tuple((key, visible(value)) for key, value in machine.items() if value is not None)
@@ -33,6 +33,11 @@ def repeat(subject: Subject, recipe: str) -> list[Section]:
         Facts(rows),
         Source("The recipe with every setting", recipe),
     )
+
+
+def short(digest: str | None) -> str | None:
+    """Enough of it to compare."""
+    return None if digest is None else str(digest)[:12]
 
 
 def commands(subject: Subject) -> Iterator[str]:
