@@ -43,7 +43,7 @@ def tables(results: Sequence[Result]) -> str:
         "",
         *by_shape(chosen("omniglot"), OMNIGLOT, "Omniglot"),
         "",
-        "Photographs of 100 things (CIFAR-FS, a third of its pictures), accuracy in %, inductive / "
+        "Photographs of 100 classes (CIFAR-FS, a third of its images), accuracy in %, inductive / "
         "transductive:",
         "",
         *by_shape(chosen("cifar-fs"), PHOTOGRAPHS, "CIFAR-FS"),

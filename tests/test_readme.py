@@ -230,7 +230,7 @@ def test_the_exported_files_run_without_metacli_as_shown(tmp_path, monkeypatch, 
         assert main(["meta-train", "glyphs-5w1s-protonet", *FAST, *small]) == 0
         assert main(["sample", "glyphs", "my_classes", "--way", "5", "--shot", "5"]) == 0
         assert main(["adapt", "@last", "my_classes", "-o", "mine"]) == 0
-    next(Path("my_classes/query").rglob("*.png")).rename("picture.png")
+    next(Path("my_classes/query").rglob("*.png")).rename("image.png")
     lines = re.search(r"```\n(.*?)```", PHONE, re.DOTALL)[1].splitlines()
     for program, *words in (shlex.split(line, comments=True) for line in lines):
         if program == "metacli":
@@ -239,7 +239,7 @@ def test_the_exported_files_run_without_metacli_as_shown(tmp_path, monkeypatch, 
             continue
         done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("picture.png\t")
+        assert done.stdout.startswith("image.png\t")
     assert sum(line.startswith("python") for line in lines) == 2
 
 
