@@ -40,7 +40,7 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.HANGUP: "SIGHUP, state saved",
     ExitCode.INTERRUPTED: "Ctrl-C, state saved",
     ExitCode.TERMINATED: "SIGTERM, state saved",
-    ExitCode.PIPE_CLOSED: "the reader of the pipe went away",
+    ExitCode.PIPE_CLOSED: "output pipe closed",
 }
 
 

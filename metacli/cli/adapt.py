@@ -1,4 +1,4 @@
-"""`metacli adapt`: use what was learned on a user's own few examples."""
+"""`metacli adapt`: a model for a user's own few examples."""
 
 from __future__ import annotations
 

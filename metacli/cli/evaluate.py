@@ -71,7 +71,7 @@ def evaluate(
     allow_duplicates: options.AllowDuplicates = False,
     follow_links: options.FollowLinks = False,
 ) -> None:
-    """Measure a model on classes it has never seen, or an adapted one on labelled examples.
+    """Measure a model on unseen classes, or an adapted one on labelled examples.
 
     \b
       metacli evaluate @last

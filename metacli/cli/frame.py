@@ -136,7 +136,7 @@ class Frame:
         """`answer` for the commands whose result is text: `-o` is the file that it goes to.
 
         Args:
-            draw: writes the file itself where its name asks for a picture, and says whether it did.
+            draw: writes the file itself where its name asks for a plot, and says whether it did.
         """
         target = self.text_target()
         result = self._run_and_show_what_failed(work, show, value)

@@ -51,8 +51,8 @@ def predict(
     """Label new inputs with an adapted model, one row each.
 
     \b
-      metacli predict my_model picture.png
-      metacli predict my_model new_pictures/ --top 3 -o labels.csv
+      metacli predict my_model image.png
+      metacli predict my_model new_images/ --top 3 -o labels.csv
       metacli predict my_model table.csv
       metacli predict runs/adult rows.csv
     """

@@ -69,7 +69,7 @@ def next_line(result: Mapping[str, Json], *words: str | Path) -> list[str]:
 
 
 def mean_difference(result: Block, where: str) -> list[str]:
-    """What learning together is worth on the mean over the tasks, with what its interval is over;
+    """The mean over the tasks of joint minus single-task, with what its interval is over;
     nothing where it is not known."""
     tasks, mean = result.blocks("tasks"), result.number("mean_delta")
     if not tasks or mean is None:

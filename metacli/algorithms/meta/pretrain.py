@@ -10,7 +10,7 @@ simple classifier of each support.
     direction = ∇_θ L(head(f_θ(x)), class of x),      adapt: a classifier of f_θ(S) without the head
 
 Where we differ: a batch is what a meta-batch of episodes holds, with the labels of the pool, so it
-has several pictures of each of its classes; the loss averages each class before the classes. No
+has several images of each of its classes; the loss averages each class before the classes. No
 distillation and no augmentation.
 
 `classifier`: nearest class mean by `cosine` (times `scale`) or `euclidean` distance; `logistic`

@@ -55,7 +55,7 @@ def before(names: Sequence[str], request: Request) -> Before:
     if len(names) > 1:
         raise UsageProblem("--add wants one adapted model, and there are several")
     if request.overrides:
-        hint = "adapt the source anew to change them"
+        hint = "adapt the source again to change them"
         raise UsageProblem("--add adapts with the settings that the model has", hint=hint)
     opened = open_model(names[0], request.device, request.report)
     model, where = opened.model, str(opened.path)
@@ -72,7 +72,7 @@ def before(names: Sequence[str], request: Request) -> Before:
             "this model does not say what it was adapted from and to",
             code="add.unknown",
             where=where,
-            hint="adapt its source anew, with all examples in one folder",
+            hint="adapt its source again, with all examples in one folder",
         )
     tasks = tasks_of(opened.path, known)
     for task, _ in tasks:
@@ -111,7 +111,7 @@ def gone(what: str, path: Path) -> DataError:
         f"{what} is not there any more, and --add needs it",
         code="add.gone",
         where=str(path),
-        hint="put it back, or adapt anew with all examples in one folder",
+        hint="put it back, or adapt again with all examples in one folder",
     )
 
 
@@ -135,7 +135,7 @@ def require_same(found: Before, hashes: Sequence[str]) -> None:
             "not there any more, or have changed",
             code="add.changed",
             where=", ".join(str(task) for task, _ in found.tasks),
-            hint="put them back, or adapt anew with all examples in one folder",
+            hint="put them back, or adapt again with all examples in one folder",
         )
 
 

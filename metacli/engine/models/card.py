@@ -78,7 +78,7 @@ def _input(spec: Mapping[str, Any]) -> str:
         return f"numbers of shape {tuple(spec['shape'])}"
     channels, height, width = spec["shape"]
     strokes = ", dark strokes on light paper" if spec["invert"] else ""
-    return f"pictures, {height}x{width}, {'grey' if channels == 1 else 'colour'}{strokes}"
+    return f"images, {height}x{width}, {'grey' if channels == 1 else 'colour'}{strokes}"
 
 
 def _score(value: Any) -> str:

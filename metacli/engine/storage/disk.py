@@ -191,7 +191,7 @@ def _write_error(path: Path, need: int, error: OSError) -> MetacliError:
             f"no space left writing {path}: need {_megabytes(need)}, {_free(path)} free",
             code="run.disk_full",
             where=str(path),
-            hint="free some space; a training run goes on with --resume",
+            hint="free some space; a training run continues with --resume",
         )
     if error.errno in _FORBIDDEN:
         return _no_permission(path, error, "write")

@@ -216,7 +216,7 @@ def ended(session: Session, step: int, seconds: float, control: Control) -> Trai
     control.report(RunFinished(str(folder), status, step))
     if number is not None:
         raise Interrupted(
-            f"stopped by signal {number} after step {step}; the state is saved",
+            f"stopped (signal {number}) at step {step}; progress saved",
             number=number,
             hint=result.resume_command,
             result=result.as_dict(),

@@ -126,7 +126,7 @@ def require_spread(x: Tensor) -> None:
             "batch statistics of one value: the batch is one example, and the network has shrunk "
             "it to a map of 1x1",
             code="data.no_statistics",
-            hint="backbone.norm=group or layer, larger pictures, or more than one example",
+            hint="backbone.norm=group or layer, larger images, or more than one example",
         )
 
 

@@ -1,7 +1,7 @@
 """RLW, random loss weighting: B. Lin, F. Ye, Y. Zhang, I. W. Tsang, "Reasonable Effectiveness of
 Random Weighting: A Litmus Test for Multi-Task Learning", TMLR 2022, section 3.
 
-Idea: weights drawn anew in every step do as well as many that are computed with care.
+Idea: weights drawn again in every step do as well as many that are computed with care.
 
     w = T softmax(z),  z ~ N(0, I),      L = (1/T) Σ_t w_t L_t
 
