@@ -186,7 +186,7 @@ def cell(value: np.generic | str | float | None) -> str | None:
 def stdin_table(wanted: Wanted, content: bytes | None) -> Table:
     """CSV with a header; for a model of texts also one text on each line."""
     if not content:
-        raise DataError("nothing came on stdin", code="data.empty", where=STDIN)
+        raise DataError("stdin is empty", code="data.empty", where=STDIN)
     if wanted.texts:
         head = content.split(b"\n", 1)[0].decode("utf-8", "replace").strip("\ufeff\r")
         columns = {one.strip().strip('"') for one in head.split(",")}
