@@ -123,6 +123,23 @@ def test_columns_that_are_named_alone_are_read() -> None:
     assert encoding.names == ("size", "colour")
 
 
+@pytest.mark.parametrize(
+    ("offset", "size", "unit"), [(1e10, 1.0, 1.0), (0.0, 1e29, 1.0), (0.0, 1e-40, 1e29)]
+)
+def test_columns_and_targets_of_any_size_are_learned_as_ordinary_ones_are(
+    offset: float, size: float, unit: float
+) -> None:
+    rng = np.random.default_rng(0)
+    x = np.round(rng.normal(size=(40, D)), 3)
+    y = 3 * x[:, 0] - x[:, 1] + 0.1 * rng.normal(size=40)
+    plain = adapt("features", write("plain.csv", x, list(map(repr, y.tolist())), "y"), out="plain")
+    large = write("large.csv", offset + size * x, list(map(repr, (unit * y).tolist())), "y")
+    found = adapt("features", large, out="large")
+    assert found["score"]["value"] / unit == pytest.approx(plain["score"]["value"], rel=0.2)
+    rows = predict("large", large)["rows"]
+    assert np.isfinite([[row["prediction"], row["low"], row["high"]] for row in rows]).all()
+
+
 def test_an_exported_file_reads_dates_without_metacli() -> None:
     Path("homes.csv").write_text(STRANGER)
     adapt("features", "homes.csv", target="price", out="mine")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_COLUMNS = 20_000
-LARGE = 1e100  # of which float64 holds squares and their sums
+LARGE = 1e30  # float32 holds it; a square or a sum of squares float64 does
 MISSING = (
     *("", "NA", "N/A", "na", "n/a", "#N/A", "<NA>", "nan", "NaN", "NAN"),
     *("null", "NULL", "None", "?"),

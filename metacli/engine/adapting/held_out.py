@@ -70,9 +70,10 @@ class HeldOut:
 
     @property
     def residuals(self) -> np.ndarray:
-        """y minus the answer of a regression, in the units of the user."""
+        """y minus the answer of a regression, in the units of the user; float64, whose squares hold
+        units that float32 does not."""
         assert self.unit is not None
-        return self.unit * (self.y - self.probabilities[:, 0])
+        return self.unit * (self.y - self.probabilities[:, 0]).astype(np.float64)
 
     @property
     def quality(self) -> np.ndarray:
@@ -163,7 +164,7 @@ def score_of_numbers(found: HeldOut, how: str, unit: str | None) -> RegressionSc
     errors = found.by_example(np.abs(found.residuals))
     mean, low, high = paired(errors)
     assert found.unit is not None
-    variance = float((found.unit * found.y).var())
+    variance = float((found.unit * found.y.astype(np.float64)).var())
     square = float((found.residuals**2).mean())
     return RegressionScore(
         value=mean,
