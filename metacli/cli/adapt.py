@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from metacli.cli import choice as choice_view
 from metacli.cli import complete, early, options, text, words
 from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
@@ -31,7 +32,7 @@ Method = Literal[
 Words = Annotated[
     list[str],
     typer.Argument(
-        metavar="MODEL... TASK [KEY=VALUE]...",
+        metavar="[MODEL]... TASK [KEY=VALUE]...",
         help="One or more models, then the folder or table with your examples.",
         autocompletion=complete.sources_and_tasks,
         show_default=False,
@@ -53,6 +54,10 @@ Holdout = Annotated[
 ]
 Baseline = Annotated[
     bool, typer.Option("--baseline", help="Also train the same network from scratch.")
+]
+Budget = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="TIME", help="Processor time for choosing a source."),
 ]
 Add = Annotated[bool, typer.Option("--add", help="Add the examples to an adapted model.")]
 Folds = Annotated[
@@ -81,6 +86,7 @@ def adapt(
     type_: Type = None,
     holdout: Holdout = None,
     baseline: Baseline = False,
+    budget: Budget = None,
     add: Add = False,
     folds: Folds = None,
     compare: Compare = None,
@@ -94,12 +100,13 @@ def adapt(
     """Adapt a model to a folder or table of your own examples, and say how good it is.
 
     \b
-      metacli adapt @last my_classes/
+      metacli adapt my_classes/ -o my_model
       metacli adapt @last my_classes/ --method lp-ft --baseline -o my_model
       metacli adapt @last customers/ -o models      a folder of tasks: a model for each
     """
     models, task, overrides = what_to_adapt(words_)
     share = words.fraction(holdout)
+    limit = words.seconds(budget, "--budget")
     early.require_models(models)
     early.require_paths([task], "TASK is a folder or table with your examples")
 
@@ -107,13 +114,14 @@ def adapt(
         from metacli.engine.adapt import adapt as verb
 
         return verb(
-            *(models[0] if len(models) == 1 else models, task, tuple(overrides)),
+            *(models[0] if len(models) == 1 else models or None, task, tuple(overrides)),
             method=method,
             target=target,
             input=input_,
             type=type_,
             holdout=share,
             baseline=baseline,
+            budget=limit,
             add=add,
             folds=folds,
             compare=compare,
@@ -130,17 +138,18 @@ def adapt(
 
 
 def what_to_adapt(given: list[str]) -> tuple[list[str], str, list[str]]:
-    """(models, task, overrides) from the words of the command line.
+    """(models, task, overrides) from the words of the command line; no models where the source is
+    to be chosen.
 
     Raises:
-        UsageProblem: fewer than two words, or a key without its `=`.
+        UsageProblem: no word at all, or a key without its `=`.
     """
     others, overrides = words.split_overrides(given)
     words.refuse_key_without_value(others)
-    if len(others) < 2:
-        missing = f"only got {others[0]!r}" if others else "got neither"
+    if not others:
         raise UsageProblem(
-            f"adapt needs a MODEL and a TASK, {missing}", hint="metacli adapt @last my_classes/"
+            "adapt needs a TASK: a folder or a table with your examples",
+            hint="metacli adapt my_classes/, or with a MODEL before it",
         )
     return others[:-1], others[-1], overrides
 
@@ -157,7 +166,7 @@ def show(result: Result) -> Iterator[str]:
         [
             ("model", text.path(read.name("model")) if read.has("model") else ""),
             ("from", f"{text.path(read.name('from'))}, method {_method(read)}"),
-            ("chosen", _chosen(choice)),
+            ("chosen", choice_view.chosen(choice)),
             ("added", _added(read)),
             ("task", _task(task)),
             ("guessed", "; ".join(map(text.visible, task.texts("guessed")))),
@@ -169,35 +178,13 @@ def show(result: Result) -> Iterator[str]:
             ("device", text.visible(read.text("device"))),
         ]
     )
-    yield from text.table(["tried", "by itself, held out", "time"], _tried(choice))
+    yield from text.table(["tried", "by itself, held out", "time"], choice_view.tried(choice))
     sources = read.blocks("sources")
     if len(sources) > 1:
         header = ["source", "score on the support", *_MEASURES]
         yield from text.table(header, [_ranked(metric, one) for one in sources])
     if read.has("model"):
         yield from text.next_line(result, "predict", Path(read.text("model")), "INPUT...")
-
-
-def _chosen(choice: Block) -> str:
-    """What was tried, and for how long."""
-    if not choice.values:
-        return ""
-    left_out = f", {len(choice.items('left_out'))} left out" if choice.flag("left_out") else ""
-    seconds = text.number(choice.number("seconds"), 2)
-    return f"from {len(choice.items('tried'))} tried{left_out}, {seconds} s of processor time"
-
-
-def _tried(choice: Block) -> list[list[str]]:
-    """A row for each of them, best first."""
-    metric = choice.name("metric") or "accuracy"
-    return [
-        [
-            text.visible(f"{one.text('source')} + {one.text('method')}"),
-            text.score(metric, one.number("value")),
-            f"{one.number('seconds') or 0:.2f} s",
-        ]
-        for one in choice.blocks("tried")
-    ]
 
 
 def show_many(result: Result) -> Iterator[str]:

@@ -67,15 +67,15 @@ def no_equals(word: str, value: str = "VALUE") -> UsageProblem:
     )
 
 
-def seconds(words: str | None) -> float | None:
-    """`90`, `90s`, `15m`, `2h` or `1h30m` in seconds; for `--max-time`."""
+def seconds(words: str | None, option: str = "--max-time") -> float | None:
+    """`90`, `90s`, `15m`, `2h` or `1h30m` in seconds; for `--max-time` and `--budget`."""
     if words is None:
         return None
     parts = _TIME.findall(words)
     total = sum(float(count) * _UNITS[unit] for count, unit in parts)
     if "".join(count + unit for count, unit in parts) != words or total <= 0:
         raise typer.BadParameter(
-            f"{words!r} is not a time such as 90, 90s, 15m or 2h", param_hint="--max-time"
+            f"{words!r} is not a time such as 90, 90s, 15m or 2h", param_hint=option
         )
     return total
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from metacli.engine.adapting.adding import before, onto
+from metacli.engine.adapting.choosing.options import options_for, refuse_model
 from metacli.engine.adapting.many import FOLDS, adapt_to_each, tasks_below, values_to_check
 from metacli.engine.adapting.one_task import Output, adapt_to_task
-from metacli.engine.adapting.request import AdaptKeywords, Request, Settings
+from metacli.engine.adapting.request import BUDGET, AdaptKeywords, Request, Settings
 from metacli.engine.adapting.sources import metric_of, names_of, open_sources, require_type
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.results.adapt import Adaptation
@@ -22,7 +23,7 @@ from metacli.schema.overrides import Overrides, spelled
 
 
 def adapt(
-    model: str | Path | Sequence[str | Path],
+    model: str | Path | Sequence[str | Path] | None,
     task: str | Path,
     overrides: Overrides = (),
     *,
@@ -37,7 +38,8 @@ def adapt(
     helps.
 
     Args:
-        model: one or more; several are ranked on the support and the best is adapted.
+        model: one or more; several are ranked on the support and the best is adapted. None tries
+            every source on this machine on folds of the support, and adapts the best.
         overrides: fields of the learner, such as `["inner_steps=10"]` or `{"inner_steps": 10}`.
         method: `native` (the learner's own) or a transfer method: `prototype`, `linear-probe`,
             `fine-tune`, `lp-ft`, `l2-sp`.
@@ -46,7 +48,7 @@ def adapt(
         add: `model` is adapted already; these examples are added to those that it was adapted to.
         more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `follow_links`, `folds`,
             `compare`, `new_only`, `fail_under`, `fail_over`, `out`, `force`, `device`, `seed`,
-            `dry_run`; see `Settings`.
+            `dry_run`, `budget`; see `Settings`.
 
     Returns:
         One adaptation; of a folder of tasks a row for each, with a model in `out/<task>`.
@@ -55,35 +57,67 @@ def adapt(
         DataError: problems in the task, all of them listed, before any work.
         CheckFailed: the score is not what was asked for; the model is written all the same.
     """
-    settings, names, examples = Settings(**more), names_of(model), Path(task)
-    checks, place = settings.checks(), require_device(settings.device)
+    settings, names, examples = Settings(**more), names_of(model or ()), Path(task)
+    checks = settings.checks()
+    if not names:
+        refuse_model(examples)
     tasks = () if add else tasks_below(examples, settings.choice())
-    compare = not tasks if settings.compare is None else settings.compare
-    folds = FOLDS if tasks and settings.folds is None else settings.folds
-    request = Request(
-        *(examples, method, spelled(overrides), holdout, baseline, settings.choice()),
-        *(settings.skip_bad, settings.allow_duplicates, settings.seed or 0, place, report),
-        folds=folds,
-        compare=compare or baseline,
-    )
+    how = How(method, spelled(overrides), holdout, baseline)
+    request = request_of(settings, how, examples, tasks, report)
+    options = [] if names else options_for(request, add=add, tasks=tasks)
     earlier = before(names, request) if add else None
     if earlier is not None:
         request = onto(earlier, request)
     first_task = replace(request, task=tasks[0]) if tasks else request
-    sources = open_sources(names, first_task) if earlier is None else [earlier.source]
+    sources = [one.source for one in options] if earlier is None else [earlier.source]
+    sources = sources or open_sources(names, first_task)
     metric = metric_of(sources)
     require_known(checks, (metric, *(f"{metric}_{end}" for end in ("low", "high") if tasks)))
     require_type(settings.type, sources)
-    first = request.onto[0][0] if request.onto else examples
-    usual = new_folder(RUNS / "adapted" / first.absolute().name)
-    again = settings.force or (bool(tasks) and settings.new_only)
-    folder = target(settings.out, usual, force=again)
-    output = Output(folder, settings.force, settings.dry_run)
+    output = output_of(settings, request, tasks)
     if tasks:
         every = adapt_to_each(sources, tasks, request, output, new_only=settings.new_only)
         return every if every.dry_run else checked_worst(every, checks)
-    result = adapt_to_task(sources, request, output, earlier)
+    result = adapt_to_task(sources, request, output, earlier, options)
     return result if result.dry_run else checked(result, checks)
+
+
+class How(NamedTuple):
+    """What the verb itself says of how to adapt."""
+
+    method: str
+    overrides: tuple[str, ...]
+    holdout: float | None
+    baseline: bool
+
+
+def request_of(
+    settings: Settings, how: How, task: Path, tasks: Sequence[Path], report: Reporter
+) -> Request:
+    """What is asked for a task, or for each of several below it."""
+    compare = not tasks if settings.compare is None else settings.compare
+    return Request(
+        task,
+        *how,
+        choice=settings.choice(),
+        skip_bad=settings.skip_bad,
+        allow_duplicates=settings.allow_duplicates,
+        seed=settings.seed or 0,
+        device=require_device(settings.device),
+        report=report,
+        folds=FOLDS if tasks and settings.folds is None else settings.folds,
+        compare=compare or how.baseline,
+        budget=BUDGET if settings.budget is None else settings.budget,
+    )
+
+
+def output_of(settings: Settings, request: Request, tasks: Sequence[Path]) -> Output:
+    """Where the model goes, or the folder of models. Raises BundleError where something is."""
+    first = request.onto[0][0] if request.onto else request.task
+    usual = new_folder(RUNS / "adapted" / first.absolute().name)
+    again = settings.force or (bool(tasks) and settings.new_only)
+    folder = target(settings.out, usual, force=again)
+    return Output(folder, settings.force, settings.dry_run)
 
 
 def checked(result: Adaptation, checks: Sequence[Check]) -> Adaptation:

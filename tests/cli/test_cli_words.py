@@ -39,10 +39,14 @@ def test_the_last_word_of_adapt_is_the_task_and_the_rest_are_models() -> None:
     assert what_to_adapt(given) == (["one", "two"], "task", ["inner_steps=3"])
 
 
-@pytest.mark.parametrize("given", [["only"], ["only", "a=1"], ["a=1", "b=2"]])
+@pytest.mark.parametrize("given", [[], ["a=1", "b=2"]])
 def test_adapt_without_a_task_is_wrong_usage(given: list[str]) -> None:
-    with pytest.raises(UsageProblem, match="needs a MODEL and a TASK"):
+    with pytest.raises(UsageProblem, match="needs a TASK"):
         what_to_adapt(given)
+
+
+def test_a_single_word_of_adapt_is_the_task_and_the_source_is_to_be_chosen() -> None:
+    assert what_to_adapt(["only"]) == ([], "only", [])
 
 
 @pytest.mark.parametrize(
@@ -201,7 +205,7 @@ def test_meta_train_hands_everything_to_the_engine(stub: Callable[..., Any]) -> 
 def test_adapt_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
     line = (
         "adapt m1 m2 t inner_steps=3 --method lp-ft --target y --input a,b --type regression "
-        "--holdout 0.3 --baseline --add --skip-bad --allow-duplicates"
+        "--holdout 0.3 --baseline --budget 1.5m --add --skip-bad --allow-duplicates"
     )
     assert handed(stub, line) == (
         (["m1", "m2"], "t", ("inner_steps=3",)),
@@ -212,6 +216,7 @@ def test_adapt_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
             "type": "regression",
             "holdout": 0.3,
             "baseline": True,
+            "budget": 90.0,
             "add": True,
             "folds": None,
             "compare": None,
@@ -228,6 +233,10 @@ def test_adapt_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
             "dry_run": False,
         },
     )
+
+
+def test_no_model_is_handed_over_as_none(stub: Callable[..., Any]) -> None:
+    assert handed(stub, "adapt t")[0] == (None, "t", ())
 
 
 def test_one_model_is_handed_over_as_a_word(stub: Callable[..., Any]) -> None:

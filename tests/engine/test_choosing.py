@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from metacli.engine.adapting.choosing.core import Candidate, Choice, Examples, choose, simplest
+from metacli.engine.adapting.choosing.core import Candidate, Choice, Targets, choose, simplest
 from metacli.engine.adapting.splits import repeated_folds
 
 WAY, SHOT = 3, 6
@@ -37,7 +37,7 @@ def chosen(*guesses: Guess, budget: float = 1e9, default: int = 0) -> Choice[int
     named = [Candidate(str(number), one.explore, 0) for number, one in enumerate(guesses)]
     clock = count().__next__
     return choose(
-        *(named, Examples(Y), SPLITS),
+        *(named, Targets(Y), SPLITS),
         default=default,
         seed=0,
         budget=budget,
@@ -106,10 +106,10 @@ def test_the_default_stands_where_a_class_is_too_small_to_choose_on() -> None:
     both = [Candidate(name, explore, 0) for name in "ab"]
     clock = lambda: 0.0  # noqa: E731
     common = {"default": 1, "seed": 0, "budget": 1.0, "clock": clock}
-    found = choose(both, Examples(y), repeated_folds(y, 0), **common)
+    found = choose(both, Targets(y), repeated_folds(y, 0), **common)
     assert (found.chosen, found.best.setting, set(found.per_split)) == (1, 0, {1})
     assert found.answers is not None  # the default can still be scored
-    one_each = choose(both, Examples(np.array([0, 1])), [], **common)
+    one_each = choose(both, Targets(np.array([0, 1])), [], **common)
     assert (one_each.chosen, one_each.best.setting, one_each.answers) == (1, 0, None)
 
 
@@ -135,7 +135,7 @@ def test_values_are_judged_by_their_squared_error() -> None:
     splits = repeated_folds(np.zeros(12, int), 0)
     both = [Candidate("mean", mean, 0), Candidate("near", near, 0)]
     found = choose(
-        *(both, Examples(y, regression=True), splits),
+        *(both, Targets(y, regression=True), splits),
         default=0,
         seed=0,
         budget=1.0,

@@ -17,6 +17,7 @@ from typing import Any
 
 from metacli.data.tables.choice import Choice
 from metacli.data.user.row_loading import RowSpec
+from metacli.engine.adapting.built_in import is_built_in
 from metacli.engine.adapting.feature_source import FEATURES
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
@@ -85,6 +86,8 @@ def before(names: Sequence[str], request: Request) -> Before:
         name, wanted = FEATURES, model.inputs.wanted(model.columns)
         assert isinstance(wanted, RowSpec)  # columns are no images
         choice = choice.completed(wanted)
+    elif is_built_in(str(known.get("recipe"))):
+        name = str(known["recipe"])
     elif not path.exists():
         raise gone("the model that it was adapted from", path)
     again = replace(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 
+from metacli.algorithms.transfer.transfer import network_of
 from metacli.engine.adapting.adding import adapted_to
+from metacli.engine.adapting.featured import Seen
 from metacli.engine.adapting.reading import Examples
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import Measured
@@ -23,13 +25,25 @@ from metacli.engine.training import journal
 
 @torch.no_grad()
 def adapted(
-    source: Source, examples: Examples, found: Measured, request: Request, folder: Path
+    source: Source,
+    examples: Examples,
+    seen: Seen,
+    found: Measured,
+    request: Request,
+    folder: Path,
 ) -> AdaptedModel:
-    """The model on all of the support, to be saved in `folder`."""
+    """The model on all of the support, to be saved in `folder`.
+
+    Args:
+        seen: the same as the source adapts to it.
+    """
     classes = examples.labels if source.kind == "classification" else None
-    problem = source.problem(None if classes is None else len(classes))
-    learner = settled(source.learner, problem, source.params, source.state, examples.support)
-    phi = learner.adapt(problem, source.params, examples.support, source.state)
+    bare, support = seen.source, seen.examples.support
+    problem = bare.problem(None if classes is None else len(classes))
+    learner = settled(bare.learner, problem, bare.params, source.state, support)
+    phi = learner.adapt(problem, bare.params, support, source.state)
+    if bare.features is not None:  # the network that the features are of goes along
+        phi = {**network_of(source.problem(), source.params), **phi}
     return AdaptedModel(
         recipe=source.recipe,
         params=dict(phi),

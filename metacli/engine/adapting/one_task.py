@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metacli.engine.adapting.adding import Before, require_same
+from metacli.engine.adapting.choosing.choosing import choose_source
+from metacli.engine.adapting.choosing.options import Option
+from metacli.engine.adapting.featured import featured
 from metacli.engine.adapting.making import adapted
 from metacli.engine.adapting.ranking import rank
 from metacli.engine.adapting.reading import read
@@ -30,23 +33,33 @@ class Output:
 
 
 def adapt_to_task(
-    sources: Sequence[Source], request: Request, output: Output, earlier: Before | None = None
+    sources: Sequence[Source],
+    request: Request,
+    output: Output,
+    earlier: Before | None = None,
+    options: Sequence[Option] = (),
 ) -> Adaptation:
     """The result; the model is in `output.folder`.
 
     Args:
         sources: several are ranked on the support, and the best is adapted.
         earlier: the model to which these examples are added.
+        options: among which the source is chosen, in place of `sources`.
 
     Raises:
         DataError: problems in the task, all of them listed, before any work.
     """
-    ranked = rank(sources, request) if len(sources) > 1 else []
-    source = ranked[0].source if ranked else sources[0]
-    examples = ranked[0].examples if ranked else read(source, request)
+    chosen = choose_source(options, request) if options else None
+    ranked = rank(sources, request) if len(sources) > 1 and chosen is None else []
+    if chosen is not None:
+        source, examples = chosen.source, chosen.examples
+    else:
+        source = ranked[0].source if ranked else sources[0]
+        examples = ranked[0].examples if ranked else read(source, request)
     if earlier is not None:
         require_same(earlier, examples.hashes)
-    found = measured(source, examples, request)
+    seen = featured(source, examples, request.report)
+    found = measured(source, examples, request, seen, None if chosen is None else chosen.held)
     result = Adaptation(
         task=examples.facts,
         score=found.score,
@@ -57,6 +70,7 @@ def adapt_to_task(
         method=source.method,
         device=str(request.device),
         sources=tuple(one.result for one in ranked),
+        choice=None if chosen is None else chosen.result,
     )
     if earlier is not None:
         added = len(examples.hashes) - len(earlier.support)
@@ -69,6 +83,6 @@ def adapt_to_task(
         request.report(Notice(message, NONE_HELPS))
     if output.dry_run:
         return replace(result, dry_run=True)
-    made = adapted(source, examples, found, request, output.folder)
+    made = adapted(source, examples, seen, found, request, output.folder)
     save(made, output.folder, replace=output.force)
     return replace(result, model=output.folder, options=made.options)

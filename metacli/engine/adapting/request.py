@@ -16,6 +16,7 @@ from metacli.engine.models.parts import NO_COLUMNS, Columns
 from metacli.engine.scoring.checks import Check, parse_checks
 from metacli.errors import UsageProblem
 
+BUDGET = 30.0  # seconds of processor time
 CPU = torch.device("cpu")
 
 
@@ -38,6 +39,7 @@ class AdaptKeywords(TypedDict, total=False):
     device: str
     seed: int | None
     dry_run: bool
+    budget: float | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Settings:
         fail_under: `accuracy=0.9`: the check fails below; `fail_over` above.
         out: the new model's folder; None: `runs/adapted/<task>/<UTC time>`.
         force: replace it.
+        budget: seconds of processor time for a choice among the sources on this machine; None: 30.
     """
 
     target: str | None = None
@@ -74,6 +77,7 @@ class Settings:
     device: str = "auto"
     seed: int | None = None
     dry_run: bool = False
+    budget: float | None = None
 
     def checks(self) -> list[Check]:
         """Raises UsageProblem."""
@@ -99,6 +103,7 @@ class Request:
         folds: at most so many, dealt once; None: `splits.repeated_folds`.
         compare: with models that need no source.
         choice: what is said of the columns of tables.
+        budget: seconds of processor time for a choice among the sources on this machine.
         onto: tasks that the examples are added to, each with what was said of its columns;
             `columns` are those of the model that was adapted to them.
     """
@@ -118,6 +123,7 @@ class Request:
     columns: Columns = NO_COLUMNS
     folds: int | None = None
     compare: bool = True
+    budget: float = BUDGET
 
     def __post_init__(self) -> None:
         """Raises UsageProblem."""
@@ -127,3 +133,5 @@ class Request:
             )
         if self.holdout is not None and not 0 < self.holdout < 1:
             raise UsageProblem(f"--holdout wants a share between 0 and 1, found {self.holdout:g}")
+        if not self.budget > 0:
+            raise UsageProblem(f"--budget wants seconds above 0, found {self.budget:g}")

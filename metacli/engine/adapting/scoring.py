@@ -14,6 +14,7 @@ from torch import Tensor
 from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.transfer import Transfer as TransferMethod
 from metacli.engine.adapting.calibration import Answer, answered, learned_from
+from metacli.engine.adapting.featured import Seen
 from metacli.engine.adapting.held_out import (
     HeldOut,
     Predict,
@@ -59,16 +60,32 @@ class HowHeldOut:
     why: str | None = None
 
 
-def measured(source: Source, examples: Examples, request: Request) -> Measured:
-    """The score on the query of a task that has one, on a share, or by k-fold."""
+def measured(
+    source: Source,
+    examples: Examples,
+    request: Request,
+    seen: Seen | None = None,
+    chosen: HeldOut | None = None,
+) -> Measured:
+    """The score on the query of a task that has one, on a share, or by k-fold.
+
+    Args:
+        seen: the same as the source adapts to it.
+        chosen: what a choice of the source, made again in each fold, says of the examples that the
+            fold held out; its score is the score.
+    """
+    seen = Seen(source, examples) if seen is None else seen
     held = how_held_out(source, examples.support.y, request)
-    found, confidence = of_support(source, examples, held)
+    found, confidence = of_support(seen.source, seen.examples, held)
+    found = found if chosen is None else chosen
     unit = unit_of(source)
     support, query = examples.support, examples.query
     if query is not None and request.holdout is None:
         held = replace(held, how="query", why=None)
         run: Callable[[Predict], HeldOut] = lambda one: on_query(one, support, query, unit)  # noqa: E731
-        found = run(native(source, len(examples.labels)))
+        adapts = native(seen.source, len(examples.labels))
+        assert seen.examples.query is not None  # as `query` itself
+        found = on_query(adapts, seen.examples.support, seen.examples.query, unit)
     else:
         run = lambda one: held_out(one, support.x, support.y, held.splits, unit)  # noqa: E731
     if found is None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from metacli.engine.adapting.held_out import Predict
 from metacli.engine.adapting.source import Source
 from metacli.nn.solvers.logistic import fit_logistic
 from metacli.types import Batch
 
+MOST_PIXELS = 84  # to a side, of what logistic regression reads
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression
 LOGISTIC = "logistic regression on raw pixels"
 SIMPLE = {"image": LOGISTIC, "text": "logistic regression on the same n-grams"}
@@ -30,14 +32,23 @@ def simple_models(source: Source, classes: int) -> dict[str, Predict]:
 
 
 def logistic_on_raw(classes: int) -> Predict:
-    """Logistic regression on the raw inputs; pixels are scaled to 0..1."""
+    """Logistic regression on the raw inputs; pixels are scaled to 0..1, and large images made
+    smaller by means over squares."""
 
     def predict(support: Batch, x: Tensor) -> Tensor:
-        most = 255 if x.dtype == torch.uint8 else 1
-        weight, bias = fit_logistic(support.x.flatten(1).double() / most, support.y, classes)
-        return torch.softmax(x.flatten(1).double() / most @ weight.T + bias, 1)
+        weight, bias = fit_logistic(raw(support.x), support.y, classes)
+        return torch.softmax(raw(x) @ weight.T + bias, 1)
 
     return predict
+
+
+def raw(x: Tensor) -> Tensor:
+    """Inputs as rows of float64, [M, D]."""
+    if x.dtype != torch.uint8:
+        return x.flatten(1).double()
+    pixels = x.double() / 255
+    side = -(-max(x.shape[-2:]) // MOST_PIXELS) if x.dim() == 4 else 1
+    return (F.avg_pool2d(pixels, side) if side > 1 else pixels).flatten(1)
 
 
 def majority(classes: int) -> Predict:

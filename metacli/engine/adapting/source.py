@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from torch import nn
+
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.learners import NATIVE
 from metacli.engine.models.model import AnyModel, Kind, learner_of, network_of
 from metacli.engine.models.opening import Opened
-from metacli.nn.problem import Problem
+from metacli.nn.problem import Problem, make_module
 from metacli.schema.recipe import Recipe
 from metacli.types import Params, State
 
@@ -25,6 +27,7 @@ class Source:
         way: rows of a fixed head; outputs of a regression.
         method: `native`, or the transfer method in the place of the model's own learner, with its
             `options`.
+        features: rows are features already, so many of each; the network is the identity.
     """
 
     opened: Opened[AnyModel]
@@ -36,6 +39,7 @@ class Source:
     way: int
     method: str = NATIVE
     options: Mapping[str, Any] = field(default_factory=dict)
+    features: int | None = None
 
     @cached_property
     def learner(self) -> Any:
@@ -43,5 +47,8 @@ class Source:
 
     def problem(self, classes: int | None = None) -> Problem:
         """The stateless network, for as many classes."""
+        if self.features is not None:
+            bare = make_module(nn.Identity(), nn.Identity())
+            return Problem(bare, features=self.features, kind=self.kind, head=None)
         way = self.way if classes is None else classes
         return network_of(self.recipe, self.learner, self.inputs, self.kind, way)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metacli.algorithms import ALGORITHMS
 from metacli.engine.adapting.backbone_source import backbone_options, is_backbone, open_source
+from metacli.engine.adapting.built_in import METHODS, is_built_in, open_built_in
 from metacli.engine.adapting.feature_source import FEATURES, feature_source
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
@@ -32,7 +33,10 @@ def open_sources(names: Sequence[str], request: Request) -> list[Source]:
     options, fields = backbone_options(request.overrides)
     opened: list[Opened[AnyModel]] = []
     for name in names:
-        if name == FEATURES and not Path(name).exists():
+        if is_built_in(name):
+            built = open_built_in(name, request)
+            opened.append(Opened(built.model, built.path, built.run))
+        elif name == FEATURES and not Path(name).exists():
             features = feature_source(request.task, request.choice)
             opened.append(Opened(features.model, features.path, features.run))
         else:
@@ -73,13 +77,13 @@ def prepared(opened: Opened[AnyModel], overrides: Sequence[str], method: str) ->
             return with_options(source, overrides) if overrides else source
         case FewShotModel() as model:
             if needs_method(opened) and method == NATIVE:
-                method = LINEAR_PROBE
+                method = METHODS.get(str(opened.path), LINEAR_PROBE)
             return few_shot_source(opened, model, overrides, method)
 
 
 def needs_method(opened: Opened[AnyModel]) -> bool:
     """Whether it has no adaptation of its own."""
-    return is_backbone(opened) or opened.path == Path(FEATURES)
+    return is_backbone(opened) or str(opened.path) in (FEATURES, *METHODS)
 
 
 def few_shot_source(

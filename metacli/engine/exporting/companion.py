@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from metacli.data.images import LONGEST
 from metacli.data.tables.dates import patterns_of
 from metacli.data.tables.reader import MISSING
 from metacli.engine.exporting import companion_parts as parts
@@ -70,7 +71,7 @@ def example(result: ExportResult) -> str:
         "\n".join(standard) + "\n",
         "\n".join(imports) + "\n",
         "\n".join(facts(result, given)) + "\n",
-        parts.READ[given]
+        (parts.READ[given] if result.inputs[0].shorter is None else parts.MIDDLES)
         + (parts.DATES if dated else "")
         + "\n"
         + parts.NAMED.get(given, parts.AS_GIVEN)
@@ -89,6 +90,8 @@ def facts(result: ExportResult, given: str) -> list[str]:
     if given == "images":
         mode = "L" if shape[0] == 1 else "RGB"
         found.append(f'MODE, HEIGHT, WIDTH = "{mode}", {shape[1]}, {shape[2]}')
+        if first.shorter is not None:
+            found.append(f"SHORTER, LONGEST = {first.shorter}, {LONGEST}")
     elif given == "cells":
         columns = [
             (one.name, listed(one.values), None if one.date is None else one.date.as_dict())

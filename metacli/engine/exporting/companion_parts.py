@@ -23,7 +23,7 @@ def run(*inputs):
 IMPORT = {"onnx": "import onnxruntime", "pt2": "import torch"}
 NEEDS = {"onnx": "onnxruntime", "pt2": "torch"}
 
-_IMAGES = '''
+_IMAGES_BEGIN = '''
 def read(paths):
     """Images as float32 pixels 0 to 255, [number, channels, height, width]."""
     return np.stack([image_of(path) for path in paths])
@@ -35,11 +35,33 @@ def image_of(path):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert(MODE)
+'''
+_STRETCHED = """\
     if image.size != (WIDTH, HEIGHT):
         image = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+"""
+_MIDDLE = """\
+    short = min(image.size)
+    if max(image.size) > LONGEST * short:
+        image = cut(image, *(min(side, LONGEST * short) for side in image.size))
+    if short != SHORTER:
+        scale = SHORTER / short
+        sides = [SHORTER if side == short else int(side * scale) for side in image.size]
+        image = image.resize(sides, Image.Resampling.BICUBIC)
+    image = cut(image, WIDTH, HEIGHT)
+"""
+_IMAGES_END = """\
     pixels = np.asarray(image, dtype=np.float32).reshape(HEIGHT, WIDTH, -1)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+"""
+_CUT = '''
+
+def cut(image, width, height):
+    """The middle of an image."""
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
 '''
+_IMAGES = _IMAGES_BEGIN + _STRETCHED + _IMAGES_END
 _NUMBERS = '''
 def read(words):
     """Each word is one example: its numbers with commas between them."""
@@ -99,6 +121,7 @@ def read(texts):
         parts.append(letters.transform(texts).toarray())
     return np.concatenate(parts, 1).astype(np.float32)
 '''
+MIDDLES = _IMAGES_BEGIN + _MIDDLE + _IMAGES_END + _CUT
 READ = {"images": _IMAGES, "cells": _CELLS, "numbers": _NUMBERS, "texts": _TEXTS}
 NAMED = {
     "cells": '''

@@ -32,6 +32,7 @@ class Entrance:
         raw: the inverse of `module`, for rows that were read already.
         columns: of a table whose cells it takes.
         text: how a text becomes its numbers.
+        shorter: of images whose middle it takes, the shorter side before that.
     """
 
     module: nn.Module
@@ -42,6 +43,7 @@ class Entrance:
     dtype: Literal["float32", "float64"] = "float32"
     columns: tuple[ColumnSpec, ...] | None = None
     text: TextFeatures | None = None
+    shorter: int | None = None
 
     def described(self, rows: str, name: str | None = None) -> TensorSpec:
         """As it is written into the file; `rows` names the size that may be any number."""
@@ -52,6 +54,7 @@ class Entrance:
             values=self.values,
             columns=self.columns,
             text=self.text,
+            shorter=self.shorter,
         )
 
     def zeros(self, rows: int) -> Tensor:
@@ -78,8 +81,11 @@ def entrance_of(spec: InputSpec) -> Entrance:
         return Entrance(nn.Identity(), "numbers", spec.shape)
     channels, height, width = spec.shape
     colour = "grey" if channels == 1 else "RGB"
-    values = f"0 to 255, {colour}, as in the file, resized to {height}x{width}"
-    return Entrance(nn.Identity(), "pixels", spec.shape, values)
+    fitted = f"resized to {height}x{width}"
+    if spec.shorter is not None:
+        fitted = f"shorter side {spec.shorter} (bicubic), the middle {height}x{width}"
+    values = f"0 to 255, {colour}, as in the file, {fitted}"
+    return Entrance(nn.Identity(), "pixels", spec.shape, values, shorter=spec.shorter)
 
 
 def of_cells(encoding: Encoding) -> Entrance:

@@ -32,6 +32,7 @@ class InputSpec:
         reader: how texts or cells of a table become the numbers; None for images, and for
             numbers that no user's file holds.
         target: of a regression on tables: name, mean, scale and unit.
+        shorter: as `ImageSpec`'s.
     """
 
     kind: Literal["image", "numbers", "text"]
@@ -39,10 +40,11 @@ class InputSpec:
     invert: bool = False
     reader: Record | None = None
     target: Target | None = None
+    shorter: int | None = None
 
     def image(self) -> ImageSpec:
         channels, height, width = self.shape
-        return ImageSpec(channels, height, width)
+        return ImageSpec(channels, height, width, self.shorter)
 
     def wanted(self, columns: Columns = NO_COLUMNS) -> ImageSpec | RowSpec:
         """What is to be read of a user's files.
@@ -87,6 +89,8 @@ class InputSpec:
             plain["reader"] = dict(self.reader)
         if self.target is not None:
             plain["target"] = self.target.as_dict()
+        if self.shorter is not None:
+            plain["shorter"] = self.shorter
         return plain
 
     @classmethod
@@ -99,6 +103,7 @@ class InputSpec:
             value["invert"],
             value.get("reader"),
             None if target is None else Target(**target),
+            value.get("shorter"),
         )
 
 

@@ -171,6 +171,41 @@ class RankedSource(Part):
     nce: float | None
 
 
+@dataclass(frozen=True)
+class TriedSource(Part):
+    """A source on this machine under one head, its settings chosen inside every fold.
+
+    Args:
+        value: accuracy on held-out examples with its 95 % interval; None where none can be held
+            out. The best of several is too good: the score of a choice is another.
+        seconds: of processor time.
+    """
+
+    source: str
+    method: str
+    value: float | None
+    low: float | None
+    high: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ChosenSource(Part):
+    """Which source was chosen, and what else there was.
+
+    Args:
+        tried: best first.
+        left_out: those for which there was no time.
+        seconds: of processor time, for all of it.
+    """
+
+    source: str
+    method: str
+    tried: tuple[TriedSource, ...]
+    left_out: tuple[str, ...]
+    seconds: float
+
+
 @dataclass(frozen=True, eq=False)
 class Adaptation(Result):
     """One adapted model.
@@ -181,10 +216,13 @@ class Adaptation(Result):
         options: of the transfer method, with what validation picked; {} without.
         sources: all of them, best first; () where one was named.
         onto: the model whose examples it was also adapted to, and how many were `added`.
+        choice: how the source was chosen, where none was named.
         none_helps: of several sources, whether the best is no better than no source.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"onto", "added", "none_helps", "dry_run"})
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"onto", "added", "none_helps", "dry_run", "choice"}
+    )
 
     task: TaskFacts
     score: Score
@@ -200,6 +238,7 @@ class Adaptation(Result):
     onto: Path | None = None
     added: int | None = None
     none_helps: bool | None = None
+    choice: ChosenSource | None = None
     dry_run: bool | None = None
 
     def as_dict(self) -> dict[str, Json]:

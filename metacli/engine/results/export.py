@@ -49,9 +49,13 @@ class TensorSpec(Part):
         labels: of the last axis, where it is over classes.
         task: which task of a multi-task model an output is for.
         columns: of an input that holds cells; `text` of one that holds hashed texts.
+        shorter: pixels of an image's shorter side before its middle is cut out; None: the image is
+            stretched.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"values", "labels", "task", "columns", "text"})
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"values", "labels", "task", "columns", "text", "shorter"}
+    )
 
     name: str
     dtype: str
@@ -61,6 +65,7 @@ class TensorSpec(Part):
     task: str | None = None
     columns: tuple[ColumnSpec, ...] | None = None
     text: TextFeatures | None = None
+    shorter: int | None = None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Candidate(Generic[Setting]):
 
 
 @dataclass(frozen=True)
-class Examples:
+class Targets:
     """What the candidates are judged on: labels [M], or values [M] of a regression."""
 
     y: np.ndarray
@@ -114,7 +114,7 @@ class Choice(Generic[Setting]):
 
 def choose(
     candidates: Sequence[Candidate[Setting]],
-    examples: Examples,
+    targets: Targets,
     splits: Sequence[Split],
     *,
     default: int,
@@ -140,7 +140,7 @@ def choose(
         one = candidates[number]
         tell(one.name)
         left = None if number == default else budget - (clock() - begin)
-        found = attempt(one, examples, splits, seed, left, clock)
+        found = attempt(one, targets, splits, seed, left, clock)
         if found is None:
             left_out.append(one.name)
         else:
@@ -165,7 +165,7 @@ def choose(
 
 def attempt(
     candidate: Candidate[Setting],
-    examples: Examples,
+    targets: Targets,
     splits: Sequence[Split],
     seed: int,
     left: float | None,
@@ -178,12 +178,12 @@ def attempt(
         return None
     inner, answers, outer = [], [], []
     for number, split in enumerate(splits):
-        losses = explored(candidate, examples, examples.folds(split.support, seed))
+        losses = explored(candidate, targets, targets.folds(split.support, seed))
         setting = lowest(losses, candidate.usual)
         said = candidate.explore(split.support, split.query)
         inner.append(losses[setting] if losses else np.zeros(0))
         answers.append(said[setting])
-        outer.append({key: examples.losses(one, split.query) for key, one in said.items()})
+        outer.append({key: targets.losses(one, split.query) for key, one in said.items()})
         spent = clock() - begin
         if left is not None and spent / (number + 1) * len(splits) > left:
             return None
@@ -195,13 +195,13 @@ def attempt(
 
 
 def explored(
-    candidate: Candidate[Setting], examples: Examples, folds: Sequence[Split]
+    candidate: Candidate[Setting], targets: Targets, folds: Sequence[Split]
 ) -> dict[Setting, np.ndarray]:
     """Losses of each setting on the rows that the folds hold out, in their order."""
     found: dict[Setting, list[np.ndarray]] = {}
     for fold in folds:
         for setting, answers in candidate.explore(fold.support, fold.query).items():
-            found.setdefault(setting, []).append(examples.losses(answers, fold.query))
+            found.setdefault(setting, []).append(targets.losses(answers, fold.query))
     return {setting: np.concatenate(parts) for setting, parts in found.items()}
 
 

@@ -1,0 +1,142 @@
+"""Sources of `adapt` that are always there: `photos` and `texts`, the pretrained encoders that are
+installed with metacli, and what a model has to beat, `pixels` and `ngrams`. A head is fitted to the
+examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metacli.data.catalogue.encoders import SOURCES
+from metacli.data.tables.choice import Choice
+from metacli.data.tables.static_text import StaticText
+from metacli.data.tables.text import HashedText
+from metacli.data.user.open import list_task
+from metacli.engine.adapting.request import Request
+from metacli.engine.encoders.pretrained import NETWORKS, pretrained
+from metacli.engine.events import Reporter
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.learners import make_method
+from metacli.engine.models.model import FewShotModel
+from metacli.engine.models.networks import make_problem
+from metacli.engine.models.opening import Opened
+from metacli.engine.storage.paths import cache_root
+from metacli.errors import DataError
+from metacli.schema.few_shot import FewShotRecipe
+from metacli.types import Params
+
+PHOTOS = "photos"
+TEXTS = "texts"
+PIXELS = "pixels"
+NGRAMS = "ngrams"
+METHODS = {PHOTOS: "ridge", TEXTS: "logistic", PIXELS: "ridge", NGRAMS: "logistic"}
+"""The head where none is asked for: each was at or above the others on examples that no result
+comes from."""
+SIZE, SHORTER = 224, 256  # pixels, as the network was trained
+POOL = 7  # pixels to a side of what is one number of `pixels`, 32 x 32 in all
+NETWORK = "backbone."
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a word means one of these sources; a path of that name comes first."""
+    return name in METHODS and not Path(name).exists()
+
+
+def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
+    """A source of this file by its name, for the texts of the task that is asked for."""
+    if name in SOURCES:
+        return encoder_source(name, request.device, request.report)
+    if name == PIXELS:
+        return pixel_source(request.device)
+    return ngram_source(support_texts(request.task, request.choice))
+
+
+def encoder_source(name: str, device: torch.device, report: Reporter) -> Opened[FewShotModel]:
+    """The encoder as a model that is not adapted.
+
+    Raises:
+        EnvironmentProblem: it is not installed.
+        DataError: its files are not those that are known.
+    """
+    encoder = SOURCES[name]
+    recipe = recipe_of(name, {"name": encoder.name if encoder.kind == "image" else "linear"})
+    params: Params = {}
+    known: dict[str, Any] = {"name": encoder.name}
+    if encoder.kind == "image":
+        inputs = InputSpec("image", (3, SIZE, SIZE), shorter=SHORTER)
+        weights = pretrained(encoder.name, cache_root(), report)
+        problem = make_problem(recipe, make_method(METHODS[name], {}), inputs, 2)
+        params = {
+            key: value.detach() if key.startswith("input.") else weights[key.removeprefix(NETWORK)]
+            for key, value in problem.module.state_dict().items()
+        }
+        known["digest"] = NETWORKS[encoder.name].digest
+    else:
+        text = StaticText(encoder.name)
+        inputs = InputSpec("text", (text.width,), reader=text.as_dict())
+    moved = {key: value.to(device) for key, value in params.items()}
+    return opened(name, recipe, moved, inputs, {"encoder": known})
+
+
+def pixel_source(device: torch.device) -> Opened[FewShotModel]:
+    """Small images, read as `photos` reads them, and no network."""
+    recipe = recipe_of(PIXELS, {"name": "linear", "pool": POOL})
+    inputs = InputSpec("image", (3, SIZE, SIZE), shorter=SHORTER)
+    problem = make_problem(recipe, make_method(METHODS[PIXELS], {}), inputs, 2)
+    state = problem.module.state_dict()
+    params = {key: value.detach().to(device) for key, value in state.items()}
+    return opened(PIXELS, recipe, params, inputs, {})
+
+
+def ngram_source(texts: Sequence[str]) -> Opened[FewShotModel]:
+    """n-grams of words and of characters, weighed by how rare they are among these texts."""
+    encoder = HashedText(sublinear=True).fit(texts)
+    inputs = InputSpec("text", (encoder.width,), reader=encoder.as_dict())
+    return opened(NGRAMS, recipe_of(NGRAMS, {"name": "linear"}), {}, inputs, {})
+
+
+def opened(
+    name: str, recipe: FewShotRecipe, params: Params, inputs: InputSpec, known: Mapping[str, Any]
+) -> Opened[FewShotModel]:
+    """A model that is not adapted and lies nowhere."""
+    model = FewShotModel(
+        recipe=recipe,
+        params=params,
+        state={},
+        inputs=inputs,
+        kind="classification",
+        way=2,
+        provenance={"recipe": name, **known},
+    )
+    return Opened(model, Path(name), None)
+
+
+def recipe_of(name: str, backbone: Mapping[str, Any]) -> FewShotRecipe:
+    """The recipe that a model needs to be made again; what is in it was trained elsewhere."""
+    return FewShotRecipe.model_validate(
+        {
+            "kind": "meta",
+            "data": {"source": name},
+            "episodes": {"way": 2, "shot": 1, "query": 1},
+            "backbone": backbone,
+            "algorithm": {"name": METHODS[name]},
+            "train": {"steps": 1, "chunk": 1},
+        }
+    )
+
+
+def support_texts(task: Path, choice: Choice) -> list[str]:
+    """The texts that a task is learned from. Raises DataError for a task without."""
+    listing = list_task(task, choice=choice)
+    if listing.kind != "text":
+        raise DataError(
+            f"{task} holds no texts, and `{NGRAMS}` are made of them",
+            code="data.mismatch",
+            where=str(task),
+            hint="--input COLUMN names the column of the texts",
+        )
+    content = listing.tables
+    return list(content.support.texts(content.roles.inputs[0]))

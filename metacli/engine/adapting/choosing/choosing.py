@@ -1,0 +1,169 @@
+"""`adapt DATA` without a source: every source on this machine is tried on folds of the examples,
+and the best one is adapted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from metacli.algorithms.transfer.transfer import Transfer
+from metacli.engine.adapting.calibration import Answered
+from metacli.engine.adapting.choosing.core import Candidate, Choice, Targets, Tried, choose
+from metacli.engine.adapting.choosing.options import Option, default_of
+from metacli.engine.adapting.featured import Seen, featured
+from metacli.engine.adapting.held_out import HeldOut, score_of
+from metacli.engine.adapting.reading import Examples, read
+from metacli.engine.adapting.request import Request
+from metacli.engine.adapting.scoring import how_held_out
+from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.splits import Split, times_and_rows
+from metacli.engine.events import Notice, Progress, ignore
+from metacli.engine.results.adapt import ChosenSource, TriedSource
+from metacli.threads import computing_with
+from metacli.types import Batch
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An option with the examples as its source reads them, and as its network sees them."""
+
+    option: Option
+    examples: Examples
+    seen: Seen
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What `adapt` goes on with.
+
+    Args:
+        source: with every setting of its head.
+        held: what each fold's own choice says of the examples that it held out; None where
+            nothing was.
+    """
+
+    source: Source
+    examples: Examples
+    held: HeldOut | None
+    result: ChosenSource
+
+
+def choose_source(options: Sequence[Option], request: Request) -> Chosen:
+    """The best option for the task. Raises DataError as `read`."""
+    begin = time.process_time()
+    ready = prepare(options, request)
+    default = default_of(options)
+    first = ready[default]
+    y = first.examples.support.y
+    splits = how_held_out(first.option.source, y, request).splits
+    made = tried_in_turn(ready, y.cpu().numpy(), splits, default, request, begin)
+    for name in made.left_out:
+        message = (
+            f"{name} was left out: it would take more than what is left of {request.budget:g} s of "
+            "processor time; --budget SECONDS gives more"
+        )
+        request.report(Notice(message, "adapt.left_out"))
+    best = next(one for one in ready if str(one.option) == made.best.candidate.name)
+    source = replace(best.option.source, options=dict(vars(made.best.setting)))
+    labels = y.cpu().numpy()
+    classes, seconds = len(first.examples.labels), time.process_time() - begin
+    tried = [result_of(one, labels, splits, classes) for one in made.tried]
+    tried.sort(key=lambda one: -(one.value or 0.0))
+    chosen = best.option
+    result = ChosenSource(chosen.name, chosen.method, tuple(tried), made.left_out, seconds)
+    return Chosen(source, best.examples, held_of(made.answers, labels, splits), result)
+
+
+def prepare(options: Sequence[Option], request: Request) -> list[Ready]:
+    """Every file is decoded once for each kind of input, and every network run once."""
+    examples: dict[str, Examples] = {}
+    seen: dict[str, Seen] = {}
+    ready: list[Ready] = []
+    for one in options:
+        key = str(one.source.inputs.as_dict())
+        if key not in examples:
+            once = request if not examples else replace(request, report=ignore)  # findings
+            examples[key] = read(one.source, once)
+        if one.name not in seen:
+            seen[one.name] = featured(one.source, examples[key], request.report)
+        as_seen = seen[one.name]
+        bare = replace(one.source, params=as_seen.source.params, features=as_seen.source.features)
+        ready.append(Ready(one, examples[key], replace(as_seen, source=bare)))
+    return ready
+
+
+def tried_in_turn(
+    ready: Sequence[Ready],
+    y: np.ndarray,
+    splits: Sequence[Split],
+    default: int,
+    request: Request,
+    begin: float,
+) -> Choice[Transfer]:
+    done = 0
+
+    def tell(name: str) -> None:
+        nonlocal done
+        request.report(Progress(f"trying {name}", done, len(ready), "sources"))
+        done += 1
+
+    with one_thread():
+        return choose(
+            [candidate_of(one) for one in ready],
+            Targets(y),
+            splits,
+            default=default,
+            seed=request.seed,
+            budget=request.budget - (time.process_time() - begin),
+            clock=time.process_time,
+            tell=tell,
+        )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small systems of equations on one thread: others would wait for each other, awake."""
+    import scipy.optimize  # noqa: F401  # slow; a limit is for libraries that are there already
+
+    with computing_with(1), threadpool_limits(limits=1):
+        yield
+
+
+def candidate_of(ready: Ready) -> Candidate[Transfer]:
+    source, support = ready.seen.source, ready.seen.examples.support
+    problem, learner = source.problem(len(ready.examples.labels)), source.learner
+    assert isinstance(learner, Transfer)
+
+    @torch.no_grad()
+    def explore(rows: np.ndarray, query: np.ndarray) -> Mapping[Transfer, np.ndarray]:
+        part = Batch(support.x[rows], support.y[rows])
+        found = learner.explore(problem, source.params, part, source.state, support.x[query])
+        return {one: logits.double().cpu().numpy() for one, logits in found}
+
+    return Candidate(str(ready.option), explore, learner.usual())
+
+
+def held_of(answers: np.ndarray | None, y: np.ndarray, splits: Sequence[Split]) -> HeldOut | None:
+    """Answers for what the splits hold out, in their order; None where there are none."""
+    if answers is None:
+        return None
+    truth = np.concatenate([y[one.query] for one in splits])
+    sizes = tuple(len(one.query) for one in splits)
+    return Answered(answers, truth, sizes, *times_and_rows(splits)).held_out()
+
+
+def result_of(
+    one: Tried[Transfer], y: np.ndarray, splits: Sequence[Split], classes: int
+) -> TriedSource:
+    source, _, method = one.candidate.name.partition(" + ")
+    held = held_of(np.concatenate(one.answers) if one.answers else None, y, splits)
+    if held is None:
+        return TriedSource(source, method, None, None, None, one.seconds)
+    score = score_of(held, "kfold", classes)
+    return TriedSource(source, method, score.value, score.low, score.high, one.seconds)

@@ -1,0 +1,98 @@
+"""What there is to choose from on this machine, for each kind of data; the simplest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metacli.data.catalogue.encoders import SOURCES, is_installed
+from metacli.data.user.listing import Listing
+from metacli.data.user.open import list_task
+from metacli.engine.adapting.built_in import NGRAMS, PHOTOS, PIXELS, TEXTS, open_built_in
+from metacli.engine.adapting.request import Request
+from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.sources import prepared
+from metacli.engine.events import Notice
+from metacli.engine.models.learners import NATIVE
+from metacli.engine.models.model import AnyModel
+from metacli.engine.models.opening import Opened
+from metacli.errors import DataError, UsageProblem
+
+HEADS = {
+    PIXELS: ("ridge",),
+    PHOTOS: ("simpleshot", "ridge", "logistic"),
+    NGRAMS: ("logistic",),
+    TEXTS: ("simpleshot", "ridge", "logistic"),
+}
+DEFAULTS = ((PHOTOS, "ridge"), (TEXTS, "logistic"), (NGRAMS, "logistic"), (PIXELS, "ridge"))
+"""What is adapted where there is nothing to choose on: the first that is there."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A source under a head that is fitted to features."""
+
+    name: str
+    method: str
+    source: Source
+
+    def __str__(self) -> str:
+        return f"{self.name} + {self.method}"
+
+
+def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = ()) -> list[Option]:
+    """Every source and head for the kind of data that the task is.
+
+    Raises:
+        UsageProblem: something was asked for that only a named source has.
+        DataError: not a task, or a kind of data for which there is nothing to choose from.
+    """
+    if add or tasks or request.overrides or request.method != NATIVE:
+        raise UsageProblem(
+            "without a MODEL, adapt chooses the source and the method for one task by itself",
+            hint=f"name one: metacli adapt photos {request.task}, or texts, or a model",
+        )
+    listing = list_task(request.task, skip_bad=request.skip_bad, choice=request.choice)
+    names = names_for(listing, request)
+    found: list[Option] = []
+    for name in names:
+        if name in SOURCES and not is_installed(SOURCES[name]):
+            missing = SOURCES[name].distribution
+            message = f"{name} is left out: pip install {missing} brings its encoder"
+            request.report(Notice(message, "adapt.no_encoder"))
+            continue
+        built = open_built_in(name, request)
+        opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
+        found += [Option(name, head, prepared(opened, (), head)) for head in HEADS[name]]
+    return found
+
+
+def refuse_model(path: Path) -> None:
+    """Raises UsageProblem for a model where a task is wanted."""
+    if any((path / name).is_file() for name in ("model.json", "run.json")):
+        raise UsageProblem(
+            f"{path} is a model; the folder or table with your examples comes after it",
+            hint=f"metacli adapt {path} my_classes/",
+        )
+
+
+def names_for(listing: Listing, request: Request) -> tuple[str, ...]:
+    """The sources for a kind of data. Raises DataError."""
+    if listing.kind == "images":
+        return PIXELS, PHOTOS
+    if listing.kind == "text" and listing.tables.type == "classification":
+        return NGRAMS, TEXTS
+    raise DataError(
+        f"without a MODEL, adapt takes images and texts of classes, and {request.task} holds "
+        "others",
+        code="adapt.no_choice",
+        where=str(request.task),
+        hint=f"metacli adapt features {request.task}",
+    )
+
+
+def default_of(options: Sequence[Option]) -> int:
+    """The number of the option that stands where nothing can be chosen."""
+    known = [(one.name, one.method) for one in options]
+    return next(known.index(one) for one in DEFAULTS if one in known)

@@ -1,0 +1,77 @@
+"""The same task as a frozen network sees it: examples become features once, and whatever adapts a
+head to them, in however many folds, works on those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacli.algorithms.transfer.transfer import Transfer, network_of
+from metacli.engine.adapting.reading import Examples
+from metacli.engine.adapting.source import Source
+from metacli.engine.encoders.feature_cache import FeatureCache
+from metacli.engine.encoders.pretrained import digest_of
+from metacli.engine.events import Progress, Reporter
+from metacli.engine.storage.paths import cache_root
+from metacli.nn.problem import Problem, channels_last
+from metacli.types import Batch, Params
+
+WORTH_KEEPING = 3 * 64 * 64  # numbers of an image; features of smaller ones are soon computed
+ON_CPU, ON_DEVICE = 8, 64  # rows at a time: a few images stay in a processor's cache
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is adapted to what: the source and the examples, or the source without its network and
+    the examples as its features."""
+
+    source: Source
+    examples: Examples
+
+
+def featured(source: Source, examples: Examples, report: Reporter) -> Seen:
+    """Features where the network stays as it is, the examples themselves otherwise."""
+    if not is_frozen(source):
+        return Seen(source, examples)
+    problem = source.problem()
+    params = network_of(problem, source.params)
+    support, query = examples.support, examples.query
+    both = support.x if query is None else torch.cat([support.x, query.x])
+    rows = features_of(problem, params, both, report)
+    count = len(support.x)
+    seen = replace(
+        examples,
+        support=Batch(rows[:count], support.y),
+        query=None if query is None else Batch(rows[count:], query.y),
+    )
+    return Seen(replace(source, params={}, features=problem.features), seen)
+
+
+def is_frozen(source: Source) -> bool:
+    """Whether nothing of its network depends on the examples, so that features are enough."""
+    if source.inputs.kind != "image" or not isinstance(source.learner, Transfer):
+        return False
+    return source.learner.frozen and source.problem().statistics != "support"
+
+
+@torch.no_grad()
+def features_of(problem: Problem, params: Params, x: Tensor, report: Reporter) -> Tensor:
+    """Features [M, D] of images [M, C, H, W], from the cache where they are known."""
+
+    def compute(part: np.ndarray) -> np.ndarray:
+        rows = channels_last(torch.from_numpy(part).to(x.device))
+        return problem.embed(params, rows).float().cpu().numpy()
+
+    costs = any(name.startswith("backbone.") for name in params) and x[0].numel() >= WORTH_KEEPING
+    network = f"{digest_of(params)} {problem.module}"
+    found = FeatureCache(cache_root() if costs else None, network).features(
+        x.cpu().numpy(),
+        problem.features,
+        compute,
+        ON_CPU if x.device.type == "cpu" else ON_DEVICE,
+        lambda done, total: report(Progress("computing features", done, total, "images")),
+    )
+    return torch.from_numpy(found).to(x.device)

@@ -1,0 +1,195 @@
+"""`adapt DATA` without a source, and the encoders that are installed as sources by name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metacli.engine.adapt import adapt
+from metacli.engine.evaluate import evaluate
+from metacli.engine.events import Event, Notice, Progress
+from metacli.engine.export import export
+from metacli.engine.predict import predict
+from metacli.errors import DataError, UsageProblem
+
+pytestmark = pytest.mark.usefixtures("one_thread", "cache")
+
+
+def pattern(kind: str, draw: np.random.Generator) -> Image.Image:
+    """A wide image with a texture that its mean colour does not give away."""
+    height, width = 70, 110
+    y, x = np.mgrid[:height, :width]
+    waves = {"rows": y / 5.0, "columns": x / 5.0, "rings": np.hypot(y - 35, x - 55) / 5.0}
+    grey = 128 + 90 * np.sin(waves[kind] + draw.uniform(0, 6))
+    pixels = grey[:, :, None] + draw.normal(0, 25, (height, width, 3))
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def folder(path: Path, shot: int, seed: int) -> Path:
+    draw = np.random.default_rng(seed)
+    for kind in ("columns", "rings", "rows"):
+        (path / kind).mkdir(parents=True)
+        for number in range(shot):
+            pattern(kind, draw).save(path / kind / f"{number}.png")
+    return path
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder(tmp_path_factory.mktemp("own") / "mine", 4, 0)
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder(tmp_path_factory.mktemp("own") / "others", 3, 1)
+
+
+def test_a_folder_of_images_is_adapted_from_the_best_source_on_this_machine(
+    photographs: Path, others: Path, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    found = adapt(None, photographs, out=tmp_path / "m", report=events.append)
+    assert found.choice is not None
+    assert found.choice.source == "photos"
+    assert str(found.source) == "photos"
+    assert found.method == found.choice.method
+    assert None not in found.options.values()  # every setting is chosen
+    names = {(one.source, one.method) for one in found.choice.tried}
+    assert names == {
+        ("pixels", "ridge"),
+        ("photos", "simpleshot"),
+        ("photos", "ridge"),
+        ("photos", "logistic"),
+    }
+    values = [one.value or 0.0 for one in found.choice.tried]
+    assert values == sorted(values, reverse=True)
+    assert found.score.value is not None
+    assert found.score.value > 0.8
+    told = [one.what for one in events if isinstance(one, Progress)]
+    assert {"computing features", "trying photos + ridge"} <= set(told)
+    assert evaluate(str(tmp_path / "m"), str(others))["mean"] > 0.8
+    rows = predict(str(tmp_path / "m"), str(others))["rows"]
+    assert len(rows) == 9
+    assert json.dumps(dict(found))
+
+
+def test_features_are_computed_once_for_each_image(photographs: Path, tmp_path: Path) -> None:
+    def computed(out: Path) -> list[int]:
+        events: list[Event] = []
+        adapt("photos", photographs, out=out, report=events.append)
+        return [
+            one.done
+            for one in events
+            if isinstance(one, Progress) and one.what == "computing features"
+        ]
+
+    computed(tmp_path / "a")
+    assert computed(tmp_path / "b") == [12]  # all of them are known
+
+
+def test_the_same_choice_gives_the_same_model(photographs: Path, tmp_path: Path) -> None:
+    first = adapt(None, photographs, out=tmp_path / "a")
+    again = adapt(None, photographs, out=tmp_path / "b")
+    assert first.score == again.score
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+
+
+def test_what_the_named_source_adapts_to_answers_as_the_whole_network_does(
+    photographs: Path, others: Path, tmp_path: Path
+) -> None:
+    """The head was fitted to features from the cache, the model computes its own."""
+    adapt("photos", photographs, ["penalty=0.1", "scale=6.0"], out=tmp_path / "m")
+    rows = predict(str(tmp_path / "m"), str(others))["rows"]
+    first = predict(str(tmp_path / "m"), rows[4]["input"])["rows"][0]
+    for label, value in first["probabilities"].items():
+        assert value == pytest.approx(rows[4]["probabilities"][label], abs=1e-5)
+
+
+def test_one_example_of_each_class_takes_the_default_and_says_that_nothing_was_measured(
+    tmp_path: Path,
+) -> None:
+    found = adapt(None, folder(tmp_path / "few", 1, 2), out=tmp_path / "m")
+    assert found.choice is not None
+    assert (found.choice.source, found.choice.method) == ("photos", "ridge")
+    assert found.score.value is None
+    assert {one.value for one in found.choice.tried} == {None}
+
+
+def test_what_there_is_no_time_for_is_named(photographs: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    found = adapt(None, photographs, out=tmp_path / "m", budget=1e-9, report=events.append)
+    assert found.choice is not None
+    assert [one.method for one in found.choice.tried] == ["ridge"]
+    assert len(found.choice.left_out) == 3
+    codes = [one.code for one in events if isinstance(one, Notice)]
+    assert codes.count("adapt.left_out") == 3
+
+
+@pytest.mark.parametrize(
+    "asked", [{"overrides": ["c=1"]}, {"method": "ridge"}, {"add": True}, {"budget": 0.0}]
+)
+def test_what_only_a_named_source_has_is_refused(
+    asked: dict[str, object], photographs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageProblem):
+        adapt(None, photographs, out=tmp_path / "m", **asked)  # type: ignore[arg-type]
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_model_without_a_task_is_named(photographs: Path, tmp_path: Path) -> None:
+    adapt("photos", photographs, ["penalty=0.1", "scale=6.0"], out=tmp_path / "m")
+    with pytest.raises(UsageProblem, match="is a model") as caught:
+        adapt(None, tmp_path / "m")
+    assert "my_classes" in str(caught.value.hint)
+
+
+def test_more_examples_are_added_to_a_chosen_model(
+    photographs: Path, others: Path, tmp_path: Path
+) -> None:
+    adapt("photos", photographs, ["penalty=0.1", "scale=6.0"], out=tmp_path / "m")
+    found = adapt(str(tmp_path / "m"), others, add=True, out=tmp_path / "n")
+    assert found.added == 9
+    assert found.task.support == 21
+
+
+def test_a_table_of_columns_is_refused_with_the_command_that_works(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,label\n" + "".join(f"{i},{i * i % 7},{'xy'[i % 2]}\n" for i in range(20)))
+    with pytest.raises(DataError) as caught:
+        adapt(None, path, out=tmp_path / "m")
+    assert caught.value.code == "adapt.no_choice"
+
+
+@pytest.mark.slow
+def test_an_export_carries_the_encoder_and_its_example_runs_without_metacli(
+    photographs: Path, others: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is missing")
+    adapt(None, photographs, out=tmp_path / "m")
+    found = export(str(tmp_path / "m"), format="onnx", out=str(tmp_path / "m.onnx"))
+    assert found["parity"]["max_abs"] <= 1e-4
+    assert found["parity"]["inputs"] == "the task's images"
+    script = tmp_path / "m.onnx.example.py"
+    assert "metacli" not in [
+        line.split()[1]
+        for line in script.read_text().splitlines()
+        if line.startswith(("import", "from"))
+    ]
+    paths = sorted(map(str, others.rglob("*.png")))
+    done = subprocess.run(
+        [sys.executable, "-I", str(script), *paths],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    said = [line.split("\t")[1] for line in done.stdout.splitlines()]
+    rows = predict(str(tmp_path / "m"), paths)["rows"]
+    assert said == [row["prediction"] for row in rows]
