@@ -12,8 +12,9 @@ import ast
 import dataclasses
 import json
 import re
+import sys
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -158,6 +159,8 @@ def words_for(name: str, entry: Entry) -> list[str]:
     if entry.family == "multitask":
         key = "surgery" if ".surgery." in entry.module else "weighting"
         given = ["weighting.weights=[1,1,1,1,1,1,1,1]"] if name == "fixed" else []
+        if key == "surgery" and (goes_with := entry.load()().weighting) != "equal":
+            given = [f"weighting.name={goes_with}"]
         return ["task-families-hard", f"{key}.name={name}", *given]
     pictures = "classification" in entry.learner().kinds
     return [
@@ -225,12 +228,10 @@ def results(name: str) -> str:
 @cache
 def neighbour(name: str) -> ModuleType:
     """Another file of this folder, wherever this one was loaded from."""
-    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    folder = str(Path(__file__).resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return import_module(name)
 
 
 if __name__ == "__main__":

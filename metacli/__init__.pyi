@@ -5,12 +5,15 @@ from metacli.algorithms.meta.gradient_learner import GradientLearner as Gradient
 from metacli.algorithms.meta.imaml import IMAML as IMAML
 from metacli.algorithms.meta.joint import Joint as Joint
 from metacli.algorithms.meta.maml import MAML as MAML
+from metacli.algorithms.meta.maml_adam import MAMLAdam as MAMLAdam
 from metacli.algorithms.meta.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
 from metacli.algorithms.meta.matchingnet import MatchingNet as MatchingNet
 from metacli.algorithms.meta.meta_sgd import MetaSGD as MetaSGD
+from metacli.algorithms.meta.metacurvature import MetaCurvature as MetaCurvature
 from metacli.algorithms.meta.pretrain import Pretrain as Pretrain
 from metacli.algorithms.meta.protonet import ProtoNet as ProtoNet
 from metacli.algorithms.meta.r2d2 import R2D2 as R2D2
+from metacli.algorithms.meta.relationnet import RelationNet as RelationNet
 from metacli.algorithms.meta.reptile import Reptile as Reptile
 from metacli.algorithms.meta_multitask.coupled import Coupled as Coupled
 from metacli.algorithms.meta_multitask.mmaml import MMAML as MMAML
@@ -19,6 +22,8 @@ from metacli.algorithms.multitask.balancing import Surgery as Surgery
 from metacli.algorithms.multitask.balancing import Weighting as Weighting
 from metacli.algorithms.multitask.surgery.aligned import AlignedMTL as AlignedMTL
 from metacli.algorithms.multitask.surgery.cagrad import CAGrad as CAGrad
+from metacli.algorithms.multitask.surgery.db_mtl import DBMTL as DBMTL
+from metacli.algorithms.multitask.surgery.fairgrad import FairGrad as FairGrad
 from metacli.algorithms.multitask.surgery.imtl_g import IMTLG as IMTLG
 from metacli.algorithms.multitask.surgery.mgda import MGDA as MGDA
 from metacli.algorithms.multitask.surgery.nash import NashMTL as NashMTL
@@ -29,9 +34,11 @@ from metacli.algorithms.multitask.weighting.dwa import DWA as DWA
 from metacli.algorithms.multitask.weighting.equal import Equal as Equal
 from metacli.algorithms.multitask.weighting.famo import FAMO as FAMO
 from metacli.algorithms.multitask.weighting.fixed import Fixed as Fixed
+from metacli.algorithms.multitask.weighting.gls import GLS as GLS
 from metacli.algorithms.multitask.weighting.gradnorm import GradNorm as GradNorm
 from metacli.algorithms.multitask.weighting.log import Log as Log
 from metacli.algorithms.multitask.weighting.rlw import RLW as RLW
+from metacli.algorithms.multitask.weighting.stch import STCH as STCH
 from metacli.algorithms.multitask.weighting.uncertainty import Uncertainty as Uncertainty
 from metacli.algorithms.transfer.cosine_classifier import CosineClassifier as CosineClassifier
 from metacli.algorithms.transfer.fine_tune import FineTune as FineTune

@@ -4,7 +4,7 @@ meta-batch."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from metacli.threads import on_workers
 from metacli.trees import detach
 from metacli.types import Batch, Episode, Metrics, Params
 
+Found = TypeVar("Found")
 TaskLoss = Callable[[Params, Episode], tuple[Tensor, Metrics]]
 """(θ, one episode) -> (loss, metrics), both differentiable scalars."""
 
@@ -104,7 +105,7 @@ def map_batches(fn: Callable[[Tensor], Tensor], episodes: Episode) -> Episode:
     return Episode(support, query)
 
 
-def over_tasks(fn: Callable[[Episode], Any], episodes: Episode, chunk: int) -> list[Any]:
+def over_tasks(fn: Callable[[Episode], Found], episodes: Episode, chunk: int) -> list[Found]:
     """fn of every task: `chunk` tasks at a time through `torch.vmap`; chunk 1 is a plain loop, the
     reference.
 
@@ -119,17 +120,18 @@ def divided(episodes: Episode, chunk: int) -> list[Episode]:
     return [slice_tasks(episodes, at, min(at + chunk, total)) for at in range(0, total, chunk)]
 
 
-def run_chunk(fn: Callable[[Episode], Any], part: Episode, chunk: int) -> Any:
+def run_chunk(fn: Callable[[Episode], Found], part: Episode, chunk: int) -> Found:
     """fn of the tasks of one chunk, which is a single task without its axis where `chunk` is 1."""
     if chunk == 1:
         return fn(one_task(part, 0))
-    return torch.vmap(fn, in_dims=(map_axes(part),), randomness="different")(part)
+    found: Found = torch.vmap(fn, in_dims=(map_axes(part),), randomness="different")(part)
+    return found
 
 
 SMALL = 80_000  # numbers in the examples of one task: 100 pictures of 28x28
 
 
-def in_order(fn: Callable[[Episode], Any], parts: list[Episode]) -> Iterator[Any]:
+def in_order(fn: Callable[[Episode], Found], parts: list[Episode]) -> Iterator[Found]:
     """fn of every part, in order. As many parts at a time as torch has threads, each on one thread
     alone: a task is too small to be divided well. One after the other where a part is one small
     task, whose operations are so short that threads would wait for each other's turn in Python.

@@ -13,7 +13,6 @@ import shutil
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -52,7 +51,7 @@ def mean_gradient(
     episodes: Episode,
     chunk: int,
     *,
-    programs: dict[Any, Any],
+    programs: dict[Hashable, Callable[[list[Tensor]], Part]],
     name: Hashable,
 ) -> tuple[Params, Metrics]:
     """As `autodiff.mean_gradient`.

@@ -113,6 +113,14 @@ class DataError(MetacliError):
     default_code = "data.invalid"
 
 
+class PluginError(MetacliError):
+    """Code of another package that a recipe or model names and that is not there, or not
+    allowed."""
+
+    exit_code = ExitCode.INVALID
+    default_code = "plugin.invalid"
+
+
 class BundleError(MetacliError):
     """A model, run or checkpoint that cannot be read."""
 

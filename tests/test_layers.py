@@ -17,17 +17,19 @@ FILES = sorted(ROOT.rglob("*.py"))
 # What each layer may import of the project besides itself and `metacli.__version__`.
 MAY_IMPORT = {
     "errors": set(),
+    "plugins": {"errors"},
     "types": {"errors"},
     "trees": {"errors", "types"},
     "threads": set(),
     "autodiff": {"errors", "types", "trees", "threads"},
     "compiled": {"errors", "types", "autodiff"},
-    "nn": {"errors", "types", "trees", "autodiff"},
-    "algorithms": {"errors", "types", "trees", "threads", "autodiff", "compiled", "nn"},
+    "nn": {"errors", "plugins", "types", "trees", "autodiff"},
+    "algorithms": {"errors", "plugins", "types", "trees", "threads", "autodiff", "compiled", "nn"},
     "data": {"errors", "types", "schema"},  # the one reader of YAML
     "schema": {"errors"},
     "engine": {
         "errors",
+        "plugins",
         "types",
         "trees",
         "threads",

@@ -12,9 +12,16 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
+from metacli.errors import PluginError
+from metacli.plugins import load, target
+
 if TYPE_CHECKING:  # with torch, which this table does without
     from metacli.algorithms.learner import Adapter
 
+BASES: dict[str, tuple[str, ...]] = {
+    "meta": ("Learner",),
+    "multitask": ("Weighting", "Surgery"),
+}
 Family = Literal["meta", "multitask", "meta-multitask", "transfer"]
 FieldValue = bool | int | float | str | tuple[str, ...] | None
 
@@ -29,8 +36,13 @@ class Entry:
     summary: str
     preset: Mapping[str, FieldValue] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()  # earlier spellings, which recipes and models may hold
+    outside: bool = False  # of another package: `module` is its whole name
 
     def load(self) -> type:
+        """The class. Raises PluginError where it is of another package, which is not allowed or
+        not there."""
+        if self.outside:
+            return a_class(f"{self.module}:{self.cls}", BASES[self.family])
         return vars(import_module(f"metacli.algorithms.{self.module}"))[self.cls]
 
     def learner(self, **fields: FieldValue) -> Adapter:
@@ -73,6 +85,12 @@ ALGORITHMS: dict[str, Entry] = {
         "MAML with the loss of every step and learned inner rates for each",
         aliases=("maml_plus_plus",),
     ),
+    "metacurvature": Entry(
+        "meta", "meta.metacurvature", "MetaCurvature", "MAML with learned matrices on its gradients"
+    ),
+    "maml-adam": Entry(
+        "meta", "meta.maml_adam", "MAMLAdam", "MAML with inner steps of Adam, differentiated"
+    ),
     "cavia": Entry(
         "meta", "meta.cavia", "CAVIA", "adapt a few context numbers, share the whole network"
     ),
@@ -87,6 +105,9 @@ ALGORITHMS: dict[str, Entry] = {
     ),
     "r2d2": Entry(
         "meta", "meta.r2d2", "R2D2", "ridge regression on the features, solved and trained through"
+    ),
+    "relationnet": Entry(
+        "meta", "meta.relationnet", "RelationNet", "learn how to compare features, too"
     ),
     "matchingnet": Entry(
         "meta", "meta.matchingnet", "MatchingNet", "read the label off the support by attention"
@@ -117,6 +138,10 @@ ALGORITHMS: dict[str, Entry] = {
         "multitask", "multitask.weighting.dwa", "DWA", "weight by how slowly a loss falls"
     ),
     "rlw": Entry("multitask", "multitask.weighting.rlw", "RLW", "random weights in every step"),
+    "gls": Entry("multitask", "multitask.weighting.gls", "GLS", "the geometric mean of the losses"),
+    "stch": Entry(
+        "multitask", "multitask.weighting.stch", "STCH", "the largest relative loss, smoothly"
+    ),
     "gradnorm": Entry(
         "multitask",
         "multitask.weighting.gradnorm",
@@ -153,6 +178,12 @@ ALGORITHMS: dict[str, Entry] = {
     ),
     "imtl-g": Entry(
         "multitask", "multitask.surgery.imtl_g", "IMTLG", "equal projections on all gradients"
+    ),
+    "db-mtl": Entry(
+        "multitask", "multitask.surgery.db_mtl", "DBMTL", "logarithms, and gradients of one length"
+    ),
+    "fairgrad": Entry(
+        "multitask", "multitask.surgery.fairgrad", "FairGrad", "progress shared out fairly"
     ),
     "nash-mtl": Entry(
         "multitask", "multitask.surgery.nash", "NashMTL", "what the tasks would agree on"
@@ -234,8 +265,30 @@ def canonical(name: str) -> str:
 
 def find(name: str, family: Family) -> Entry | None:
     """The line of a name or of an earlier spelling of it; None where the family has none."""
-    entry = ALGORITHMS.get(canonical(name))
+    entry = ALGORITHMS.get(canonical(name)) or plugin(name, family)
     return entry if entry is not None and entry.family == family else None
+
+
+def plugin(name: str, family: Family) -> Entry | None:
+    """The line of another package's class; None where nothing of that name is declared."""
+    group = {"meta": "metacli.learners", "multitask": "metacli.balancing"}.get(family)
+    path = None if group is None else target(name, group)
+    if path is None:
+        return None
+    module, _, cls = path.partition(":")
+    return Entry(family, module, cls, f"of {path}", outside=True)
+
+
+def a_class(path: str, bases: tuple[str, ...]) -> type:
+    """The class that an import path names. Raises PluginError where it is none of these."""
+    found = load(path)
+    wanted = tuple(getattr(import_module("metacli"), name) for name in bases)
+    if not isinstance(found, type) or not issubclass(found, wanted):
+        raise PluginError(
+            f"the plug-in {path} is not a class of metacli.{' or metacli.'.join(bases)}",
+            code="plugin.kind",
+        )
+    return found
 
 
 def names(family: Family) -> list[str]:

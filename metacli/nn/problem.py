@@ -6,15 +6,17 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metacli.autodiff import Part
 from metacli.errors import UsageProblem
 from metacli.nn.layers.inputs import channels_last
 from metacli.nn.layers.norms import WITH_STATISTICS, BatchStatNorm
@@ -173,7 +175,7 @@ class Problem:
         return made
 
     @cached_property
-    def programs(self) -> dict[Any, Any]:
+    def programs(self) -> dict[Hashable, Callable[[list[Tensor]], Part]]:
         """Compiled gradients of this problem, by what they are of (`compiled.mean_gradient`)."""
         return {}
 
@@ -302,7 +304,7 @@ class Problem:
         buffers."""
         found: Params = {}
 
-        def remember(name: str) -> Any:
+        def remember(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
             def hook(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
                 assert isinstance(layer, KEEPS_STATISTICS)
                 x = inputs[0]

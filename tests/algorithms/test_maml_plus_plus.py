@@ -50,6 +50,11 @@ def test_weights_of_the_steps_are_the_authors_and_then_the_last_alone(steps: int
     for epoch in range(10):
         wanted = authors_weights(steps, 10, epoch)
         assert learner.step_weights(500 * epoch) == pytest.approx(wanted, rel=1e-12)
+    short = dataclasses.replace(learner, multi_step_until=100)
+    for step in (96, 97, 98, 99):  # where 1 - t/100 is at the floor of 0.03 and below
+        assert short.step_weights(step) == pytest.approx(authors_weights(steps, 100, step))
+    if steps > 1:
+        assert short.step_weights(99)[0] == pytest.approx(0.03 / steps)
     for step in range(0, 6000, 37):
         assert sum(learner.step_weights(step)) == pytest.approx(1, rel=1e-12)
     for step in (5000, 5001, 10**6):

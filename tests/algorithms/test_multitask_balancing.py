@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from metacli.algorithms.multitask.method import MultiTask, jacobian
 from metacli.algorithms.multitask.surgery.aligned import AlignedMTL
 from metacli.algorithms.multitask.surgery.cagrad import CAGrad
+from metacli.algorithms.multitask.surgery.fairgrad import FairGrad
 from metacli.algorithms.multitask.surgery.imtl_g import IMTLG
 from metacli.algorithms.multitask.surgery.mgda import MGDA
 from metacli.algorithms.multitask.surgery.nash import NashMTL
@@ -19,19 +19,14 @@ from metacli.algorithms.multitask.weighting.dwa import DWA
 from metacli.algorithms.multitask.weighting.equal import Equal
 from metacli.algorithms.multitask.weighting.famo import FAMO
 from metacli.algorithms.multitask.weighting.fixed import Fixed
+from metacli.algorithms.multitask.weighting.gls import GLS
 from metacli.algorithms.multitask.weighting.gradnorm import GradNorm
 from metacli.algorithms.multitask.weighting.log import Log
 from metacli.algorithms.multitask.weighting.rlw import RLW
+from metacli.algorithms.multitask.weighting.stch import STCH
 from metacli.algorithms.multitask.weighting.uncertainty import Uncertainty
-from metacli.autodiff import task_rows
 from metacli.errors import RecipeError
-from metacli.nn.multi_task import TaskProblem
-from metacli.nn.sharing.hard import Hard
-from metacli.trees import flatten, pick
-from metacli.types import Batch
 
-WEIGHTINGS = [Equal(), Log(), Uncertainty(), DWA(), RLW(), GradNorm(), FAMO()]
-SURGERIES = [MGDA(), PCGrad(), CAGrad(), IMTLG(), AlignedMTL(), UPGrad(), NashMTL()]
 LOSSES = torch.tensor([1.0, 4.0], dtype=torch.float64)
 name_of = lambda one: type(one).__name__  # noqa: E731
 
@@ -119,6 +114,52 @@ def test_gradnorm_lowers_the_weight_of_the_larger_gradient_where_rates_are_the_s
     norms = torch.tensor([1.0, 3.0], dtype=torch.float64)
     _, after = of(GradNorm(lr=0.1), norms=norms, state={"weights": [1.0, 1.0], "first": None})
     assert after["weights"][0] > 1 > after["weights"][1]
+
+
+def test_gradnorm_is_the_equation_with_weights_and_alpha_and_sums_to_the_tasks():
+    """All of it by hand, at weights that are not even: the target is the mean of w times the norms,
+    times the relative rate to the power of alpha."""
+    norms, w = torch.tensor([1.0, 3.0]).double(), [1.5, 0.5]
+    state = {"weights": w, "first": [2.0, 4.0]}  # rates 1/2 and 1, relative 2/3 and 4/3
+    for alpha in (0.0, 0.5, 3.0):
+        _, after = of(GradNorm(alpha=alpha, lr=0.1), norms=norms, state=state)
+        mean = (1.5 * 1.0 + 0.5 * 3.0) / 2  # 1.5, and 2 without the weights
+        signs = [
+            math.copysign(1, g - mean * r**alpha) if g != mean * r**alpha else 0.0
+            for g, r in ((1.5, 2 / 3), (1.5, 4 / 3))
+        ]
+        moved = [w[t] - 0.1 * signs[t] * float(norms[t]) / 2 for t in range(2)]
+        wanted = [2 * value / sum(moved) for value in moved]
+        assert after["weights"] == pytest.approx(wanted), alpha
+        assert sum(after["weights"]) == pytest.approx(2.0)
+    uneven = {"weights": [0.2, 1.8], "first": None}
+    _, after = of(GradNorm(lr=0.1), norms=norms, state=uneven)
+    # G = (0.2, 5.4), target 2.8 for both: a step of +0.05 and of -0.15, and then a sum of 2.
+    assert after["weights"] == pytest.approx([2 * 0.25 / 1.9, 2 * 1.65 / 1.9])
+
+
+def test_gls_is_the_geometric_mean():
+    assert of(GLS())[0] == pytest.approx(2.0)
+    assert slopes(GLS()) == pytest.approx([2 / (2 * 1), 2 / (2 * 4)])
+    scaled = slopes(GLS(), LOSSES * torch.tensor([1.0, 100.0]))
+    assert scaled[0] * 1 / (scaled[1] * 400) == pytest.approx(1.0)
+
+
+def test_stch_goes_from_equal_weights_of_relative_losses_to_the_worst_one():
+    # Relative to means of 2 and 2 the losses are 1/2 and 2.
+    state = {"sums": [4.0, 4.0], "count": 2}
+    f = [math.log(0.5), math.log(2.0)]
+    for mu in (0.5, 1.0, 4.0):
+        chances = [math.exp(v / mu) for v in f]
+        wanted = [c / sum(chances) / loss for c, loss in zip(chances, (1.0, 4.0), strict=True)]
+        assert slopes(STCH(mu=mu, window=2), state=state) == pytest.approx(wanted, rel=1e-6)
+        value = of(STCH(mu=mu, window=2), state=state)[0]
+        assert value == pytest.approx(mu * math.log(sum(chances)), rel=1e-6)
+    worst = slopes(STCH(mu=0.01, window=2), state=state)
+    assert worst == pytest.approx([0.0, 0.25])
+    begin, after = of(STCH(window=2), state={"sums": [1.0, 2.0], "count": 1})
+    assert begin == pytest.approx(math.log(4) / 2)
+    assert after == {"sums": [2.0, 6.0], "count": 2}
 
 
 def test_famo_descends_the_weighted_logarithms():
@@ -242,6 +283,28 @@ def test_nash_solves_the_equation_of_the_bargain_and_helps_every_task(seed):
     assert (g @ d).log().sum() >= gains.max()
 
 
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_fairgrad_solves_its_equation_and_helps_every_task(alpha, seed):
+    g = rows(seed)
+    w = FairGrad(alpha=alpha).weights(g)
+    torch.testing.assert_close((g @ g.T @ w) ** alpha, 1 / w, rtol=1e-5, atol=1e-8)
+    assert (w > 0).all()
+    assert (g @ FairGrad(alpha=alpha).combine(g, rng())).min() > 0
+
+
+def test_fairgrad_by_hand_and_fairer_for_larger_alpha():
+    g = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    # (|g|² w)^2 = 1/w: w = |g|^(-4/3), so that g·d = |g|^(2/3).
+    found = FairGrad(alpha=2.0).combine(g, rng())
+    assert found.tolist() == pytest.approx([2.0 ** (-1 / 3), 1.0])
+    random = rows(7)
+    gains = [random @ FairGrad(alpha=alpha).combine(random, rng()) for alpha in (0.5, 2.0, 8.0)]
+    shares = [float(gain.min() / gain.max()) for gain in gains]
+    assert shares == sorted(shares)
+    torch.testing.assert_close(FairGrad(alpha=1.0).weights(random), NashMTL().weights(random))
+
+
 def test_nash_by_hand_and_blind_to_the_scale_of_a_loss():
     g = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     # a_t = 1 / ||g_t|| where gradients are orthogonal: (1, 1), scaled to length 1.
@@ -287,58 +350,3 @@ def test_weightings_give_the_direction_of_torchjds(seed):
         theirs = torchjd.Random()(g.float())
     weights = torch.tensor(slopes(RLW(), losses.float(), seed=seed))
     torch.testing.assert_close(weights @ g.float(), theirs)
-
-
-@pytest.mark.parametrize("surgery", SURGERIES, ids=name_of)
-def test_gradients_of_zero_give_a_finite_direction(surgery):
-    assert surgery.combine(torch.zeros(3, 5), rng()).tolist() == [0.0] * 5
-    mixed = torch.cat([rows(0)[:2].float(), torch.zeros(1, 6)])
-    assert torch.isfinite(surgery.combine(mixed, rng())).all()
-
-
-# The method that holds them
-
-
-def problem_and_batch() -> tuple[TaskProblem, dict[str, torch.Tensor], Batch]:
-    problem = TaskProblem(Hard(), (4, 6), (False, False, True))
-    x = torch.randn(3, 9, 4, generator=rng(3))
-    y = torch.randn(3, 9, generator=rng(4))
-    y[2] = (y[2] > 0).float()
-    return problem, problem.init(0), Batch(x, y)
-
-
-@pytest.mark.parametrize("weighting", WEIGHTINGS, ids=name_of)
-def test_a_step_moves_everything_that_is_learned_and_the_loss_falls(weighting):
-    problem, params, batch = problem_and_batch()
-    method = MultiTask(weighting=weighting)
-    own, state = method.init(problem, params)
-    theta = {**params, **own}
-    losses = []
-    for step in range(30):
-        update = method.direction(problem, theta, batch, state, rng(step))
-        assert set(update.direction) == problem.trainable | set(own)
-        theta = {**theta, **{k: theta[k] - 0.1 * d for k, d in update.direction.items()}}
-        state = update.state
-        losses.append(float(update.metrics["loss"]))
-    assert losses[-1] < 0.9 * losses[0]
-
-
-@pytest.mark.parametrize("surgery", SURGERIES, ids=name_of)
-def test_surgery_changes_the_trunk_and_leaves_the_heads_to_the_objective(surgery):
-    problem, params, batch = problem_and_batch()
-    plain = MultiTask(weighting=Equal()).direction(problem, params, batch, {}, rng()).direction
-    balanced = MultiTask(weighting=Equal(), surgery=surgery)
-    step = balanced.direction(problem, params, batch, {}, rng()).direction
-    for name in ("heads.weight", "heads.bias"):
-        torch.testing.assert_close(step[name], plain[name])
-    J = jacobian(problem, params, pick(params, problem.shared), batch)
-    torch.testing.assert_close(flatten(pick(step, problem.shared)), surgery.combine(J, rng()))
-
-
-def test_the_rows_of_the_jacobian_are_the_gradients_of_each_task():
-    problem, params, batch = problem_and_batch()
-    shared = pick(params, problem.shared)
-    J = task_rows(lambda theta: problem.losses({**params, **theta}, batch), shared)
-    torch.testing.assert_close(J, jacobian(problem, params, shared, batch))
-    plain = MultiTask(weighting=Equal()).direction(problem, params, batch, {}, rng()).direction
-    torch.testing.assert_close(J.mean(0), flatten(pick(plain, problem.shared)))

@@ -33,11 +33,15 @@ class Bowl:
     noise: float = 0.0
     spoil: Callable[[int, Update], Update] = lambda step, update: update
     batches: list[Any] = field(default_factory=list)
+    draws: list[float] = field(default_factory=list)
 
     def direction(
         self, problem: Any, params: Params, batch: Any, state: dict, rng: torch.Generator
     ) -> Update:
         self.batches.append(batch)
+        self.draws.append(
+            torch.rand(1, generator=torch.Generator().set_state(rng.get_state())).item()
+        )
         made = {
             name: params[name] - torch.tensor(goal, dtype=params[name].dtype)
             for name, goal in GOAL.items()
@@ -178,6 +182,8 @@ def test_every_step_has_its_own_batch_and_its_own_random_numbers() -> None:
     run(Train(steps=4), late, Snapshot(2, fresh().params, {"steps": 2}, {}))
     assert whole.batches == [0, 1, 2, 3]
     assert late.batches == [2, 3]
+    assert len(set(whole.draws)) == 4
+    assert late.draws == whole.draws[2:]
 
 
 def test_random_numbers_differ_by_seed_and_by_step() -> None:

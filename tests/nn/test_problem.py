@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import reference
 import torch
@@ -43,6 +45,14 @@ def test_masked_mean_leaves_out_what_is_masked_even_where_it_is_not_finite() -> 
 def test_squared_error_is_the_mean_over_outputs_of_each_example() -> None:
     found = losses.squared_error(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2, 2))
     assert found.tolist() == [2.5, 0.0]
+
+
+def test_the_metric_of_a_regression_is_in_the_users_unit_squared() -> None:
+    problem = dataclasses.replace(toys.bare_problem("regression", 2, 1), unit=3.0)
+    found = problem.metric(torch.tensor([[1.0], [0.0]]), torch.tensor([[3.0], [0.5]]))
+    assert found.tolist() == [36.0, 2.25]  # 9 times 4 and 1/4
+    loss = problem.loss(torch.tensor([[1.0]]), Batch(torch.zeros(1, 2), torch.tensor([[3.0]])))
+    assert loss.item() == 4.0  # in the unit that the network sees
 
 
 def test_hits_are_ones_where_the_largest_logit_is_the_label() -> None:

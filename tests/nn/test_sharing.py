@@ -13,6 +13,7 @@ from metacli.nn.sharing.grouped import grouped, inside, rows_of
 from metacli.nn.sharing.hard import Hard
 from metacli.nn.sharing.mean_ridge import MeanRidge
 from metacli.nn.sharing.mmoe import MMoE
+from metacli.nn.sharing.ple import PLE
 from metacli.nn.sharing.soft_l2 import Apart, SoftL2
 from metacli.nn.sharing.soft_pairwise import SoftPairwise
 from metacli.types import Batch
@@ -176,7 +177,15 @@ def mixed_problem(scheme) -> TaskProblem:
 
 @pytest.mark.parametrize(
     "scheme",
-    [Hard(), SoftL2(strength=0.5), Apart(), CrossStitch(), MMoE(), grouped(Hard(), ((0, 2), (1,)))],
+    [
+        Hard(),
+        SoftL2(strength=0.5),
+        Apart(),
+        CrossStitch(),
+        MMoE(),
+        PLE(),
+        grouped(Hard(), ((0, 2), (1,))),
+    ],
     ids=lambda s: type(s).__name__,
 )
 def test_tasks_of_several_classes_have_the_loss_of_each_head_by_itself(scheme):
@@ -245,6 +254,8 @@ def test_cross_stitch_is_a_network_for_each_task_whose_activations_are_mixed():
     scheme = CrossStitch(own=0.7)
     params = scheme.init((D, 5, 6), T, torch.Generator().manual_seed(0))
     params = {name: value.double() for name, value in params.items()}
+    for name in [name for name in params if name.endswith("stitch")]:  # what is learned is uneven
+        params[name] = params[name] + 0.3 * torch.arange(T * T).view(T, T).double() / (T * T)
     rows = batch().x
     for t in range(T):
         h = [rows[t]] * T
@@ -285,6 +296,50 @@ def test_a_single_expert_is_hard_sharing():
     hard = {k: v[0] if k.startswith("trunk.") else v for k, v in params.items()}
     x = batch(dtype=torch.float32).x
     torch.testing.assert_close(scheme.forward(params, x), Hard().forward(hard, x))
+
+
+def test_progressive_extraction_is_a_loop_over_layers_tasks_and_experts():
+    scheme = PLE(own=2, experts=3)
+    params = scheme.init((D, 5, 6), T, torch.Generator().manual_seed(0))
+    params = {name: value.double() for name, value in params.items()}
+    rows = batch().x
+    for t in range(T):
+        common, paths = rows[t], [rows[t]] * T
+        for k in range(2):
+            weight, bias = params[f"trunk.{k}.weight"], params[f"trunk.{k}.bias"]
+            shared = [torch.relu(common @ weight[e] + bias[e]) for e in range(3)]
+            weight, bias = params[f"own.{k}.weight"], params[f"own.{k}.bias"]
+            own = [
+                [torch.relu(paths[s] @ weight[s, e] + bias[s, e]) for e in range(2)]
+                for s in range(T)
+            ]
+            mixed = []
+            for s in range(T):
+                gate = paths[s] @ params[f"gates.{k}.weight"][s] + params[f"gates.{k}.bias"][s]
+                chances = torch.softmax(gate, -1)
+                parts = own[s] + shared
+                mixed.append(sum(chances[:, e : e + 1] * parts[e] for e in range(5)))
+            if k == 0:
+                chances = torch.softmax(common @ params["trunk.0.gate"], -1)
+                parts = [one for of_task in own for one in of_task] + shared
+                common = sum(chances[:, e : e + 1] * parts[e] for e in range(2 * T + 3))
+            paths = mixed
+        wanted = paths[t] @ params["heads.weight"][t] + params["heads.bias"][t]
+        torch.testing.assert_close(scheme.forward(params, rows)[t], wanted)
+    together = scheme.forward(params, rows[0])
+    apart = scheme.forward(params, rows[:1].expand(T, -1, -1))
+    torch.testing.assert_close(together, apart)
+
+
+def test_tasks_keep_experts_that_no_other_task_moves():
+    scheme = PLE()
+    params = scheme.init((D, 5), T, torch.Generator().manual_seed(0))
+    params = {name: value.requires_grad_() for name, value in params.items()}
+    scheme.forward(params, batch(dtype=torch.float32).x)[1].sum().backward()
+    own = params["own.0.weight"].grad.abs().sum((1, 2, 3))
+    assert own[1] > 0
+    assert own[0] == own[2] == 0
+    assert params["trunk.0.weight"].grad.abs().sum() > 0
 
 
 def test_even_coupling_is_the_pull_to_the_mean():

@@ -43,6 +43,10 @@ class Weighting(ABC):
         """Learned parameters (trained with the network) and memory."""
         return {}, {}
 
+    def terms(self, losses: Tensor) -> Tensor:
+        """What a surgery that goes with it takes the gradients of, [T]."""
+        return losses
+
     @abstractmethod
     def objective(
         self,
@@ -98,6 +102,21 @@ class Weighting(ABC):
 
 class Surgery(ABC):
     """T backward passes; sees no network: a frozen dataclass of pure functions."""
+
+    @property
+    def weighting(self) -> str:
+        """The weighting that it goes with, whose terms the gradients are of."""
+        return "equal"
+
+    @property
+    def memory(self) -> bool:
+        """Whether it remembers gradients from step to step (`remembered`)."""
+        return False
+
+    def remembered(self, rows: Tensor, before: Tensor) -> Tensor:
+        """What is combined and kept, [T, P], of the gradients of this step and of what was kept
+        before, zeros at first."""
+        return rows
 
     @abstractmethod
     def combine(self, rows: Tensor, rng: torch.Generator) -> Tensor:

@@ -8,7 +8,6 @@ afterwards: it is not one of the tasks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +16,11 @@ from metacli.algorithms.multitask.balancing import Surgery, Weighting
 from metacli.autodiff import copied_rows, gradient, task_rows
 from metacli.nn.multi_task import TaskProblem
 from metacli.threads import computing_with
-from metacli.trees import pick, unflatten
+from metacli.trees import flatten, pick, unflatten
 from metacli.types import Batch, Metrics, Params, State, Update
 
 PREFIX = "weighting."
+MEMORY = "surgery.gradients."  # of each block of tasks that share, [T, P]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,15 @@ class MultiTask:
 
     def init(self, problem: TaskProblem, params: Params) -> tuple[Params, State]:
         own, state = self.weighting.init(problem.num_tasks)
-        return {PREFIX + name: value for name, value in own.items()}, state
+        learned = {PREFIX + name: value for name, value in own.items()}
+        if self.surgery is None or not self.surgery.memory:
+            return learned, state
+        kept = {
+            f"{MEMORY}{block}": flatten(pick(params, names)).new_zeros(len(tasks), size)
+            for block, (tasks, names) in enumerate(problem.blocks)
+            if (size := sum(params[name].numel() for name in names))
+        }
+        return {**learned, **kept}, state
 
     def direction(
         self,
@@ -59,11 +67,16 @@ class MultiTask:
             return total + problem.penalty(theta), losses
 
         step, losses = gradient(objective, moved)
+        kept: Params = {}
         if self.surgery is not None:
-            for tasks, names in problem.blocks:
+            for block, (tasks, names) in enumerate(problem.blocks):
                 shared = pick(params, names)
-                step |= self.operated(self.surgery, problem, params, shared, tasks, batch, rng)
-        return Update(step, remembered[0], loss_metrics(losses))
+                rows = self.rows(problem, params, shared, tasks, batch, losses)
+                memory = f"{MEMORY}{block}"
+                if memory in params:
+                    rows = kept[memory] = self.surgery.remembered(rows, params[memory])
+                step |= unflatten(self.surgery.combine(rows, rng), shared)
+        return Update(step, remembered[0], loss_metrics(losses), kept)
 
     def norms(self, problem: TaskProblem, params: Params, batch: Batch) -> Tensor | None:
         """||∇ L_t|| at the weights of the last shared layer, [T]."""
@@ -72,18 +85,21 @@ class MultiTask:
         last = [name for name in problem.shared if name.endswith(".weight")][-1:]
         return jacobian(problem, params, pick(params, last), batch).norm(dim=1)
 
-    def operated(
+    def rows(
         self,
-        surgery: Surgery,
         problem: TaskProblem,
         params: Params,
         shared: Params,
         tasks: tuple[int, ...],
         batch: Batch,
-        rng: torch.Generator,
-    ) -> Params:
-        rows = jacobian(problem, params, shared, batch)[list(tasks)]
-        return unflatten(surgery.combine(rows, rng), shared)
+        losses: Tensor,
+    ) -> Tensor:
+        """The gradients of the tasks' terms by what they share, [T, P]."""
+        found = jacobian(problem, params, shared, batch)
+        slopes, _ = gradient(
+            lambda at: (self.weighting.terms(at["losses"]).sum(), losses), {"losses": losses}
+        )
+        return (slopes["losses"][:, None] * found)[list(tasks)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +138,3 @@ def jacobian(problem: TaskProblem, params: Params, shared: Params, batch: Batch)
 
 def loss_metrics(losses: Tensor) -> Metrics:
     return {"loss": losses.detach().mean()}
-
-
-def as_floats(values: Any) -> list[float]:
-    """A vector as plain numbers, for a method's memory."""
-    return [float(value) for value in values]

@@ -22,6 +22,7 @@ from metacli.engine.training import checkpoint, run_file
 from metacli.engine.training.checkpoint import Saved
 from metacli.engine.training.few_shot.build import build_few_shot
 from metacli.engine.training.multi_task.build import build_multi_task
+from metacli.engine.training.plugged import changed_plugins, install_data
 from metacli.errors import BundleError
 from metacli.schema.load import Loaded
 from metacli.schema.load import load as load_recipe
@@ -66,6 +67,9 @@ def open_model(name: str, device: torch.device, report: Reporter) -> Opened[AnyM
             where=name,
             hint=f"a model holds {MODEL_FILE}, a run holds run.json: metacli inspect {name}",
         )
+    install_data(model.recipe)
+    for sentence in changed_plugins(model.recipe, model.provenance):
+        report(Notice(sentence, "plugin.version"))
     return Opened(moved(model, device), path, run)
 
 

@@ -8,11 +8,13 @@ import torch
 
 from metacli.engine.results.base import Json
 from metacli.engine.training import journal
+from metacli.engine.training.plugged import versions_of_plugins
 from metacli.engine.training.workspace import Workspace
+from metacli.schema.recipe import Recipe
 
 
 def provenance(
-    workspace: Workspace, seed: int, data: Mapping[str, Json], steps: int
+    workspace: Workspace, recipe: Recipe, data: Mapping[str, Json], steps: int
 ) -> dict[str, Json]:
     """The facts of a run that a model keeps.
 
@@ -24,9 +26,10 @@ def provenance(
         "recipe": workspace.name,
         "created": journal.now(),
         "steps": steps,
-        "seed": seed,
+        "seed": recipe.seed,
         "versions": {**journal.versions()},
         "threads": torch.get_num_threads(),
         "device": str(workspace.device),
         "data": {**data},
+        **versions_of_plugins(recipe),
     }

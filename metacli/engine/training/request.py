@@ -11,6 +11,7 @@ from metacli.engine.events import Reporter
 from metacli.engine.results.train import SeedsResult, TrainResult
 from metacli.engine.scoring.checks import parse_checks
 from metacli.engine.training.kinds import verb_of
+from metacli.engine.training.plugged import allow_asked_for
 from metacli.engine.training.resume import reopen, threads_of
 from metacli.engine.training.run import carry_out, open_session, several
 from metacli.engine.training.workspace import TrainOptions
@@ -92,6 +93,7 @@ def fulfil(
             session = reopen(request.resume, request.overrides, options, request.report)
             return carry_out(session, checks, dry_run=options.dry_run)
     loaded = choose(request.recipe, request.data, request.words, request.report)
+    allow_asked_for(loaded.recipe, text_of(request.recipe))
     other = verb_of(loaded.recipe)
     if other != verb:
         message = f"{request.recipe} is of kind {loaded.recipe.kind}"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import TypeAdapter
 from torch import nn
+
+from metacli.nn.backbones.outside import outside
+from metacli.plugins import target
 
 
 class Backbone(Protocol):
@@ -65,8 +69,18 @@ BACKBONES: dict[str, Callable[[], type]] = {
 }
 
 
+def backbones(name: str) -> Mapping[str, Callable[[], type]]:
+    """The table, with the backbone of another package where that is what the name means."""
+    path = None if name in BACKBONES else target(name, "metacli.backbones")
+    return BACKBONES if path is None else {**BACKBONES, name: partial(outside, path)}
+
+
 def make_backbone(name: str, options: Mapping[str, Any]) -> Backbone:
-    """The options object of a recipe that was checked before."""
+    """The options object of a recipe that was checked before.
+
+    Raises:
+        PluginError: it is of another package, which is not allowed or not there.
+    """
     text = json.dumps(dict(options))
-    made: Backbone = TypeAdapter(BACKBONES[name]()).validate_json(text, strict=True)
+    made: Backbone = TypeAdapter(backbones(name)[name]()).validate_json(text, strict=True)
     return made

@@ -20,6 +20,7 @@ SHARING: dict[str, Callable[[], type]] = {
     "soft-pairwise": _of("soft_pairwise", "SoftPairwise"),
     "cross-stitch": _of("cross_stitch", "CrossStitch"),
     "mmoe": _of("mmoe", "MMoE"),
+    "ple": _of("ple", "PLE"),
     "auxiliary": _of("auxiliary", "Auxiliary"),
     "coupled": _of("coupled", "Coupled"),
     "none": _of("soft_l2", "Apart"),

@@ -7,7 +7,8 @@ Idea: a task whose loss is measured in larger numbers should not get more of the
 
 Multiplying a task's loss by a constant changes nothing.
 
-Where we differ: only this half of the paper; its other half scales the gradients to one length.
+Where we differ: only this half of the paper; its other half scales the gradients to one length
+(`surgery.name=db-mtl`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Log(Weighting):
 
     eps: float = 1e-8
 
+    def terms(self, losses: Tensor) -> Tensor:
+        return (losses + self.eps).log()
+
     def objective(
         self,
         losses: Tensor,
@@ -35,4 +39,4 @@ class Log(Weighting):
         state: State,
         rng: torch.Generator,
     ) -> tuple[Tensor, State]:
-        return (losses + self.eps).log().mean(), state
+        return self.terms(losses).mean(), state

@@ -94,7 +94,7 @@ def train_baselines(
             control.report(Notice(message, "run.baseline_failed"))
             continue
         if final.step == steps:
-            facts = provenance(workspace, built.recipe.seed, data, steps)
+            facts = provenance(workspace, built.recipe, data, steps)
             save(baseline, built, final, facts, folder)
 
 

@@ -19,7 +19,7 @@ from metacli.engine.training.few_shot.execution import resolve_execution
 from metacli.engine.training.few_shot.sources import Kind, describe_data, pool_of
 from metacli.engine.training.options import make_learner, make_named, replaced, written_out
 from metacli.engine.training.problems import Problems
-from metacli.nn.backbones.table import BACKBONES, Backbone
+from metacli.nn.backbones.table import Backbone, backbones
 from metacli.nn.problem import Problem
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
@@ -66,7 +66,9 @@ def build_few_shot(loaded: Loaded) -> FewShotBuilt:
         problems.add("kind", message, "metacli recipes lists them", code="recipe.invalid")
         raise loaded.error(problems.found)
     learner = make_learner(recipe.algorithm, problems)
-    backbone: Backbone | None = make_named(recipe.backbone, BACKBONES, "backbone", problems)
+    backbone: Backbone | None = make_named(
+        recipe.backbone, backbones(recipe.backbone.name), "backbone", problems
+    )
     if learner is None or backbone is None:
         raise loaded.error(problems.found)
     problems.raise_any()

@@ -110,7 +110,7 @@ class FewShotRun:
         if best is None:
             return
         built = self.built
-        facts = provenance(workspace, self.recipe.seed, self.data.shown, best.snapshot.step)
+        facts = provenance(workspace, self.recipe, self.data.shown, best.snapshot.step)
         made = FewShotModel(
             recipe=built.recipe,
             params=best.snapshot.params,

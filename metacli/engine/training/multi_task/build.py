@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from metacli.algorithms import ALGORITHMS, canonical, names
+from metacli.algorithms import ALGORITHMS, canonical, find, names
 from metacli.algorithms.multitask.balancing import Surgery, Weighting
 from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask, Solved
@@ -32,7 +32,7 @@ from metacli.engine.training.multi_task.single_task import TaskMethod
 from metacli.engine.training.options import make_named, written_out
 from metacli.engine.training.problems import Problems
 from metacli.engine.training.runs import Kind
-from metacli.nn.backbones.table import BACKBONES, Backbone
+from metacli.nn.backbones.table import Backbone, backbones
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing import SHARING
 from metacli.nn.sharing.scheme import Sharing, Solvable
@@ -98,7 +98,7 @@ def build_multi_task(loaded: Loaded) -> MultiTaskBuilt:
     parts = make_parts(recipe, problems)
     if parts is None:
         raise loaded.error(problems.found)
-    check_fit(recipe, parts.sharing, parts.backbone, parts.weighting, problems)
+    check_fit(recipe, parts.sharing, parts.backbone, parts.weighting, parts.surgery, problems)
     problems.raise_any()
     rows = make_rows(recipe)
     check_data(recipe, parts.sharing, parts.backbone, rows.table, problems)
@@ -111,7 +111,9 @@ def build_multi_task(loaded: Loaded) -> MultiTaskBuilt:
 def make_parts(recipe: MultiTaskRecipe, problems: Problems) -> Parts | None:
     """None where problems were added."""
     sharing: Sharing | None = make_named(recipe.sharing, SHARING, "sharing", problems)
-    backbone: Backbone | None = make_named(recipe.backbone, BACKBONES, "backbone", problems)
+    backbone: Backbone | None = make_named(
+        recipe.backbone, backbones(recipe.backbone.name), "backbone", problems
+    )
     weighting: Weighting | None = make_balancing(recipe.weighting, "weighting", problems)
     surgery: Surgery | None = None
     if recipe.surgery is not None:
@@ -129,6 +131,10 @@ def make_balancing(block: Named, key: str, problems: Problems) -> Balancing | No
         name: ALGORITHMS[name].load for name in known
     }
     named = block.model_copy(update={"name": canonical(block.name)})
+    entry = find(named.name, "multitask")
+    if entry is not None and entry.outside:
+        found, base = entry.load(), Weighting if key == "weighting" else Surgery
+        table |= {named.name: entry.load} if issubclass(found, base) else {}
     return make_named(named, table, key, problems)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metacli.algorithms.multitask.balancing import Weighting
+from metacli.algorithms.multitask.balancing import Surgery, Weighting
 from metacli.algorithms.multitask.weighting.auto_lambda import AutoLambda
 from metacli.data.multi_task.dataset import MultiTaskData
 from metacli.data.multi_task.read_as import TextColumns
@@ -20,11 +20,13 @@ def check_fit(
     sharing: Sharing,
     backbone: Backbone,
     weighting: Weighting,
+    surgery: Surgery | None,
     problems: Problems,
 ) -> None:
     """What each block allows by itself but not together."""
     check_sharing(recipe, sharing, backbone, weighting, problems)
-    check_balancing(recipe, sharing.needs_trunk and layered(backbone), weighting, problems)
+    shares_layers = sharing.needs_trunk and layered(backbone)
+    check_balancing(recipe, shares_layers, weighting, surgery, problems)
     if recipe.sharing.name == "none":
         for key, value in (("guard", recipe.guard), ("groups", recipe.groups)):
             if value:
@@ -60,7 +62,11 @@ def check_sharing(
 
 
 def check_balancing(
-    recipe: MultiTaskRecipe, shares_layers: bool, weighting: Weighting, problems: Problems
+    recipe: MultiTaskRecipe,
+    shares_layers: bool,
+    weighting: Weighting,
+    surgery: Surgery | None,
+    problems: Problems,
 ) -> None:
     """Weighting and surgery with what the tasks share."""
     name = recipe.weighting.name
@@ -69,9 +75,10 @@ def check_balancing(
     if recipe.surgery is not None and not shares_layers:
         message = f"{recipe.sharing.name} sharing has no shared parameters to balance"
         problems.add("surgery.name", message)
-    if recipe.surgery is not None and name != "equal":
+    wanted = None if surgery is None else surgery.weighting
+    if wanted is not None and name != wanted:
         message = "a surgery balances the tasks itself"
-        problems.add("surgery.name", message, "weighting.name=equal")
+        problems.add("surgery.name", message, f"weighting.name={wanted}")
     if weighting.needs_norms and not shares_layers:
         problems.add("weighting.name", f"{name} needs a shared layer")
     if weighting.needs_norms and recipe.groups is not None:

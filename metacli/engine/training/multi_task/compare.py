@@ -170,7 +170,7 @@ def single_task(
     if made is None:
         return None
     params, at = made
-    facts = {**provenance(workspace, built.recipe.seed, data, steps), "best_step": at}
+    facts = {**provenance(workspace, built.recipe, data, steps), "best_step": at}
     final = final_params(alone.problem, params, built.rows)
     saved = model_of(built, alone.recipe, final, facts)
     model_folder.save(saved, folder, replace=True)

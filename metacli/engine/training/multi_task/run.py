@@ -110,7 +110,7 @@ class MultiTaskRun:
         if best is None:
             return
         params = final_params(built.problem, best.snapshot.params, built.rows)
-        facts = provenance(workspace, self.recipe.seed, self.data.shown, best.snapshot.step)
+        facts = provenance(workspace, self.recipe, self.data.shown, best.snapshot.step)
         made = model_of(built, self.recipe, params, facts)
         spread = residual_spread(built.problem, best.snapshot.params, built.rows)
         scores = {f"val_{self.metric}": reached.history.best or {}}
