@@ -25,15 +25,17 @@ from metacli.engine.scoring.intervals import (
 from metacli.errors import DataError
 
 SIGNIFICANT = 0.05
+FEWEST_SEEDS = 3  # of either side: fewer training runs say little of what others would give
 
 
 def compare(paths: Sequence[str | Path], *, report: Reporter = ignore) -> CompareResult:
     """Pair the scores that `evaluate` wrote, unit by unit.
 
     Runs of one recipe that differ in the seed alone count as one item; its intervals are over seeds
-    and episodes, and a verdict is about recipes. Otherwise it is about the very models. `delta` is
-    b minus a, and `helped` says that b is better. With more than one pair the verdicts control the
-    false discovery rate (Benjamini and Hochberg at 5 %); the intervals stay those of each pair.
+    and episodes, and with three seeds or more a verdict is about recipes. Otherwise it is about the
+    very models. `delta` is b minus a, and `helped` says that b is better. With more than one pair
+    the verdicts control the false discovery rate (Benjamini and Hochberg at 5 %); the intervals
+    stay those of each pair.
 
     Args:
         paths: runs, models, `@last`, or score files.
@@ -116,7 +118,7 @@ class Paired:
     @property
     def about(self) -> str:
         """What a verdict is about: recipes need several training runs on either side."""
-        return "recipes" if self.seeds > 1 else "models"
+        return "recipes" if self.seeds >= FEWEST_SEEDS else "models"
 
     def verdict(self, adjusted: float) -> Verdict:
         """The interval's, taken back where it does not survive the number of pairs."""

@@ -161,6 +161,15 @@ def test_runs_that_differ_in_the_seed_alone_are_one_item(tmp_path: Path) -> None
     assert high - low > 0.08  # of the seeds alone 2 t s (2/3)^0.5 = 0.09, with s about 0.02
 
 
+@pytest.mark.parametrize(("count", "about"), [(1, "models"), (2, "models"), (3, "recipes")])
+def test_a_verdict_is_about_recipes_from_three_seeds_on(
+    count: int, about: str, tmp_path: Path
+) -> None:
+    one, other = seeds(tmp_path, "one", 0.7), seeds(tmp_path, "other", 0.9)
+    (pair,) = compare([*one[:count], *other[:count]]).pairs
+    assert pair.about == about
+
+
 def test_a_difference_within_the_spread_of_the_seeds_is_none_between_recipes(
     tmp_path: Path,
 ) -> None:
