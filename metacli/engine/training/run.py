@@ -3,37 +3,42 @@ signals, and what it says at the end. What differs between kinds of runs is in t
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from metacli.engine.events import Event, Reporter, RunFinished, RunStarted, StepDone
-from metacli.engine.results.base import Json
-from metacli.engine.results.train import Score, SeedsResult, Status, TrainResult
-from metacli.engine.scoring.checks import Check, require_checks, require_known
+from metacli.engine.events import Event, Reporter, RunStarted, StepDone
+from metacli.engine.results.train import SeedsResult, TrainResult
+from metacli.engine.scoring.checks import Check, require_known
 from metacli.engine.scoring.intervals import over_seeds
 from metacli.engine.storage.lock import hold, is_held
 from metacli.engine.storage.paths import RUNS, claim_folder, new_folder, require_device, target
-from metacli.engine.storage.writer import sweep, write_json
-from metacli.engine.training import journal, run_file
+from metacli.engine.storage.writer import sweep
+from metacli.engine.training import journal
+from metacli.engine.training.clock import Clock
 from metacli.engine.training.keeper import Keeper
 from metacli.engine.training.kinds import make_run
 from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.memory import keep_freed_memory
-from metacli.engine.training.resume import FAILED, start_or_restore, write_recipe
-from metacli.engine.training.run_file import RunFacts
+from metacli.engine.training.outcome import (
+    ended,
+    failed,
+    is_out_of_memory,
+    planned,
+    record_failure,
+    require_metrics,
+)
+from metacli.engine.training.resume import start_or_restore, write_recipe
 from metacli.engine.training.runs import Hooks, Session, Start
 from metacli.engine.training.signals import Control, watch
 from metacli.engine.training.workspace import TrainOptions, Workspace
-from metacli.errors import BundleError, EnvironmentProblem, Interrupted, RunFailed
-from metacli.schema.load import Loaded, dump
+from metacli.errors import BundleError, RunFailed
+from metacli.schema.load import Loaded
 from metacli.types import Params
 
 
@@ -125,50 +130,6 @@ def train_session(session: Session) -> TrainResult:
             raise failed(session, problem) from None
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """torch has a class for it on a GPU, and only words on a CPU."""
-    words = ("can't allocate memory", "not enough memory")
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or any(word in str(error) for word in words)
-
-
-def failed(session: Session, error: RunFailed) -> RunFailed:
-    """The error with what the run has reached; run.json says so where the disk still takes it."""
-    result, folder = result_of(session, "failed"), session.folder
-    error.result = result.as_dict()
-    with suppress(RunFailed, EnvironmentProblem):
-        run_file.update(folder, RunFacts(status="failed", error=error.message))
-    session.workspace.report(RunFinished(str(folder), "failed", result.steps))
-    return error
-
-
-@dataclass
-class Clock:
-    """The training time of a run.
-
-    Args:
-        before: seconds of it that were spent before it was resumed.
-        limit: seconds that may be spent; None without a limit.
-    """
-
-    before: float
-    limit: float | None
-    started: float = field(default_factory=time.monotonic)
-
-    def spent(self) -> float:
-        return time.monotonic() - self.started
-
-    def total(self) -> float:
-        return self.before + self.spent()
-
-    def is_over(self) -> bool:
-        return self.limit is not None and self.spent() >= self.limit
-
-    def share(self) -> float:
-        """Of the limit that is spent, 0..1; 0 without one."""
-        return 0.0 if self.limit is None else min(1.0, self.spent() / self.limit)
-
-
 def trained(session: Session, received: Callable[[], int | None]) -> TrainResult:
     """The training itself, its baselines, and the model at the end."""
     workspace, recipe = session.workspace, session.recipe
@@ -205,41 +166,6 @@ def trained(session: Session, received: Callable[[], int | None]) -> TrainResult
     return ended(session, final.step, clock.total(), control)
 
 
-def ended(session: Session, step: int, seconds: float, control: Control) -> TrainResult:
-    """Record and report how a run ended. Raises Interrupted when a signal has ended it."""
-    number, folder = control.received(), session.folder
-    status: Status = "finished" if number is None else "interrupted"
-    result = result_of(session, status, step)
-    write_json(folder / "metrics.json", result.as_dict()["metrics"])
-    facts = RunFacts(status=status, steps=step, seconds=round(seconds, 2), error=None)
-    run_file.update(folder, facts)
-    control.report(RunFinished(str(folder), status, step))
-    if number is not None:
-        raise Interrupted(
-            f"stopped (signal {number}) at step {step}; progress saved",
-            number=number,
-            hint=result.resume_command,
-            result=result.as_dict(),
-        )
-    return result
-
-
-def record_failure(session: Session, step: int, error: RunFailed) -> None:
-    """Which step and episodes the loss was not finite on, so that it can be replayed."""
-    if error.code != "run.not_finite":
-        return
-    size = session.recipe.train.meta_batch
-    facts = {
-        "step": step + 1,
-        "episodes": list(range(step * size, (step + 1) * size)),
-        "seed": session.recipe.seed,
-        "message": error.message,
-        "last_checkpoint": session.history.step,
-        "replay": resume_command(session),
-    }
-    write_json(session.workspace.state / FAILED, facts)
-
-
 def first_snapshot(session: Session, start: Start) -> Snapshot:
     """Fresh parameters, or the ones to resume from, on the run's device."""
     device = session.workspace.device
@@ -266,46 +192,6 @@ def describe(session: Session, start: Start, begin: Snapshot, report: Reporter) 
         "threads": torch.get_num_threads(),
     }
     report(RunStarted(str(workspace.folder), workspace.name, steps, begin.step, details))
-
-
-def result_of(session: Session, status: Status, step: int | None = None) -> TrainResult:
-    """What a run has come to; `step` where that is not the step of the newest checkpoint."""
-    workspace, history = session.workspace, session.history
-    comparison = session.run.comparison(workspace.folder)
-    metrics: dict[str, Score] = {}
-    if history.best:
-        metrics[f"val_{session.run.metric}"] = history.best
-    if comparison is not None and comparison.metrics is not None:
-        metrics = {**comparison.metrics}
-    return TrainResult(
-        run=workspace.folder,
-        model=workspace.model if workspace.model.is_dir() else None,
-        status=status,
-        steps=history.step if step is None else step,
-        metrics=metrics,
-        best_step=history.best_step,
-        comparison=comparison,
-        resume_command=resume_command(session),
-    )
-
-
-def resume_command(session: Session) -> str:
-    return f"metacli {session.run.verb} --resume {shlex.quote(str(session.folder))}"
-
-
-def planned(session: Session) -> TrainResult:
-    """What a dry run says: everything was checked, nothing was written."""
-    plan = dump(session.recipe, session.workspace.header)
-    return replace(result_of(session, "planned", 0), plan=plan, resume_command=None)
-
-
-def require_metrics(
-    metrics: Mapping[str, Score], checks: Sequence[Check], result: dict[str, Json]
-) -> None:
-    """Raises CheckFailed where a bound that was asked for is missed."""
-    values = {name: score["mean"] for name, score in metrics.items()}
-    short = {name.removeprefix("val_"): value for name, value in values.items()}
-    require_checks(checks, {**values, **short}, result)
 
 
 def several(
