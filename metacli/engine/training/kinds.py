@@ -1,4 +1,4 @@
-"""The one workspace that goes from the kind of a recipe to the run that trains it."""
+"""The one file that goes from the kind of a recipe to the run that trains it."""
 
 from __future__ import annotations
 
