@@ -102,6 +102,54 @@ def test_weights_of_another_network_are_refused() -> None:
         models.load(Path("m"))
 
 
+def forged_adapted(change: Callable[[dict[str, Any]], Any]) -> None:
+    """A folder of an adapted model with right checksums over a changed document."""
+    saved(adapted_model(tiny_model()), Path("m"))
+    files = {name: (Path("m") / name).read_bytes() for name in (models.MODEL, models.WEIGHTS)}
+    document = json.loads(files[models.MODEL])
+    change(document)
+    files[models.MODEL] = json.dumps(document).encode()
+    write_folder(Path("m"), files, replace=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.update(classes=["ant", "ant", "cat"]), "classes.*'ant' is there twice"),
+        (lambda d: d.update(classes=None), "without classes"),
+        (lambda d: d["answers"].update(calibration={"temperature": -1}), "temperature"),
+        (lambda d: d["answers"].update(calibration={"temperature": 0.0}), "temperature"),
+        (lambda d: d["answers"].update(reject={"logit": float("nan")}), "reject"),
+        (lambda d: d["answers"].update(residual=-1.0), "residual"),
+        (lambda d: d["answers"].update(support=[1]), "support"),
+        (lambda d: d["input"].update(shape=[1, 60_000, 60_000]), "3,600,000,000 numbers"),
+        (lambda d: d["input"].update(shape=[1, 0, 16]), "input.shape"),
+        (lambda d: d.update(way=0), "way"),
+        (lambda d: d.update(way="3"), "way"),
+        (lambda d: d.update(kind="graph"), "kind"),
+        (lambda d: d.update(provenance=[]), "provenance"),
+    ],
+)
+def test_one_schema_holds_for_whatever_wrote_the_document(
+    change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    forged_adapted(change)
+    with pytest.raises(BundleError, match=said) as caught:
+        models.load(Path("m"))
+    assert (caught.value.code, caught.value.exit_code) == ("model.damaged", 3)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    model = tiny_model()
+    name = next(iter(model.params))
+    bad = model.params[name].clone()
+    bad.view(-1)[0] = float("inf")
+    saved(replace(model, params={**model.params, name: bad}), Path("m"))
+    with pytest.raises(BundleError, match="not finite") as caught:
+        models.load(Path("m"))
+    assert caught.value.code == "model.weights"
+
+
 # MODEL
 
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from metacli import __version__
 from metacli.engine.models.card import model_card
+from metacli.engine.models.document import validated
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.parts import Columns, Confidence, TaskHeads
@@ -124,12 +125,15 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
             hint="pip install --upgrade metacli",
         )
     try:
-        made = from_document(document, bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS)))
+        params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
+        made = from_document(validated(files[MODEL]), params)
         if not isinstance(made, MultiTaskModel):
             made.learner()
     except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
         raise BundleError(
-            f"the model's recipe is not valid: {error.errors()[0]['msg']}",
+            f"{MODEL} is not valid{f' at {key}' if key else ''}: {first['msg']}",
             code="model.damaged",
             where=str(folder),
         ) from None
@@ -179,7 +183,16 @@ def older_options(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_weights(made: AnyModel, folder: Path) -> None:
-    """Raises BundleError for weights that are not those of the network in `model.json`."""
+    """Raises BundleError for weights that are not those of the network in `model.json`, or no
+    finite numbers."""
+    for name, value in made.params.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise BundleError(
+                f"{name} holds a value that is not finite",
+                code="model.weights",
+                where=str(folder / WEIGHTS),
+                hint="use another copy, or make it again",
+            )
     for name, wanted in made.weights().items():
         found = made.params.get(name)
         if found is None or found.shape != wanted.shape:
