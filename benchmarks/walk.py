@@ -3,10 +3,10 @@ benchmarks/walk.py` adapts a model of random weights to a folder of drawn images
 predictions, and prints the files in the order in which they are handed the task.
 
 A function is handed the task where an argument *is* it: its path, what was asked about it, or its
-decoded examples. Counted is a call from one file into another, of `metacli/engine` and the door of the
-data; what lies behind that door is its own walk, and `engine/results` only describes. A file that is
-entered again after another one counts as a return; `adapt` has one, since the door is asked first
-whether the path is one task or a folder of them.
+decoded examples. Counted is a call from one file into another, of `metacli/engine` and the door of
+the data; what lies behind that door is its own walk, and `engine/results` only describes. A file
+that is entered again after another one counts as a return; `adapt` has one, since the door is asked
+first whether the path is one task or a folder of them.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def walk(call: Callable[[], Any], start: Path) -> list[str]:
         inside = frame.f_back is not None and frame.f_back.f_code.co_filename == str(path)
         function = frame.f_code.co_name
         made = function.startswith("__") or not function.isidentifier()
-        if (known or name == DOOR) and not inside and not made and carried(frame):
-            if not visited or visited[-1] != name:
-                visited.append(name)
+        entered = (known or name == DOOR) and not inside and not made and carried(frame)
+        if entered and visited[-1:] != [name]:
+            visited.append(name)
 
     sys.setprofile(enter)
     try:
