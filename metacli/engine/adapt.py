@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
+from metacli.data.user.open import tasks_below
 from metacli.engine.adapting.adding import before, onto
 from metacli.engine.adapting.choosing.options import options_for, refuse_model
-from metacli.engine.adapting.many import FOLDS, adapt_to_each, tasks_below, values_to_check
+from metacli.engine.adapting.many import FOLDS, adapt_to_each, values_to_check
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import BUDGET, AdaptKeywords, Request, Settings
 from metacli.engine.adapting.sources import metric_of, names_of, open_sources, require_type

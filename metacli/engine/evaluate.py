@@ -3,7 +3,6 @@ examples."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -14,12 +13,13 @@ from metacli.engine.scoring.checks import require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
 from metacli.engine.scoring.scorer import scorer_of
 from metacli.engine.storage.paths import require_device
+from metacli.schema.overrides import Overrides, spelled
 
 
 def evaluate(
     model: str | Path,
     data: str | Path | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     *,
     split: str | None = None,
     way: str | int | None = None,
@@ -37,8 +37,8 @@ def evaluate(
         data: a data set's name or a pool of class folders (default: what the model was trained on,
             other classes); for an adapted model labelled examples; for a multi-task model labelled
             rows of its tasks (default: the rows that its training left out).
-        overrides: fields of the learner, such as `inner_steps=10`, for tasks that it adapts to.
-            The scores go into a file of their own, which `compare` takes as well as the run.
+        overrides: fields of the learner, such as `{"inner_steps": 10}`, for tasks that it adapts
+            to. The scores go into a file of their own, which `compare` takes as well as the run.
         way: `5`, or `3-20` to draw it for each episode.
         shot: `1`; `1,2,5,10` for a curve; `1-10` to draw each class's own.
         seed: of the episodes (0), not of the run.
@@ -57,7 +57,7 @@ def evaluate(
     scorer = scorer_of(opened)
     require_known(checks, (scorer.metric,))
     request = Request(
-        *(str(model), None if data is None else str(data), tuple(overrides), wanted),
+        *(str(model), None if data is None else str(data), spelled(overrides), wanted),
         *(settings.reading(), settings.place(), settings.dry_run, report),
     )
     result = scorer.evaluate(request)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_models import saved, tiny_model, write_classes
 
 from metacli.engine.adapt import adapt
 from metacli.engine.models.folder import load, save
@@ -59,3 +60,14 @@ def test_columns_of_any_scale_are_learned_or_refused(scale: float) -> None:
     assert result.score.value is not None
     assert result.score.value >= 0.8
     assert all(one.probabilities for one in predict("mine", task).rows)
+
+
+def test_adapt_refuses_a_source_whose_predictions_are_not_finite() -> None:
+    steep = tiny_model()
+    params = {name: 1e30 * value for name, value in steep.params.items()}
+    saved(replace(steep, params=params), Path("steep"))
+    write_classes(Path("task"), {"a": 3, "b": 3})
+    with pytest.raises(DataError, match="predictions are not finite") as caught:
+        adapt("steep", "task", out="mine")
+    assert caught.value.exit_code == 3
+    assert not Path("mine").exists()

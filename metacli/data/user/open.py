@@ -38,6 +38,7 @@ __all__ = [
     "list_task",
     "load_task",
     "survey_task",
+    "tasks_below",
 ]
 
 
@@ -94,6 +95,20 @@ def survey_task(path: Path, choice: Choice = NOTHING_SAID, only: Entries | None 
             hint="a CSV with the columns text and label",
         )
     return lister(path, entries, survey_task, choice)
+
+
+def tasks_below(path: Path, choice: Choice) -> tuple[Path, ...]:
+    """The tasks in a folder of tasks, each a folder or table of its own; () for anything else.
+
+    Raises:
+        DataError: the path is missing or holds nothing that is read here.
+    """
+    if not path.is_dir():
+        return ()
+    listing = survey_task(path, choice)
+    if listing.what != "tasks":
+        return ()
+    return tuple(child.path for child in listing.children if child.path != path)
 
 
 def load_task(

@@ -14,8 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from metacli.data.tables.choice import Choice
-from metacli.data.user.open import survey_task
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
@@ -29,20 +27,6 @@ from metacli.errors import DataError, Finding, MetacliError, RunFailed
 from metacli.threads import computing_with
 
 FOLDS = 3  # a set of tasks is scored by its mean; each task by few folds
-
-
-def tasks_below(path: Path, choice: Choice) -> tuple[Path, ...]:
-    """The tasks in a folder of tasks, each a folder or table of its own; () for anything else.
-
-    Raises:
-        DataError: the path is missing or holds nothing that is read here.
-    """
-    if not path.is_dir():
-        return ()
-    listing = survey_task(path, choice)
-    if listing.what != "tasks":
-        return ()
-    return tuple(child.path for child in listing.children if child.path != path)
 
 
 def adapt_to_each(

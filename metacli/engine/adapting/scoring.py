@@ -33,7 +33,9 @@ from metacli.engine.adapting.splits import Split, repeated_folds, stratified_fol
 from metacli.engine.adapting.splits import holdout as hold_share
 from metacli.engine.adapting.transfer import from_scratch, settled
 from metacli.engine.models.parts import UNKNOWN, Confidence
+from metacli.engine.predicting.finite import worst_column
 from metacli.engine.results.adapt import NoScore, Score, Transfer
+from metacli.errors import DataError
 from metacli.nn.problem import Problem
 from metacli.types import Batch
 
@@ -164,9 +166,25 @@ def adapting(source: Source, problem: Problem) -> Answer:
     def answer(support: Batch, x: Tensor) -> Tensor:
         learner = settled(source.learner, problem, source.params, source.state, support)
         phi = learner.adapt(problem, source.params, support, source.state)
-        return torch.cat([learner.predict(problem, phi, part) for part in x.split(ROWS)])
+        found = torch.cat([learner.predict(problem, phi, part) for part in x.split(ROWS)])
+        require_finite(source, found, x)
+        return found
 
     return answer
+
+
+def require_finite(source: Source, found: Tensor, x: Tensor) -> None:
+    """Raises DataError for predictions [M, ...] that are not finite, naming the column to blame: a
+    score of them would say nothing."""
+    bad = torch.nonzero(~torch.isfinite(found).flatten(1).all(1)).flatten().tolist()
+    if bad:
+        row = x[bad[0]].cpu().numpy()
+        worst = worst_column(source.inputs.encoder, row)
+        raise DataError(
+            f"{len(bad)} of {len(x)} predictions are not finite" + (f": {worst}" if worst else ""),
+            code="adapt.not_finite",
+            hint="bring the column nearer to the range of the training data, or leave it out",
+        )
 
 
 def scratch(source: Source, seed: int) -> Predict:
