@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from metacli.engine.adapt import adapt
+from metacli.engine.adapting.class_names import in_words, says_something
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Event, Notice, Progress
 from metacli.engine.export import export
@@ -157,6 +158,47 @@ def test_more_examples_are_added_to_a_chosen_model(
     found = adapt(str(tmp_path / "m"), others, add=True, out=tmp_path / "n")
     assert found.added == 9
     assert found.task.support == 21
+
+
+INTENTS = {
+    "book_flight": ("get me a plane ticket to rome", "i need to fly to oslo", "flights to paris"),
+    "play_music": ("put on some jazz", "i want to hear a song", "start my playlist"),
+    "set_alarm": ("wake me at seven", "alarm for six tomorrow", "get me up early"),
+}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "intents.csv"
+    rows = [f'"{text}",{label}' for label, texts in INTENTS.items() for text in texts]
+    path.write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_texts_are_adapted_from_meaning_spelling_and_the_names_of_their_classes(
+    table: Path, tmp_path: Path
+) -> None:
+    found = adapt(None, table, out=tmp_path / "m")
+    assert found.choice is not None
+    names = {one.source for one in found.choice.tried}
+    assert names == {
+        "ngrams",
+        "texts",
+        "texts+ngrams",
+        "texts and class names",
+        "texts+ngrams and class names",
+    }
+    asked = tmp_path / "asked.txt"
+    asked.write_text("fly me to berlin\nplay a tune\n", encoding="utf-8")
+    rows = predict(str(tmp_path / "m"), str(asked))["rows"]
+    assert [row["prediction"] for row in rows] == ["book_flight", "play_music"]
+
+
+def test_names_of_classes_are_read_as_words_where_all_of_them_say_something() -> None:
+    assert says_something(("book_flight", "playMusic"))
+    assert in_words("bookFlight-now") == "book flight now"
+    assert not says_something(("0", "1"))
+    assert not says_something(("book flight", "book_flight"))
 
 
 def test_a_table_of_columns_is_refused_with_the_command_that_works(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from metacli.data.plain import Record, text_in
 from metacli.data.tables.encoding import Encoding
+from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.reader import Table
 from metacli.data.tables.static_text import StaticText
 from metacli.data.tables.text import HashedText, SentenceText, TextEncoder, text_encoder
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 Texts = tuple[str, ...]
 Rows = Table | Texts
-Encoder = Encoding | TextEncoder | StaticText
+Encoder = Encoding | TextEncoder | StaticText | JoinedText
 ENCODERS: Mapping[str, Callable[[Record], Encoder]] = {
     "table": Encoding.from_dict,
     "hashed": HashedText.from_dict,
     "sentence": SentenceText.from_dict,
     "static": StaticText.from_dict,
+    "joined": JoinedText.from_dict,
 }
 
 

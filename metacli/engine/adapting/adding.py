@@ -94,6 +94,7 @@ def before(names: Sequence[str], request: Request) -> Before:
         request, task=tasks[0][0], method=model.method, overrides=settings, choice=choice
     )
     (source,) = open_sources([name], again)
+    source = replace(source, names=bool(known.get("class_names")))
     if weights_hash(source.opened.model.params) != known["from_weights"]:
         raise DataError(
             "the model that it was adapted from has changed since",

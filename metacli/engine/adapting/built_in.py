@@ -4,7 +4,7 @@ examples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from metacli.data.catalogue.encoders import SOURCES
 from metacli.data.tables.choice import Choice
+from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.static_text import StaticText
 from metacli.data.tables.text import HashedText
 from metacli.data.user.open import list_task
@@ -32,7 +33,14 @@ PHOTOS = "photos"
 TEXTS = "texts"
 PIXELS = "pixels"
 NGRAMS = "ngrams"
-METHODS = {PHOTOS: "ridge", TEXTS: "logistic", PIXELS: "ridge", NGRAMS: "logistic"}
+BOTH = "texts+ngrams"
+METHODS = {
+    PHOTOS: "ridge",
+    TEXTS: "logistic",
+    PIXELS: "ridge",
+    NGRAMS: "logistic",
+    BOTH: "logistic",
+}
 """The head where none is asked for: each was at or above the others on examples that no result
 comes from."""
 SIZE, SHORTER = 224, 256  # pixels, as the network was trained
@@ -51,7 +59,8 @@ def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
         return encoder_source(name, request.device, request.report)
     if name == PIXELS:
         return pixel_source(request.device)
-    return ngram_source(support_texts(request.task, request.choice))
+    fitted = HashedText(sublinear=True).fit(support_texts(request.task, request.choice))
+    return text_source(name, fitted if name == NGRAMS else JoinedText(StaticText(), fitted))
 
 
 def encoder_source(name: str, device: torch.device, report: Reporter) -> Opened[FewShotModel]:
@@ -62,22 +71,18 @@ def encoder_source(name: str, device: torch.device, report: Reporter) -> Opened[
         DataError: its files are not those that are known.
     """
     encoder = SOURCES[name]
-    recipe = recipe_of(name, {"name": encoder.name if encoder.kind == "image" else "linear"})
-    params: Params = {}
-    known: dict[str, Any] = {"name": encoder.name}
-    if encoder.kind == "image":
-        inputs = InputSpec("image", (3, SIZE, SIZE), shorter=SHORTER)
-        weights = pretrained(encoder.name, cache_root(), report)
-        problem = make_problem(recipe, make_method(METHODS[name], {}), inputs, 2)
-        params = {
-            key: value.detach() if key.startswith("input.") else weights[key.removeprefix(NETWORK)]
-            for key, value in problem.module.state_dict().items()
-        }
-        known["digest"] = NETWORKS[encoder.name].digest
-    else:
-        text = StaticText(encoder.name)
-        inputs = InputSpec("text", (text.width,), reader=text.as_dict())
+    if encoder.kind == "text":
+        return text_source(name, StaticText(encoder.name))
+    recipe = recipe_of(name, {"name": encoder.name})
+    inputs = InputSpec("image", (3, SIZE, SIZE), shorter=SHORTER)
+    weights = pretrained(encoder.name, cache_root(), report)
+    problem = make_problem(recipe, make_method(METHODS[name], {}), inputs, 2)
+    params = {
+        key: value.detach() if key.startswith("input.") else weights[key.removeprefix(NETWORK)]
+        for key, value in problem.module.state_dict().items()
+    }
     moved = {key: value.to(device) for key, value in params.items()}
+    known = {"name": encoder.name, "digest": NETWORKS[encoder.name].digest}
     return opened(name, recipe, moved, inputs, {"encoder": known})
 
 
@@ -91,11 +96,11 @@ def pixel_source(device: torch.device) -> Opened[FewShotModel]:
     return opened(PIXELS, recipe, params, inputs, {})
 
 
-def ngram_source(texts: Sequence[str]) -> Opened[FewShotModel]:
-    """n-grams of words and of characters, weighed by how rare they are among these texts."""
-    encoder = HashedText(sublinear=True).fit(texts)
+def text_source(name: str, encoder: StaticText | HashedText | JoinedText) -> Opened[FewShotModel]:
+    """Features of texts and no network: embeddings of tokens, n-grams of words and of characters
+    weighed by how rare they are among the task's texts, or both."""
     inputs = InputSpec("text", (encoder.width,), reader=encoder.as_dict())
-    return opened(NGRAMS, recipe_of(NGRAMS, {"name": "linear"}), {}, inputs, {})
+    return opened(name, recipe_of(name, {"name": "linear"}), {}, inputs, {})
 
 
 def opened(

@@ -38,7 +38,8 @@ def adapted(
         seen: the same as the source adapts to it.
     """
     classes = examples.labels if source.kind == "classification" else None
-    bare, support = seen.source, seen.examples.support
+    bare = seen.source
+    support = bare.with_names(seen.examples.support)
     problem = bare.problem(None if classes is None else len(classes))
     learner = settled(bare.learner, problem, bare.params, source.state, support)
     phi = learner.adapt(problem, bare.params, support, source.state)
@@ -73,6 +74,7 @@ def provenance(
         "from": os.path.relpath(source.opened.path, folder),
         "from_weights": weights_hash(source.opened.model.params),
         "overrides": list(request.overrides),
+        **({"class_names": True} if source.names else {}),
         **adapted_to((*request.onto, (request.task, request.choice)), folder),
         "support": len(examples.support.y),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from metacli.engine.adapting.adding import Before, require_same
 from metacli.engine.adapting.choosing.choosing import choose_source
 from metacli.engine.adapting.choosing.options import Option
+from metacli.engine.adapting.class_names import named
 from metacli.engine.adapting.featured import featured
 from metacli.engine.adapting.making import adapted
 from metacli.engine.adapting.ranking import rank
@@ -58,6 +59,7 @@ def adapt_to_task(
         examples = ranked[0].examples if ranked else read(source, request)
     if earlier is not None:
         require_same(earlier, examples.hashes)
+    source = named(source, examples.labels, request.device)
     seen = featured(source, examples, request.report)
     found = measured(source, examples, request, seen, None if chosen is None else chosen.held)
     result = Adaptation(

@@ -164,6 +164,7 @@ def adapting(source: Source, problem: Problem) -> Answer:
 
     @torch.no_grad()
     def answer(support: Batch, x: Tensor) -> Tensor:
+        support = source.with_names(support)
         learner = settled(source.learner, problem, source.params, source.state, support)
         phi = learner.adapt(problem, source.params, support, source.state)
         found = torch.cat([learner.predict(problem, phi, part) for part in x.split(ROWS)])

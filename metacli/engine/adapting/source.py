@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import nn
 
 from metacli.engine.models.inputs import InputSpec
@@ -15,7 +16,7 @@ from metacli.engine.models.model import AnyModel, Kind, learner_of, network_of
 from metacli.engine.models.opening import Opened
 from metacli.nn.problem import Problem, make_module
 from metacli.schema.recipe import Recipe
-from metacli.types import Params, State
+from metacli.types import Batch, Params, State
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Source:
         way: rows of a fixed head; outputs of a regression.
         method: `native`, or the transfer method in the place of the model's own learner, with its
             `options`.
+        names: whether the names of the classes are examples of theirs, too; `beside` are those as
+            the source reads them, which every adaptation has with the user's.
         features: rows are features already, so many of each; the network is the identity.
     """
 
@@ -40,10 +43,20 @@ class Source:
     method: str = NATIVE
     options: Mapping[str, Any] = field(default_factory=dict)
     features: int | None = None
+    names: bool = False
+    beside: Batch | None = None
 
     @cached_property
     def learner(self) -> Any:
         return learner_of(self.recipe, self.method, self.options)
+
+    def with_names(self, support: Batch) -> Batch:
+        """The examples to adapt to: these, and the names of their classes where they count."""
+        if self.beside is None:
+            return support
+        assert support.mask is None  # a user's examples are all there
+        both = zip(support[:2], self.beside[:2], strict=True)
+        return Batch(*(torch.cat(pair) for pair in both))
 
     def problem(self, classes: int | None = None) -> Problem:
         """The stateless network, for as many classes."""

@@ -16,6 +16,7 @@ from metacli.algorithms.transfer.transfer import Transfer
 from metacli.engine.adapting.calibration import Answered
 from metacli.engine.adapting.choosing.core import Candidate, Choice, Targets, Tried, choose
 from metacli.engine.adapting.choosing.options import Option, default_of
+from metacli.engine.adapting.class_names import named
 from metacli.engine.adapting.featured import Seen, featured
 from metacli.engine.adapting.held_out import HeldOut, score_of
 from metacli.engine.adapting.reading import Examples, read
@@ -93,7 +94,8 @@ def prepare(options: Sequence[Option], request: Request) -> list[Ready]:
         if one.name not in seen:
             seen[one.name] = featured(one.source, examples[key], request.report)
         as_seen = seen[one.name]
-        bare = replace(one.source, params=as_seen.source.params, features=as_seen.source.features)
+        source = named(one.source, examples[key].labels, request.device)
+        bare = replace(source, params=as_seen.source.params, features=as_seen.source.features)
         ready.append(Ready(one, examples[key], replace(as_seen, source=bare)))
     return ready
 
@@ -142,7 +144,7 @@ def candidate_of(ready: Ready) -> Candidate[Transfer]:
 
     @torch.no_grad()
     def explore(rows: np.ndarray, query: np.ndarray) -> Mapping[Transfer, np.ndarray]:
-        part = Batch(support.x[rows], support.y[rows])
+        part = source.with_names(Batch(support.x[rows], support.y[rows]))
         found = learner.explore(problem, source.params, part, source.state, support.x[query])
         return {one: logits.double().cpu().numpy() for one, logits in found}
 

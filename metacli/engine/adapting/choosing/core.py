@@ -24,6 +24,7 @@ from metacli.engine.adapting.splits import Split, stratified_folds
 
 INNER = 3  # folds inside a fold
 TIE = 0.5  # standard errors of the mean difference
+TEMPERATURES = tuple(2.0**power for power in range(-6, 4))
 SMALLEST = 1e-12  # of a probability
 
 Setting = TypeVar("Setting")
@@ -54,13 +55,12 @@ class Targets:
     regression: bool = False
 
     def losses(self, answers: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Of each row, [m]: log loss or squared error."""
+        """Of each row, [m]: squared error, or log loss at the temperature that suits all of these
+        rows best, so that heads are not compared by how sure they are in general."""
         if self.regression:
             return np.square(answers[:, 0] - self.y[rows])
-        scaled = answers.astype(np.float64)
-        scaled = scaled - scaled.max(1, keepdims=True)
-        logs = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
-        return -np.maximum(logs[np.arange(len(rows)), self.y[rows]], np.log(SMALLEST))
+        tried = [log_losses(answers / one, self.y[rows]) for one in TEMPERATURES]
+        return min(tried, key=lambda one: float(one.mean()))
 
     def folds(self, rows: np.ndarray, seed: int) -> list[Split]:
         """A few of these rows, in numbers of all examples; none where a class has one."""
@@ -68,6 +68,14 @@ class Targets:
         return [
             Split(rows[one.support], rows[one.query]) for one in stratified_folds(y, seed, INNER)
         ]
+
+
+def log_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """-log p(right) of each row, [m]."""
+    scaled = logits.astype(np.float64)
+    scaled = scaled - scaled.max(1, keepdims=True)
+    logs = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
+    return -np.maximum(logs[np.arange(len(y)), y], np.log(SMALLEST))
 
 
 @dataclass(frozen=True)
@@ -183,11 +191,11 @@ def attempt(
         said = candidate.explore(split.support, split.query)
         inner.append(losses[setting] if losses else np.zeros(0))
         answers.append(said[setting])
-        outer.append({key: targets.losses(one, split.query) for key, one in said.items()})
+        outer.append(said)
         spent = clock() - begin
         if left is not None and spent / (number + 1) * len(splits) > left:
             return None
-    over = {key: np.concatenate([one[key] for one in outer]) for key in (outer[0] if outer else ())}
+    over = losses_of(outer, [split.query for split in splits], targets)
     enough = bool(splits) and all(len(one) for one in inner)
     setting = lowest(over, candidate.usual) if enough else candidate.usual
     own = over.get(setting, np.zeros(0))
@@ -198,11 +206,22 @@ def explored(
     candidate: Candidate[Setting], targets: Targets, folds: Sequence[Split]
 ) -> dict[Setting, np.ndarray]:
     """Losses of each setting on the rows that the folds hold out, in their order."""
-    found: dict[Setting, list[np.ndarray]] = {}
-    for fold in folds:
-        for setting, answers in candidate.explore(fold.support, fold.query).items():
-            found.setdefault(setting, []).append(targets.losses(answers, fold.query))
-    return {setting: np.concatenate(parts) for setting, parts in found.items()}
+    said = [candidate.explore(fold.support, fold.query) for fold in folds]
+    rows = [fold.query for fold in folds]
+    return losses_of(said, rows, targets)
+
+
+def losses_of(
+    said: Sequence[Mapping[Setting, np.ndarray]], rows: Sequence[np.ndarray], targets: Targets
+) -> dict[Setting, np.ndarray]:
+    """Losses of each setting on the rows of several answers, in their order."""
+    if not said:
+        return {}
+    every = np.concatenate(rows)
+    return {
+        setting: targets.losses(np.concatenate([one[setting] for one in said]), every)
+        for setting in said[0]
+    }
 
 
 def lowest(losses: Mapping[Setting, np.ndarray], usual: Setting) -> Setting:

