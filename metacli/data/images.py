@@ -5,7 +5,7 @@ white; the first frame of an animation counts; 16-bit grey keeps its upper byte;
 numbers are read as 16-bit ones and floats as 0..1, values outside are errors; an image of another
 size is resized (Lanczos) to exactly the wanted one, without keeping its aspect ratio, or, for
 networks that were made for it, its middle is cut out after its shorter side was resized (bicubic).
-Colour profiles are not applied.
+Colour profiles are not applied. A recording is read as its log-mel spectrogram (`data.audio`).
 
 Shape letters: C channels, H height, W width.
 """
@@ -33,6 +33,7 @@ from PIL import (  # the plugins by name: otherwise Pillow would import all of i
     WebPImagePlugin,
 )
 
+from metacli.data.audio.recordings import AUDIO_SUFFIXES, is_wav, spectrogram
 from metacli.data.files import read_regular, shown
 from metacli.errors import DataError
 
@@ -55,6 +56,7 @@ IMAGE_SUFFIXES = frozenset(
         *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     )
 )
+FILE_SUFFIXES = IMAGE_SUFFIXES | AUDIO_SUFFIXES  # of what `read_pixels` reads
 MAX_PIXELS = 50_000_000  # far below Pillow's own limit; 50 megapixels are 150 MB of RGB
 LONGEST = 16  # times the shorter side, of what is kept of a strip before it is resized
 MAX_SIDE = 65_535  # what JPEG can say; resizing a strip of millions of pixels would take gigabytes
@@ -140,6 +142,8 @@ def read_pixels(source: bytes | Path) -> np.ndarray:
             raise _unsupported(name, raw)
     else:
         name, content = "the image", source
+    if is_wav(content) or is_recording(name):
+        return spectrogram(content, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -154,6 +158,11 @@ def read_pixels(source: bytes | Path) -> np.ndarray:
         raise DataError(
             f"{name} is damaged or cut off: {_reason(error)}", code="data.damaged_image", where=name
         ) from error
+
+
+def is_recording(name: str) -> bool:
+    """By the ending of a file's name."""
+    return PurePath(name).suffix.lower() in AUDIO_SUFFIXES
 
 
 def fit(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metacli.data.cache.store import Report
+from metacli.data.catalogue.cifar_binary import read_binary
 from metacli.data.catalogue.entries import Archive
 from metacli.errors import DownloadError
 
@@ -37,6 +38,8 @@ def read_archive(path: Path, archives: Sequence[Archive], report: Report) -> Mem
         return read_zip(path, archives, report)
     if archives[0].packing == "none":
         return read_plain(path, archives)
+    if archives[0].packing == "cifar":
+        return read_binary(path)
     named = next((one for one in archives if one.name == path.name), archives[0])
     return {named.name.removesuffix(".gz"): read_gzip(path, named)}
 
@@ -180,9 +183,10 @@ def share_out(members: Mapping[str, bytes], archives: Sequence[Archive]) -> list
 def check_members(members: Mapping[str, bytes], archive: Archive, where: str) -> None:
     """Raises: DownloadError when a member is missing, altered or too many."""
     what = archive.suffix.strip(".-").upper()
+    what = f"{what} files" if what else "files"
     if len(members) != archive.members:
         raise DownloadError(
-            f"{archive.name}: expected {archive.members} {what} files, got {len(members)}",
+            f"{archive.name}: expected {archive.members} {what}, got {len(members)}",
             code="download.checksum",
             where=where,
         )
@@ -207,7 +211,12 @@ def contents_digest(members: Mapping[str, bytes]) -> str:
 
 def _is_member(name: str, suffix: str) -> bool:
     base = name.rpartition("/")[2]
-    return base.endswith(suffix) and not base.startswith(".") and "__MACOSX/" not in name
+    return (
+        bool(base)
+        and base.endswith(suffix)
+        and not base.startswith(".")
+        and "__MACOSX/" not in name
+    )
 
 
 def _key(name: str, depth: int) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from metacli import __version__
@@ -30,6 +32,7 @@ CHUNK = 1 << 16
 TIMEOUT = 30.0  # seconds without a byte
 NEED = 60_000_000  # bytes; for the message when the disk is full
 WEB = ("http", "https")
+KEPT = "metacli.data.cache.kept_files:keep"
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def fetch_dataset(
 
 def stored_contents(found: DataSet, folder: Path) -> str | None:
     """Digest of what the cache holds; None when there is nothing. Raises DataError: damaged."""
-    if (found.kind in ("tasks", "text") and not found.shares) or found.kind == "weights":
+    if found.builder == KEPT:
         return task_files.stored_contents(folder, found.name)
     stored = read_stored(folder, found.name)
     return None if stored is None else stored.contents
@@ -113,18 +116,22 @@ def _result(found: DataSet, folder: Path, from_cache: bool) -> FetchResult:
 
 def _given(found: DataSet, archive: Archive, path: Path, report: Report) -> Members:
     """An archive's members from where the user says they are."""
-    if path.is_file():
-        members = read_archive(path, found.archives, report)
-    elif path.is_dir():
-        packed = [one for one in regular_files(path) if one.name == archive.name]
-        if packed:
-            members = read_archive(packed[0], (archive,), report)
-            check_members(members, archive, str(packed[0]))
-            return members
-        members = read_folder(path, found.archives, report)
-    else:
+    if archive.shipped:
+        return shipped(archive)
+    if not path.exists():
         message = f"nothing to fetch {found.name} from: no such file or folder"
         raise DownloadError(message, code="download.not_found", where=str(path))
+    packed = [path] if path.is_file() else list(regular_files(path))
+    for one in (archive, archive.other):
+        there = next((file for file in packed if one is not None and file.name == one.name), None)
+        if one is not None and there is not None and (path.is_dir() or one is archive.other):
+            members = read_archive(there, (one,), report)
+            check_members(members, one, str(there))
+            return members
+    if path.is_file():
+        members = read_archive(path, found.archives, report)
+    else:
+        members = read_folder(path, found.archives, report)
     share = share_out(members, found.archives)[found.archives.index(archive)]
     check_members(share, archive, str(path))
     return share
@@ -139,23 +146,66 @@ def _obtain(
     report: Report,
 ) -> Members:
     """An archive's members from the first source that has them unaltered."""
+    if archive.shipped:
+        return shipped(archive)
     failed: list[Finding] = []
     for place in _places(found, archive, mirror):
         shown = str(place)
         try:
             if isinstance(place, str):
-                if offline:
-                    raise DownloadError("offline: no socket is opened", code="download.offline")
-                place = _download(place, archive, scratch, report)
+                place = _download(online(place, offline), archive, scratch, report)
             members = read_archive(place, (archive,), report)
             check_members(members, archive, shown)
         except DownloadError as error:
             failed.append(Finding("error", error.code, error.message, where=shown))
         else:
             return members
-    if not failed:
-        raise _nowhere(found, archive)
+    try:
+        if archive.raw:
+            return _one_by_one(archive, offline, scratch, report)
+        if archive.other is not None:
+            return _obtain(found, archive.other, mirror, offline, scratch, report)
+    except DownloadError as error:
+        failed += error.findings or [Finding("error", error.code, error.message, error.where)]
     raise _all_failed(found, archive, failed, offline)
+
+
+def shipped(archive: Archive) -> Members:
+    """The file that is part of metacli. Raises DownloadError: it was altered."""
+    place = files("metacli.data.catalogue.lists").joinpath(archive.shipped)
+    members = {archive.name: place.read_bytes()}
+    check_members(members, archive, str(place))
+    return members
+
+
+def online(address: str, offline: bool) -> str:
+    """The address. Raises DownloadError: no socket may be opened."""
+    if offline:
+        raise DownloadError("offline: no socket is opened", code="download.offline", where=address)
+    return address
+
+
+def _one_by_one(archive: Archive, offline: bool, scratch: Path, report: Report) -> Members:
+    """Members that the public holds as single files.
+
+    Raises:
+        DownloadError: one that does not come, or is another; it is named.
+    """
+    members: Members = {}
+    for number, one in enumerate(archive.raw, 1):
+        try:
+            address, whole = online(one.url, offline), b""
+            with contextlib.closing(_chunks(address, archive.unpacked)) as chunks:
+                whole = b"".join(chunk for _, chunk in chunks)
+        except DownloadError as error:
+            raise DownloadError(error.message, code=error.code, where=one.url) from error
+        if (got := hashlib.sha256(whole).hexdigest()) != one.sha256:
+            message = f"{one.key} is another: expected SHA-256 {one.sha256}, got {got}"
+            raise DownloadError(message, code="download.checksum", where=one.url)
+        members[one.key] = whole
+        report(f"downloading {archive.name.removesuffix('.zip')}", number, len(archive.raw))
+    check_members(members, archive, archive.raw[0].url)
+    return members
 
 
 def _places(found: DataSet, archive: Archive, mirror: str | None) -> Iterator[Path | str]:
@@ -175,7 +225,7 @@ def _all_failed(
 ) -> DownloadError:
     codes = {one.code for one in failed}
     code = "download.checksum" if "download.checksum" in codes else "download.failed"
-    if codes <= {"download.offline"}:
+    if codes and codes <= {"download.offline"}:
         code = "download.offline"
     hint = _from_hint(found, archive)
     if offline:
@@ -190,17 +240,13 @@ def _all_failed(
     )
 
 
-def _nowhere(found: DataSet, archive: Archive) -> DownloadError:
-    """There is no address and no mirror was named."""
-    return DownloadError(
-        f"{archive.name} of {found.name} cannot be downloaded: {archive.source}",
-        code="download.no_address",
-        hint=f"set METACLI_MIRROR to a folder that has it, or {_from_hint(found, archive)}",
-    )
-
-
 def _from_hint(found: DataSet, archive: Archive) -> str:
-    return f"metacli fetch {found.name} --from PATH takes {archive.name} from a folder of yours"
+    also = f" or {archive.other.name}" if archive.other is not None else ""
+    if archive.raw:
+        also = f", or the files themselves ({archive.raw[0].key}, ...),"
+    return (
+        f"metacli fetch {found.name} --from PATH takes {archive.name}{also} from a folder of yours"
+    )
 
 
 def _download(url: str, archive: Archive, scratch: Path, report: Report) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ FORMAT = 1
 def keep(files: Mapping[str, bytes], folder: Path, options: Options, report: Report) -> None:
     """The builder of these sets: the files as they are, into an existing empty folder."""
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)  # a member may lie in a folder
         (folder / name).write_bytes(content)
     index = {"format": FORMAT, "files": {name: digest(c) for name, c in files.items()}}
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
@@ -45,6 +48,23 @@ def read_file(cache: Path, name: str, file: str) -> bytes:
     if index.get(file) != digest(content):
         raise damaged(folder, name)
     return content
+
+
+def read_members(cache: Path, name: str, packed: str) -> dict[str, bytes]:
+    """The files of a set that has one archive of members, by name.
+
+    Args:
+        packed: the zip that earlier versions kept instead of its members.
+    Raises:
+        DataError: not fetched yet, or not what was written.
+    """
+    index = read_index(cache / name, name) or {}
+    if packed not in index:
+        if not index:
+            read_file(cache, name, packed)  # says that nothing is there
+        return {one: read_file(cache, name, one) for one in index}
+    with zipfile.ZipFile(io.BytesIO(read_file(cache, name, packed))) as archive:
+        return {one: archive.read(one) for one in archive.namelist()}
 
 
 def stored_contents(folder: Path, name: str) -> str | None:

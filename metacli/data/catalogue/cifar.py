@@ -32,6 +32,9 @@ from metacli.data.few_shot.pools import Pool, check_split, make_pool
 SIDE = 32
 DECODING = "32x32 RGB as in the file"
 FOLDER = "cifar-fs"  # of the cache, for both data sets
+COUNTS = {"train": 200, "val": 100, "test": 100}  # images of a class
+# What `build` calls the whole of them as PNG files.
+CONTENTS = "3f2c70f6250e0ab7fb16a8a8f85c516cdd33e4d6c1e3c951e1a5c7d7b9f595c4"
 _LETTERS = {"t": "train", "v": "val", "e": "test"}
 
 
@@ -70,8 +73,11 @@ def build(
     """Decodes the images into `folder`.
 
     Args:
-        members: PNG files by `split/class/name`, already verified.
+        members: PNG files by `split/class/name`, or pixels by their row; already verified.
     """
+    if next(iter(members)).isdecimal():
+        build_of_pixels(members, folder)
+        return
     names = sorted(members)
     images = np.empty((len(names), 3, SIDE, SIDE), np.uint8)
     contents = hashlib.sha256(DECODING.encode())
@@ -84,6 +90,14 @@ def build(
         if (row + 1) % 1000 == 0 or row + 1 == len(names):
             report("decoding CIFAR", row + 1, len(names))
     write_stored(folder, images, list(classes.items()), contents.hexdigest())
+
+
+def build_of_pixels(members: Mapping[str, bytes], folder: Path) -> None:
+    """The same images, of pixels by row: classes lie in the order of their split and name."""
+    pixels = np.frombuffer(b"".join(members[key] for key in sorted(members)), np.uint8)
+    order = sorted((one.cifar_fs, one.name) for one in things())
+    classes = [(name, COUNTS[split]) for split, name in order]
+    write_stored(folder, pixels.reshape(-1, 3, SIDE, SIDE), classes, CONTENTS)
 
 
 def decode(png: bytes) -> np.ndarray:

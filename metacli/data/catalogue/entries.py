@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal
+from urllib.parse import quote
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A member of an archive at an address of its own.
+
+    Args:
+        key: the last parts of its path, as the archive's members are called.
+        sha256: of its content.
+    """
+
+    key: str
+    url: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -23,9 +39,12 @@ class Archive:
         depth: how many parts of a member's path count, from its end.
         groups: the first parts of the members' paths, such as Omniglot's alphabets; they tell to
             which archive a file of an unpacked folder belongs.
-        packing: `zip` of many members; `gzip` of one, named as the archive is without `.gz`; or
-            `none`: the file itself.
-        source: where the archive is from, said when it has no address to download it at.
+        packing: `zip` of many members; `gzip` of one, named as the archive is without `.gz`;
+            `none`: the file itself; `cifar`: the binary form of CIFAR-100.
+        source: where the archive is from, said when it cannot be fetched.
+        raw: its members one by one, where the public holds no archive of them.
+        shipped: its file in `catalogue/lists`, where it is part of metacli.
+        other: the same data as another file in another form, by the last resort.
     """
 
     name: str
@@ -38,8 +57,16 @@ class Archive:
     suffix: str
     depth: int
     groups: frozenset[str]
-    packing: Literal["zip", "gzip", "none"] = "zip"
+    packing: Literal["zip", "gzip", "none", "cifar"] = "zip"
     source: str = ""
+    raw: tuple[RawFile, ...] = ()
+    shipped: str = ""
+    other: Archive | None = None
+
+    @property
+    def has_address(self) -> bool:
+        """Whether `fetch` can bring it without a mirror."""
+        return bool(self.urls or self.raw or self.shipped or self.other)
 
 
 @dataclass(frozen=True)
@@ -81,7 +108,13 @@ class DataSet:
 
 
 def plain_archive(
-    name: str, urls: tuple[str, ...], size: int, md5: str, sha256: str, source: str = ""
+    name: str,
+    urls: tuple[str, ...],
+    size: int,
+    md5: str,
+    sha256: str,
+    source: str = "",
+    shipped: str = "",
 ) -> Archive:
     """One file, kept as it is."""
     return Archive(
@@ -97,6 +130,44 @@ def plain_archive(
         groups=frozenset(),
         packing="none",
         source=source,
+        shipped=shipped,
+    )
+
+
+def listed(name: str, base: str, depth: int, prefix: str = "") -> tuple[RawFile, ...]:
+    """The files of a list in `catalogue/lists`, lines as `sha256sum` writes them.
+
+    Args:
+        base: of their addresses. depth: parts of a path that make the key.
+        prefix: of a path that the addresses do not have.
+    """
+    text = files("metacli.data.catalogue.lists").joinpath(f"{name}.sha256").read_text("utf-8")
+    found = []
+    for line in text.splitlines():
+        sha256, _, path = line.partition("  ")
+        key = "/".join(path.split("/")[-depth:])
+        found.append(RawFile(key, base + quote(path.removeprefix(prefix)), sha256))
+    return tuple(found)
+
+
+def zip_of(
+    name: str, size: int, md5: str, raw: tuple[RawFile, ...], unpacked: int, depth: int, source: str
+) -> Archive:
+    """A zip that mirrors have, of files that the public holds one by one."""
+    lines = "".join(f"{one.key} {one.sha256}\n" for one in sorted(raw, key=lambda one: one.key))
+    return Archive(
+        name=name,
+        urls=(),
+        bytes=size,
+        md5=md5,
+        contents=hashlib.sha256(lines.encode()).hexdigest(),
+        members=len(raw),
+        unpacked=unpacked,
+        suffix="",
+        depth=depth,
+        groups=frozenset(one.key.partition("/")[0] for one in raw),
+        source=source,
+        raw=raw,
     )
 
 

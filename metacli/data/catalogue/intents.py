@@ -12,16 +12,14 @@ CLINC150 occur twice in the file; the second is left out.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from metacli.data.cache.kept_files import read_file
+from metacli.data.cache.kept_files import read_file, read_members
 from metacli.data.cache.store import Report, silent
 from metacli.data.few_shot.pools import Pool, check_split, make_pool
 from metacli.data.tables.coded import coded, fitted_encoder
@@ -105,13 +103,13 @@ def kept_lines(name: str, cache: Path) -> list[tuple[str, str]]:
             [(text, label) for part in ("train", "val", "test") for text, label in whole[part]]
         )
     found: list[tuple[str, str]] = []
-    with zipfile.ZipFile(io.BytesIO(read_file(cache, name, "hwu64.zip"))) as archive:
-        for part in ("train", "valid", "test"):
-            texts, labels = (
-                archive.read(f"HWU64/{part}/{file}").decode("utf-8").split("\n")
-                for file in ("seq.in", "label")
-            )
-            found += [(a, b) for a, b in zip(texts, labels, strict=True) if a]
+    members = read_members(cache, name, "hwu64.zip")
+    for part in ("train", "valid", "test"):
+        texts, labels = (
+            members[f"HWU64/{part}/{file}"].decode("utf-8").split("\n")
+            for file in ("seq.in", "label")
+        )
+        found += [(a, b) for a, b in zip(texts, labels, strict=True) if a]
     return unique(found)
 
 

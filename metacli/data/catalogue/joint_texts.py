@@ -9,18 +9,15 @@ of reviews the first 200 are read: they are long, and as many as a class of requ
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from metacli.data.cache.kept_files import read_file
+from metacli.data.cache.kept_files import read_file, read_members
 from metacli.data.cache.store import Report, silent
-from metacli.data.catalogue.fdu_mtl import TRAIN
+from metacli.data.catalogue.fdu_mtl import PACKED, TRAIN
 from metacli.data.catalogue.fdu_mtl import lines as review_lines
 from metacli.data.catalogue.intents import PARTS, IntentOptions, kept_lines
 from metacli.data.few_shot.pools import Pool, check_split, make_pool
@@ -77,17 +74,14 @@ def classes_of(split: str, fold: int, cache: Path) -> dict[str, Classes]:
 
 def reviews(split: str, cache: Path) -> Classes:
     """The first good and bad reviews of the domains of a split."""
-    packed = read_file(cache, "fdu-mtl", "fdu_mtl.zip")
-    found: Mapping[str, list[str]] = {}
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        names = [n.removesuffix(TRAIN) for n in archive.namelist() if n.endswith(TRAIN)]
-        order = sorted(names, key=lambda one: hashlib.sha256(one.encode()).digest())
-        found = {
-            f"{Path(name).name} {word}": texts_of(archive.read(name + TRAIN), name, label)
-            for name in sorted(order[DOMAINS[split]])
-            for label, word in enumerate(("bad", "good"))
-        }
-    return dict(found)
+    members = read_members(cache, "fdu-mtl", PACKED)
+    names = [n.removesuffix(TRAIN) for n in members if n.endswith(TRAIN)]
+    order = sorted(names, key=lambda one: hashlib.sha256(one.encode()).digest())
+    return {
+        f"{Path(name).name} {word}": texts_of(members[name + TRAIN], name, label)
+        for name in sorted(order[DOMAINS[split]])
+        for label, word in enumerate(("bad", "good"))
+    }
 
 
 def texts_of(content: bytes, name: str, label: int) -> list[str]:

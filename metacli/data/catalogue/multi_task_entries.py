@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from metacli.data.catalogue.entries import DataSet, plain_archive
+from metacli.data.catalogue.entries import DataSet, listed, plain_archive, zip_of
 from metacli.data.catalogue.fdu_mtl import ReviewOptions
 from metacli.data.catalogue.multi_task_sets import MultiTaskOptions
+from metacli.data.catalogue.tables_of_tasks import MoleculeOptions
 from metacli.data.catalogue.task_families import FamilyOptions
 
 _WEB = "https://raw.githubusercontent.com/"
+_PMTK = _WEB + "probml/pmtkdata/42bc2738a294382f9d6ffb1b0203404ffb10295a/"
+_BIOTAC = _WEB + "yayaneath/biotac-sp-images/53bdd7a6de50346bedefe082bff592656358308d/"
+_MOLECULES = "25 % of the molecules are test, 20 % of the others validation, drawn by split_seed; "
 _SPLIT = "25 % of each task's rows are test, 20 % of the others validation, drawn by split_seed"
 
 MULTI_TASK_SETS: tuple[DataSet, ...] = (
@@ -81,14 +85,14 @@ MULTI_TASK_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.cache.kept_files:keep",
         options=MultiTaskOptions,
         archives=(
-            plain_archive(
+            zip_of(
                 "computer_buyers.zip",
-                (),
                 9_475,
                 "42016e8ad0799bfa1a945ca3d36b8ede",
-                "0602e4a7f4582434e0ba948f45153b7105d8ff855257e55f20e8f997644e15ce",
-                "the files of github.com/probml/pmtkdata, conjointAnalysisComputerBuyers/, in one "
-                "zip; it has no public address",
+                listed("computer_buyers", _PMTK + "conjointAnalysisComputerBuyers/", 1),
+                23_614,
+                1,
+                "the files of github.com/probml/pmtkdata, conjointAnalysisComputerBuyers/",
             ),
         ),
         citation="P. Lenk, W. DeSarbo, P. Green, M. Young, Marketing Science 15 (1996)",
@@ -103,15 +107,15 @@ MULTI_TASK_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.cache.kept_files:keep",
         options=MultiTaskOptions,
         archives=(
-            plain_archive(
+            zip_of(
                 "adult.zip",
-                (),
                 663_636,
                 "cfa00b1bfb2909831eadec1ee9e52457",
-                "29c925501d4950fb8d55327837e79a73171fde32c74ebb6a64d27fcc9cfb7fc3",
+                listed("adult", _PMTK + "adultCensus/", 1),
+                5_982_687,
+                1,
                 "the files adult.data, adult.names and adult.test of the UCI repository, as "
-                "github.com/probml/pmtkdata, adultCensus/, has them, in one zip; it has no public "
-                "address",
+                "github.com/probml/pmtkdata, adultCensus/, has them",
             ),
         ),
         citation="R. Kohavi 1996; B. Becker, R. Kohavi, UCI repository",
@@ -126,20 +130,136 @@ MULTI_TASK_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.cache.kept_files:keep",
         options=ReviewOptions,
         archives=(
-            plain_archive(
+            zip_of(
                 "fdu_mtl.zip",
-                (),
                 7_718_258,
                 "95eddfb391e6fe8d359460c37bf0c8b1",
-                "dc8060948a4ee48c2836e3af57ef192e033cda6f2f238b5a64c13b47aada1963",
-                "the labelled files of github.com/ccsasuke/man, data/fdu-mtl/, in one zip; it has "
-                "no public address",
+                listed("fdu_mtl", _WEB + "ccsasuke/man/HEAD/data/fdu-mtl/", 1),
+                20_707_515,
+                1,
+                "the labelled files of github.com/ccsasuke/man, data/fdu-mtl/",
             ),
         ),
         citation="P. Liu, X. Qiu, X. Huang, ACL 2017",
         licence="none stated for the reviews",
         splits="the test files are test, 20 % of the other lines validation, drawn by split_seed",
         summary="28,779 reviews of 16 kinds of things, good or bad; a task per kind",
+    ),
+    DataSet(
+        name="grasps",
+        kind="tasks",
+        loader="metacli.data.catalogue.tables_of_tasks:grasps",
+        builder="metacli.data.cache.kept_files:keep",
+        options=MultiTaskOptions,
+        archives=(
+            plain_archive(
+                "biotac-palmdown-grasps.csv",
+                (_BIOTAC + "biotac-palmdown-grasps.csv",),
+                474_438,
+                "b1c35aca48d11e128299dda1d53b52ac",
+                "7abe522411416909f6c71adc37eabc17d3ee62bed5073da1297757bea951715f",
+                "github.com/yayaneath/biotac-sp-images, biotac-palmdown-grasps.csv",
+            ),
+            plain_archive(
+                "biotac-palmside-grasps.csv",
+                (_BIOTAC + "biotac-palmside-grasps.csv",),
+                473_721,
+                "67e62c5dddb461e5b315483446e9cfbf",
+                "79d8ce7220317f9df4061a2b983eb62bdaae56e2b4428a69a7d3369de2457a87",
+                "github.com/yayaneath/biotac-sp-images, biotac-palmside-grasps.csv",
+            ),
+        ),
+        citation="B. S. Zapata-Impata, P. Gil, F. Torres, arXiv:1809.05551 (2018)",
+        licence="none stated",
+        splits=_SPLIT + ", stable and slipped apart",
+        summary="does a grasped object slip? 2,549 readings of three fingers; a task per object",
+    ),
+    DataSet(
+        name="heart",
+        kind="tasks",
+        loader="metacli.data.catalogue.tables_of_tasks:heart",
+        builder="metacli.data.cache.kept_files:keep",
+        options=MultiTaskOptions,
+        archives=(
+            plain_archive(
+                "processed.cleveland.data",
+                (_WEB + "potatochip/meatball_stats/HEAD/processed.cleveland.data",),
+                18_461,
+                "2d91a8ff69cfd9616aa47b59d6f843db",
+                "a74b7efa387bc9d108d7d0115d831fe9b414b29ae7124f331b622b4efa0427c8",
+                "github.com/potatochip/meatball_stats, processed.cleveland.data",
+            ),
+            plain_archive(
+                "processed.hungarian.data",
+                (_WEB + "potatochip/meatball_stats/HEAD/processed.hungarian.data",),
+                9_481,
+                "2a4683d7c75d2c1d91f2026e28e2be89",
+                "1558931734ac6ffbf0e025fe87b259db92ed453adc86fb495a94764438325dc0",
+                "github.com/potatochip/meatball_stats, processed.hungarian.data",
+            ),
+            plain_archive(
+                "processed.switzerland.data",
+                (_WEB + "potatochip/meatball_stats/HEAD/processed.switzerland.data",),
+                3_836,
+                "db8d9271596ebec7286a1194c698821e",
+                "91a4815c4dbc334d94ac45d750a2b0142f9374d55efb0b713c39bf4087ca5349",
+                "github.com/potatochip/meatball_stats, processed.switzerland.data",
+            ),
+            plain_archive(
+                "processed.va.data",
+                (_WEB + "potatochip/meatball_stats/HEAD/processed.va.data",),
+                6_039,
+                "aad0adbbf3a6cbc5ac7ee5eb826f2ebe",
+                "c3444281d066c7442feff05745e83694c47debe92ecdd6cbeef7318b53762320",
+                "github.com/potatochip/meatball_stats, processed.va.data",
+            ),
+        ),
+        citation="R. Detrano et al., Am. J. Cardiology 64 (1989) 304-310; UCI repository",
+        licence="CC BY 4.0",
+        splits=_SPLIT + ", both diagnoses apart",
+        summary="heart disease of 920 patients, with missing cells; a task per hospital, 4",
+    ),
+    DataSet(
+        name="tox21",
+        kind="tasks",
+        loader="metacli.data.catalogue.tables_of_tasks:tox21",
+        builder="metacli.data.cache.kept_files:keep",
+        options=MoleculeOptions,
+        archives=(
+            plain_archive(
+                "tox21.csv",
+                (_WEB + "HICAI-ZJU/KANO/HEAD/data/tox21.csv",),
+                458_635,
+                "f2a663332081105ccc2e11a84e136724",
+                "b58cc1f683e78e3c7a1bf7116e9aac0119804018d100f7b8cdb0857941c31aca",
+                "github.com/HICAI-ZJU/KANO, data/tox21.csv",
+            ),
+        ),
+        citation="Z. Wu et al., MoleculeNet, Chemical Science 9 (2018) 513-530",
+        licence="none stated; data of the Tox21 programme",
+        splits=_MOLECULES + "part: the first 9 targets are train, the last 3 test (GS-Meta)",
+        summary="toxicity of 7,831 molecules in 12 assays, with missing labels; a task per assay",
+    ),
+    DataSet(
+        name="sider",
+        kind="tasks",
+        loader="metacli.data.catalogue.tables_of_tasks:sider",
+        builder="metacli.data.cache.kept_files:keep",
+        options=MoleculeOptions,
+        archives=(
+            plain_archive(
+                "sider.csv",
+                (_WEB + "HICAI-ZJU/KANO/HEAD/data/sider.csv",),
+                183_743,
+                "567e05e03c66f651e964ad50d82fb266",
+                "87b937d1ddb1879bb14e8f23d94ceffcb9ad3e534ae59602820b3bcf03844fbf",
+                "github.com/HICAI-ZJU/KANO, data/sider.csv",
+            ),
+        ),
+        citation="Z. Wu et al., MoleculeNet, Chemical Science 9 (2018) 513-530",
+        licence="none stated; data of SIDER 4.1",
+        splits=_MOLECULES + "part: the first 21 targets are train, the last 6 test (GS-Meta)",
+        summary="side effects of 1,427 drugs, of 27 kinds; a task per kind",
     ),
     DataSet(
         name="task-families",

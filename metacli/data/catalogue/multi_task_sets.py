@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from metacli.data.cache.kept_files import read_file
+from metacli.data.cache.kept_files import read_file, read_members
 from metacli.data.cache.store import Report, silent
 from metacli.data.multi_task.dataset import MultiTaskData, all_of, content_digest
 from metacli.data.multi_task.from_tables import Piece, table_set
@@ -102,9 +101,8 @@ def computer_buyers(
     options: MultiTaskOptions, cache: Path, report: Report = silent
 ) -> MultiTaskData:
     """How likely 190 people are to buy each of 20 computers; the last four computers are test."""
-    packed = _stored(cache, "computer-buyers", "computer_buyers.zip")
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        cells = _matlab(archive.read("conjointAnalysisComputerBuyers.mat"))
+    members = read_members(cache, "computer-buyers", "computer_buyers.zip")
+    cells = _matlab(members["conjointAnalysisComputerBuyers.mat"])
     design = np.asarray(cells["designMarix"], np.float64)  # so spelt in the file
     liking = np.asarray(cells["likeBuy"], np.float64)  # [190, 20]
     return MultiTaskData(
@@ -134,10 +132,9 @@ def adult(options: MultiTaskOptions, cache: Path, report: Report = silent) -> Mu
     The rows of UCI's `adult.test` are test; its first line is a remark and its labels end in a full
     stop. `relationship` is not among the inputs: husbands and wives are married.
     """
-    packed = _stored(cache, "adult", "adult.zip")
-    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        learned = archive.read("adult.data").decode("ascii").split("\n")
-        tested = archive.read("adult.test").decode("ascii").split("\n")[1:]
+    members = read_members(cache, "adult", "adult.zip")
+    learned = members["adult.data"].decode("ascii").split("\n")
+    tested = members["adult.test"].decode("ascii").split("\n")[1:]
     first = [line for line in learned if line]
     last = [line.removesuffix(".") for line in tested if line]
     text = "\n".join([",".join(ADULT), *first, *last])

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from metacli.data.catalogue.cifar import CifarOptions
+from metacli.data.catalogue.class_entries import CLASS_SETS
 from metacli.data.catalogue.digits import DigitOptions
 from metacli.data.catalogue.entries import Archive, DataSet, idx_archive
 from metacli.data.catalogue.glyphs import GlyphOptions
@@ -69,9 +70,23 @@ _CIFAR = Archive(
     suffix=".png",
     depth=3,
     groups=frozenset(SPLITS),
-    source="it has no public address. Its PNG files are of github.com/cyizhuo/CIFAR-100-dataset, "
-    "train/ and test/ joined: of each class those whose git blob SHA-1 comes first, 200 of a "
-    "training class and 100 of a validation or test class, as train|val|test/<class>/<name>.png",
+    source="its PNG files are of github.com/cyizhuo/CIFAR-100-dataset, train/ and test/ joined: of "
+    "each class those whose git blob SHA-1 comes first, 200 of a training class and 100 of a "
+    "validation or test class, as train|val|test/<class>/<name>.png",
+    other=Archive(
+        name="cifar-100-binary.tar.gz",
+        urls=("https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",),
+        bytes=168_513_733,
+        md5="03b5dce01913d631647c71ecec9e9cb8",
+        contents="c79aef218e85b98bb6424a107956a97dcc3a5b61e265ce19b52cdfea9b955966",
+        members=16_400,
+        unpacked=16_400 * 3_072,
+        suffix=".bin",
+        depth=1,
+        groups=frozenset(),
+        packing="cifar",
+        source="the binary version of CIFAR-100 on its authors' page",
+    ),
 )
 _CIFAR_LICENCE = "none stated; the authors of CIFAR ask to be cited"
 _MNIST = (
@@ -205,6 +220,7 @@ DATASETS: dict[str, DataSet] = {
             splits="every split draws its own waves",
             summary="sine waves of random amplitude and phase; nothing to download",
         ),
+        *CLASS_SETS,
         *TEXT_SETS,
         *MULTI_TASK_SETS,
         DataSet(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from metacli.data.catalogue.entries import DataSet, plain_archive
+from metacli.data.catalogue.entries import DataSet, listed, plain_archive, zip_of
 from metacli.data.catalogue.intents import ClincOptions, IntentOptions
 from metacli.data.catalogue.joint_texts import JointOptions
 
 _WEB = "https://raw.githubusercontent.com/"
-_FOLDS = "github.com/tdopierre/ProtAugment, the label lists of its folds joined to one object; it "
-_FOLDS += "has no public address"
+_FOLDS = "github.com/tdopierre/ProtAugment, the label lists of its folds joined to one object"
 
 TEXT_SETS: tuple[DataSet, ...] = (
     DataSet(
@@ -41,6 +40,7 @@ TEXT_SETS: tuple[DataSet, ...] = (
                 "f6ae6b59fad90757b28a6a21bd99226e",
                 "78dd8591ff61fdc3e38d5ee3319edc90b5acdef0999265651d89be1fe91ada98",
                 _FOLDS,
+                shipped="clinc150_splits.json",
             ),
         ),
         citation="S. Larson et al., EMNLP 2019; folds: T. Dopierre et al., ACL 2021",
@@ -57,14 +57,14 @@ TEXT_SETS: tuple[DataSet, ...] = (
         builder="metacli.data.cache.kept_files:keep",
         options=IntentOptions,
         archives=(
-            plain_archive(
+            zip_of(
                 "hwu64.zip",
-                (),
                 122_837,
                 "493c20ac447929bd2bb7606eac1f8007",
-                "98e0c40528e9e72dd3c38e3c95439c8bfd1ce9c7438d78449e73cc1878d155a1",
-                "the files of github.com/jianguoz/Few-Shot-Intent-Detection, Datasets/HWU64/, in "
-                "one zip; it has no public address",
+                listed("hwu64", _WEB + "jianguoz/Few-Shot-Intent-Detection/HEAD/Datasets/", 3),
+                592_054,
+                3,
+                "the files of github.com/jianguoz/Few-Shot-Intent-Detection, Datasets/HWU64/",
             ),
             plain_archive(
                 "class_splits.json",
@@ -73,6 +73,7 @@ TEXT_SETS: tuple[DataSet, ...] = (
                 "843a3ca77967417c2e6c8a5d8ccb1251",
                 "54763410aad1f189402282c3b591dc9de901b9f50c92a903af6b945987efb893",
                 _FOLDS,
+                shipped="hwu64_splits.json",
             ),
         ),
         citation="X. Liu, A. Eshghi, P. Swietojanski, V. Rieser, IWSDS 2019; folds: T. Dopierre et "

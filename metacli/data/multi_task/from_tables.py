@@ -21,6 +21,7 @@ from metacli.data.tables.choice import Choice, TaskType
 from metacli.data.tables.columns import assign
 from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding
 from metacli.data.tables.kinds import Kind
+from metacli.data.tables.molecules import broken_rows, is_molecules, without_broken
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import type_of_target
 from metacli.errors import DataError, Finding
@@ -70,6 +71,7 @@ def table_set(
     Raises:
         DataError: no inputs, a target that cannot be read, too few rows.
     """
+    pieces, remarks = readable(pieces, choice)
     shared = len(pieces) > 1 and all(one.table is pieces[0].table for one in pieces)
     targets = tuple(dict.fromkeys(one.target for one in pieces))
     answers = read_targets(pieces, choice)
@@ -98,20 +100,42 @@ def table_set(
     inputs, roles, findings = input_columns(whole, targets, choice, folder)
     encoding = fit_encoding(learned, {one: roles[one] for one in inputs})
     tables = [pieces[0].table] if shared else [one.table for one in pieces]
-    x = [encoding.encode(one).astype(np.float64) for one in tables]
+    kept = np.float32 if encoding.wide else np.float64  # thousands of bits a row
+    x = [encoding.encode(one).astype(kept) for one in tables]
     columns = Columns(inputs, encoding, choice.task, tuple(one.target for one in pieces))
     every = tuple(x) * (len(pieces) if shared else 1)
-    return replace(made, x=every, columns=encoded_names(encoding), read=columns), findings
+    levels = (0.0, 1.0) if encoding.wide else None
+    titles = encoded_names(encoding)
+    said = (*remarks, *findings)
+    made = replace(made, x=every, columns=titles, read=columns, levels=levels, findings=said)
+    return made, said
+
+
+def readable(
+    pieces: Sequence[Piece], choice: Choice
+) -> tuple[Sequence[Piece], tuple[Finding, ...]]:
+    """The pieces without the rows whose molecules cannot be read, and what is said of those."""
+    others = {*(one.target for one in pieces), choice.task}
+    found: dict[int, tuple[Table, tuple[Finding, ...]]] = {}
+    kept = []
+    for one in pieces:
+        named = choice.inputs or one.table.columns
+        names = [each for each in named if is_molecules(each) and each not in others]
+        if id(one.table) not in found:
+            found[id(one.table)] = without_broken(one.table, names)
+        first = len(one.table) - one.tested
+        gone = sum(row >= first for row, _ in broken_rows(one.table, names))
+        kept.append(replace(one, table=found[id(one.table)][0], tested=one.tested - gone))
+    return kept, tuple(remark for _, remarks in found.values() for remark in remarks)
 
 
 def input_columns(
     table: Table, targets: Sequence[str], choice: Choice, folder: Path
 ) -> tuple[tuple[str, ...], dict[str, Kind], tuple[Finding, ...]]:
     """The columns to predict from and the kind of each; no target is among them."""
-    others = [one for one in table.columns if one not in (*targets, choice.task)]
-    wanted = choice.inputs or tuple(others)
-    asked = replace(choice, target=targets[0], inputs=tuple(one for one in wanted))
-    roles = assign(table, asked, folder)
+    other = [one for one in targets[1:] if one in table.columns]
+    asked = Table(table.name, table.frame.drop(other), table.first, table.guessed)
+    roles = assign(asked, replace(choice, target=targets[0]), folder)
     return roles.inputs, dict(roles.kinds), roles.findings
 
 

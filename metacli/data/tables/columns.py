@@ -20,6 +20,7 @@ from metacli.data.tables.dates import WORDS as DATE_WORDS
 from metacli.data.tables.dates import order_of
 from metacli.data.tables.kinds import Kind, is_id_name, kind_of_column
 from metacli.data.tables.levels import wild_cells
+from metacli.data.tables.molecules import how_read
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import as_number
 from metacli.errors import DataError, Finding, UsageProblem
@@ -177,6 +178,7 @@ def usable(
             raise table.column_error(one, what, "table.text_among_columns", hint)
         elif kind == "numeric":
             findings += _wild(table, one)
+    guessed += how_read([one for one, kind in kinds.items() if kind == "molecules"])
     if left_out:
         guessed.append(f"left out: {some(left_out)}")
     inputs = tuple(one for one in kinds if one not in left_out)

@@ -24,6 +24,14 @@ from metacli.data.plain import (
 from metacli.data.tables.dates import ORDERS, PARTS, Order, Part, order_of, part_numbers, parts_of
 from metacli.data.tables.kinds import Kind
 from metacli.data.tables.levels import level_of
+from metacli.data.tables.molecules import (
+    Fingerprint,
+    Letters,
+    TextCells,
+    Wide,
+    fit_molecules,
+    fit_texts,
+)
 from metacli.data.tables.reader import Table
 from metacli.errors import DataError
 
@@ -138,11 +146,14 @@ class Categorical:
         return cls(text_in(value, "name"), texts_in(value, "values"))
 
 
-Column = Numeric | DatePart | Categorical
+Column = Numeric | DatePart | Categorical | Wide
 COLUMNS: Mapping[str, Callable[[Record], Column]] = {
     "numeric": Numeric.from_dict,
     "date": DatePart.from_dict,
     "categorical": Categorical.from_dict,
+    "fingerprint": Fingerprint.from_dict,
+    "letters": Letters.from_dict,
+    "text": TextCells.from_dict,
 }
 
 
@@ -208,6 +219,16 @@ class Encoding:
         """A name for each number."""
         return tuple(title for one in self.columns for title in one.titles)
 
+    @property
+    def molecules(self) -> tuple[str, ...]:
+        """The columns of molecules."""
+        return tuple(o.name for o in self.columns if isinstance(o, Fingerprint | Letters))
+
+    @property
+    def wide(self) -> bool:
+        """Whether most numbers are bits or weights of n-grams, which are not standardised."""
+        return any(isinstance(one, Fingerprint | Letters | TextCells) for one in self.columns)
+
     def encode(self, table: Table) -> np.ndarray:
         """float32 [M, D].
 
@@ -257,6 +278,10 @@ def fit_encoding(tables: Sequence[Table], kinds: Mapping[str, Kind]) -> Encoding
             made.append(_fit_numeric(name, np.concatenate([one.numbers(name) for one in tables])))
         elif kind == "date":
             made += _fit_date(name, tables)
+        elif kind == "molecules":
+            made.append(fit_molecules(name, tables))
+        elif kind == "text":
+            made.append(fit_texts(name, tables))
         elif kind in ("categorical", "constant"):
             made.append(_fit_categorical(name, tables))
     return Encoding(tuple(made))

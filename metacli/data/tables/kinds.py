@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from metacli.data.files import mode_of
-from metacli.data.images import IMAGE_SUFFIXES
+from metacli.data.images import FILE_SUFFIXES
 from metacli.data.tables.dates import order_of
+from metacli.data.tables.molecules import is_molecules
 from metacli.data.tables.reader import MISSING, Table
 
 if TYPE_CHECKING:
     import polars as pl
 
-Kind = Literal["numeric", "categorical", "text", "images", "date", "constant", "identifier"]
+Kind = Literal[
+    "numeric", "categorical", "text", "images", "date", "constant", "identifier", "molecules"
+]
 
 IDENTIFIER_ROWS = 10  # rows that all have another word: names of the rows, not a category
 CHECKED_ROWS = 20  # from here on a few cells of another kind are mistakes, not categories
@@ -41,6 +44,8 @@ def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
     cells = table.frame[name].str.strip_chars()
     cells = cells.filter(cells.is_not_null() & ~cells.is_in(MISSING))
     distinct = cells.n_unique()
+    if is_molecules(name) and len(cells):
+        return "molecules"
     if distinct <= 1:
         return "constant"
     numbers = cells.cast(pl.Float64, strict=False)
@@ -56,7 +61,7 @@ def _kind_of_words(
 ) -> Kind:
     if order_of(cells, NEARLY if len(cells) >= CHECKED_ROWS else 1.0) is not None:
         return "date"
-    if all(Path(one).suffix.lower() in IMAGE_SUFFIXES for one in cells) and any(
+    if all(Path(one).suffix.lower() in FILE_SUFFIXES for one in cells) and any(
         mode_of(folder / one) for one in cells
     ):
         return "images"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 from metacli.data.files import Entries, scan, shown
+from metacli.data.images import IMAGE_SUFFIXES, is_recording
 from metacli.data.tables.choice import Choice
 from metacli.data.user.listing import (
     Listing,
@@ -29,12 +31,34 @@ POOL_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test"
 
 
 def list_images(path: Path, entries: Entries | None, survey: Survey, choice: Choice) -> Listing:
-    """Lists an image (`entries` is None) or a folder of images or folders.
+    """Lists an image (`entries` is None) or a folder of images or folders; recordings are read as
+    images.
 
     Raises:
         DataError: nothing usable in it.
         UsageProblem: columns were named.
     """
+    return with_recordings(_listed(path, entries, survey, choice))
+
+
+def with_recordings(listing: Listing) -> Listing:
+    """With a remark where its files are recordings; images beside them are an error."""
+    pools = [row for pool in listing.pools.values() for row in pool.support]
+    rows = [*listing.support, *(listing.query or ()), *pools]
+    heard = [row for row in rows if is_recording(row.path.name)]
+    if not heard:
+        return listing
+    said = "recordings, read as log-mel spectrograms"
+    seen = next((row for row in rows if row.path.suffix.lower() in IMAGE_SUFFIXES), None)
+    findings = listing.findings
+    if seen is not None and listing.what != "inputs":
+        message = f"recordings and images in one task: {shown(heard[0].path)}, {shown(seen.path)}"
+        hint = "one task holds one kind of file"
+        findings += (Finding("error", "data.mixed_kinds", message, shown(listing.path), hint),)
+    return replace(listing, guessed=(*listing.guessed, said), findings=findings)
+
+
+def _listed(path: Path, entries: Entries | None, survey: Survey, choice: Choice) -> Listing:
     if entries is None:
         return Listing(path, "inputs", "images", support=(Row(path, None),))
     if not entries.folders:

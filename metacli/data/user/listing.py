@@ -20,7 +20,7 @@ from metacli.data.files import (
     shown,
     special_refused,
 )
-from metacli.data.images import IMAGE_SUFFIXES
+from metacli.data.images import FILE_SUFFIXES
 from metacli.data.tables.choice import Choice, TaskType
 from metacli.data.tables.columns import Roles
 from metacli.data.tables.formats import READERS
@@ -31,7 +31,7 @@ from metacli.errors import DataError, Finding
 
 # What a file's name promises.
 SUFFIXES: dict[str, frozenset[str]] = {
-    "images": IMAGE_SUFFIXES,
+    "images": FILE_SUFFIXES,
     "table": frozenset(f".{ending}" for ending in READERS),
     "text": frozenset((".txt", ".text", ".md")),
 }

@@ -14,6 +14,8 @@ from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import TaskType
 from metacli.data.tables.coded import Encoder, dense, encoded
 from metacli.data.tables.columns import quoted
+from metacli.data.tables.encoding import Encoding
+from metacli.data.tables.molecules import without_broken
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import target_numbers, targets_of
 from metacli.data.user.listing import Listing, TabularTask
@@ -77,6 +79,8 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
             if table is None:
                 continue
             try:
+                table, remarks = with_molecules(table, spec)
+                found += remarks
                 sides[side].append(_examples(table, content, listing.labels, spec))
             except DataError as error:
                 found.append(as_finding(error))
@@ -103,6 +107,14 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
         target=content.target,
         input=content.roles.inputs[0] if listing.kind == "text" else None,
     )
+
+
+def with_molecules(table: Table, spec: RowSpec) -> tuple[Table, tuple[Finding, ...]]:
+    """Without the rows whose molecules cannot be read, and what is said of them."""
+    molecules = spec.encoder.molecules if isinstance(spec.encoder, Encoding) else ()
+    if not molecules or any(one not in table.columns for one in molecules):
+        return table, ()  # the encoder names the columns that are not there
+    return without_broken(table, molecules)
 
 
 def _together(parts: Sequence[Examples]) -> Examples:

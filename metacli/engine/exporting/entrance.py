@@ -6,7 +6,7 @@ Shape letters: B rows, C cells, D numbers, F features of a text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metacli.data.tables.encoding import Categorical, Column, DatePart, Encoding, Numeric
+from metacli.data.tables.encoding import Categorical, DatePart, Encoding, Numeric
+from metacli.data.tables.molecules import refuse_export
 from metacli.data.tables.text import HashedText, SentenceText
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.results.export import ColumnSpec, DateSpec, TensorSpec, TextFeatures
+
+Cell = Numeric | DatePart | Categorical
+"""A column whose cells are one number each."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +93,32 @@ def entrance_of(spec: InputSpec) -> Entrance:
 
 
 def of_cells(encoding: Encoding) -> Entrance:
-    """The rows of a table."""
-    columns = tuple(described_column(one) for one in encoding.columns)
+    """The rows of a table. Raises DataError: molecules or texts, which no graph reads."""
+    cells = single_cells(encoding)
+    columns = tuple(described_column(one) for one in cells)
     return Entrance(
-        Cells(encoding),
+        Cells(cells),
         "cells",
         (len(columns),),
         "numbers as they are, NaN where missing; of a date the part that is named; a word as its "
         "place among its column's values, -1 where it is missing or unknown; scaling is inside",
-        lambda x: cells_of(encoding, x),
+        lambda x: cells_of(cells, x),
         "float64",
         columns=columns,
     )
 
 
-def described_column(column: Column) -> ColumnSpec:
+def single_cells(encoding: Encoding) -> tuple[Cell, ...]:
+    """The columns. Raises DataError: one of molecules or texts, which no graph reads."""
+    found = []
+    for one in encoding.columns:
+        if not isinstance(one, Numeric | DatePart | Categorical):
+            raise refuse_export(one.name)
+        found.append(one)
+    return tuple(found)
+
+
+def described_column(column: Cell) -> ColumnSpec:
     """What a cell of the file's input holds."""
     match column:
         case Categorical():
@@ -137,9 +152,9 @@ class Cells(nn.Module):
     column, anything else where it is missing or unknown.
     """
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, columns: Sequence[Cell]) -> None:
         super().__init__()
-        self.columns = encoding.columns
+        self.columns = tuple(columns)
 
     def forward(self, cells: Tensor) -> Tensor:
         parts = [
@@ -167,10 +182,10 @@ def _word(column: Categorical, cell: Tensor) -> Tensor:  # [B] -> [B, values + 1
     return (place[:, None] == torch.arange(unknown + 1, dtype=cell.dtype)).to(cell.dtype)
 
 
-def cells_of(encoding: Encoding, x: np.ndarray) -> np.ndarray:
+def cells_of(columns: Sequence[Cell], x: np.ndarray) -> np.ndarray:
     """Cells [M, C] that are encoded as x [M, D]."""
     cells, at = [], 0
-    for one in encoding.columns:
+    for one in columns:
         part = x[:, at : at + one.width].astype(np.float64)
         at += one.width
         if isinstance(one, Categorical):

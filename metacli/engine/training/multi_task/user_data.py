@@ -38,6 +38,9 @@ def choose_tasks(
 def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     asked = with_data(load(RIDGE[0], words), data).recipe.data
     table, _ = load_multi_task(asked.source, asked.options, cache_root())
+    for one in table.findings:
+        if one.level == "warning":
+            report(Notice(one.message, one.code))
     base, name = suits(table)
     loaded = with_data(load(base, [*SETTINGS[base, name], *words]), data)
     report(

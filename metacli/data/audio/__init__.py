@@ -1,0 +1,1 @@
+"""Recordings as images: read, resampled to one rate, and shown as log-mel spectrograms."""
