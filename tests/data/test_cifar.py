@@ -46,16 +46,17 @@ def test_five_classes_are_of_each_superclass() -> None:
 @pytest.mark.parametrize("name", ["cifar-fs", "fc100"])
 def test_without_a_mirror_fetch_says_where_the_archive_is_from(name: str, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"cyizhuo/CIFAR-100-dataset") as caught:
-        fetch_dataset(name, tmp_path)
+        fetch_dataset(name, tmp_path, offline=True)
     assert caught.value.exit_code == ExitCode.DOWNLOAD
-    assert caught.value.code == "download.no_address"
+    assert caught.value.code == "download.offline"
     assert f"metacli fetch {name} --from PATH" in str(caught.value.hint)
 
 
 def test_a_mirror_without_the_archive_is_named_and_so_is_where_it_is_from(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    mirror = str(tmp_path / "empty")
     with pytest.raises(DownloadError, match=r"No such file.*cyizhuo/CIFAR-100-dataset"):
-        fetch_dataset("cifar-fs", tmp_path / "cache", mirror=str(tmp_path / "empty"))
+        fetch_dataset("cifar-fs", tmp_path / "cache", mirror=mirror, offline=True)
 
 
 def test_not_fetched_names_the_set_that_was_asked_for(tmp_path: Path) -> None:
