@@ -9,11 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from metacli.cli import choice as choice_view
-from metacli.cli import complete, early, options, text, words
+from metacli.cli import complete, early, many, options, text, words
 from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
-from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem
 
@@ -158,14 +157,14 @@ def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
     if read.has("tasks"):
-        yield from show_many(result)
+        yield from many.show_adapted(result)
         return
     task, score, choice = read.block("task"), read.block("score"), read.block("choice")
     metric = score.name("metric")
     yield from text.fields(
         [
             ("model", text.path(read.name("model")) if read.has("model") else ""),
-            ("from", f"{text.path(read.name('from'))}, method {_method(read)}"),
+            ("from", f"{text.path(read.name('from'))}, method {many.method(read)}"),
             ("chosen", choice_view.chosen(choice)),
             ("added", _added(read)),
             ("task", _task(task)),
@@ -185,67 +184,6 @@ def show(result: Result) -> Iterator[str]:
         yield from text.table(header, [_ranked(metric, one) for one in sources])
     if read.has("model"):
         yield from text.next_line(result, "predict", Path(read.text("model")), "INPUT...")
-
-
-def show_many(result: Result) -> Iterator[str]:
-    """A folder of tasks: a row for each, worst first, then the mean over them."""
-    read = Block(result)
-    metric = read.name("metric")
-    counts = [(name, read.text(name)) for name in ("adapted", "kept", "failed") if read.flag(name)]
-    mean = text.score(metric, read.number("mean"), read.number("ci95"))
-    over = f"{mean} over {read.text('adapted')} tasks; worst {text.visible(read.text('worst'))}"
-    sources = ", ".join(map(text.path, read.texts("from")))
-    yield from text.fields(
-        [
-            ("models", text.path(read.name("model")) if read.has("model") else ""),
-            ("from", f"{sources}, method {_method(read)}"),
-            ("tasks", ", ".join(f"{count} {name}" for name, count in counts)),
-            (text.visible(metric or ""), over if read.has("mean") else ""),
-            ("device", text.visible(read.text("device"))),
-        ]
-    )
-    rows = map(_row, _worst_first(read.blocks("tasks")))
-    yield from text.table(["task", "score", "examples", "status"], rows)
-    if read.has("model"):
-        yield from text.next_line(result, "evaluate", Path(read.text("model")), "LABELLED_TASKS")
-
-
-_SHOWN = 20
-
-
-def _worst_first(rows: list[Block]) -> list[Block]:
-    """What failed, then the lowest scores; as many as a screen holds."""
-    failed = [row for row in rows if row.name("status") == "failed"]
-    scored = [row for row in rows if row.has("value")]
-    lower = any(row.name("metric") in LOWER_IS_BETTER for row in scored)
-    scored.sort(key=lambda row: row.number("value") or 0.0, reverse=lower)
-    return [*failed, *scored][:_SHOWN]
-
-
-def _row(row: Block) -> list[str]:
-    error = row.block("error").name("message")
-    status = f"failed: {text.visible(error)}" if error else text.visible(row.text("status"))
-    score = _interval(row) if row.has("value") else ""
-    return [text.visible(row.text("name")), score, text.number(row.number("n")), status]
-
-
-def _interval(score: Block, n: float | None = None) -> str:
-    """The score with its interval where it has one."""
-    metric, value = score.name("metric"), score.number("value")
-    low, high = score.number("low"), score.number("high")
-    if value is None or low is None or high is None:
-        return text.score(metric, value)
-    return text.between(metric, value, low, high, n=n)
-
-
-def _method(read: Block) -> str:
-    """`fine-tune (lr=0.001, steps=30)`: with what validation picked."""
-    shown = [
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in read.block("options").values.items()
-    ]
-    name = text.visible(read.text("method"))
-    return name + (f" ({text.visible(', '.join(shown))})" if shown else "")
 
 
 def _task(task: Block) -> str:
@@ -270,7 +208,7 @@ def _score(score: Block) -> str:
     unit = f" {text.visible(score.text('unit'))}" if score.flag("unit") else ""
     chance = score.number("chance")
     level = "" if chance is None else f", chance {text.score(score.name('metric'), chance)}"
-    return f"{_interval(score, score.number('n'))}{unit}{level}"
+    return f"{many.interval(score, score.number('n'))}{unit}{level}"
 
 
 def _measured(score: Block) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from metacli.data.user.open import tasks_below
-from metacli.engine.adapting.adding import before, onto
-from metacli.engine.adapting.choosing.options import options_for, refuse_model
+from metacli.engine.adapting.adding import Before, before, onto
+from metacli.engine.adapting.choosing.options import Option, options_for, refuse_model
 from metacli.engine.adapting.many import FOLDS, adapt_to_each, values_to_check
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import BUDGET, AdaptKeywords, Request, Settings
+from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import metric_of, names_of, open_sources, require_type
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.results.adapt import Adaptation
@@ -65,21 +66,15 @@ def adapt(
     tasks = () if add else tasks_below(examples, settings.choice())
     how = How(method, spelled(overrides), holdout, baseline)
     request = request_of(settings, how, examples, tasks, report)
-    options = [] if names else options_for(request, add=add, tasks=tasks)
-    earlier = before(names, request) if add else None
-    if earlier is not None:
-        request = onto(earlier, request)
-    first_task = replace(request, task=tasks[0]) if tasks else request
-    sources = [one.source for one in options] if earlier is None else [earlier.source]
-    sources = sources or open_sources(names, first_task)
-    metric = metric_of(sources)
-    require_known(checks, (metric, *(f"{metric}_{end}" for end in ("low", "high") if tasks)))
-    require_type(settings.type, sources)
-    output = output_of(settings, request, tasks)
+    ready = prepared(names, request, tasks, add=add)
+    require_measured(settings, checks, ready.sources, tasks)
+    output = output_of(settings, ready.request, tasks)
     if tasks:
-        every = adapt_to_each(sources, tasks, request, output, new_only=settings.new_only)
+        every = adapt_to_each(
+            ready.sources, tasks, ready.request, output, new_only=settings.new_only
+        )
         return every if every.dry_run else checked_worst(every, checks)
-    result = adapt_to_task(sources, request, output, earlier, options)
+    result = adapt_to_task(ready.sources, ready.request, output, ready.earlier, ready.options)
     return result if result.dry_run else checked(result, checks)
 
 
@@ -110,6 +105,43 @@ def request_of(
         compare=compare or how.baseline,
         budget=BUDGET if settings.budget is None else settings.budget,
     )
+
+
+class Ready(NamedTuple):
+    """What is adapted: the sources, opened.
+
+    Args:
+        request: with `--add` the one of the earlier model's settings.
+        options: what the source is chosen among, where none was named.
+        earlier: the model that examples are added to.
+    """
+
+    sources: Sequence[Source]
+    request: Request
+    options: Sequence[Option] = ()
+    earlier: Before | None = None
+
+
+def prepared(names: Sequence[str], request: Request, tasks: Sequence[Path], *, add: bool) -> Ready:
+    """Opens what was named, or everything that there is to choose from."""
+    options = [] if names else options_for(request, add=add, tasks=tasks)
+    if add:
+        earlier = before(names, request)
+        return Ready([earlier.source], onto(earlier, request), options, earlier)
+    if options:
+        return Ready([one.source for one in options], request, options)
+    first = replace(request, task=tasks[0]) if tasks else request
+    return Ready(open_sources(names, first), request)
+
+
+def require_measured(
+    settings: Settings, checks: Sequence[Check], sources: Sequence[Source], tasks: Sequence[Path]
+) -> None:
+    """Raises UsageProblem for a check on what is not measured, or a type that the sources are not
+    of."""
+    metric = metric_of(sources)
+    require_known(checks, (metric, *(f"{metric}_{end}" for end in ("low", "high") if tasks)))
+    require_type(settings.type, sources)
 
 
 def output_of(settings: Settings, request: Request, tasks: Sequence[Path]) -> Output:
