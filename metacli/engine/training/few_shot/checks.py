@@ -28,12 +28,22 @@ def check_fit(
         problems.add("algorithm.name", message)
     check_backbone(recipe, backbone, inputs, problems)
     check_prefixes(learner, backbone, inputs, problems)
-    if not isinstance(recipe.episodes.way, int) and not learner.any_way:
-        message = f"{recipe.algorithm.name} has a head of fixed way, episodes.way is a range"
-        hint = "algorithm.head=proto or algorithm.head=shared adapts to any number of classes"
-        problems.add("episodes.way", message, hint)
+    if kind == "classification" and not learner.any_way:
+        check_way(recipe, problems)
     check_statistics(recipe, learner, backbone, problems)
     check_execution(recipe, learner, problems)
+
+
+def check_way(recipe: FewShotRecipe, problems: Problems) -> None:
+    """A head of fixed way has as many rows as episodes have classes, in training and validation."""
+    way, validated = recipe.episodes.way, recipe.evaluate.way
+    hint = "algorithm.head=proto or algorithm.head=shared adapts to any number of classes"
+    if not isinstance(way, int):
+        message = f"{recipe.algorithm.name} has a head of fixed way, episodes.way is a range"
+        problems.add("episodes.way", message, hint)
+    elif validated is not None and validated != way:
+        message = f"{recipe.algorithm.name} has a head of {way} classes, evaluate.way is {validated}"
+        problems.add("evaluate.way", message, f"evaluate.way={way}; {hint}")
 
 
 def check_backbone(
