@@ -42,7 +42,9 @@ def check_way(recipe: FewShotRecipe, problems: Problems) -> None:
         message = f"{recipe.algorithm.name} has a head of fixed way, episodes.way is a range"
         problems.add("episodes.way", message, hint)
     elif validated is not None and validated != way:
-        message = f"{recipe.algorithm.name} has a head of {way} classes, evaluate.way is {validated}"
+        message = (
+            f"{recipe.algorithm.name} has a head of {way} classes, evaluate.way is {validated}"
+        )
         problems.add("evaluate.way", message, f"evaluate.way={way}; {hint}")
 
 
