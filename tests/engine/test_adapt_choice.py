@@ -72,6 +72,7 @@ def test_a_folder_of_images_is_adapted_from_the_best_source_on_this_machine(
     assert values == sorted(values, reverse=True)
     assert found.score.value is not None
     assert found.score.value > 0.8
+    assert "adapt.guessing" not in [one.code for one in events if isinstance(one, Notice)]
     told = [one.what for one in events if isinstance(one, Progress)]
     assert {"computing features", "trying photos + ridge"} <= set(told)
     assert evaluate(str(tmp_path / "m"), str(others))["mean"] > 0.8
@@ -121,6 +122,20 @@ def test_one_example_of_each_class_takes_the_default_and_says_that_nothing_was_m
     assert (found.choice.source, found.choice.method) == ("photos", "ridge")
     assert found.score.value is None
     assert {one.value for one in found.choice.tried} == {None}
+
+
+def test_a_score_that_guessing_would_reach_is_said(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for label in "abc":
+        (tmp_path / "noise" / label).mkdir(parents=True)
+        for number in range(3):
+            pattern("rows", draw).save(tmp_path / "noise" / label / f"{number}.png")
+    events: list[Event] = []
+    found = adapt(None, tmp_path / "noise", out=tmp_path / "m", report=events.append)
+    assert found.score.low is not None
+    assert found.score.low < 1 / 3
+    (notice,) = [one for one in events if isinstance(one, Notice) and one.code == "adapt.guessing"]
+    assert notice.message.startswith("no better than guessing")
 
 
 def test_what_there_is_no_time_for_is_named(photographs: Path, tmp_path: Path) -> None:

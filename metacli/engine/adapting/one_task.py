@@ -17,10 +17,11 @@ from metacli.engine.adapting.reading import read
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import measured
 from metacli.engine.adapting.source import Source
-from metacli.engine.events import Notice
+from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.folder import save
-from metacli.engine.results.adapt import Adaptation
+from metacli.engine.results.adapt import Adaptation, ClassScore, Score
 
+GUESSING = "adapt.guessing"
 NONE_HELPS = "adapt.none_helps"
 
 
@@ -62,6 +63,7 @@ def adapt_to_task(
     source = named(source, examples.labels, request.device)
     seen = featured(source, examples, request.report)
     found = measured(source, examples, request, seen, None if chosen is None else chosen.held)
+    warn_of_guessing(found.score, request.report)
     result = Adaptation(
         task=examples.facts,
         score=found.score,
@@ -88,3 +90,17 @@ def adapt_to_task(
     made = adapted(source, examples, seen, found, request, output.folder)
     save(made, output.folder, replace=output.force)
     return replace(result, model=output.folder, options=made.options)
+
+
+def warn_of_guessing(score: Score, report: Reporter) -> None:
+    """Says when nothing shows that the model knows more than the classes' number."""
+    if isinstance(score, ClassScore) and score.low <= score.chance:
+        report(
+            Notice(
+                f"no better than guessing: {score.value:.0%}, and its interval "
+                f"{score.low:.0%} to {score.high:.0%} holds chance, {score.chance:.0%}. More "
+                "examples of each class may help, or another source; or the labels say something "
+                "that the examples do not show",
+                GUESSING,
+            )
+        )
