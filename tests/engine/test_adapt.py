@@ -358,4 +358,4 @@ def test_light_strokes_on_dark_paper_are_noticed_by_a_model_of_ink(model: str) -
             picture.save(folder / f"{number}.png")
     events: list = []
     adapt(model, "task", out="mine", report=events.append)
-    assert [e.code for e in events if isinstance(e, Notice)] == ["adapt.dark_paper"]
+    assert "adapt.dark_paper" in [e.code for e in events if isinstance(e, Notice)]
