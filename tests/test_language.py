@@ -40,7 +40,7 @@ KEPT = {  # names that users and files have already
     "28x28 Lanczos of the one-bit picture, paper 255",  # part of a digest
     "picture",  # in codes of findings
 }
-PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "metacli/README.md"]
 PAGES += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 
 
