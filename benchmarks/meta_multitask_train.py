@@ -35,21 +35,26 @@ POINTS = (3, 20)
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, on which sets, for how long."""
+    """What is trained, on which sets, for how long.
+
+    Args:
+        begin: the run whose end it begins from; its processor seconds are counted.
+    """
 
     learner: SetLearner
     variant: Variant
     train: Train
     seed: int = 0
+    begin: str | None = None
     validate: tuple[Variant, ...] = field(default=("shared", "independent"))
 
 
-def attention(steps: int) -> Train:
+def attention(steps: int, lr: float = 3e-3) -> Train:
     return Train(
         steps=steps,
         meta_batch=32,
         optimizer="adamw",
-        lr=3e-3,
+        lr=lr,
         schedule="cosine",
         clip=1.0,
         weight_decay=0.0,
@@ -70,7 +75,9 @@ def gradient_steps(steps: int) -> Train:
 
 RUNS = {
     "mtnp-shared-0": Run(MTNP(), "shared", attention(16_000)),
-    "mtnp-pooled-0": Run(MTNP(), "pooled", attention(20_000)),
+    # The steps up to the checkpoint at 2,000 (or the one before) were taken under a schedule of
+    # 3,000 steps, which was then lengthened.
+    "mtnp-pooled-0": Run(MTNP(), "pooled", attention(6_000, 2e-3), begin="mtnp-shared-0"),
     "mmaml-shared-0": Run(MMAML(), "shared", gradient_steps(6_000)),
     "coupled-shared-0": Run(Coupled(), "shared", gradient_steps(6_000)),
     "mmaml-pooled-0": Run(MMAML(), "pooled", gradient_steps(6_000)),
@@ -100,6 +107,8 @@ def go(name: str) -> None:
     params = problem.init(run.seed)
     own, state = run.learner.init(problem, params)
     begin, spent = Snapshot(0, {**params, **own}, state, {}), 0.0
+    if begun is None and run.begin is not None:
+        begin, spent = continued(run.begin, begin)
     if begun is not None:
         begin, spent = begun[0], begun[1]["seconds"]
     started, wall = time.process_time(), time.time()
@@ -130,6 +139,18 @@ def go(name: str) -> None:
         stop=lambda: False,
         report=ignore,
     )
+
+
+def continued(name: str, fresh: Snapshot) -> tuple[Snapshot, float]:
+    """The end of another run as the beginning of this one, and what it has cost. Roles that it did
+    not know keep their fresh rows."""
+    found = load(name)
+    assert found is not None, f"train {name} first"
+    params = {}
+    for key, value in fresh.params.items():
+        before = found[0].params[key]
+        params[key] = torch.cat([before, value[len(before) :]]) if before.dim() else before
+    return Snapshot(0, params, found[0].state, {}), found[1]["seconds"]
 
 
 def validation(run: Run, problem: SetProblem, snapshot: Snapshot) -> dict[str, list[float]]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from metacli.cli import choice as choice_view
-from metacli.cli import complete, early, many, options, text, words
+from metacli.cli import complete, early, many, options, sets, text, words
 from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
@@ -157,7 +157,7 @@ def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
     if read.has("tasks"):
-        yield from many.show_adapted(result)
+        yield from (sets.show_set if read.has("coupling") else many.show_adapted)(result)
         return
     task, score, choice = read.block("task"), read.block("score"), read.block("choice")
     metric = score.name("metric")

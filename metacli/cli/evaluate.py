@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metacli.cli import complete, early, options, text, words
+from metacli.cli import complete, early, options, sets, text, words
 from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
@@ -121,6 +121,9 @@ def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
 def show(result: Result, model: str) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
+    if read.has("cells"):
+        yield from sets.show_cells(read)
+        return
     metric = read.name("metric")
     yield from text.fields(
         [

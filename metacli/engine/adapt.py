@@ -18,7 +18,10 @@ from metacli.engine.adapting.sources import metric_of, names_of, open_sources, r
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.results.adapt import Adaptation
 from metacli.engine.results.adapt_many import Adaptations
+from metacli.engine.results.sets import SetAdaptation
 from metacli.engine.scoring.checks import Check, require_checks, require_known
+from metacli.engine.sets.opening import set_model_at
+from metacli.engine.sets.verbs import adapt_set, set_request
 from metacli.engine.storage.paths import RUNS, new_folder, require_device, target
 from metacli.errors import UsageProblem
 from metacli.schema.overrides import Overrides, spelled
@@ -35,7 +38,7 @@ def adapt(
     add: bool = False,
     report: Reporter = ignore,
     **more: Unpack[AdaptKeywords],
-) -> Adaptation | Adaptations:
+) -> Adaptation | Adaptations | SetAdaptation:
     """Adapt a model to a folder or table of examples, and say how good it is and whether the source
     helps.
 
@@ -63,6 +66,8 @@ def adapt(
     checks = settings.checks()
     if not names:
         refuse_model(examples)
+    if len(names) == 1 and (sets := set_model_at(str(names[0]))):
+        return adapt_set(sets, set_request(examples, spelled(overrides), settings), report)
     tasks = () if add else tasks_below(examples, settings.choice())
     how = How(method, spelled(overrides), holdout, baseline)
     request = request_of(settings, how, examples, tasks, report)

@@ -12,6 +12,8 @@ from metacli.engine.results.evaluate import Evaluation
 from metacli.engine.scoring.checks import require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
 from metacli.engine.scoring.scorer import scorer_of
+from metacli.engine.sets.opening import set_model_at
+from metacli.engine.sets.scorer import SetScorer
 from metacli.engine.storage.paths import require_device
 from metacli.schema.overrides import Overrides, spelled
 
@@ -53,8 +55,8 @@ def evaluate(
     checks = settings.checks()
     wanted = EpisodeOptions(split, way, shot, query, episodes, seed, expect)
     wanted.require_episodes()
-    opened = open_model(str(model), require_device(settings.device), report)
-    scorer = scorer_of(opened)
+    sets, device = set_model_at(str(model)), require_device(settings.device)
+    scorer = SetScorer(sets) if sets else scorer_of(open_model(str(model), device, report))
     require_known(checks, (scorer.metric,))
     request = Request(
         *(str(model), None if data is None else str(data), spelled(overrides), wanted),

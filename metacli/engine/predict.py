@@ -10,6 +10,8 @@ from metacli.engine.events import Reporter, ignore
 from metacli.engine.load import load
 from metacli.engine.predicting.inputs import Given
 from metacli.engine.results.predict import Predictions, TaskPredictions
+from metacli.engine.sets.opening import set_model_at
+from metacli.engine.sets.verbs import paths_of, predict_set
 
 
 def predict(
@@ -43,5 +45,7 @@ def predict(
         DataError: some inputs could not be answered; `result` holds every row, the good ones
             answered.
     """
+    if sets := set_model_at(str(model)):
+        return predict_set(sets, paths_of(inputs))
     loaded = load(model, device=device, report=report)
     return loaded.predict(inputs, reject=reject, stdin=stdin, report=report)

@@ -41,11 +41,16 @@ class SetColumns:
 
 @dataclass(frozen=True)
 class UserTask:
-    """Rows of one task: x float64 [M, D], y float64 [M], NaN where a label is missing."""
+    """Rows of one task: x float64 [M, D], y float64 [M], NaN where a label is missing.
+
+    Args:
+        places: of the rows in their file, 0-based; () where they are all of it.
+    """
 
     name: str
     x: np.ndarray
     y: np.ndarray
+    places: tuple[int, ...] = ()
 
     @property
     def labelled(self) -> UserTask:
@@ -142,7 +147,7 @@ def of_rows(table: Table, task: str, columns: SetColumns, labelled: bool) -> Use
     y = np.full(len(table), np.nan) if target is None else table.numbers(target)
     order = dict.fromkeys(str(name) for name in named)
     rows = {name: [n for n, one in enumerate(named) if one == name] for name in order}
-    tasks = tuple(UserTask(name, x[at], y[at]) for name, at in rows.items())
+    tasks = tuple(UserTask(name, x[at], y[at], tuple(at)) for name, at in rows.items())
     return UserSet(table.name, tasks, inputs, "rows", target, task)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.engine.results.base import Json
+from metacli.engine.sets.build import SetBuilt, build_sets
 from metacli.engine.training.few_shot.build import FewShotBuilt, build_few_shot
 from metacli.engine.training.few_shot.sources import make_source, validation_source
 from metacli.engine.training.multi_task.build import MultiTaskBuilt, build_multi_task
@@ -16,6 +17,7 @@ from metacli.schema.load import Loaded, load
 from metacli.schema.recipe import Recipe
 
 NOT_FETCHED = "data.not_fetched"
+AnyBuilt = FewShotBuilt | MultiTaskBuilt | SetBuilt
 
 
 def look_at_recipe(name: str, report: Reporter) -> Looked:
@@ -32,7 +34,8 @@ def look_at_recipe(name: str, report: Reporter) -> Looked:
     details = {**summary(recipe), "about": loaded.header.partition("\n")[0].strip() or None}
     if built is not None:
         details["parameters"] = parameters(built)
-        details["input"] = built.inputs.as_dict()
+        if not isinstance(built, SetBuilt):
+            details["input"] = built.inputs.as_dict()
     absent = any(one.code == NOT_FETCHED for one in problems)
     fetch = (command("fetch", recipe.data.source),) if absent else ()
     broken = any(one.level == "error" for one in problems)
@@ -41,9 +44,11 @@ def look_at_recipe(name: str, report: Reporter) -> Looked:
     return Looked("recipe", path, bounded(problems), details, (*fetch, *train))
 
 
-def tried(loaded: Loaded) -> tuple[FewShotBuilt | MultiTaskBuilt | None, list[Finding]]:
+def tried(loaded: Loaded) -> tuple[AnyBuilt | None, list[Finding]]:
     """What the recipe names, made as far as it goes, and what is wrong."""
     try:
+        if loaded.recipe.kind == "meta-multitask":
+            return build_sets(loaded), []
         if loaded.recipe.kind == "multitask":
             return build_multi_task(loaded), []  # its rows have been divided already
         built = build_few_shot(loaded)
@@ -65,7 +70,7 @@ def softened(problem: Finding) -> Finding:
     return Finding("warning", problem.code, problem.message, problem.where, problem.hint)
 
 
-def parameters(built: FewShotBuilt | MultiTaskBuilt) -> int:
+def parameters(built: AnyBuilt) -> int:
     params = built.problem.init(0)
     return sum(params[name].numel() for name in built.problem.trainable)
 
@@ -74,7 +79,7 @@ def summary(recipe: Recipe) -> dict[str, Json]:
     """The recipe's blocks without what is at its default of nothing."""
     plain = recipe.plain()
     names = (
-        *("kind", "seed", "data", "episodes", "backbone", "algorithm"),
+        *("kind", "seed", "data", "episodes", "sets", "backbone", "algorithm"),
         *("sharing", "weighting", "surgery", "train", "evaluate"),
     )
     found = {name: plain[name] for name in names if name in plain}

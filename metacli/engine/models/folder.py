@@ -124,6 +124,13 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
             where=str(folder),
             hint="pip install --upgrade metacli",
         )
+    if document.get("kind") == "sets":
+        raise BundleError(
+            "a model of sets of tasks, which adapt, predict and evaluate take",
+            code="model.sets",
+            where=str(folder),
+            hint=f"metacli adapt {folder} SET.csv",
+        )
     try:
         params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
         made = from_document(validated(files[MODEL]), params)

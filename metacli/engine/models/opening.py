@@ -109,6 +109,13 @@ def made_of(saved: Saved, loaded: Loaded, facts: dict[str, Any]) -> AnyModel:
         return MultiTaskModel(
             tasks.recipe, params, tasks.inputs, tasks.heads, provenance=provenance
         )
+    if loaded.recipe.kind == "meta-multitask":
+        raise BundleError(
+            "this run has not written its model yet",
+            code="model.not_found",
+            where=str(saved.path),
+            hint="let it end, or stop it with Ctrl-C: it writes the best state",
+        )
     built = build_few_shot(loaded)
     return FewShotModel(
         recipe=built.recipe,

@@ -13,6 +13,7 @@ from torch import Tensor
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.data.draws import shuffled
 from metacli.data.sets.from_user import UserSet, UserTask, asking, roles_of, support_of
+from metacli.engine.results.sets import SetTaskScore
 from metacli.engine.scoring.intervals import FEW, Verdict, paired, t_quantile
 from metacli.engine.sets.model import AdaptedSet, SetModel, SetTask
 from metacli.engine.sets.scoring import log_density
@@ -24,31 +25,11 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class TaskResult:
-    """What held-out rows say of one task.
-
-    Args:
-        value: mean absolute error of joint adaptation; `alone` of the same model that sees this
-        task's labels only; None of a task with one label. delta: value minus alone, with a paired
-        95 % t interval over rows. joint: how the adapted model answers.
-    """
-
-    name: str
-    labels: int
-    value: float | None
-    alone: float | None
-    delta: float | None
-    delta_ci95: tuple[float, float] | None
-    verdict: Verdict
-    joint: bool
-
-
-@dataclass(frozen=True)
 class SetResult:
     """Every task, and `coupling` [T, T]: by how much the mean log-likelihood of the held-out labels
     of task t (a row) falls when task s (a column) is hidden."""
 
-    tasks: tuple[TaskResult, ...]
+    tasks: tuple[SetTaskScore, ...]
     coupling: np.ndarray
 
 
@@ -137,15 +118,15 @@ def rows(task: UserTask, chosen: np.ndarray) -> UserTask:
     return UserTask(task.name, task.x[chosen], task.y[chosen])
 
 
-def judged(task: UserTask, joint: np.ndarray, separate: np.ndarray, *, guard: bool) -> TaskResult:
+def judged(task: UserTask, joint: np.ndarray, separate: np.ndarray, *, guard: bool) -> SetTaskScore:
     """What the held-out errors of one task say."""
     count = len(joint)
     if count < 2:
-        return TaskResult(task.name, count, None, None, None, None, "too_few_to_say", joint=True)
+        return SetTaskScore(task.name, count, None, None, None, None, "too_few_to_say", joint=True)
     delta, low, high = paired(joint - separate)
     error = (high - delta) / t_quantile(count - 1)
     verdict: Verdict = "helped" if high < 0 else "hurt" if low > 0 else "no_difference"
-    return TaskResult(
+    return SetTaskScore(
         task.name,
         count,
         float(joint.mean()),

@@ -4,14 +4,14 @@ of a user."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
-from pydantic import JsonValue
 from torch import Tensor
 
 from metacli.algorithms.meta_multitask.protocol import SetLearner, alone, together
 from metacli.data.sets.from_user import asking
+from metacli.engine.results.base import Json
 from metacli.engine.sets.build import restore_set_learner
 from metacli.nn.set_attention import Gaussian
 from metacli.nn.set_problem import SetProblem
@@ -35,8 +35,8 @@ class SetModel:
     state: State
     known: tuple[str, ...]
     width: int
-    scores: Mapping[str, JsonValue] = field(default_factory=dict)
-    provenance: Mapping[str, JsonValue] = field(default_factory=dict)
+    scores: Mapping[str, Json] = field(default_factory=dict)
+    provenance: Mapping[str, Json] = field(default_factory=dict)
 
     def learner(self) -> SetLearner:
         return restore_set_learner(self.recipe)
@@ -87,8 +87,8 @@ class AdaptedSet:
     roles: Tensor
     target: str | None = None
     task: str | None = None
-    scores: Mapping[str, JsonValue] = field(default_factory=dict)
-    provenance: Mapping[str, JsonValue] = field(default_factory=dict)
+    scores: Mapping[str, Json] = field(default_factory=dict)
+    provenance: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -106,6 +106,12 @@ class AdaptedSet:
         )
 
 
-def moved(model: SetModel, device: torch.device) -> SetModel:
-    """The model with its weights on that device."""
-    return replace(model, params={name: value.to(device) for name, value in model.params.items()})
+def on_device(episodes: SetEpisode, device: torch.device) -> SetEpisode:
+    """The same sets on that device."""
+    support, query = (batch_on(half, device) for half in (episodes.support, episodes.query))
+    return SetEpisode(support, query, episodes.roles.to(device))
+
+
+def batch_on(batch: Batch, device: torch.device) -> Batch:
+    mask = None if batch.mask is None else batch.mask.to(device)
+    return Batch(batch.x.to(device), batch.y.to(device), mask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from metacli.engine.sets.run import SetRun, make_set_run
 from metacli.engine.training.few_shot.run import FewShotRun, make_few_shot_run
 from metacli.engine.training.multi_task.run import MultiTaskRun, make_multi_task_run
 from metacli.engine.training.runs import Run
@@ -26,8 +27,7 @@ def make_run(loaded: Loaded) -> Run:
         case MultiTaskRecipe():
             return make_multi_task_run(loaded)
         case MetaMultiTaskRecipe():
-            message = "recipes of kind meta-multitask cannot be trained yet"
-            raise loaded.error([loaded.finding("kind", message)])
+            return make_set_run(loaded)
         case other:
             assert_never(other)
 
@@ -40,6 +40,6 @@ def verb_of(recipe: Recipe) -> str:
         case MultiTaskRecipe():
             return MultiTaskRun.verb
         case MetaMultiTaskRecipe():
-            return FewShotRun.verb
+            return SetRun.verb
         case other:
             assert_never(other)

@@ -1,0 +1,103 @@
+"""Results of models of sets as lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from metacli.cli import text
+from metacli.cli.block import Block, block_of, items_of, number_of
+from metacli.cli.frame import Result
+from metacli.engine.results.base import Json
+
+
+def show_cells(read: Block) -> Iterator[str]:
+    """`evaluate`: joint and separate adaptation, by number of points and tasks."""
+    yield from text.fields(
+        [
+            ("on", f"{text.visible(read.text('data'))}, fresh sets"),
+            ("sets", f"{read.text('episodes')} (seed {read.text('episodes_seed')})"),
+        ]
+    )
+    rows = [
+        [
+            cell.text("points"),
+            cell.text("tasks"),
+            _mse(cell.block("joint")),
+            _mse(cell.block("separate")),
+            " to ".join(text.number(end, 3) for end in cell.numbers("delta_ci95")),
+            text.verdict(cell.name("verdict")),
+            f"{cell.block('joint').number('coverage90') or 0:.2f}",
+        ]
+        for cell in read.blocks("cells")
+    ]
+    yield ""
+    head = ["points", "tasks", "joint", "separate", "joint - separate", "", "in 90 %"]
+    yield from (f"  {line}" for line in text.table(head, rows))
+
+
+def show_set(result: Result) -> Iterator[str]:
+    """`adapt`: whether the tasks of a set help each other, and how they are coupled."""
+    read = Block(result)
+    task, score = read.block("task"), read.block("score")
+    inputs = ", ".join(map(text.visible, task.texts("inputs")))
+    what = f"{task.text('support')} labels of {len(read.blocks('tasks'))} tasks, inputs {inputs}"
+    yield from text.fields(
+        [
+            ("model", text.path(read.name("model")) if read.has("model") else ""),
+            ("from", text.path(read.name("from"))),
+            ("set", f"{text.path(task.name('path'))}: {what}"),
+            ("mae", f"{_number(score.number('value'))}, mean over tasks of held-out rows"),
+        ]
+    )
+    yield from _tasks(read)
+    yield from _coupling(read.block("coupling"))
+    yield ""
+    if read.has("model"):
+        yield from text.next_line(result, "predict", Path(read.text("model")), "ROWS.csv")
+
+
+def _tasks(read: Block) -> Iterator[str]:
+    rows = []
+    for one in read.blocks("tasks"):
+        ends = one.numbers("delta_ci95")
+        rows.append(
+            [
+                text.visible(one.text("name")),
+                one.text("labels"),
+                _number(one.number("value")),
+                _number(one.number("alone")),
+                " to ".join(text.number(end, 3) for end in ends) or "-",
+                text.verdict(one.name("verdict"))
+                + ("" if one.flag("joint") else ", answered alone"),
+            ]
+        )
+    yield ""
+    head = ["task", "labels", "joint", "alone", "joint - alone", ""]
+    yield from (f"  {line}" for line in text.table(head, rows))
+
+
+def _coupling(coupling: Block) -> Iterator[str]:
+    names = [text.visible(one) for one in coupling.texts("tasks")]
+    if len(names) < 2:
+        return
+    yield ""
+    yield "  what a row loses, in log-likelihood, when the labels of a column are hidden"
+    rows = [
+        [name, *("" if t == s else _signed(value) for s, value in enumerate(items_of(row)))]
+        for t, (name, row) in enumerate(zip(names, coupling.items("matrix"), strict=True))
+    ]
+    yield from (f"  {line}" for line in text.table(["", *names], rows))
+
+
+def _mse(arm: Block) -> str:
+    score = block_of(arm.value("mse"))
+    return f"{text.number(score.number('mean'), 3)} ± {text.number(score.number('ci95'), 2)}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else text.number(value, 3)
+
+
+def _signed(value: Json) -> str:
+    return f"{number_of(value) or 0:+.2f}"

@@ -1,0 +1,144 @@
+"""What `adapt` and `evaluate` return of models of sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from metacli.engine.results.base import Json, Part, Result
+from metacli.engine.results.evaluate import Evaluation
+from metacli.engine.scoring.intervals import Estimate, Verdict
+
+
+@dataclass(frozen=True)
+class SetFacts(Part):
+    """The user's set as it was read.
+
+    Args:
+        labels: none: the tasks are regressions. layout: columns, rows or folder.
+        inputs: columns of x. support: labels in all.
+    """
+
+    path: Path
+    layout: str
+    inputs: tuple[str, ...]
+    support: int
+    type: str = "regression"
+    labels: tuple[str, ...] = ()
+    query: int = 0
+    guessed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SetScore(Part):
+    """Mean absolute error over the tasks; None where nothing could be held out."""
+
+    value: float | None
+    n: int
+    how: str
+    metric: str = "mae"
+
+
+@dataclass(frozen=True)
+class SetTaskScore(Part):
+    """One task of a set.
+
+    Args:
+        value: mean absolute error of joint adaptation on held-out rows; `alone`: of the same model
+            adapted to this task's labels only. delta: value minus alone, paired over rows.
+        joint: whether the adapted model answers from the labels of all tasks.
+    """
+
+    name: str
+    labels: int
+    value: float | None
+    alone: float | None
+    delta: float | None
+    delta_ci95: tuple[float, float] | None
+    verdict: Verdict
+    joint: bool
+    metric: str = "mae"
+
+
+@dataclass(frozen=True)
+class SetCoupling(Part):
+    """How much tasks tell about each other: `matrix[t][s]` is what `what` says."""
+
+    tasks: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
+    what: str = (
+        "fall of the mean log-likelihood of the held-out labels of a row's task when the labels "
+        "of a column's task are hidden"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SetAdaptation(Result):
+    """A model of sets adapted to one set.
+
+    Args:
+        model: the new model's folder; None of a dry run. source: `from` in the JSON document.
+    """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"dry_run"})
+
+    model: Path | None
+    source: Path
+    task: SetFacts
+    score: SetScore
+    tasks: tuple[SetTaskScore, ...]
+    coupling: SetCoupling
+    guard: bool
+    device: str
+    method: str = "native"
+    dry_run: bool | None = None
+
+    def as_dict(self) -> dict[str, Json]:
+        found = super().as_dict()
+        return {"model": found.pop("model"), "from": found.pop("source"), **found}
+
+
+@dataclass(frozen=True)
+class Arm(Part):
+    """One way of answering the sets: error, mean log-likelihood of a query, and the share of
+    queries inside the central 90 % interval."""
+
+    mse: Estimate
+    log_likelihood: Estimate
+    coverage90: float
+
+
+@dataclass(frozen=True)
+class SetCell(Part):
+    """Joint and separate adaptation on the same sets.
+
+    Args:
+        points: support points of a set. tasks: seen at a time, of those that the set has.
+        delta: the error of joint minus that of separate, with a paired 95 % interval over sets.
+    """
+
+    points: int
+    tasks: int
+    sets: int
+    joint: Arm
+    separate: Arm
+    delta: float
+    delta_ci95: tuple[float, float]
+    verdict: Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class SetEvaluation(Evaluation):
+    """A learner of sets on fresh sets; `mean` is the error of joint adaptation in the first cell.
+
+    Args:
+        episodes: sets. variant: how the tasks of a set are related.
+    """
+
+    variant: str = ""
+    episodes: int = 0
+    episodes_seed: int = 0
+    train_seed: int = 0
+    cells: tuple[SetCell, ...] = ()
+    tasks: tuple[str, ...] = ()  # none: a key that multi-task results share

@@ -1,0 +1,48 @@
+"""Finding a model of sets by what a user calls MODEL: a model folder, a run, or `@last`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metacli.engine.sets.folder import is_set_model, load
+from metacli.engine.sets.model import AdaptedSet, SetModel
+from metacli.engine.storage.paths import find_run_or_model
+from metacli.errors import BundleError, MetacliError
+
+
+def set_model_at(name: str) -> Path | None:
+    """The folder of a model of sets; None for whatever else it is, which `open_model` says."""
+    try:
+        path = find_run_or_model(name)
+    except MetacliError:
+        return None
+    for folder in (path, path / "model"):
+        if is_set_model(folder):
+            return folder
+    return None
+
+
+def open_source(path: Path) -> SetModel:
+    """A model that adapts to sets. Raises BundleError for one that is adapted already."""
+    found = load(path)
+    if isinstance(found, AdaptedSet):
+        raise BundleError(
+            "this model is adapted to a set already",
+            code="model.adapted",
+            where=str(path),
+            hint=f"metacli predict {path} ROWS.csv",
+        )
+    return found
+
+
+def open_adapted(path: Path) -> AdaptedSet:
+    """A model of one set. Raises BundleError for one that is not adapted yet."""
+    found = load(path)
+    if isinstance(found, SetModel):
+        raise BundleError(
+            "this model has not been adapted to a set yet",
+            code="model.not_adapted",
+            where=str(path),
+            hint=f"metacli adapt {path} SET.csv -o mine",
+        )
+    return found
