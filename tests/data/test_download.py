@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import http.server
 import io
@@ -23,7 +24,7 @@ from metacli.data.cache.archives import contents_digest
 from metacli.data.cache.download import FetchResult, fetch_dataset
 from metacli.data.catalogue import registry
 from metacli.data.catalogue.registry import Archive
-from metacli.errors import DataError, DownloadError, EnvironmentProblem, ExitCode
+from metacli.errors import DataError, DownloadError, EnvironmentProblem, ExitCode, RunFailed
 
 SETS = {"small_a.zip": ("Alpha", "Beta"), "small_b.zip": ("Gamma",)}
 
@@ -397,3 +398,32 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
 
 def test_the_opener_knows_the_web_alone() -> None:
     assert set(download._opener().handle_open) <= {"http", "https", "unknown"}
+
+
+@pytest.mark.parametrize("message", ["28", "31360000 requested and 4096 written"])
+def test_a_full_disk_is_said_whoever_notices_it(
+    tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    error = (
+        OSError(errno.ENOSPC, "No space left on device") if message == "28" else OSError(message)
+    )
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("metacli.data.cache.store.np.save", full)
+    with pytest.raises(RunFailed, match="no space left") as caught:
+        fetch_dataset("omniglot", tmp_path / "cache", mirror=str(mirror), offline=True)
+    assert caught.value.exit_code == ExitCode.RUN_FAILED
+    assert caught.value.code == "cache.disk_full"
+    assert [one.name for one in (tmp_path / "cache").iterdir()] == ["omniglot.lock"]
+
+
+@pytest.mark.parametrize("where", ["/dev/null/cache", "/proc/none/cache", "x" * 300, "y/" * 3000])
+def test_a_cache_that_cannot_be_made_is_a_problem_of_the_environment(
+    tmp_path: Path, where: str
+) -> None:
+    with pytest.raises(EnvironmentProblem, match="cannot write the cache folder") as caught:
+        fetch_dataset("omniglot", tmp_path / where, offline=True)
+    assert caught.value.exit_code == ExitCode.ENVIRONMENT
+    assert len(str(caught.value.where)) < 400

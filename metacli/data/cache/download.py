@@ -23,7 +23,7 @@ from metacli.data.cache.archives import (
     regular_files,
     share_out,
 )
-from metacli.data.cache.store import Report, locked, read_stored, replacing, silent
+from metacli.data.cache.store import Report, explained, locked, read_stored, replacing, silent
 from metacli.data.catalogue.entries import Archive, DataSet
 from metacli.data.catalogue.registry import find, resolve
 from metacli.errors import DownloadError, Finding
@@ -83,7 +83,9 @@ def fetch_dataset(
         digest = str(resolve(found.loader.partition(":")[0] + ":DIGEST"))
         return FetchResult(name, cache, 0, digest, True)
     folder = cache / found.folder
-    if not force and stored_contents(found, folder) is not None:  # a cache may be read-only
+    with explained(cache, 0):
+        there = not force and stored_contents(found, folder) is not None
+    if there:  # a cache may be read-only
         return _result(found, folder, True)
     with locked(cache, found.folder):
         if not force and stored_contents(found, folder) is not None:  # another process was first

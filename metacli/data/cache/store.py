@@ -19,6 +19,11 @@ from filelock import FileLock, Timeout
 from metacli.errors import DataError, EnvironmentProblem, RunFailed
 
 FORMAT = 1
+LONG = 300  # letters of a path that are shown
+UNUSABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
+    *(errno.ELOOP, errno.EINVAL, errno.EISDIR),
+)
 Report = Callable[[str, int, int | None], None]
 
 
@@ -183,14 +188,14 @@ def explained(path: Path, need: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in UNUSABLE or _cannot_be_made(error, path):
             raise EnvironmentProblem(
                 f"cannot write the cache folder: {error.strerror}",
                 code="cache.not_writable",
-                where=str(path),
+                where=_short(path),
                 hint="set METACLI_CACHE to a folder that can be written",
             ) from error
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if _is_full(error):
             free = shutil.disk_usage(path if path.exists() else path.parent).free
             raise RunFailed(
                 f"no space left writing {path}: need {need / 1e6:.0f} MB, {free / 1e6:.0f} MB free",
@@ -199,6 +204,28 @@ def explained(path: Path, need: int) -> Iterator[None]:
                 hint="free some space, or set METACLI_CACHE to another disk",
             ) from error
         raise
+
+
+def _is_full(error: OSError) -> bool:
+    """Also as numpy says it, which loses the number of the error: "N requested and M written"."""
+    if error.errno is None:
+        return "requested and" in str(error) and "written" in str(error)
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _cannot_be_made(error: OSError, path: Path) -> bool:
+    """Whether a folder above is missing where none can be made, as below /proc."""
+    above = error.filename is not None and Path(os.fsdecode(error.filename)) in (
+        path,
+        *path.parents,
+    )
+    return error.errno == errno.ENOENT and above
+
+
+def _short(path: Path) -> str:
+    """A path that may be of thousands of letters."""
+    text = str(path)
+    return text if len(text) <= LONG else f"{text[:LONG]}..."
 
 
 def _groups(classes: Sequence[tuple[str, int]]) -> tuple[Group, ...]:
