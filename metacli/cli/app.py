@@ -45,7 +45,7 @@ from metacli.cli.streams import (
     write_stderr,
     write_stdout,
 )
-from metacli.errors import ExitCode, Interrupted, MetacliError, UsageProblem
+from metacli.errors import EnvironmentProblem, ExitCode, Interrupted, MetacliError, UsageProblem
 
 COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {  # name: (group, body), in the order shown
     "doctor": ("Start", doctor.doctor),
@@ -64,6 +64,7 @@ COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {  # name: (group, body),
     "export": ("Share", export.export),
 }
 
+LONG = 300  # letters of a path that are shown
 app = typer.Typer(
     name="metacli",
     cls=Pages,
@@ -124,6 +125,8 @@ def _settle(words: list[str], session: Session) -> int:
         number = error.number if isinstance(error, _Stopped) else signal.SIGINT
         return _fail(_interrupted(number), session)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return _fail(_too_long(error), session)
         return _fail(_bug(error, words, session), session)
 
 
@@ -154,6 +157,17 @@ def _root() -> Pages:
 
 def _about_stdout(error: OSError) -> bool:
     return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF)
+
+
+def _too_long(error: OSError) -> MetacliError:
+    """A path that no file can have, whoever was the first to look it up."""
+    name = os.fsdecode(error.filename or "")
+    return EnvironmentProblem(
+        f"a path or a name in it is longer than this system allows: {len(name)} letters",
+        code="environment.path",
+        where=name if len(name) <= LONG else f"{name[:LONG]}...",
+        hint="give a shorter one",
+    )
 
 
 def _fail(error: MetacliError, session: Session) -> int:

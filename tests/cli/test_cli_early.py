@@ -15,7 +15,7 @@ from metacli.cli import streams
 from metacli.cli.app import main
 from metacli.cli.frame import in_words_of
 from metacli.engine.scoring.checks import parse_checks
-from metacli.errors import UsageProblem
+from metacli.errors import ExitCode, UsageProblem
 
 WITHOUT_TORCH = """
 import sys
@@ -118,3 +118,16 @@ def test_a_setting_written_as_an_option_is_answered_with_the_setting(
 def test_a_hint_speaks_in_the_options_of_the_command() -> None:
     assert in_words_of("evaluate", "episodes.way=263 or less") == "--way 263 or less"
     assert in_words_of("meta-train", "episodes.way=263 or less") == "episodes.way=263 or less"
+
+
+@pytest.mark.parametrize("words", ["report runs", "multitask school-soft"])
+def test_an_output_whose_name_is_too_long_is_no_bug(
+    words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    long = "x" * 5000
+    assert main([*words.split(), "-o", long]) == ExitCode.ENVIRONMENT
+    told = capsys.readouterr().err
+    assert "bug" not in told
+    assert len(told) < 1500
