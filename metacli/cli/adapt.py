@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from metacli.cli import choice as choice_view
 from metacli.cli import complete, early, many, options, sets, text, words
 from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
@@ -165,7 +164,7 @@ def show(result: Result) -> Iterator[str]:
         [
             ("model", text.path(read.name("model")) if read.has("model") else ""),
             ("from", f"{text.path(read.name('from'))}, method {many.method(read)}"),
-            ("chosen", choice_view.chosen(choice)),
+            ("chosen", many.chosen(choice)),
             ("added", _added(read)),
             ("task", _task(task)),
             ("guessed", "; ".join(map(text.visible, task.texts("guessed")))),
@@ -177,7 +176,7 @@ def show(result: Result) -> Iterator[str]:
             ("device", text.visible(read.text("device"))),
         ]
     )
-    yield from text.table(["tried", "by itself, held out", "time"], choice_view.tried(choice))
+    yield from text.table(["tried", "by itself, held out", "time"], many.tried(choice))
     sources = read.blocks("sources")
     if len(sources) > 1:
         header = ["source", "score on the support", *_MEASURES]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metacli.cli import complete, early, options, sets, text, words
+from metacli.cli import complete, early, many, options, sets, text, words
 from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
@@ -73,6 +73,8 @@ def evaluate(
 ) -> None:
     """Measure a model on unseen classes, or an adapted one on labelled examples.
 
+    Of a folder of models each is measured on the task that is called like it.
+
     \b
       metacli evaluate @last
       metacli evaluate @last --shot 1,2,5,10
@@ -123,6 +125,9 @@ def show(result: Result, model: str) -> Iterator[str]:
     read = Block(result)
     if read.has("cells"):
         yield from sets.show_cells(read)
+        return
+    if read.has("evaluated"):
+        yield from many.show_evaluated(result)
         return
     metric = read.name("metric")
     yield from text.fields(

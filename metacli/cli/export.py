@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from metacli.cli import early, options, text
+from metacli.cli import early, many, options, text
 from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
@@ -37,7 +37,8 @@ def export(
 ) -> None:
     """Write a model as one file, and check it against PyTorch on real inputs.
 
-    Beside the file stand a README.md and an example.py that run it without metacli.
+    Beside the file stand a README.md and an example.py that run it without metacli. Of a folder
+    of models each becomes a file of its name in the folder -o.
 
     \b
       metacli export my_model --format onnx
@@ -57,12 +58,15 @@ def export(
             **frame.shared(report),
         )
 
-    frame.answer(work, show, lambda result: result.get("file"))
+    frame.answer(work, show, lambda result: result.get("file") or result.get("folder"))
 
 
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
+    if read.has("tasks"):
+        yield from many.show_exported(result)
+        return
     yield from text.fields(
         [
             ("file", f"{text.path(read.name('file'))} ({text.size(read.number('bytes'))})"),

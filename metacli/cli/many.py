@@ -1,4 +1,5 @@
-"""A folder of tasks on the screen: a row for each task, worst first, and the mean over them."""
+"""Results of many on the screen: the tasks of a folder, worst first, with the mean over them; the
+sources that a choice was made among."""
 
 from __future__ import annotations
 
@@ -34,6 +35,55 @@ def show_adapted(result: Result) -> Iterator[str]:
         yield from text.next_line(result, "evaluate", Path(read.text("model")), "LABELLED_TASKS")
 
 
+def show_evaluated(result: Result) -> Iterator[str]:
+    """A folder of models on their tasks: as after `adapt`."""
+    read = Block(result)
+    metric = read.name("metric")
+    counts = [(name, read.text(name)) for name in ("evaluated", "failed") if read.flag(name)]
+    mean = text.score(metric, read.number("mean"), read.number("ci95"))
+    over = f"{mean} over {read.text('evaluated')} tasks; worst {text.visible(read.text('worst'))}"
+    yield from text.fields(
+        [
+            ("models", text.path(read.name("model"))),
+            ("on", text.path(read.name("data"))),
+            ("tasks", ", ".join(f"{count} {name}" for name, count in counts)),
+            (text.visible(metric or ""), over if read.has("mean") else ""),
+            ("scores", text.path(read.name("scores")) if read.has("scores") else ""),
+        ]
+    )
+    rows = map(row_of, worst_first(read.blocks("tasks")))
+    yield from text.table(["task", "score", "examples", "status"], rows)
+    yield from text.next_line(result, "predict", Path(read.text("model")), "INPUTS_BY_TASK/")
+
+
+def show_exported(result: Result) -> Iterator[str]:
+    """A folder of models as files: what failed first."""
+    read = Block(result)
+    counts = [(name, read.text(name)) for name in ("exported", "failed") if read.flag(name)]
+    yield from text.fields(
+        [
+            ("files", text.path(read.name("folder")) if read.has("folder") else ""),
+            ("format", text.visible(read.text("format"))),
+            ("models", ", ".join(f"{count} {name}" for name, count in counts)),
+        ]
+    )
+    rows = sorted(read.blocks("tasks"), key=lambda row: row.name("status") != "failed")
+    header = ["task", "size", "largest difference to PyTorch", "status"]
+    yield from text.table(header, map(_file, rows[:_SHOWN]))
+
+
+def _file(row: Block) -> list[str]:
+    size = text.size(row.number("bytes")) if row.has("bytes") else ""
+    largest = row.block("parity").number("max_abs")
+    shown = "" if largest is None else text.number(largest, 2)
+    return [text.visible(row.text("name")), size, shown, _status(row)]
+
+
+def _status(row: Block) -> str:
+    error = row.block("error").name("message")
+    return f"failed: {text.visible(error)}" if error else text.visible(row.text("status"))
+
+
 _SHOWN = 20
 
 
@@ -47,10 +97,8 @@ def worst_first(rows: list[Block]) -> list[Block]:
 
 
 def row_of(row: Block) -> list[str]:
-    error = row.block("error").name("message")
-    status = f"failed: {text.visible(error)}" if error else text.visible(row.text("status"))
     score = interval(row) if row.has("value") else ""
-    return [text.visible(row.text("name")), score, text.number(row.number("n")), status]
+    return [text.visible(row.text("name")), score, text.number(row.number("n")), _status(row)]
 
 
 def interval(score: Block, n: float | None = None) -> str:
@@ -70,3 +118,25 @@ def method(read: Block) -> str:
     ]
     name = text.visible(read.text("method"))
     return name + (f" ({text.visible(', '.join(shown))})" if shown else "")
+
+
+def chosen(choice: Block) -> str:
+    """What was tried, and for how long."""
+    if not choice.values:
+        return ""
+    left_out = f", {len(choice.items('left_out'))} left out" if choice.flag("left_out") else ""
+    seconds = text.number(choice.number("seconds"), 2)
+    return f"from {len(choice.items('tried'))} tried{left_out}, {seconds} s of processor time"
+
+
+def tried(choice: Block) -> list[list[str]]:
+    """A row for each of them, best first."""
+    metric = choice.name("metric") or "accuracy"
+    return [
+        [
+            text.visible(f"{one.text('source')} + {one.text('method')}"),
+            text.score(metric, one.number("value")),
+            f"{one.number('seconds') or 0:.2f} s",
+        ]
+        for one in choice.blocks("tried")
+    ]

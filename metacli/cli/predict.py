@@ -50,6 +50,8 @@ def predict(
 ) -> None:
     """Label new inputs with an adapted model, one row each.
 
+    Of a folder of models each answers for the files and folders that are called like it.
+
     \b
       metacli predict my_model image.png
       metacli predict my_model new_images/ --top 3 -o labels.csv

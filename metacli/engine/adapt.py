@@ -10,12 +10,13 @@ from typing import NamedTuple, Unpack
 from metacli.data.user.open import tasks_below
 from metacli.engine.adapting.adding import Before, before, onto
 from metacli.engine.adapting.choosing.options import Option, options_for, refuse_model
-from metacli.engine.adapting.many import FOLDS, adapt_to_each, values_to_check
+from metacli.engine.adapting.many import FOLDS, adapt_to_each
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import BUDGET, AdaptKeywords, Request, Settings
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import metric_of, names_of, open_sources, require_type
 from metacli.engine.events import Reporter, ignore
+from metacli.engine.many.over import checked_names, values_to_check
 from metacli.engine.results.adapt import Adaptation
 from metacli.engine.results.adapt_many import Adaptations
 from metacli.engine.results.sets import SetAdaptation
@@ -145,7 +146,7 @@ def require_measured(
     """Raises UsageProblem for a check on what is not measured, or a type that the sources are not
     of."""
     metric = metric_of(sources)
-    require_known(checks, (metric, *(f"{metric}_{end}" for end in ("low", "high") if tasks)))
+    require_known(checks, checked_names(metric) if tasks else (metric,))
     require_type(settings.type, sources)
 
 
@@ -173,5 +174,5 @@ def checked_worst(result: Adaptations, checks: Sequence[Check]) -> Adaptations:
     if checks and result.metric is None:
         raise UsageProblem("no task has a score to check", hint="add query/ folders", result=result)
     if checks:
-        require_checks(checks, values_to_check(result), result)
+        require_checks(checks, values_to_check(result.tasks), result)
     return result

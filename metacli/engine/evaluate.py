@@ -3,12 +3,16 @@ examples."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from metacli.engine.events import Reporter, ignore
+from metacli.engine.many.evaluating import evaluate_each
+from metacli.engine.many.models import models_below
 from metacli.engine.models.opening import open_model
 from metacli.engine.results.evaluate import Evaluation
+from metacli.engine.results.evaluate_many import Evaluations
 from metacli.engine.scoring.checks import require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
 from metacli.engine.scoring.scorer import scorer_of
@@ -32,13 +36,15 @@ def evaluate(
     expect: bool = False,
     report: Reporter = ignore,
     **more: Unpack[MoreOptions],
-) -> Evaluation:
-    """Score a model. It is never changed; the values per unit go into a score file.
+) -> Evaluation | Evaluations:
+    """Score a model, or each model of a folder on the task of its name. None is ever changed; the
+    values per unit go into a score file.
 
     Args:
         data: a data set's name or a pool of class folders (default: what the model was trained on,
             other classes); for an adapted model labelled examples; for a multi-task model labelled
-            rows of its tasks (default: the rows that its training left out).
+            rows of its tasks (default: the rows that its training left out); for a folder of models
+            a folder of tasks.
         overrides: fields of the learner, such as `{"inner_steps": 10}`, for tasks that it adapts
             to. The scores go into a file of their own, which `compare` takes as well as the run.
         way: `5`, or `3-20` to draw it for each episode.
@@ -49,19 +55,25 @@ def evaluate(
             `follow_links`, `out`, `force`, `device`, `dry_run`; see `Settings`.
 
     Raises:
+        DataError: some tasks of a folder could not be evaluated; its `result` has every row.
         CheckFailed: `expect`, `fail_under` or `fail_over`; its `result` is complete.
     """
     settings = Settings(**more)
     checks = settings.checks()
     wanted = EpisodeOptions(split, way, shot, query, episodes, seed, expect)
     wanted.require_episodes()
-    sets, device = set_model_at(str(model)), require_device(settings.device)
+    asked = Request(
+        *(str(model), None if data is None else str(data), spelled(overrides), wanted),
+        *(settings.reading(), None, settings.dry_run, report),
+    )
+    sets, models = set_model_at(str(model)), models_below(model)
+    device = require_device(settings.device)
+    if models is not None and sets is None:
+        each = replace(asked, out=settings.place())
+        return evaluate_each(models, each, checks, device)
     scorer = SetScorer(sets) if sets else scorer_of(open_model(str(model), device, report))
     require_known(checks, (scorer.metric,))
-    request = Request(
-        *(str(model), None if data is None else str(data), spelled(overrides), wanted),
-        *(settings.reading(), settings.place(), settings.dry_run, report),
-    )
+    request = replace(asked, out=settings.place())
     result = scorer.evaluate(request)
     if not request.dry_run:
         require_checks(checks, {result.metric: result.mean}, result)

@@ -5,7 +5,7 @@ The file is compared with PyTorch on real inputs, and written only if they agree
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,9 +15,14 @@ from metacli.engine.exporting import files
 from metacli.engine.exporting.exportable import exportable, require_parity
 from metacli.engine.exporting.exporters import FORMATS
 from metacli.engine.extras import require_extra
+from metacli.engine.many.exporting import Target, export_each
+from metacli.engine.many.models import models_below
+from metacli.engine.many.over import within
 from metacli.engine.models.opening import open_model
 from metacli.engine.results.export import ExportResult
+from metacli.engine.results.export_many import Exports
 from metacli.engine.storage.paths import require_device
+from metacli.errors import UsageProblem
 
 
 def export(
@@ -32,8 +37,8 @@ def export(
     seed: int | None = None,
     dry_run: bool = False,
     report: Reporter = ignore,
-) -> ExportResult:
-    """Write a model as one `.pt2` or `.onnx` file.
+) -> ExportResult | Exports:
+    """Write a model as one `.pt2` or `.onnx` file, or each model of a folder.
 
     An adapted model takes float32 pixels [B, C, H, W] in 0..255 and gives probabilities [B, N].
 
@@ -43,11 +48,13 @@ def export(
         tolerance: the largest difference to PyTorch that passes, in probability; default 1e-5, or
             twice what PyTorch in float32 differs from itself in float64, which is more in deep
             networks.
-        out: the file; default `./<model name>.<format>`.
+        out: the file; default `./<model name>.<format>`. Of a folder of models a folder, in which
+            `<task>.<format>` are written; default `./<folder>-<format>`.
         seed: of the random inputs, where there are no real ones.
 
     Raises:
-        DataError: the model is not adapted, or its adaptation cannot be written as a graph.
+        DataError: the model is not adapted, or its adaptation cannot be written as a graph; or
+            some models of a folder could not be written, and its `result` has every row.
         BundleError: no such model, or the file exists.
         EnvironmentProblem: an extra is missing.
         CheckFailed: the file disagrees with PyTorch; nothing is written.
@@ -57,19 +64,48 @@ def export(
     if kind.extra is not None:
         require_extra(kind.extra, f"--format {format}")
     report_device(device, report)
-    opened = open_model(str(model), torch.device("cpu"), report)
-    file = files.target(opened, format, out, force=force)
-    report(Progress("exporting", 0, 3, "steps"))
-    made = exportable(opened, str(model), with_support=with_support)
-    report(Progress("exporting", 1, 3, "steps"))
-    data = kind.make(made.graph, files.about(opened.model, made))
-    report(Progress("exporting", 2, 3, "steps"))
-    parity = made.parity(kind, data, tolerance, seed or 0)
-    graph = made.graph
-    result = ExportResult(file, format, len(data), parity, graph.inputs, graph.outputs)
-    require_parity(result, str(model))
-    report(Progress("exporting", 3, 3, "steps"))
-    return replace(result, dry_run=True) if dry_run else files.written(opened, result, data)
+    make = How(format, with_support, tolerance, force, seed or 0, dry_run)
+    models = models_below(model)
+    if models is None:
+        return make.one(str(model), out, report)
+    if with_support:
+        raise UsageProblem(f"--with-support is for one learner; {model} is a folder of models")
+    return export_each(
+        *(models, format, Target(out, force, dry_run)),
+        lambda path, file: make.one(str(path), file, within(path.name, report)),
+        report,
+    )
+
+
+@dataclass(frozen=True)
+class How:
+    """How a model is exported."""
+
+    format: str
+    with_support: bool
+    tolerance: float | None
+    force: bool
+    seed: int
+    dry_run: bool
+
+    def one(self, model: str, out: str | Path | None, report: Reporter) -> ExportResult:
+        """One model into one file. Raises as `export` does."""
+        kind = FORMATS[self.format]
+        opened = open_model(model, torch.device("cpu"), report)
+        file = files.target(opened, self.format, out, force=self.force)
+        report(Progress("exporting", 0, 3, "steps"))
+        made = exportable(opened, model, with_support=self.with_support)
+        report(Progress("exporting", 1, 3, "steps"))
+        data = kind.make(made.graph, files.about(opened.model, made))
+        report(Progress("exporting", 2, 3, "steps"))
+        parity = made.parity(kind, data, self.tolerance, self.seed)
+        graph = made.graph
+        result = ExportResult(file, self.format, len(data), parity, graph.inputs, graph.outputs)
+        require_parity(result, model)
+        report(Progress("exporting", 3, 3, "steps"))
+        return (
+            replace(result, dry_run=True) if self.dry_run else files.written(opened, result, data)
+        )
 
 
 def report_device(device: str, report: Reporter) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.load import load
-from metacli.engine.predicting.inputs import Given
+from metacli.engine.many.models import models_below
+from metacli.engine.many.predicting import predict_each
+from metacli.engine.predicting.inputs import Given, items_of
 from metacli.engine.results.predict import Predictions, TaskPredictions
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.verbs import paths_of, predict_set
+from metacli.engine.storage.paths import require_device
 
 
 def predict(
@@ -28,6 +31,8 @@ def predict(
     """Label files, or every file of folders; every row of tables for models of texts and tables.
 
     Args:
+        model: a model, a run, or a folder of models, each of which answers for the inputs that are
+            called like it: a file, a folder, or what is in such a folder.
         inputs: paths, PIL images and arrays, one or a list of them. Of a model of images an array
             is uint8 [H, W] or [H, W, 3], or [M, H, W] or [M, H, W, 3]; of a model of tables
             [M, columns] in the order of the model's columns; of a model of texts [M] texts.
@@ -47,5 +52,8 @@ def predict(
     """
     if sets := set_model_at(str(model)):
         return predict_set(sets, paths_of(inputs))
+    if models := models_below(model):
+        items, place = items_of(inputs), require_device(device)
+        return predict_each(models, items, reject=reject, device=place, report=report)
     loaded = load(model, device=device, report=report)
     return loaded.predict(inputs, reject=reject, stdin=stdin, report=report)

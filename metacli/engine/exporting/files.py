@@ -43,12 +43,17 @@ def target(opened: Opened[AnyModel], format: str, out: str | Path | None, *, for
             where=str(path),
             hint="give a file with -o",
         )
-    for one in (path, *companion.names(path)):
+    require_free(path, force=force)
+    return path.absolute()
+
+
+def require_free(file: Path, *, force: bool) -> None:
+    """Raises BundleError when an export, its README or its example is there."""
+    for one in (file, *companion.names(file)):
         if one.exists() and not force:
             raise BundleError(
                 "already exists", code="output.exists", where=str(one), hint="--force replaces it"
             )
-    return path.absolute()
 
 
 def name_of(opened: Opened[AnyModel]) -> str:

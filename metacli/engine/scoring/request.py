@@ -131,6 +131,24 @@ class Request:
         if self.data is None and self.reading.choice != NOTHING_SAID:
             raise UsageProblem("--target and --input name columns of a table: name the table, too")
 
+    def require_labelled(self, data: str) -> None:
+        """Raises UsageProblem for options of episodes, and where no labelled examples are named.
+
+        Args:
+            data: what a hint calls them.
+        """
+        self.require_no_overrides()
+        if not self.wanted.only("seed"):
+            raise UsageProblem(
+                "an adapted model is measured on labelled examples; --split, --way, --shot, "
+                "--query and --expect are for episodes"
+            )
+        if self.data is None:
+            raise UsageProblem(
+                "an adapted model is measured on labelled examples",
+                hint=f"metacli evaluate {self.model} {data}",
+            )
+
     def require_no_overrides(self) -> None:
         """Raises UsageProblem: only a learner on episodes has fields that can be replaced."""
         if self.overrides:

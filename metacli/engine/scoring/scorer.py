@@ -7,7 +7,7 @@ from typing import Protocol
 
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened
-from metacli.engine.results.evaluate import Evaluation
+from metacli.engine.results.evaluate import Evaluation, ExampleEvaluation
 from metacli.engine.scoring.episode_evaluate import evaluate_episodes
 from metacli.engine.scoring.example_evaluate import evaluate_examples
 from metacli.engine.scoring.multi_task_evaluate import evaluate_tasks
@@ -55,18 +55,9 @@ class ExampleScorer:
     def metric(self) -> str:
         return "mae" if self.opened.model.kind == "regression" else "accuracy"
 
-    def evaluate(self, request: Request) -> Evaluation:
-        request.require_no_overrides()
-        if not request.wanted.only("seed"):
-            raise UsageProblem(
-                "an adapted model is measured on labelled examples; --split, --way, --shot, "
-                "--query and --expect are for episodes"
-            )
-        if request.data is None:
-            raise UsageProblem(
-                "an adapted model is measured on labelled examples",
-                hint=f"metacli evaluate {request.model} FOLDER_OF_CLASSES/",
-            )
+    def evaluate(self, request: Request) -> ExampleEvaluation:
+        request.require_labelled("FOLDER_OF_CLASSES/")
+        assert request.data is not None
         return evaluate_examples(self.opened, request.data, request)
 
 
