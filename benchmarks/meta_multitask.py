@@ -53,6 +53,8 @@ def main() -> None:
     about = {
         "run": name,
         "variant": run.variant,
+        "begin": run.begin,
+        "planned": run.train.steps,
         "steps": snapshot.step,
         "seconds": facts["seconds"],
     }

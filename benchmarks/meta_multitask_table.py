@@ -40,8 +40,8 @@ def section(document: dict[str, Any]) -> str:
     lines = [
         f"## {document['run']}",
         "",
-        f"Trained on *{document['variant']}* for {minutes:.1f} minutes of one core, "
-        f"{document['steps']:,} steps.",
+        f"Trained on *{document['variant']}*, {document['steps']:,} steps{history(document)}: "
+        f"{minutes:.1f} minutes of one core in all.",
         "",
         "| sets | points | joint | separate | ratio | guard | joint - separate | in 90 % |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -55,6 +55,15 @@ def section(document: dict[str, Any]) -> str:
             f"{low:.4f} to {high:.4f} | {arms['joint']['coverage90']:.2f} |"
         )
     return "\n".join([*lines, ""])
+
+
+def history(document: dict[str, Any]) -> str:
+    """What the run began from, and whether it was stopped before its schedule ended."""
+    begin = f" from the end of {document['begin']}" if document.get("begin") else ""
+    planned = document.get("planned", document["steps"])
+    return begin + (
+        "" if planned == document["steps"] else f", stopped early ({planned:,} planned)"
+    )
 
 
 def bounds_of(document: dict[str, Any]) -> str:

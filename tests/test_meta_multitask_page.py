@@ -32,3 +32,16 @@ def test_a_learner_of_related_sets_is_within_what_is_asked_of_it() -> None:
         assert points == 20 or joint["mean"] <= separate["mean"] / 10
     assert document["seconds"] <= 20 * 60
     assert {5, 10} <= set(cells)
+
+
+def test_a_guarded_learner_gains_where_tasks_are_related_and_loses_little_where_not() -> None:
+    document = json.loads((RESULTS / "mtnp-pooled-0.json").read_text())
+    found = {(one["variant"], one["points"]): one["differences"] for one in document["cells"]}
+    assert {("noisy", 5), ("independent", 5), ("noisy", 10), ("independent", 10)} <= set(found)
+    for (variant, _), differences in found.items():
+        guarded = differences["guard - separate"]
+        if variant == "independent":
+            assert guarded["ratio"] <= 1.05
+        if variant == "noisy":
+            assert guarded["ci95"][1] < 0
+    assert document["seconds"] <= 20 * 60
