@@ -72,6 +72,21 @@ def show_exported(result: Result) -> Iterator[str]:
     yield from text.table(header, map(_file, rows[:_SHOWN]))
 
 
+def show_reported(result: Result) -> Iterator[str]:
+    """A page for each model of a folder: what failed first."""
+    read = Block(result)
+    counts = [(name, read.text(name)) for name in ("reported", "failed") if read.flag(name)]
+    yield from text.fields(
+        [
+            ("pages", text.path(read.name("folder"))),
+            ("models", ", ".join(f"{count} {name}" for name, count in counts)),
+        ]
+    )
+    rows = sorted(read.blocks("tasks"), key=lambda row: row.name("status") != "failed")
+    shown = [[text.visible(row.text("name")), _status(row)] for row in rows[:_SHOWN]]
+    yield from text.table(["task", "status"], shown)
+
+
 def _file(row: Block) -> list[str]:
     size = text.size(row.number("bytes")) if row.has("bytes") else ""
     largest = row.block("parity").number("max_abs")

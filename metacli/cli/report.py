@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metacli.cli import complete, early, text
+from metacli.cli import complete, early, many, text
 from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
 from metacli.engine.events import Reporter
@@ -26,6 +26,8 @@ Run = Annotated[
 def report(frame: Frame, run: Run) -> None:
     """Write one HTML page about a run or a model, which opens anywhere and needs no network.
 
+    Of a folder of models there is one of each in the folder -o.
+
     \b
       metacli report @last
       metacli report my_model -o my_model.html
@@ -38,12 +40,19 @@ def report(frame: Frame, run: Run) -> None:
 
         return verb(run, **frame.shared(reporter))
 
-    frame.answer(work, lambda result: show(result, run), lambda result: result.get("file"))
+    frame.answer(
+        work,
+        lambda result: show(result, run),
+        lambda result: result.get("file") or result.get("folder"),
+    )
 
 
 def show(result: Result, run: str) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
+    if read.has("tasks"):
+        yield from many.show_reported(result)
+        return
     file = text.path(read.name("file"))
     yield from text.fields([("file", f"{file} ({text.size(read.number('bytes'))})")])
     if not read.flag("dry_run"):

@@ -6,13 +6,20 @@ confusions and fits are drawn here from validation tasks, and the page says so.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from metacli.engine.events import Reporter, ignore
+from metacli.engine.many.models import models_below
+from metacli.engine.many.over import within
+from metacli.engine.many.reporting import pages_for, report_each
 from metacli.engine.reporting.content import page_of
 from metacli.engine.reporting.page import html_of
 from metacli.engine.reporting.subject import open_subject
 from metacli.engine.results.report import ReportResult
+from metacli.engine.results.report_many import Reports
 from metacli.engine.storage.paths import require_device
 from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError
@@ -29,24 +36,50 @@ def report(
     seed: int | None = None,
     dry_run: bool = False,
     report: Reporter = ignore,
-) -> ReportResult:
-    """Write the page; the run or model is not changed.
+) -> ReportResult | Reports:
+    """Write the page, or one for each model of a folder; no run or model is changed.
 
     Args:
-        run: a run, a model, or `@last`.
-        out: the file; default `./report.html`.
+        run: a run, a model, a folder of models, or `@last`.
+        out: the file; default `./report.html`. Of a folder of models a folder, in which
+            `<task>.html` are written; default `./<folder>-report`.
         seed: of nothing; all commands take it.
 
     Raises:
+        DataError: some pages of a folder of models could not be written; its `result` has every
+            row.
         BundleError: neither a run nor a model, or `out` has content.
     """
-    target = Path(out or DEFAULT).absolute()
-    require_new(target, force=force)
-    subject = open_subject(str(run), require_device(device), report)
-    page = html_of(page_of(subject, report)).encode("utf-8", "backslashreplace")
-    if not dry_run:
-        write_file(target, page)
-    return ReportResult(target, len(page))
+    how = How(force, dry_run, require_device(device))
+    models = models_below(run)
+    if models is None:
+        return how.page(str(run), Path(out or DEFAULT).absolute(), report)
+    pages = pages_for(models, out)
+    for page in pages.values():
+        require_new(page, force=force)
+    return report_each(
+        *(models, pages),
+        lambda path, page: how.page(str(path), page, within(path.name, report)),
+        report,
+    )
+
+
+@dataclass(frozen=True)
+class How:
+    """How a page is written."""
+
+    force: bool
+    dry_run: bool
+    device: torch.device
+
+    def page(self, run: str, file: Path, report: Reporter) -> ReportResult:
+        """The page of one run or model. Raises as `report` does."""
+        require_new(file, force=self.force)
+        subject = open_subject(run, self.device, report)
+        page = html_of(page_of(subject, report)).encode("utf-8", "backslashreplace")
+        if not self.dry_run:
+            write_file(file, page)
+        return ReportResult(file, len(page))
 
 
 def require_new(target: Path, *, force: bool) -> None:

@@ -20,6 +20,7 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.many.models import models_below
 from metacli.engine.predict import predict
+from metacli.engine.report import report
 from metacli.errors import BundleError, CheckFailed, DataError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace", "one_thread")
@@ -198,6 +199,24 @@ def test_each_model_becomes_a_file_of_its_name(
         export(tables, out="files.pt2")
     with pytest.raises(UsageProblem, match="folder of models"):
         export(tables, with_support=True)
+
+
+def test_each_model_has_a_page_of_its_name(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(models, "new")
+    assert main(["report", str(models), "-o", "pages"]) == 0
+    assert "3 reported" in capsys.readouterr().out
+    assert sorted(page.name for page in Path("pages").iterdir()) == [f"{n}.html" for n in TASKS]
+    report(models / "c1", out="alone.html")
+    assert Path("pages/c1.html").read_bytes() == Path("alone.html").read_bytes()
+    (models / "c1" / "model.json").write_text("{}")
+    with pytest.raises(BundleError, match="has content"):
+        report(models, out="pages")
+    with pytest.raises(DataError, match="1 of 3 tasks could not be reported on") as caught:
+        report(models, out="again")
+    assert [finding.message.split(":")[0] for finding in caught.value.findings] == ["c1"]
+    assert sorted(page.name for page in Path("again").iterdir()) == ["c0.html", "c2.html"]
 
 
 def test_what_is_one_model_is_no_folder_of_models(models: Path) -> None:
