@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import t
 from tiny_models import adapted_model, saved, tiny_model, write_classes
 
+from metacli.cli import export as export_view
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
@@ -100,7 +101,7 @@ def test_models_without_a_task_are_said(models: Path) -> None:
     seen: list[object] = []
     result = evaluate(models, "new", report=seen.append)
     assert [row["name"] for row in result["tasks"]] == ["c0", "c2"]
-    assert any("1 models have no task there: c1" in str(event) for event in seen)
+    assert any("no task there for 1 of 3 models: c1" in str(event) for event in seen)
 
 
 def test_one_task_by_its_name_is_enough(models: Path) -> None:
@@ -120,6 +121,8 @@ def test_checks_look_at_the_worst_task(models: Path) -> None:
         evaluate(models, "new", fail_under=[f"accuracy_low={low + 0.01}"])
     assert caught.value.result is not None
     assert len(caught.value.result["tasks"]) == 3
+    with pytest.raises(UsageProblem, match="between 0 and 1"):
+        evaluate(models, "new", fail_under=["accuracy_low=90"])
     with pytest.raises(UsageProblem, match="no metric 'auc'"):
         evaluate(models, "new", fail_under=["auc=0.5"])
 
@@ -173,6 +176,11 @@ def test_tables_go_to_the_model_of_their_name(
     assert [row["name"] for row in result["tasks"]] == ["north", "south"]
     assert result["metric"] == "mae"
     assert result["worst"] == max(result["tasks"], key=lambda row: row["value"])["name"]
+    high = max(row["high"] for row in result["tasks"])
+    with pytest.raises(CheckFailed, match="mae_high is"):
+        evaluate(tables, "more", fail_over=[f"mae_high={high / 2}"])
+    with pytest.raises(UsageProblem, match="lower is better"):
+        evaluate(tables, "more", fail_under=["mae_high=1"])
     assert main(["predict", str(tables), "more/south.csv", "more/north.csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["task"] for row in rows] == ["south"] * 20 + ["north"] * 20
@@ -182,17 +190,20 @@ def test_tables_go_to_the_model_of_their_name(
     assert np.corrcoef(found, x)[0, 1] < -0.99
 
 
-def test_each_model_becomes_a_file_of_its_name(
-    tables: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_model_becomes_a_file_of_its_name(tables: Path) -> None:
     (tables / "north" / "model.json").write_text("{}")
-    assert main(["export", str(tables), "-o", "files"]) == 3
-    out, err = capsys.readouterr()
-    assert "1 exported, 1 failed" in out
-    assert "1 of 2 tasks could not be exported" in err
+    with pytest.raises(DataError, match="1 of 2 tasks could not be exported") as caught:
+        export(tables, out="files")
+    result = caught.value.result
+    assert result is not None
+    north, south = result["tasks"]
+    assert (north["status"], south["status"]) == ("failed", "exported")
     assert not list(Path("files").glob("north*"))
-    alone = export(tables / "south", out="alone.pt2")
-    assert Path("files/south.pt2").stat().st_size == alone["bytes"]
+    assert south["file"] == str(Path("files/south.pt2").absolute())
+    assert Path("files/south.pt2").stat().st_size == south["bytes"]
+    assert south["parity"]["max_abs"] <= south["parity"]["tolerance"]
+    shown = list(export_view.show(result))
+    assert any("1 exported, 1 failed" in line for line in shown)
     with pytest.raises(BundleError, match="already exists"):
         export(tables, out="files")
     with pytest.raises(UsageProblem, match="-o is a file"):

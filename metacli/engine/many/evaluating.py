@@ -81,7 +81,8 @@ def tasks_for(models: Models, path: Path, request: Request) -> tuple[Path, ...]:
         )
     without = [name for name in models.by_task if name not in names]
     if without and len(tasks) > 1:
-        message = f"{len(without)} models have no task there: {some(without)}"
+        count = f"{len(without)} of {len(models.by_task)} models"
+        message = f"no task there for {count}: {some(without)}"
         request.report(Notice(message, "evaluate.no_task"))
     return tasks
 
@@ -141,7 +142,7 @@ def together(models: Models, rows: Sequence[TaskRow], request: Request) -> Evalu
     over = over_tasks(rows)
     return Evaluations(
         model=models.path,
-        data=request.data,
+        data=None if request.data is None else Path(request.data).absolute(),
         tasks=tuple(rows),
         evaluated=sum(one.status == "evaluated" for one in rows),
         failed=sum(one.status == "failed" for one in rows),

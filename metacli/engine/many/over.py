@@ -128,7 +128,14 @@ def threads_for(kinds: Iterable[str]) -> int:
 
 def facts_of(error: MetacliError) -> Facts:
     """What is wrong with a task, for its row."""
-    return {"code": error.code, "message": error.message, "where": error.where}
+    where, hint = error.where, error.hint
+    return {"code": error.code, "message": error.message, "where": where, "hint": hint}
+
+
+def hint_in(error: Facts) -> str | None:
+    """What to do about it, where it says so."""
+    hint = error.get("hint")
+    return hint if isinstance(hint, str) else None
 
 
 def some_failed(
@@ -141,7 +148,7 @@ def some_failed(
     """
     failed = [(one.name, one.error) for one in rows if one.error is not None]
     findings = [
-        Finding("error", str(error["code"]), f"{name}: {error['message']}")
+        Finding("error", str(error["code"]), f"{name}: {error['message']}", hint=hint_in(error))
         for name, error in failed
     ]
     return DataError(

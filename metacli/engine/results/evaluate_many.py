@@ -15,7 +15,7 @@ class Evaluations(Result):
     """Each model of a folder on its task.
 
     Args:
-        model: the folder.
+        model: the folder of models; `data` the folder of tasks.
         tasks: `status` is `evaluated` or `failed`, `readable` in a dry run.
         mean, ci95: of the scores over the tasks, Student's t; None with fewer than two, or where
             they are measured by different metrics.
@@ -27,7 +27,7 @@ class Evaluations(Result):
     optional: ClassVar[frozenset[str]] = frozenset({"scores", "dry_run"})
 
     model: Path
-    data: str | None
+    data: Path | None
     tasks: tuple[TaskRow, ...]
     evaluated: int
     failed: int

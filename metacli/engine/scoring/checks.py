@@ -29,7 +29,7 @@ def parse_checks(fail_under: Sequence[str], fail_over: Sequence[str]) -> list[Ch
     checks += [Check(*split_assignment(text, "--fail-over"), "over") for text in fail_over]
     for check in checks:
         require_fraction(check)
-        lower = check.metric.removeprefix("val_") in LOWER_IS_BETTER
+        lower = plain_name(check.metric) in LOWER_IS_BETTER
         if lower != (check.fails == "over"):
             other = "over" if lower else "under"
             raise UsageProblem(
@@ -41,9 +41,14 @@ def parse_checks(fail_under: Sequence[str], fail_over: Sequence[str]) -> list[Ch
     return checks
 
 
+def plain_name(metric: str) -> str:
+    """`accuracy` of `val_accuracy`, and of `accuracy_low`, the end of an interval."""
+    return metric.removeprefix("val_").removesuffix("_low").removesuffix("_high")
+
+
 def require_fraction(check: Check) -> None:
     """Raises UsageProblem for a percentage where the metric is a fraction."""
-    if check.metric.removeprefix("val_") not in FRACTIONS or 0 <= check.bound <= 1:
+    if plain_name(check.metric) not in FRACTIONS or 0 <= check.bound <= 1:
         return
     near = check.bound / 100
     hint = f"did you mean {near:g}?" if 0 <= near <= 1 else f"--fail-{check.fails} accuracy=0.9"
