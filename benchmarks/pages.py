@@ -162,11 +162,12 @@ def words_for(name: str, entry: Entry) -> list[str]:
         if key == "surgery" and (goes_with := entry.load()().weighting) != "equal":
             given = [f"weighting.name={goes_with}"]
         return ["task-families-hard", f"{key}.name={name}", *given]
-    pictures = "classification" in entry.learner().kinds
-    return [
-        "glyphs-5w1s-protonet" if pictures else "sinusoid-10shot-maml",
-        f"algorithm.name={name}",
-    ]
+    learner = entry.learner()
+    if "classification" not in learner.kinds:
+        return ["sinusoid-10shot-maml", f"algorithm.name={name}"]
+    # A head of fixed way is trained on as many classes as it is validated with.
+    way = [] if learner.any_way else ["episodes.way=5"]
+    return ["glyphs-5w1s-protonet", f"algorithm.name={name}", *way]
 
 
 @cache
