@@ -36,7 +36,15 @@ def test_help_of_every_command_imports_nothing_heavy() -> None:
 
 
 def test_usage_errors_import_nothing_heavy() -> None:
-    lines = ["adpt", "adapt", "tune one two", "adapt m t --jsn", "meta-train a b", "fetch", "export"]
+    lines = [
+        "adpt",
+        "adapt",
+        "tune one two",
+        "adapt m t --jsn",
+        "meta-train a b",
+        "fetch",
+        "export",
+    ]
     ask(lines, [2] * len(lines), HEAVY)
 
 
