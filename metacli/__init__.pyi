@@ -40,12 +40,16 @@ from metacli.algorithms.multitask.weighting.log import Log as Log
 from metacli.algorithms.multitask.weighting.rlw import RLW as RLW
 from metacli.algorithms.multitask.weighting.stch import STCH as STCH
 from metacli.algorithms.multitask.weighting.uncertainty import Uncertainty as Uncertainty
+from metacli.algorithms.transfer.boosted_trees import BoostedTrees as BoostedTrees
 from metacli.algorithms.transfer.cosine_classifier import CosineClassifier as CosineClassifier
 from metacli.algorithms.transfer.fine_tune import FineTune as FineTune
 from metacli.algorithms.transfer.l2_sp import L2SP as L2SP
+from metacli.algorithms.transfer.last_value import LastValue as LastValue
 from metacli.algorithms.transfer.linear_probe import LinearProbe as LinearProbe
 from metacli.algorithms.transfer.logistic import Logistic as Logistic
 from metacli.algorithms.transfer.lp_ft import LPFT as LPFT
+from metacli.algorithms.transfer.mean import Mean as Mean
+from metacli.algorithms.transfer.nearest_neighbours import NearestNeighbours as NearestNeighbours
 from metacli.algorithms.transfer.prototype import Prototype as Prototype
 from metacli.algorithms.transfer.ridge import Ridge as Ridge
 from metacli.algorithms.transfer.simpleshot import SimpleShot as SimpleShot

@@ -254,6 +254,19 @@ ALGORITHMS: dict[str, Entry] = {
         "CosineClassifier",
         "Baseline++: a learned direction for each class",
     ),
+    "nearest-neighbours": Entry(
+        "transfer",
+        "transfer.nearest_neighbours",
+        "NearestNeighbours",
+        "the most similar examples vote",
+    ),
+    "boosted-trees": Entry(
+        "transfer", "transfer.boosted_trees", "BoostedTrees", "gradient boosting of small trees"
+    ),
+    "mean": Entry("transfer", "transfer.mean", "Mean", "the mean of the values, for every input"),
+    "last-value": Entry(
+        "transfer", "transfer.last_value", "LastValue", "the last row's value, for every input"
+    ),
 }
 
 

@@ -26,6 +26,10 @@ Method = Literal[
     "ridge",
     "logistic",
     "cosine-classifier",
+    "nearest-neighbours",
+    "boosted-trees",
+    "mean",
+    "last-value",
 ]
 Words = Annotated[
     list[str],

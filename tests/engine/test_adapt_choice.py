@@ -17,7 +17,7 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Event, Notice, Progress
 from metacli.engine.export import export
 from metacli.engine.predict import predict
-from metacli.errors import DataError, UsageProblem
+from metacli.errors import UsageProblem
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
 
@@ -214,14 +214,6 @@ def test_names_of_classes_are_read_as_words_where_all_of_them_say_something() ->
     assert in_words("bookFlight-now") == "book flight now"
     assert not says_something(("0", "1"))
     assert not says_something(("book flight", "book_flight"))
-
-
-def test_a_table_of_columns_is_refused_with_the_command_that_works(tmp_path: Path) -> None:
-    path = tmp_path / "table.csv"
-    path.write_text("a,b,label\n" + "".join(f"{i},{i * i % 7},{'xy'[i % 2]}\n" for i in range(20)))
-    with pytest.raises(DataError) as caught:
-        adapt(None, path, out=tmp_path / "m")
-    assert caught.value.code == "adapt.no_choice"
 
 
 @pytest.mark.slow

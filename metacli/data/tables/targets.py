@@ -13,6 +13,7 @@ from metacli.errors import Finding
 
 CLASS_NAMES = ("label", "class")  # of integers that are classes however many there are
 MANY_VALUES = 20  # distinct integers of a target that is still read as classes
+APART = 10  # numbers for each that occurs, from which most that occur once are a quantity
 
 
 def type_of_target(name: str, cells: Sequence[str | None], choice: Choice) -> tuple[TaskType, str]:
@@ -28,7 +29,19 @@ def type_of_target(name: str, cells: Sequence[str | None], choice: Choice) -> tu
     distinct = len(np.unique(values))
     if distinct > MANY_VALUES and name not in CLASS_NAMES:
         return "regression", f"regression: {shown(name)} has {distinct} different whole numbers"
+    if name not in CLASS_NAMES and is_quantity(values):
+        low, high = values.min(), values.max()
+        return "regression", f"regression: {shown(name)} is {low:g} to {high:g}, most values once"
     return "classification", f"classification: {shown(name)} has {distinct} values"
+
+
+def is_quantity(values: np.ndarray) -> bool:
+    """Whether whole numbers are prices rather than the codes of classes, in a few rows: codes are
+    next to each other, or come more than once."""
+    distinct = len(np.unique(values))
+    if distinct < 3 or 2 * distinct <= len(values):
+        return False
+    return bool(np.ptp(values) >= APART * distinct)
 
 
 def many_classes(table: Table, target: str, cells: Sequence[str], choice: Choice) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Sources of `adapt` that are always there: `photos` and `texts`, the pretrained encoders that are
-installed with metacli, and what a model has to beat, `pixels` and `ngrams`. A head is fitted to the
-examples."""
+installed with metacli, the `columns` of a table, and what a model has to beat, `pixels` and
+`ngrams`. A head is fitted to the examples."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.static_text import StaticText
 from metacli.data.tables.text import HashedText
 from metacli.data.user.open import list_task
+from metacli.engine.adapting.feature_source import COLUMNS, column_source
 from metacli.engine.adapting.request import Request
 from metacli.engine.encoders.pretrained import NETWORKS, pretrained
 from metacli.engine.events import Reporter
@@ -40,6 +41,7 @@ METHODS = {
     PIXELS: "ridge",
     NGRAMS: "logistic",
     BOTH: "logistic",
+    COLUMNS: "linear-probe",
 }
 """The head where none is asked for: each was at or above the others on examples that no result
 comes from."""
@@ -54,9 +56,11 @@ def is_built_in(name: str) -> bool:
 
 
 def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
-    """A source of this file by its name, for the texts of the task that is asked for."""
+    """A source by its name, for the texts or columns of the task that is asked for."""
     if name in SOURCES:
         return encoder_source(name, request.device, request.report)
+    if name == COLUMNS:
+        return column_source(request.task, request.choice)
     if name == PIXELS:
         return pixel_source(request.device)
     fitted = HashedText(sublinear=True).fit(support_texts(request.task, request.choice))

@@ -1,5 +1,7 @@
-"""`features` as the source of `adapt`: the columns of a table are features already, embeddings made
-by whatever network or columns of any kind, so that there is only a head to fit."""
+"""`features` and `columns` as sources of `adapt`: the columns of a table are features already, so
+that there is only a head to fit. `features` takes numbers as they are, as embeddings made by
+whatever network want it; `columns` brings each to mean 0 and scale 1, as columns of different units
+want it."""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ from metacli.errors import DataError
 from metacli.schema.few_shot import FewShotRecipe
 
 FEATURES = "features"
+COLUMNS = "columns"
 FAR, WIDE = 1e4, 1e6  # means in scales, and scales, that float32 squares without loss
 
 
@@ -33,16 +36,36 @@ def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
     Raises:
         DataError: not a table, or cells that cannot be read.
     """
+    content = columns_of(task, choice, FEATURES)
+    return opened(FEATURES, task, content, encoding_of(content))
+
+
+def column_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
+    """The same with every column at mean 0 and scale 1 over the support, whatever the target.
+
+    Raises:
+        DataError: not a table, or cells that cannot be read.
+    """
+    content = columns_of(task, choice, COLUMNS)
+    kinds = {name: content.roles.kinds[name] for name in content.roles.inputs}
+    return opened(COLUMNS, task, content, fit_encoding([content.support], kinds))
+
+
+def columns_of(task: Path, choice: Choice, name: str) -> TabularTask:
+    """The tables of a task. Raises DataError for anything else."""
     listing = list_task(task, choice=choice)
     if listing.content is None or listing.kind != "table":
         raise DataError(
-            f"{task} is no table of columns, and `{FEATURES}` are columns",
+            f"{task} is no table of columns, and `{name}` are columns",
             code="data.mismatch",
             where=str(task),
             hint="give a model, or a network such as resnet18, for images and texts",
         )
-    content = listing.content
-    encoding = encoding_of(content)
+    return listing.content
+
+
+def opened(name: str, task: Path, content: TabularTask, encoding: Encoding) -> Opened[FewShotModel]:
+    """A model that is not adapted, for these columns and their target."""
     target: Target | None = None
     if content.type == "regression":
         values = target_numbers(content.support, content.target)
@@ -54,9 +77,9 @@ def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
         inputs=InputSpec("numbers", (encoding.width,), reader=encoding.as_dict(), target=target),
         kind=content.type,
         way=2,
-        provenance={"recipe": FEATURES},
+        provenance={"recipe": name},
     )
-    return Opened(model, Path(FEATURES), None)
+    return Opened(model, Path(name), None)
 
 
 def encoding_of(content: TabularTask) -> Encoding:

@@ -176,8 +176,8 @@ class TriedSource(Part):
     """A source on this machine under one head, its settings chosen inside every fold.
 
     Args:
-        value: accuracy on held-out examples with its 95 % interval; None where none can be held
-            out. The best of several is too good: the score of a choice is another.
+        value: accuracy, or the mean absolute error, on held-out examples with its 95 % interval;
+            None where none can be held out. The best of several is too good: the score of a choice is another.
         seconds: of processor time.
     """
 
@@ -204,6 +204,7 @@ class ChosenSource(Part):
     tried: tuple[TriedSource, ...]
     left_out: tuple[str, ...]
     seconds: float
+    metric: str = "accuracy"
 
 
 @dataclass(frozen=True, eq=False)

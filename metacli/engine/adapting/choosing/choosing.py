@@ -18,10 +18,10 @@ from metacli.engine.adapting.choosing.core import Candidate, Choice, Targets, Tr
 from metacli.engine.adapting.choosing.options import Option, default_of
 from metacli.engine.adapting.class_names import named
 from metacli.engine.adapting.featured import Seen, featured
-from metacli.engine.adapting.held_out import HeldOut, score_of
+from metacli.engine.adapting.held_out import HeldOut, score_of, score_of_numbers
 from metacli.engine.adapting.reading import Examples, read
 from metacli.engine.adapting.request import Request
-from metacli.engine.adapting.scoring import how_held_out
+from metacli.engine.adapting.scoring import how_held_out, unit_of
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.splits import Split, times_and_rows
 from metacli.engine.events import Notice, Progress, ignore
@@ -63,7 +63,8 @@ def choose_source(options: Sequence[Option], request: Request) -> Chosen:
     first = ready[default]
     y = first.examples.support.y
     splits = how_held_out(first.option.source, y, request).splits
-    made = tried_in_turn(ready, y.cpu().numpy(), splits, default, request, begin)
+    judge = judge_of(first, splits)
+    made = tried_in_turn(ready, judge.targets, splits, default, request, begin)
     for name in made.left_out:
         message = (
             f"{name} was left out: it would take more than what is left of {request.budget:g} s of "
@@ -72,13 +73,11 @@ def choose_source(options: Sequence[Option], request: Request) -> Chosen:
         request.report(Notice(message, "adapt.left_out"))
     best = next(one for one in ready if str(one.option) == made.best.candidate.name)
     source = replace(best.option.source, options=dict(vars(made.best.setting)))
-    labels = y.cpu().numpy()
-    classes, seconds = len(first.examples.labels), time.process_time() - begin
-    tried = [result_of(one, labels, splits, classes) for one in made.tried]
-    tried.sort(key=lambda one: -(one.value or 0.0))
-    chosen = best.option
-    result = ChosenSource(chosen.name, chosen.method, tuple(tried), made.left_out, seconds)
-    return Chosen(source, best.examples, held_of(made.answers, labels, splits), result)
+    seconds = time.process_time() - begin
+    tried = tuple(judge.best_first([judge.result_of(one) for one in made.tried]))
+    name, method = best.option.name, best.option.method
+    result = ChosenSource(name, method, tried, made.left_out, seconds, judge.metric)
+    return Chosen(source, best.examples, judge.held_of(made.answers), result)
 
 
 def prepare(options: Sequence[Option], request: Request) -> list[Ready]:
@@ -102,7 +101,7 @@ def prepare(options: Sequence[Option], request: Request) -> list[Ready]:
 
 def tried_in_turn(
     ready: Sequence[Ready],
-    y: np.ndarray,
+    targets: Targets,
     splits: Sequence[Split],
     default: int,
     request: Request,
@@ -118,7 +117,7 @@ def tried_in_turn(
     with one_thread():
         return choose(
             [candidate_of(one) for one in ready],
-            Targets(y),
+            targets,
             splits,
             default=default,
             seed=request.seed,
@@ -151,21 +150,56 @@ def candidate_of(ready: Ready) -> Candidate[Transfer]:
     return Candidate(str(ready.option), explore, learner.usual())
 
 
-def held_of(answers: np.ndarray | None, y: np.ndarray, splits: Sequence[Split]) -> HeldOut | None:
-    """Answers for what the splits hold out, in their order; None where there are none."""
-    if answers is None:
-        return None
-    truth = np.concatenate([y[one.query] for one in splits])
-    sizes = tuple(len(one.query) for one in splits)
-    return Answered(answers, truth, sizes, *times_and_rows(splits)).held_out()
+@dataclass(frozen=True)
+class Judge:
+    """What answers for held-out examples are worth.
+
+    Args:
+        classes: 0 of a regression. unit: what a 1 of its targets is to the user, whose word for it
+            is `name`; None for classes.
+    """
+
+    targets: Targets
+    splits: Sequence[Split]
+    classes: int
+    unit: float | None
+    name: str | None
+
+    @property
+    def metric(self) -> str:
+        return "mae" if self.targets.regression else "accuracy"
+
+    def held_of(self, answers: np.ndarray | None) -> HeldOut | None:
+        """Answers for what the splits hold out, in their order; None where there are none."""
+        if answers is None:
+            return None
+        truth = np.concatenate([self.targets.y[one.query] for one in self.splits])
+        sizes = tuple(len(one.query) for one in self.splits)
+        times, rows = times_and_rows(self.splits)
+        if self.targets.regression:
+            return HeldOut(answers, truth, sizes, self.unit, times, rows)
+        return Answered(answers, truth, sizes, times, rows).held_out()
+
+    def result_of(self, one: Tried[Transfer]) -> TriedSource:
+        source, _, method = one.candidate.name.partition(" + ")
+        held = self.held_of(np.concatenate(one.answers) if one.answers else None)
+        if held is None:
+            return TriedSource(source, method, None, None, None, one.seconds)
+        if self.targets.regression:
+            error = score_of_numbers(held, "kfold", self.name)
+            return TriedSource(source, method, error.value, error.low, error.high, one.seconds)
+        score = score_of(held, "kfold", self.classes)
+        return TriedSource(source, method, score.value, score.low, score.high, one.seconds)
+
+    def best_first(self, tried: Sequence[TriedSource]) -> list[TriedSource]:
+        sign = 1 if self.targets.regression else -1
+        return sorted(tried, key=lambda one: sign * (one.value or 0.0))
 
 
-def result_of(
-    one: Tried[Transfer], y: np.ndarray, splits: Sequence[Split], classes: int
-) -> TriedSource:
-    source, _, method = one.candidate.name.partition(" + ")
-    held = held_of(np.concatenate(one.answers) if one.answers else None, y, splits)
-    if held is None:
-        return TriedSource(source, method, None, None, None, one.seconds)
-    score = score_of(held, "kfold", classes)
-    return TriedSource(source, method, score.value, score.low, score.high, one.seconds)
+def judge_of(ready: Ready, splits: Sequence[Split]) -> Judge:
+    """Of the task as one of the options reads it."""
+    examples, y = ready.examples, ready.examples.support.y.cpu().numpy()
+    regression = ready.option.source.kind == "regression"
+    targets = Targets(y[:, 0].astype(np.float64) if regression else y, regression)
+    unit = unit_of(ready.option.source)
+    return Judge(targets, splits, len(examples.labels), unit, examples.facts.unit)

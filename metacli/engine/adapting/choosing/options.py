@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metacli.algorithms import ALGORITHMS
 from metacli.data.catalogue.encoders import SOURCES, is_installed
 from metacli.data.user.listing import Listing
 from metacli.data.user.open import list_task
 from metacli.engine.adapting.built_in import BOTH, NGRAMS, PHOTOS, PIXELS, TEXTS, open_built_in
 from metacli.engine.adapting.class_names import says_something
+from metacli.engine.adapting.feature_source import COLUMNS
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import prepared
 from metacli.engine.events import Notice
 from metacli.engine.models.learners import NATIVE
-from metacli.engine.models.model import AnyModel
+from metacli.engine.models.model import AnyModel, Kind
 from metacli.engine.models.opening import Opened
 from metacli.errors import DataError, UsageProblem
 
@@ -26,10 +28,16 @@ HEADS = {
     NGRAMS: ("logistic",),
     TEXTS: ("simpleshot", "logistic"),
     BOTH: ("logistic",),
+    COLUMNS: ("mean", "last-value", "linear-probe", "nearest-neighbours", "boosted-trees"),
 }
 NAMED = (TEXTS, BOTH)  # sources that also take the names of the classes as examples
 NAMES = " and class names"
-DEFAULTS = ((PHOTOS, "ridge"), (BOTH + NAMES, "logistic"), (BOTH, "logistic"))
+DEFAULTS = (
+    (PHOTOS, "ridge"),
+    (BOTH + NAMES, "logistic"),
+    (BOTH, "logistic"),
+    (COLUMNS, "linear-probe"),
+)
 """What is adapted where there is nothing to choose on: the first that is there, or the last of all
 options."""
 
@@ -85,6 +93,11 @@ def with_class_names(options: Sequence[Option], labels: Sequence[str]) -> list[O
     ]
 
 
+def heads_for(name: str, kind: Kind) -> list[str]:
+    """Those of a source that are for a kind of task."""
+    return [head for head in HEADS[name] if kind in ALGORITHMS[head].learner().kinds]
+
+
 def refuse_model(path: Path) -> None:
     """Raises UsageProblem for a model where a task is wanted."""
     if any((path / name).is_file() for name in ("model.json", "run.json")):
@@ -100,12 +113,13 @@ def names_for(listing: Listing, request: Request) -> tuple[str, ...]:
         return PIXELS, PHOTOS
     if listing.kind == "text" and listing.tables.type == "classification":
         return NGRAMS, TEXTS, BOTH
+    if listing.kind == "table":
+        return (COLUMNS,)
     raise DataError(
-        f"without a MODEL, adapt takes images and texts of classes, and {request.task} holds "
-        "others",
+        f"without a MODEL, adapt predicts no numbers from texts, and {request.task} asks for that",
         code="adapt.no_choice",
         where=str(request.task),
-        hint=f"metacli adapt features {request.task}",
+        hint=f"metacli adapt MODEL {request.task}, with a model that was trained on such tasks",
     )
 
 
