@@ -128,7 +128,8 @@ def require_kind(source: Source, method: str) -> None:
         return
     kinds = ALGORITHMS[method].learner().kinds
     if source.kind not in kinds:
+        predicts = "numbers" if source.kind == "regression" else "classes"
         raise UsageProblem(
-            f"--method {method} is for {' and '.join(kinds)}, and this model predicts numbers",
-            hint="linear-probe, fine-tune, lp-ft and l2-sp take numbers, too",
+            f"--method {method} is for {' and '.join(kinds)}, and this model predicts {predicts}",
+            hint="linear-probe, fine-tune, lp-ft and l2-sp take both",
         )

@@ -177,7 +177,8 @@ class TriedSource(Part):
 
     Args:
         value: accuracy, or the mean absolute error, on held-out examples with its 95 % interval;
-            None where none can be held out. The best of several is too good: the score of a choice is another.
+            None where none can be held out. The best of several is too good: the score of a choice
+            is another.
         seconds: of processor time.
     """
 

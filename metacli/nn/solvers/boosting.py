@@ -49,8 +49,8 @@ class Boosted:
 
     def first(self, rounds: int) -> Boosted:
         """Without the later rounds: boosting never changes an earlier tree."""
-        parts = (one[:rounds] for one in (self.feature, self.threshold, self.value))
-        return Boosted(*parts, self.base)
+        feature, threshold, value = self.feature, self.threshold, self.value
+        return Boosted(feature[:rounds], threshold[:rounds], value[:rounds], self.base)
 
     def __call__(self, x: Tensor) -> Tensor:
         """[M, D] -> [M, N]; for two classes N is 1, the logarithm of the odds."""

@@ -78,7 +78,8 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
             continue
         built = open_built_in(name, request)
         opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
-        found += [Option(name, head, prepared(opened, (), head)) for head in HEADS[name]]
+        heads = heads_for(name, built.model.kind)
+        found += [Option(name, head, prepared(opened, (), head)) for head in heads]
     return [*found, *with_class_names(found, listing.labels)]
 
 
