@@ -61,6 +61,19 @@ Budget = Annotated[
     str | None,
     typer.Option("--budget", metavar="TIME", help="Processor time for choosing a source."),
 ]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-if",
+        metavar="guessing|hurts",
+        callback=words.doubts,
+        help="Exit 5 when this is said of the model.",
+        show_default=False,
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit 5 when anything speaks against the model.")
+]
 Add = Annotated[bool, typer.Option("--add", help="Add the examples to an adapted model.")]
 Folds = Annotated[
     int | None,
@@ -98,6 +111,8 @@ def adapt(
     follow_links: options.FollowLinks = False,
     fail_under: options.FailUnder = None,
     fail_over: options.FailOver = None,
+    fail_if: FailIf = None,
+    strict: Strict = False,
 ) -> None:
     """Adapt a model to a folder or table of your own examples, and say how good it is.
 
@@ -133,6 +148,8 @@ def adapt(
             follow_links=follow_links,
             fail_under=fail_under or (),
             fail_over=fail_over or (),
+            fail_if=fail_if or (),
+            strict=strict,
             **frame.shared(report),
         )
 
@@ -186,7 +203,17 @@ def show(result: Result) -> Iterator[str]:
         header = ["source", "score on the support", *_MEASURES]
         yield from text.table(header, [_ranked(metric, one) for one in sources])
     if read.has("model"):
-        yield from text.next_line(result, "predict", Path(read.text("model")), "INPUT...")
+        yield from text.next_line(result, *_next(read))
+
+
+def _next(read: Block) -> tuple[str | Path, ...]:
+    """What to type: of a model that something speaks against, what would help. Where the source was
+    chosen from all there are, that is a look at the examples."""
+    task = read.block("task")
+    if not read.items("doubts"):
+        return "predict", Path(read.text("model")), "INPUT..."
+    verb = "inspect" if read.has("choice") or task.name("kind") == "table" else "adapt"
+    return verb, Path(task.text("path"))
 
 
 def _task(task: Block) -> str:

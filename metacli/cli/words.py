@@ -100,6 +100,14 @@ def checks(words: list[str] | None) -> list[str]:
     return words or []
 
 
+def doubts(words: list[str] | None) -> list[str]:
+    """`guessing` and `hurts`; for `--fail-if`."""
+    for word in words or []:
+        if word not in ("guessing", "hurts"):
+            raise typer.BadParameter(f"{word!r} is not guessing or hurts")
+    return words or []
+
+
 def probability(words: str | None) -> str | float | None:
     """`auto` or a number in 0..1; for `--reject`."""
     if words is None or words == "auto":

@@ -10,6 +10,7 @@ from typing import NamedTuple, Unpack
 from metacli.data.user.open import tasks_below
 from metacli.engine.adapting.adding import Before, before, onto
 from metacli.engine.adapting.choosing.options import Option, options_for, refuse_model
+from metacli.engine.adapting.doubts import require_no_doubt, require_no_doubt_anywhere
 from metacli.engine.adapting.many import FOLDS, adapt_to_each
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import BUDGET, AdaptKeywords, Request, Settings
@@ -53,8 +54,8 @@ def adapt(
         baseline: also train the same network from scratch.
         add: `model` is adapted already; these examples are added to those that it was adapted to.
         more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `follow_links`, `folds`,
-            `compare`, `new_only`, `fail_under`, `fail_over`, `out`, `force`, `device`, `seed`,
-            `dry_run`, `budget`; see `Settings`.
+            `compare`, `new_only`, `fail_under`, `fail_over`, `fail_if`, `strict`, `out`,
+            `force`, `device`, `seed`, `dry_run`, `budget`; see `Settings`.
 
     Returns:
         One adaptation; of a folder of tasks a row for each, with a model in `out/<task>`.
@@ -64,7 +65,7 @@ def adapt(
         CheckFailed: the score is not what was asked for; the model is written all the same.
     """
     settings, names, examples = Settings(**more), names_of(model or ()), Path(task)
-    checks = settings.checks()
+    checks, doubts = settings.checks(), settings.doubts()
     if not names:
         refuse_model(examples)
     if len(names) == 1 and (sets := set_model_at(str(names[0]))):
@@ -79,9 +80,15 @@ def adapt(
         every = adapt_to_each(
             ready.sources, tasks, ready.request, output, new_only=settings.new_only
         )
-        return every if every.dry_run else checked_worst(every, checks)
+        if not every.dry_run:
+            checked_worst(every, checks)
+            require_no_doubt_anywhere(doubts, every)
+        return every
     result = adapt_to_task(ready.sources, ready.request, output, ready.earlier, ready.options)
-    return result if result.dry_run else checked(result, checks)
+    if not result.dry_run:
+        checked(result, checks)
+        require_no_doubt(doubts, result)
+    return result
 
 
 class How(NamedTuple):
@@ -97,7 +104,8 @@ def request_of(
     settings: Settings, how: How, task: Path, tasks: Sequence[Path], report: Reporter
 ) -> Request:
     """What is asked for a task, or for each of several below it."""
-    compare = not tasks if settings.compare is None else settings.compare
+    wanted = not tasks or "hurts" in settings.doubts()
+    compare = wanted if settings.compare is None else settings.compare
     return Request(
         task,
         *how,

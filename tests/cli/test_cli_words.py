@@ -226,6 +226,8 @@ def test_adapt_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
             "follow_links": False,
             "fail_under": (),
             "fail_over": (),
+            "fail_if": (),
+            "strict": False,
             "out": None,
             "force": False,
             "device": "auto",

@@ -101,6 +101,7 @@ def row_of(name: str, made: Adaptation, seconds: float) -> TaskRow:
         chance=score.chance,
         verdict=None if best is None else best.found.verdict,
         seconds=seconds,
+        doubts=made.doubts,
     )
 
 

@@ -10,6 +10,7 @@ from metacli.engine.adapting.adding import Before, require_same
 from metacli.engine.adapting.choosing.choosing import choose_source
 from metacli.engine.adapting.choosing.options import Option
 from metacli.engine.adapting.class_names import named
+from metacli.engine.adapting.doubts import doubts_about, names_of_doubts
 from metacli.engine.adapting.featured import featured
 from metacli.engine.adapting.making import adapted
 from metacli.engine.adapting.ranking import rank
@@ -17,11 +18,10 @@ from metacli.engine.adapting.reading import read
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import measured
 from metacli.engine.adapting.source import Source
-from metacli.engine.events import Notice, Reporter
+from metacli.engine.events import Notice
 from metacli.engine.models.folder import save
-from metacli.engine.results.adapt import Adaptation, ClassScore, Score
+from metacli.engine.results.adapt import Adaptation
 
-GUESSING = "adapt.guessing"
 NONE_HELPS = "adapt.none_helps"
 
 
@@ -63,7 +63,9 @@ def adapt_to_task(
     source = named(source, examples.labels, request.device)
     seen = featured(source, examples, request.report)
     found = measured(source, examples, request, seen, None if chosen is None else chosen.held)
-    warn_of_guessing(found.score, request.report)
+    doubts = doubts_about(found.score, found.transfer)
+    for doubt in doubts:
+        request.report(doubt)
     result = Adaptation(
         task=examples.facts,
         score=found.score,
@@ -75,6 +77,7 @@ def adapt_to_task(
         device=str(request.device),
         sources=tuple(one.result for one in ranked),
         choice=None if chosen is None else chosen.result,
+        doubts=names_of_doubts(doubts),
     )
     if earlier is not None:
         added = len(examples.hashes) - len(earlier.support)
@@ -90,17 +93,3 @@ def adapt_to_task(
     made = adapted(source, examples, seen, found, request, output.folder)
     save(made, output.folder, replace=output.force)
     return replace(result, model=output.folder, options=made.options)
-
-
-def warn_of_guessing(score: Score, report: Reporter) -> None:
-    """Says when nothing shows that the model knows more than the classes' number."""
-    if isinstance(score, ClassScore) and score.low <= score.chance:
-        report(
-            Notice(
-                f"no better than guessing: {score.value:.0%}, and its interval "
-                f"{score.low:.0%} to {score.high:.0%} holds chance, {score.chance:.0%}. More "
-                "examples of each class may help, or another source; or the labels say something "
-                "that the examples do not show",
-                GUESSING,
-            )
-        )

@@ -13,6 +13,7 @@ from metacli.data.tables.choice import NOTHING_SAID, Choice, TaskType
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.models.learners import METHODS, NATIVE
 from metacli.engine.models.parts import NO_COLUMNS, Columns
+from metacli.engine.results.adapt import Doubt
 from metacli.engine.scoring.checks import Check, parse_checks
 from metacli.errors import UsageProblem
 
@@ -34,6 +35,8 @@ class AdaptKeywords(TypedDict, total=False):
     follow_links: bool
     fail_under: Sequence[str]
     fail_over: Sequence[str]
+    fail_if: Sequence[str]
+    strict: bool
     out: str | Path | None
     force: bool
     device: str
@@ -56,6 +59,7 @@ class Settings:
         new_only: of a folder of tasks those alone that have no model yet.
         follow_links: read what links, and names that lead out of the task's folder, lead to.
         fail_under: `accuracy=0.9`: the check fails below; `fail_over` above.
+        fail_if: `guessing`, `hurts`: fails where that is said of the model; `strict`: for each.
         out: the new model's folder; None: `runs/adapted/<task>/<UTC time>`.
         force: replace it.
         budget: seconds of processor time for a choice among the sources on this machine; None: 30.
@@ -72,6 +76,8 @@ class Settings:
     follow_links: bool = False
     fail_under: Sequence[str] = ()
     fail_over: Sequence[str] = ()
+    fail_if: Sequence[str] = ()
+    strict: bool = False
     out: str | Path | None = None
     force: bool = False
     device: str = "auto"
@@ -82,6 +88,20 @@ class Settings:
     def checks(self) -> list[Check]:
         """Raises UsageProblem."""
         return parse_checks(self.fail_under, self.fail_over)
+
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Those that fail. Raises UsageProblem for another word, or where it is not looked for."""
+        names: tuple[Doubt, ...] = get_args(Doubt)
+        for word in self.fail_if:
+            if word not in names:
+                raise UsageProblem(f"--fail-if {word}; wanted {' or '.join(names)}")
+        asked = tuple(name for name in names if self.strict or name in self.fail_if)
+        if "hurts" in asked and self.compare is False:
+            raise UsageProblem(
+                "whether the source hurts is seen in the comparison that --no-compare leaves out",
+                hint="leave out --no-compare, or --fail-if guessing alone",
+            )
+        return asked
 
     def choice(self) -> Choice:
         """What is said of the columns of tables. Raises UsageProblem for no type of a task."""

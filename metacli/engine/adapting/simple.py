@@ -21,12 +21,13 @@ LOGISTIC = "logistic regression on raw pixels"
 SIMPLE = {"image": LOGISTIC, "text": "logistic regression on the same n-grams"}
 COLUMNS = "logistic regression on the same columns"
 RIDGE = "ridge regression on the same columns"
+MEAN = "mean of the support"
 
 
 def simple_models(source: Source, classes: int) -> dict[str, Predict]:
     """What needs no source; the first is what the source has to beat."""
     if source.kind == "regression":
-        return {RIDGE: ridge_on_raw, "mean of the support": mean_of_support}
+        return {RIDGE: ridge_on_raw, MEAN: mean_of_support}
     name = SIMPLE.get(source.inputs.kind, COLUMNS)
     return {name: logistic_on_raw(classes), "majority class": majority(classes)}
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from metacli.engine.models.parts import Calibration, Rejection
 from metacli.engine.results.base import Json, Part, Result
 from metacli.engine.scoring.intervals import Comparison
+
+Doubt = Literal["guessing", "hurts"]
 
 
 @dataclass(frozen=True)
@@ -220,10 +222,11 @@ class Adaptation(Result):
         onto: the model whose examples it was also adapted to, and how many were `added`.
         choice: how the source was chosen, where none was named.
         none_helps: of several sources, whether the best is no better than no source.
+        doubts: what speaks against the model; None for nothing.
     """
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"onto", "added", "none_helps", "dry_run", "choice"}
+        {"onto", "added", "none_helps", "dry_run", "choice", "doubts"}
     )
 
     task: TaskFacts
@@ -241,6 +244,7 @@ class Adaptation(Result):
     added: int | None = None
     none_helps: bool | None = None
     choice: ChosenSource | None = None
+    doubts: tuple[Doubt, ...] | None = None
     dry_run: bool | None = None
 
     def as_dict(self) -> dict[str, Json]:

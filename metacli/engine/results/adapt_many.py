@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from metacli.engine.results.adapt import Doubt
 from metacli.engine.results.base import Json, Part, Result
 
 
@@ -18,8 +19,11 @@ class TaskRow(Part):
         status: `adapted`; `kept`, where a model was there already; or `failed`.
         value, low, high, n: the score with its 95 % interval over `n` held-out examples; None where
             nothing could be held out, or the task failed.
+        doubts: what speaks against the model; None for nothing.
         error: `code` and `message` of what failed.
     """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"doubts"})
 
     name: str
     path: Path
@@ -34,6 +38,7 @@ class TaskRow(Part):
     verdict: str | None = None
     seconds: float | None = None
     error: Mapping[str, Json] | None = None
+    doubts: tuple[Doubt, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

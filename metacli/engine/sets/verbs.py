@@ -53,7 +53,13 @@ class SetRequest:
 
 
 def set_request(path: Path, overrides: Sequence[str], settings: Settings) -> SetRequest:
-    """From what every adaptation is asked for."""
+    """From what every adaptation is asked for. Raises UsageProblem for a check that a model of sets
+    does not know."""
+    if settings.doubts():
+        raise UsageProblem(
+            "--strict and --fail-if are not for models of sets of tasks",
+            hint="each task of the result has its own verdict",
+        )
     inputs = settings.input
     return SetRequest(
         path,
