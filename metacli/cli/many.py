@@ -18,7 +18,7 @@ def show_adapted(result: Result) -> Iterator[str]:
     metric = read.name("metric")
     counts = [(name, read.text(name)) for name in ("adapted", "kept", "failed") if read.flag(name)]
     mean = text.score(metric, read.number("mean"), read.number("ci95"))
-    over = f"{mean} over {read.text('adapted')} tasks; worst {text.visible(read.text('worst'))}"
+    over = f"{mean}{_over(read, 'adapted')}"
     sources = ", ".join(map(text.path, read.texts("from")))
     yield from text.fields(
         [
@@ -41,7 +41,7 @@ def show_evaluated(result: Result) -> Iterator[str]:
     metric = read.name("metric")
     counts = [(name, read.text(name)) for name in ("evaluated", "failed") if read.flag(name)]
     mean = text.score(metric, read.number("mean"), read.number("ci95"))
-    over = f"{mean} over {read.text('evaluated')} tasks; worst {text.visible(read.text('worst'))}"
+    over = f"{mean}{_over(read, 'evaluated')}"
     yield from text.fields(
         [
             ("models", text.path(read.name("model"))),
@@ -54,6 +54,13 @@ def show_evaluated(result: Result) -> Iterator[str]:
     rows = map(row_of, worst_first(read.blocks("tasks")))
     yield from text.table(["task", "score", "examples", "status"], rows)
     yield from text.next_line(result, "predict", Path(read.text("model")), "INPUTS_BY_TASK/")
+
+
+def _over(read: Block, counted: str) -> str:
+    """What the mean is over; nothing where it is the score of one task."""
+    if not read.has("ci95"):
+        return ""
+    return f" over {read.text(counted)} tasks; worst {text.visible(read.text('worst'))}"
 
 
 def show_exported(result: Result) -> Iterator[str]:

@@ -107,7 +107,7 @@ def test_models_without_a_task_are_said(models: Path) -> None:
 def test_one_task_by_its_name_is_enough(models: Path) -> None:
     result = evaluate(models, "new/c1")
     assert [row["name"] for row in result["tasks"]] == ["c1"]
-    assert (result["mean"], result["ci95"], result["worst"]) == (None, None, "c1")
+    assert (result["mean"], result["ci95"]) == (result["tasks"][0]["value"], None)
     shutil.move("new/c1", "other")
     with pytest.raises(DataError, match="no task of other is called like a model"):
         evaluate(models, "other")

@@ -47,7 +47,7 @@ class Scored(Protocol):
 class OverTasks:
     """
     Args:
-        mean, ci95: over the tasks, Student's t; None with fewer than two, or where tasks are
+        mean, ci95: over the tasks, Student's t, which one task has not; None where tasks are
             measured by different metrics, which have no mean.
         worst: the task with the lowest score (of errors the highest).
     """
@@ -68,11 +68,11 @@ def over_tasks(rows: Sequence[Scored]) -> OverTasks:
         return OverTasks(metrics[0])
     values = np.array([one.value for one in scored], float)
     at = int(values.argmax() if metrics[0] in LOWER_IS_BETTER else values.argmin())
-    mean = over_seeds(values) if len(values) > 1 else None
+    interval = over_seeds(values) if len(values) > 1 else None
     return OverTasks(
         metric=metrics[0],
-        mean=None if mean is None else mean.mean,
-        ci95=None if mean is None else mean.ci95,
+        mean=float(values.mean()),
+        ci95=None if interval is None else interval.ci95,
         worst=scored[at].name,
     )
 

@@ -47,7 +47,7 @@ class Adaptations(Result):
 
     Args:
         model: the folder; None after a dry run.
-        mean, ci95: of the scores over the tasks, Student's t; None with fewer than two.
+        mean, ci95: of the scores over the tasks, Student's t, which one task has not.
         worst: the task with the lowest score (of errors the highest).
     """
 

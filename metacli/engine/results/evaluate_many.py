@@ -17,7 +17,7 @@ class Evaluations(Result):
     Args:
         model: the folder of models; `data` the folder of tasks.
         tasks: `status` is `evaluated` or `failed`, `readable` in a dry run.
-        mean, ci95: of the scores over the tasks, Student's t; None with fewer than two, or where
+        mean, ci95: of the scores over the tasks, Student's t, which one task has not; None where
             they are measured by different metrics.
         worst: the task with the lowest score (of errors the highest).
         query: labelled examples of all tasks.
