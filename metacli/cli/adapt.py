@@ -121,17 +121,14 @@ def adapt(
       metacli adapt @last my_classes/ --method lp-ft --baseline -o my_model
       metacli adapt @last customers/ -o models      a folder of tasks: a model for each
     """
-    models, task, overrides = what_to_adapt(words_)
-    share = words.fraction(holdout)
-    limit = words.seconds(budget, "--budget")
-    early.require_models(models)
-    early.require_paths([task], "TASK is a folder or table with your examples")
+    share, limit = words.fraction(holdout), words.seconds(budget, "--budget")
+    model, task, overrides = what_is_there(words_)
 
     def work(report: Reporter) -> Result:
         from metacli.engine.adapt import adapt as verb
 
         return verb(
-            *(models[0] if len(models) == 1 else models or None, task, tuple(overrides)),
+            *(model, task, overrides),
             method=method,
             target=target,
             input=input_,
@@ -154,6 +151,19 @@ def adapt(
         )
 
     frame.answer(work, show, lambda result: result.get("model"))
+
+
+def what_is_there(given: list[str]) -> tuple[str | list[str] | None, str, tuple[str, ...]]:
+    """What the engine's verb takes first, found before torch is imported; no model where the source
+    is to be chosen.
+
+    Raises:
+        BundleError, DataError: a model or the task is not on this disk.
+    """
+    models, task, overrides = what_to_adapt(given)
+    early.require_models(models)
+    early.require_paths([task], "TASK is a folder or table with your examples")
+    return models[0] if len(models) == 1 else models or None, task, tuple(overrides)
 
 
 def what_to_adapt(given: list[str]) -> tuple[list[str], str, list[str]]:

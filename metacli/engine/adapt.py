@@ -18,7 +18,7 @@ from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import metric_of, names_of, open_sources, require_type
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.over import checked_names, values_to_check
-from metacli.engine.results.adapt import Adaptation
+from metacli.engine.results.adapt import Adaptation, Doubt
 from metacli.engine.results.adapt_many import Adaptations
 from metacli.engine.results.sets import SetAdaptation
 from metacli.engine.scoring.checks import Check, require_checks, require_known
@@ -80,15 +80,9 @@ def adapt(
         every = adapt_to_each(
             ready.sources, tasks, ready.request, output, new_only=settings.new_only
         )
-        if not every.dry_run:
-            checked_worst(every, checks)
-            require_no_doubt_anywhere(doubts, every)
-        return every
+        return every if every.dry_run else checked_worst(every, checks, doubts)
     result = adapt_to_task(ready.sources, ready.request, output, ready.earlier, ready.options)
-    if not result.dry_run:
-        checked(result, checks)
-        require_no_doubt(doubts, result)
-    return result
+    return result if result.dry_run else checked(result, checks, doubts)
 
 
 class How(NamedTuple):
@@ -167,20 +161,24 @@ def output_of(settings: Settings, request: Request, tasks: Sequence[Path]) -> Ou
     return Output(folder, settings.force, settings.dry_run)
 
 
-def checked(result: Adaptation, checks: Sequence[Check]) -> Adaptation:
+def checked(result: Adaptation, checks: Sequence[Check], doubts: Sequence[Doubt]) -> Adaptation:
     """Raises CheckFailed, or UsageProblem where there is no score to check."""
     if checks and result.score.value is None:
         raise UsageProblem(
             f"no score to check: {result.score.why}", hint="add a query/ folder", result=result
         )
     require_checks(checks, {result.score.metric: result.score.value}, result)
+    require_no_doubt(doubts, result)
     return result
 
 
-def checked_worst(result: Adaptations, checks: Sequence[Check]) -> Adaptations:
+def checked_worst(
+    result: Adaptations, checks: Sequence[Check], doubts: Sequence[Doubt]
+) -> Adaptations:
     """The same for the worst task of a folder, and the ends of its tasks' intervals."""
     if checks and result.metric is None:
         raise UsageProblem("no task has a score to check", hint="add query/ folders", result=result)
     if checks:
         require_checks(checks, values_to_check(result.tasks), result)
+    require_no_doubt_anywhere(doubts, result)
     return result
