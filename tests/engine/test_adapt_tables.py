@@ -54,7 +54,7 @@ def steps(path: str, count: int, seed: int = 0) -> str:
 
 
 def test_a_table_of_every_kind_of_column_is_a_regression_without_a_flag_but_the_target() -> None:
-    found = adapt(None, houses("houses.csv", 30), target="price", out="prices")
+    found = adapt(None, houses("houses.csv", 30), target="price", folds=3, out="prices")
     assert found.choice is not None
     assert (found.choice.source, found.choice.method) == ("columns", "linear-probe")
     tried = {one.method for one in found.choice.tried}
@@ -71,7 +71,7 @@ def test_a_table_of_every_kind_of_column_is_a_regression_without_a_flag_but_the_
 
 
 def test_trees_are_chosen_where_no_line_divides_the_classes() -> None:
-    found = adapt(None, steps("steps.csv", 80), out="box", budget=600)
+    found = adapt(None, steps("steps.csv", 80), folds=3, out="box", budget=600)
     assert found.choice is not None
     assert {one.method for one in found.choice.tried} == set(HEADS)
     assert found.method == "boosted-trees"
@@ -82,7 +82,7 @@ def test_trees_are_chosen_where_no_line_divides_the_classes() -> None:
 def test_numbers_that_depend_on_nothing_are_answered_with_their_mean() -> None:
     draw = np.random.default_rng(0)
     rows = [[*draw.normal(size=2).round(3), round(float(draw.normal(10, 1)), 3)] for _ in range(20)]
-    found = adapt(None, write("noise.csv", ["a", "b", "y"], rows), target="y", out="flat")
+    found = adapt(None, write("noise.csv", ["a", "b", "y"], rows), target="y", folds=3, out="flat")
     assert found.method == "mean"
     mean = np.mean([row[2] for row in rows])
     said = [float(row["prediction"]) for row in predict("flat", "noise.csv")["rows"]]
@@ -90,7 +90,7 @@ def test_numbers_that_depend_on_nothing_are_answered_with_their_mean() -> None:
 
 
 def test_ten_rows_are_enough() -> None:
-    found = adapt(None, houses("few.csv", 10), target="price", out="few")
+    found = adapt(None, houses("few.csv", 10), target="price", folds=3, out="few")
     assert isinstance(found.score, RegressionScore)
     assert found.score.n == 10
 
@@ -100,7 +100,7 @@ def test_the_score_is_of_choices_that_did_not_see_what_they_answer_for() -> None
     draw = np.random.default_rng(3)
     rows = [[*draw.normal(size=20).round(3), "xy"[i % 2]] for i in range(24)]
     header = [*(f"c{i}" for i in range(20)), "label"]
-    found = adapt(None, write("chance.csv", header, rows), target="label", out="chance")
+    found = adapt(None, write("chance.csv", header, rows), target="label", folds=3, out="chance")
     assert found.score.value is not None
     assert found.score.value < 0.75
 
@@ -110,7 +110,8 @@ def test_the_score_is_of_choices_that_did_not_see_what_they_answer_for() -> None
 def test_what_is_saved_answers_for_a_row_alone_as_among_others(method: str, target: str) -> None:
     houses("houses.csv", 24)
     wanted = "regression" if target == "price" else "classification"
-    found = adapt("columns", "houses.csv", target=target, method=method, out="m", skip_bad=True)
+    given = ["depth=3", "rounds=10"] if method == "boosted-trees" else []
+    found = adapt("columns", "houses.csv", given, target=target, method=method, folds=2, out="m")
     assert found.task.type == wanted
     rows = predict("m", "houses.csv")["rows"]
     with Path("houses.csv").open() as file:
@@ -126,7 +127,8 @@ def test_what_is_saved_answers_for_a_row_alone_as_among_others(method: str, targ
 @pytest.mark.parametrize("method", [*HEADS, "mean", "last-value"])
 def test_an_export_answers_as_the_model(method: str) -> None:
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is missing")
-    adapt("columns", houses("houses.csv", 24), target="price", method=method, out="m")
+    houses("houses.csv", 24)
+    adapt("columns", "houses.csv", target="price", method=method, folds=2, out="m")
     for form in ("onnx", "pt2"):
         made = export("m", format=form, out=f"m.{form}")
         assert made["parity"]["max_abs"] <= 1e-4
@@ -134,7 +136,8 @@ def test_an_export_answers_as_the_model(method: str) -> None:
 
 def test_rows_are_added_to_a_chosen_model() -> None:
     houses("houses.csv", 20), houses("more.csv", 8, seed=1)
-    adapt("columns", "houses.csv", target="price", method="boosted-trees", out="m")
+    given = ["depth=2", "rounds=10"]
+    adapt("columns", "houses.csv", given, target="price", method="boosted-trees", out="m")
     found = adapt("m", "more.csv", add=True, target="price", out="n")
     assert (found.added, found.task.support) == (8, 28)
 
