@@ -16,7 +16,6 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt import RegressionScore
-from metacli.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("workplace")
 HEADS = ("linear-probe", "nearest-neighbours", "boosted-trees")
@@ -82,7 +81,7 @@ def test_trees_are_chosen_where_no_line_divides_the_classes() -> None:
 def test_numbers_that_depend_on_nothing_are_answered_with_their_mean() -> None:
     draw = np.random.default_rng(0)
     rows = [[*draw.normal(size=2).round(3), round(float(draw.normal(10, 1)), 3)] for _ in range(20)]
-    found = adapt(None, write("noise.csv", ["a", "b", "y"], rows), target="y", folds=3, out="flat")
+    found = adapt(None, write("noise.csv", ["a", "b", "y"], rows), target="y", out="flat")
     assert found.method == "mean"
     mean = np.mean([row[2] for row in rows])
     said = [float(row["prediction"]) for row in predict("flat", "noise.csv")["rows"]]
@@ -142,10 +141,18 @@ def test_rows_are_added_to_a_chosen_model() -> None:
     assert (found.added, found.task.support) == (8, 28)
 
 
-def test_texts_with_numbers_to_predict_are_refused() -> None:
+def test_numbers_are_predicted_from_texts() -> None:
     words = ["a good day out", "quite a bad film", "nothing to say here", "the best of all meals"]
-    rows = [[f"{words[i % 4]} {'very ' * (i % 5)}indeed", i * 1.5] for i in range(24)]
+    rows = [[f"{words[i % 4]}, number {i}", i % 4 + i / 100] for i in range(24)]
     write("texts.csv", ["text", "stars"], rows)
-    with pytest.raises(DataError) as caught:
-        adapt(None, "texts.csv", target="stars", out="m")
-    assert caught.value.code == "adapt.no_choice"
+    found = adapt(None, "texts.csv", target="stars", folds=3, out="m")
+    assert found.choice is not None
+    assert found.choice.metric == "mae"
+    tried = {(one.source, one.method) for one in found.choice.tried}
+    assert {("ngrams", "mean"), ("ngrams", "linear-probe"), ("texts", "linear-probe")} <= tried
+    assert isinstance(found.score, RegressionScore)
+    assert found.score.value <= 1.05 * max(one.value or 0.0 for one in found.choice.tried)
+    said = [float(row["prediction"]) for row in predict("m", "texts.csv")["rows"]]
+    assert np.abs(np.array(said) - [row[1] for row in rows]).mean() < 1.0
+    again = adapt("m", write("more.csv", ["text", "stars"], rows[:3]), add=True, out="n")
+    assert again.added == 3

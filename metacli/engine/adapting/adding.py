@@ -18,7 +18,7 @@ from typing import Any
 from metacli.data.tables.choice import Choice
 from metacli.data.user.row_loading import RowSpec
 from metacli.engine.adapting.built_in import is_built_in
-from metacli.engine.adapting.feature_source import COLUMNS, FEATURES
+from metacli.engine.adapting.feature_source import FEATURES
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import open_sources
@@ -82,12 +82,11 @@ def before(names: Sequence[str], request: Request) -> Before:
     path = beside(opened.path, str(known["from"]))
     settings = tuple(map(str, known.get("overrides", ())))
     name, choice = str(path), request.choice
-    if known.get("recipe") in (COLUMNS, FEATURES):  # no file: the columns themselves
-        name, wanted = str(known["recipe"]), model.inputs.wanted(model.columns)
-        assert isinstance(wanted, RowSpec)  # columns are no images
-        choice = choice.completed(wanted)
-    elif is_built_in(str(known.get("recipe"))):
-        name = str(known["recipe"])
+    source_name = str(known.get("recipe"))
+    if source_name == FEATURES or is_built_in(source_name):  # no file
+        name, wanted = source_name, model.inputs.wanted(model.columns)
+        if isinstance(wanted, RowSpec):
+            choice = choice.completed(wanted)
     elif not path.exists():
         raise gone("the model that it was adapted from", path)
     again = replace(

@@ -5,6 +5,7 @@ installed with metacli, the `columns` of a table, and what a model has to beat, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 
 from metacli.data.catalogue.encoders import SOURCES
 from metacli.data.tables.choice import Choice
+from metacli.data.tables.encoding import fit_target
 from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.static_text import StaticText
+from metacli.data.tables.targets import target_numbers
 from metacli.data.tables.text import HashedText
 from metacli.data.user.open import list_task
 from metacli.engine.adapting.feature_source import COLUMNS, column_source
@@ -57,6 +60,8 @@ def is_built_in(name: str) -> bool:
 
 def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
     """A source by its name, for the texts or columns of the task that is asked for."""
+    if name == TEXTS:
+        return for_target(text_source(name, StaticText(SOURCES[name].name)), request)
     if name in SOURCES:
         return encoder_source(name, request.device, request.report)
     if name == COLUMNS:
@@ -64,7 +69,19 @@ def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
     if name == PIXELS:
         return pixel_source(request.device)
     fitted = HashedText(sublinear=True).fit(support_texts(request.task, request.choice))
-    return text_source(name, fitted if name == NGRAMS else JoinedText(StaticText(), fitted))
+    made = text_source(name, fitted if name == NGRAMS else JoinedText(StaticText(), fitted))
+    return for_target(made, request)
+
+
+def for_target(made: Opened[FewShotModel], request: Request) -> Opened[FewShotModel]:
+    """The source for the numbers that the task's texts are to tell; as it is for classes."""
+    content = list_task(request.task, choice=request.choice).content
+    if content is None or content.type == "classification":
+        return made
+    values = target_numbers(content.support, content.target)
+    target = fit_target(content.target, values, content.unit)
+    inputs = replace(made.model.inputs, target=target)
+    return replace(made, model=replace(made.model, kind="regression", inputs=inputs))
 
 
 def encoder_source(name: str, device: torch.device, report: Reporter) -> Opened[FewShotModel]:
@@ -75,8 +92,6 @@ def encoder_source(name: str, device: torch.device, report: Reporter) -> Opened[
         DataError: its files are not those that are known.
     """
     encoder = SOURCES[name]
-    if encoder.kind == "text":
-        return text_source(name, StaticText(encoder.name))
     recipe = recipe_of(name, {"name": encoder.name})
     inputs = InputSpec("image", (3, SIZE, SIZE), shorter=SHORTER)
     weights = pretrained(encoder.name, cache_root(), report)

@@ -77,7 +77,8 @@ def prepared(opened: Opened[AnyModel], overrides: Sequence[str], method: str) ->
             return with_options(source, overrides) if overrides else source
         case FewShotModel() as model:
             if needs_method(opened) and method == NATIVE:
-                method = METHODS.get(str(opened.path), LINEAR_PROBE)
+                classes = model.kind == "classification"
+                method = METHODS.get(str(opened.path), LINEAR_PROBE) if classes else LINEAR_PROBE
             return few_shot_source(opened, model, overrides, method)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metacli.algorithms import ALGORITHMS
 from metacli.data.catalogue.encoders import SOURCES, is_installed
 from metacli.data.user.listing import Listing
 from metacli.data.user.open import list_task
@@ -18,9 +17,9 @@ from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import prepared
 from metacli.engine.events import Notice
 from metacli.engine.models.learners import NATIVE
-from metacli.engine.models.model import AnyModel, Kind
+from metacli.engine.models.model import AnyModel
 from metacli.engine.models.opening import Opened
-from metacli.errors import DataError, UsageProblem
+from metacli.errors import UsageProblem
 
 HEADS = {
     PIXELS: ("ridge",),
@@ -28,8 +27,15 @@ HEADS = {
     NGRAMS: ("logistic",),
     TEXTS: ("simpleshot", "logistic"),
     BOTH: ("logistic",),
+    COLUMNS: ("linear-probe", "nearest-neighbours", "boosted-trees"),
+}
+NUMBERS = {
+    NGRAMS: ("mean", "last-value", "linear-probe"),
+    TEXTS: ("linear-probe", "nearest-neighbours"),
+    BOTH: ("linear-probe",),
     COLUMNS: ("mean", "last-value", "linear-probe", "nearest-neighbours", "boosted-trees"),
 }
+"""The heads of sources where numbers are to be predicted."""
 NAMED = (TEXTS, BOTH)  # sources that also take the names of the classes as examples
 NAMES = " and class names"
 DEFAULTS = (
@@ -37,6 +43,7 @@ DEFAULTS = (
     (BOTH + NAMES, "logistic"),
     (BOTH, "logistic"),
     (COLUMNS, "linear-probe"),
+    (BOTH, "linear-probe"),
 )
 """What is adapted where there is nothing to choose on: the first that is there, or the last of all
 options."""
@@ -59,7 +66,7 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
 
     Raises:
         UsageProblem: something was asked for that only a named source has.
-        DataError: not a task, or a kind of data for which there is nothing to choose from.
+        DataError: not a task.
     """
     if add or tasks or request.overrides or request.method != NATIVE:
         raise UsageProblem(
@@ -67,7 +74,7 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
             hint=f"name one: metacli adapt photos {request.task}, or texts, or a model",
         )
     listing = list_task(request.task, skip_bad=request.skip_bad, choice=request.choice)
-    names = names_for(listing, request)
+    names = names_for(listing)
     found: list[Option] = []
     for name in names:
         encoder = SOURCES.get(name.partition("+")[0])
@@ -78,8 +85,8 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
             continue
         built = open_built_in(name, request)
         opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
-        heads = heads_for(name, built.model.kind)
-        found += [Option(name, head, prepared(opened, (), head)) for head in heads]
+        heads = HEADS if built.model.kind == "classification" else NUMBERS
+        found += [Option(name, head, prepared(opened, (), head)) for head in heads[name]]
     return [*found, *with_class_names(found, listing.labels)]
 
 
@@ -94,11 +101,6 @@ def with_class_names(options: Sequence[Option], labels: Sequence[str]) -> list[O
     ]
 
 
-def heads_for(name: str, kind: Kind) -> list[str]:
-    """Those of a source that are for a kind of task."""
-    return [head for head in HEADS[name] if kind in ALGORITHMS[head].learner().kinds]
-
-
 def refuse_model(path: Path) -> None:
     """Raises UsageProblem for a model where a task is wanted."""
     if any((path / name).is_file() for name in ("model.json", "run.json")):
@@ -108,20 +110,13 @@ def refuse_model(path: Path) -> None:
         )
 
 
-def names_for(listing: Listing, request: Request) -> tuple[str, ...]:
-    """The sources for a kind of data. Raises DataError."""
+def names_for(listing: Listing) -> tuple[str, ...]:
+    """The sources for a kind of data."""
     if listing.kind == "images":
         return PIXELS, PHOTOS
-    if listing.kind == "text" and listing.tables.type == "classification":
+    if listing.kind == "text":
         return NGRAMS, TEXTS, BOTH
-    if listing.kind == "table":
-        return (COLUMNS,)
-    raise DataError(
-        f"without a MODEL, adapt predicts no numbers from texts, and {request.task} asks for that",
-        code="adapt.no_choice",
-        where=str(request.task),
-        hint=f"metacli adapt MODEL {request.task}, with a model that was trained on such tasks",
-    )
+    return (COLUMNS,)
 
 
 def default_of(options: Sequence[Option]) -> int:
