@@ -222,7 +222,7 @@ def _next(read: Block) -> tuple[str | Path, ...]:
     task = read.block("task")
     if not read.items("doubts"):
         return "predict", Path(read.text("model")), "INPUT..."
-    verb = "inspect" if read.has("choice") or task.name("kind") == "table" else "adapt"
+    verb = "inspect" if read.has("choice") else "adapt"
     return verb, Path(task.text("path"))
 
 

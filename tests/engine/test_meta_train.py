@@ -118,6 +118,7 @@ def test_the_model_is_the_state_that_validated_best(finished: Path) -> None:
     assert all(torch.equal(model[name], kept[name]) for name in kept)
     document = facts(finished / "model", "model.json")
     assert document["provenance"]["steps"] == best["best_step"]
+    assert document["provenance"]["appearance"]["images"] == 128
     assert document["scores"]["val_accuracy"] == best["best"]
 
 

@@ -17,6 +17,7 @@ from tiny_models import adapted_model, saved, tiny_model, tiny_regression
 from metacli.engine.events import Notice, ignore
 from metacli.engine.models import folder as models
 from metacli.engine.models.card import model_card
+from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel
 from metacli.engine.models.opening import open_model
 from metacli.engine.models.parts import Confidence
@@ -39,7 +40,13 @@ def same(first: AnyModel, second: AnyModel) -> bool:
 
 
 @pytest.mark.parametrize(
-    "make", [tiny_model, lambda: adapted_model(tiny_model(norm="batch")), tiny_regression]
+    "make",
+    [
+        tiny_model,
+        lambda: replace(tiny_model(), inputs=InputSpec("image", (1, 16, 16), shorter=20)),
+        lambda: adapted_model(tiny_model(norm="batch")),
+        tiny_regression,
+    ],
 )
 def test_a_model_is_read_back_as_it_was_written(make: Callable[[], AnyModel]) -> None:
     model = replace(make(), scores={"val_accuracy": {"mean": 0.25}})

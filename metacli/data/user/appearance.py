@@ -30,6 +30,7 @@ from metacli.data.plain import Plain, Record, number_in, whole_in
 from metacli.errors import DataError
 
 SIDE = 32  # pixels, for the texture
+LONGEST = 512  # pixels, of what the other measures look at
 QUARTER = 0.25
 FLAT = 1 / 255  # a smaller range is one level of grey
 COLOURFUL = 0.02  # above JPEG's colour noise on grey images; photographs have 0.1 to 0.5
@@ -146,7 +147,9 @@ def unlike(seen: Appearance, recorded: Appearance) -> tuple[Aspect, ...]:
 
 
 def _measured(pixels: np.ndarray) -> tuple[float, ...]:
-    grey = _grey(pixels)
+    step = -(-max(pixels.shape[:2]) // LONGEST)
+    thinned = pixels[::step, ::step]  # as many pixels as tell the shares of tones and colours
+    grey = _grey(thinned)
     low, high = np.percentile(grey, (2, 98))
     spread = float(high - low)
     light = float((grey >= high - QUARTER * spread).mean()) if spread > FLAT else 0.0
@@ -155,7 +158,7 @@ def _measured(pixels: np.ndarray) -> tuple[float, ...]:
     steps = (np.abs(np.diff(small, axis=0)).mean() + np.abs(np.diff(small, axis=1)).mean()) / 2
     texture = float(steps) / max(spread, FLAT)
     height, width = pixels.shape[:2]
-    return (_colourfulness(pixels), light - dark, light + dark, spread, texture, height, width)
+    return (_colourfulness(thinned), light - dark, light + dark, spread, texture, height, width)
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

@@ -19,8 +19,6 @@ from metacli.errors import DataError
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Batch
 
-DARK = 100  # mean of the pixels, of 255
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -52,7 +50,7 @@ def read(source: Source, request: Request) -> Examples:
         report=lambda what, done, total: request.report(Progress(what, done, total)),
     )
     require_classes(source, task)
-    report_findings(source, task, request.report)
+    report_findings(task, request.report)
     support = batch(source, request, task.support.x, task.support.y)
     query = None
     if task.query is not None and task.query.y is not None:
@@ -90,20 +88,11 @@ def require_classes(source: Source, task: Task) -> None:
         )
 
 
-def report_findings(source: Source, task: Task, report: Reporter) -> None:
-    """What was noticed; also that a model of dark strokes on light paper sees nothing sensible in
-    light strokes on dark."""
+def report_findings(task: Task, report: Reporter) -> None:
+    """What was noticed."""
     for finding in task.findings:
         where = "" if finding.where is None else f" - {finding.where}"
         report(Notice(f"{finding.message}{where}", finding.code))
-    if source.inputs.invert and float(task.support.x.mean()) < DARK:
-        report(
-            Notice(
-                "these images are mostly dark, and the model was trained on dark strokes on "
-                "light paper: invert them",
-                "adapt.dark_paper",
-            )
-        )
 
 
 def facts_of(task: Task) -> TaskFacts:

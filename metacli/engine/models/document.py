@@ -91,6 +91,7 @@ class InputPart(Part):
     invert: bool
     reader: dict[str, Any] | None = None
     target: TargetPart | None = None
+    shorter: Size | None = None
 
     @model_validator(mode="after")
     def _fits_in_memory(self) -> InputPart:

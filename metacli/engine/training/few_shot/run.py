@@ -20,6 +20,7 @@ from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.training.few_shot.baselines import check_baselines, train_baselines
 from metacli.engine.training.few_shot.build import FewShotBuilt, build_few_shot
 from metacli.engine.training.few_shot.sources import (
+    appearance_of_training,
     batches_for,
     make_source,
     validation_source,
@@ -111,6 +112,7 @@ class FewShotRun:
             return
         built = self.built
         facts = provenance(workspace, self.recipe, self.data.shown, best.snapshot.step)
+        facts |= appearance_of_training(self.train_source)
         made = FewShotModel(
             recipe=built.recipe,
             params=best.snapshot.params,

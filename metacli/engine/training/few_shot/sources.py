@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+import numpy as np
+
 from metacli.algorithms.learner import Learner
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.catalogue.registry import make_options as make_options_of_data
@@ -16,7 +18,9 @@ from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.few_shot.user_regression import holds_regression_tasks
 from metacli.data.sources import load_pool, load_regression_tasks
+from metacli.data.user.appearance import appearance_of_stack
 from metacli.engine.models.inputs import InputSpec, input_of_pool, input_of_tasks
+from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import cache_root
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.recipe import Recipe
@@ -25,6 +29,7 @@ from metacli.types import Episode
 Kind = Literal["classification", "regression"]
 Range = int | tuple[int, int]
 VALIDATION_SEED = 0
+LOOKED_AT = 128  # training images, evenly spaced over the classes
 
 
 class Batches(Protocol):
@@ -125,6 +130,15 @@ def validation_source(recipe: FewShotRecipe) -> EpisodeSource:
     return make_source(
         recipe, "val", way=asked.way, shot=asked.shot, query=asked.query, seed=VALIDATION_SEED
     )
+
+
+def appearance_of_training(source: EpisodeSource) -> dict[str, Json]:
+    """What the images that it draws from look like, for a model's provenance; {} for others."""
+    if not isinstance(source, ClassEpisodes) or source.pool.encoder is not None:
+        return {}
+    rows = source.pool.layout.rows
+    at = rows[np.linspace(0, len(rows) - 1, LOOKED_AT).astype(int)]
+    return {"appearance": appearance_of_stack(source.pool.images[at]).as_dict()}
 
 
 def batches_for(learner: Learner, source: EpisodeSource) -> Batches:
