@@ -131,6 +131,7 @@ def test_an_export_answers_as_the_model(method: str) -> None:
     for form in ("onnx", "pt2"):
         made = export("m", format=form, out=f"m.{form}")
         assert made["parity"]["max_abs"] <= 1e-4
+        assert made["outputs"][0]["shape"] == ["batch", 1]
 
 
 def test_rows_are_added_to_a_chosen_model() -> None:

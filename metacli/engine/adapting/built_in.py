@@ -81,7 +81,7 @@ def for_target(made: Opened[FewShotModel], request: Request) -> Opened[FewShotMo
     values = target_numbers(content.support, content.target)
     target = fit_target(content.target, values, content.unit)
     inputs = replace(made.model.inputs, target=target)
-    return replace(made, model=replace(made.model, kind="regression", inputs=inputs))
+    return replace(made, model=replace(made.model, kind="regression", way=1, inputs=inputs))
 
 
 def encoder_source(name: str, device: torch.device, report: Reporter) -> Opened[FewShotModel]:

@@ -76,7 +76,7 @@ def opened(name: str, task: Path, content: TabularTask, encoding: Encoding) -> O
         state={},
         inputs=InputSpec("numbers", (encoding.width,), reader=encoding.as_dict(), target=target),
         kind=content.type,
-        way=2,
+        way=2 if target is None else 1,
         provenance={"recipe": name},
     )
     return Opened(model, Path(name), None)
