@@ -87,12 +87,17 @@ def adapt_to_task(
         result = replace(result, onto=earlier.model.path, added=added)
     if ranked:
         result = replace(result, none_helps=found.transfer.none_helps)
-    if result.none_helps and found.transfer.best is not None:
-        name = found.transfer.best.baseline.name
-        message = f"none helps: the best of the sources is no better than {name}"
-        request.report(Notice(message, NONE_HELPS))
+    report_none_helps(result, request)
     if output.dry_run:
         return replace(result, dry_run=True)
     made = adapted(source, examples, seen, found, request, output.folder)
     save(made, output.folder, replace=output.force)
     return replace(result, model=output.folder, options=made.options)
+
+
+def report_none_helps(result: Adaptation, request: Request) -> None:
+    """Says that the best of several sources is no better than a simple model."""
+    if result.none_helps and result.transfer.best is not None:
+        name = result.transfer.best.baseline.name
+        message = f"none helps: the best of the sources is no better than {name}"
+        request.report(Notice(message, NONE_HELPS))
