@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -22,8 +23,8 @@ from torch import Tensor
 from metacli.algorithms import ALGORITHMS
 from metacli.data.draws import stream, uniforms
 from metacli.engine.events import StepDone, ignore
-from metacli.engine.training import loop
-from metacli.engine.training.few_shot.run import make_job
+from metacli.engine.training import loop, runs
+from metacli.engine.training.kinds import make_run
 from metacli.schema.load import load
 from metacli.types import Batch, Episode, Params
 
@@ -187,25 +188,35 @@ def trace(name: str) -> dict[str, list[float]]:
     """Metrics of the first steps, and a mark of the parameters after them."""
     text, overrides = settings(name)
     Path("golden.yaml").write_text(text)
-    loaded = load("golden.yaml", overrides)
-    job = make_job(loaded, "golden", Path("run"), torch.device("cpu"), None, ignore)
-    problem, learner = job.built.problem, job.built.learner
-    params = drawn(job.fresh(), problem.trainable)
-    own, state = learner.init(problem, params)
-    events: list[StepDone] = []
-    final = loop.train(
-        learner,
-        problem,
-        lambda step: in_float64(job.batch_at(step)),
-        job.recipe.train,
-        loop.Snapshot(0, {**params, **in_float64(own)}, state, {}),
-        learned=problem.trainable | frozenset(own),
-        seed=0,
-        every=100,
-        visit=lambda snapshot: None,
-        stop=lambda: False,
-        report=events.append,  # type: ignore[arg-type]
-    )
+    run = make_run(load("golden.yaml", overrides))
+    start, events = run.start(), list[StepDone]()
+
+    def in_double(
+        method: Any, problem: Any, batch_at: Any, settings: Any, begin: loop.Snapshot, **rest: Any
+    ) -> loop.Snapshot:
+        """The loop that the run asks for, from drawn parameters and in float64."""
+        added, _ = method.init(problem, begin.params)
+        fresh = {key: value for key, value in begin.params.items() if key not in added}
+        params = drawn(fresh, problem.trainable)
+        own, state = method.init(problem, params)
+        return loop.train(
+            method,
+            problem,
+            lambda step: in_float64(batch_at(step)),
+            settings,
+            loop.Snapshot(0, {**params, **in_float64(own)}, state, {}),
+            learned=problem.trainable | frozenset(own),
+            seed=0,
+            every=100,
+            visit=lambda snapshot: None,
+            stop=lambda: False,
+            report=events.append,  # type: ignore[arg-type]
+        )
+
+    hooks = runs.Hooks(lambda snapshot: None, lambda: False, ignore, lambda: 0.0)
+    with patch.object(runs, "train", in_double):
+        begin = loop.Snapshot(0, start.params, start.state, {})
+        final = run.train(begin, start.learned, torch.device("cpu"), hooks)
     found = {key: [event.metrics[key] for event in events] for key in sorted(events[0].metrics)}
     return {**found, "parameters": [fingerprint(final.params)]}
 

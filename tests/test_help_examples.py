@@ -42,7 +42,7 @@ ELSEWHERE = {
 # In this order each finds what those before it made.
 ORDER = (
     *("doctor", "recipes", "sample", "multitask", "meta-train", "inspect", "adapt", "predict"),
-    *("evaluate", "report", "export", "fetch", "compare"),
+    *("evaluate", "report", "export", "fetch", "compare", "tune"),
 )
 
 

@@ -62,4 +62,4 @@ def test_the_wheel_holds_its_data_files_and_its_types(installed):
     assert (installed / "metacli" / "py.typed").is_file()
     assert (installed / "metacli" / "data" / "catalogue" / "omniglot_splits.txt").is_file()
     (entry,) = installed.glob("metacli-*.dist-info/entry_points.txt")
-    assert "metacli = metacli.cli.app:run" in entry.read_text()
+    assert "metacli = metacli.cli.start:run" in entry.read_text()

@@ -219,9 +219,9 @@ def test_a_dry_run_scores_and_writes_nothing(model: str) -> None:
 
 
 def test_a_score_beyond_the_bound_fails_and_the_model_is_there_all_the_same(model: str) -> None:
-    task = str(write_classes(Path("task"), {"a": 3, "b": 3}))
+    task = str(write_classes(Path("task"), {"a": 12, "b": 12}))
     with pytest.raises(CheckFailed) as caught:
-        adapt(model, task, out="mine", fail_over=["accuracy=0"])
+        adapt(model, task, out="mine", fail_under=["accuracy=1"])
     assert caught.value.result["model"] == str(Path("mine").absolute())
     assert models.load(Path("mine")).classes == ("a", "b")
     with pytest.raises(UsageProblem, match="no metric"):

@@ -32,7 +32,7 @@ def test_the_expected_score_and_its_minutes_stand_apart(tmp_path: Path) -> None:
     Path("mine.yaml").write_text(
         f"{head}\nexpect: {{metric: mse, min: 0.1, max: 0.5, shot: 10, minutes: 12}}\n"
     )
-    found = row(load("mine.yaml"))
+    found = row(load("mine.yaml"), None).as_dict()
     assert found["minutes"] == 12
     assert (found["expect"]["metric"], found["expect"]["max"]) == ("mse", 0.5)
     assert "minutes" not in found["expect"]

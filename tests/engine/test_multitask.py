@@ -303,10 +303,10 @@ def test_school_together_is_better_than_apart_and_than_pooled(cache, tmp_path, m
 
 
 @pytest.mark.usefixtures("few_baselines")
-def test_the_commands_that_the_readme_shows_work(cache, tmp_path, monkeypatch, capsys):
+def test_the_commands_that_the_tutorial_shows_work(cache, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## Many related tasks")[2].partition("\n## ")[0]
+    page = Path(__file__).parents[2] / "docs" / "tutorials" / "related-tasks.md"
+    section = page.read_text(encoding="utf-8")
     lines = section.partition("```\n")[2].partition("```")[0].splitlines()
     commands = [shlex.split(line, comments=True)[1:] for line in lines]
     assert ["fetch", "school"] in commands
