@@ -21,6 +21,10 @@ SHORT = {
     "multitask pupils.csv data.task=school data.target=score": [],
     "multitask people.csv data.target=income,hours": ["train.steps=2", "-o", "runs/adult"],
     "adapt @last my_classes/ --method lp-ft --baseline -o my_model": ["steps=2", "lr=1e-3"],
+    "tune glyphs-5w1s-protonet train.lr=1e-4..1e-2 --budget 10m": [
+        *("train.steps=2", "evaluate.every=2", "evaluate.episodes=2", "backbone.width=4"),
+        *("episodes.way=3", "episodes.query=2", "--trials", "1"),
+    ],
     "evaluate @last": ["--episodes", "3", "--way", "3", "--query", "2"],
     "evaluate @last --shot 1,2,5,10": ["--episodes", "2", "--way", "3", "--query", "2"],
 }
@@ -33,6 +37,8 @@ ELSEWHERE = {
     "sample omniglot task/ --way 20 --shot 1 --seed 3",
     "meta-train omniglot-5w1s-maml train.steps=2000 --device cuda",
     "multitask school-soft",
+    "tune landmine-hard train.lr=1e-4..1e-2 train.optimizer=adam,sgd -o tuned",
+    "adapt my_classes/ -o my_model",  # tests/engine/test_choosing
     "multitask sarcos-hard weighting.name=uncertainty",
     "compare runs/glyphs-5w1s-protonet/20260101T000000Z @last",
     "compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o table.txt",
@@ -57,12 +63,13 @@ def examples(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
 def write_inputs() -> None:
     """What the examples name: folders of pictures, tables."""
     draw = np.random.default_rng(0)
-    for folder in ("my_classes/ant", "my_classes/bee", "new_pictures"):
+    tasks = [f"customers/{name}/{kind}" for name in ("one", "two") for kind in ("ant", "bee")]
+    for folder in (*tasks, "my_classes/ant", "my_classes/bee", "new_images"):
         Path(folder).mkdir(parents=True)
         for number in range(4):
             pixels = draw.integers(0, 256, (28, 28), dtype=np.uint8)
             Image.fromarray(pixels).save(f"{folder}/{number}.png")
-    Image.fromarray(draw.integers(0, 256, (28, 28), dtype=np.uint8)).save("picture.png")
+    Image.fromarray(draw.integers(0, 256, (28, 28), dtype=np.uint8)).save("image.png")
     rows = [f"{8 + n % 9},s{n % 3},{2 * (n % 9) + 3 * (n % 3) + n % 2 / 2}" for n in range(60)]
     Path("pupils.csv").write_text("\n".join(["age,school,score", *rows]) + "\n")
     people = [f"{20 + n},{'ab'[n // 3 % 2]},{'yn'[n % 2]},{30 + n / 2}" for n in range(60)]

@@ -116,10 +116,12 @@ def adapt(
 ) -> None:
     """Adapt a model to a folder or table of your own examples, and say how good it is.
 
+    Of a folder of tasks each gets a model of its own, in a folder of its name.
+
     \b
       metacli adapt my_classes/ -o my_model
       metacli adapt @last my_classes/ --method lp-ft --baseline -o my_model
-      metacli adapt @last customers/ -o models      a folder of tasks: a model for each
+      metacli adapt @last customers/ -o models
     """
     share, limit = words.fraction(holdout), words.seconds(budget, "--budget")
     model, task, overrides = what_is_there(words_)

@@ -44,7 +44,7 @@ def tune(
 
     \b
       metacli tune glyphs-5w1s-protonet train.lr=1e-4..1e-2 --budget 10m
-      metacli tune school-soft sharing.lam=0.1..100 -o tuned
+      metacli tune landmine-hard train.lr=1e-4..1e-2 train.optimizer=adam,sgd -o tuned
     """
     recipe, settings = what_to_search(words_ or [], resume)
     seconds = words.seconds(budget) or 0.0
