@@ -116,8 +116,6 @@ def adapt(
 ) -> None:
     """Adapt a model to a folder or table of your own examples, and say how good it is.
 
-    Of a folder of tasks each gets a model of its own, in a folder of its name.
-
     \b
       metacli adapt my_classes/ -o my_model
       metacli adapt @last my_classes/ --method lp-ft --baseline -o my_model
