@@ -18,7 +18,6 @@ from metacli.engine.adapting.reading import read
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import measured
 from metacli.engine.adapting.source import Source
-from metacli.engine.adapting.unlike import report_unlike
 from metacli.engine.events import Notice
 from metacli.engine.models.folder import save
 from metacli.engine.results.adapt import Adaptation
@@ -61,8 +60,6 @@ def adapt_to_task(
         examples = ranked[0].examples if ranked else read(source, request)
     if earlier is not None:
         require_same(earlier, examples.hashes)
-    if chosen is None:
-        report_unlike(source, examples, request)
     source = named(source, examples.labels, request.device)
     seen = featured(source, examples, request.report)
     found = measured(source, examples, request, seen, None if chosen is None else chosen.held)

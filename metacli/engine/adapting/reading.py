@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metacli.data.user.open import Task, load_task
+from metacli.data.images import read_pixels
+from metacli.data.user.appearance import Appearance, appearance_of
+from metacli.data.user.open import Task, load_task, survey_task
 from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.unlike import differences, learned_from
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models.hashes import example_hash
 from metacli.engine.models.parts import Columns
@@ -18,6 +21,8 @@ from metacli.engine.results.adapt import TaskFacts
 from metacli.errors import DataError
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Batch
+
+SAMPLE = 12  # images whose look is compared, evenly spaced: medians hardly move with more
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ def read(source: Source, request: Request) -> Examples:
     )
     require_classes(source, task)
     report_findings(task, request.report)
+    report_unlike(source, task, request)
     support = batch(source, request, task.support.x, task.support.y)
     query = None
     if task.query is not None and task.query.y is not None:
@@ -93,6 +99,30 @@ def report_findings(task: Task, report: Reporter) -> None:
     for finding in task.findings:
         where = "" if finding.where is None else f" - {finding.where}"
         report(Notice(f"{finding.message}{where}", finding.code))
+
+
+def report_unlike(source: Source, task: Task, request: Request) -> None:
+    """Says where the task's images do not look like those that the source learned from."""
+    if source.inputs.kind != "image":
+        return
+    seen = None if learned_from(source) is None else looked_at(request)
+    brightness, help_ = float(task.support.x.mean()), f"metacli adapt {request.task}"
+    for notice in differences(source, seen, brightness, help_):
+        request.report(notice)
+
+
+def looked_at(request: Request) -> Appearance | None:
+    """A sample of the task's images as they are in their files; None where none can be read, which
+    whoever reads all of them says."""
+    rows = survey_task(request.task, request.choice).support
+    at = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int)) if rows else ()
+    images = []
+    for number in at:
+        try:
+            images.append(read_pixels(rows[number].path))
+        except DataError:
+            continue
+    return appearance_of(images) if images else None
 
 
 def facts_of(task: Task) -> TaskFacts:

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
-
-from metacli.data.images import read_pixels
-from metacli.data.user.appearance import COLOURFUL, Appearance, Aspect, appearance_of, unlike
-from metacli.data.user.open import survey_task
-from metacli.engine.adapting.reading import Examples
-from metacli.engine.adapting.request import Request
+from metacli.data.user.appearance import COLOURFUL, Appearance, Aspect, unlike
 from metacli.engine.adapting.source import Source
 from metacli.engine.events import Notice
-from metacli.errors import BundleError, DataError
+from metacli.errors import BundleError
 
 UNLIKE = "adapt.unlike_source"
-SAMPLE = 12  # images that are looked at, evenly spaced: their medians hardly move with more
 DARK = 100  # mean of the pixels, of 255
 
 # Training images of the sets that older models do not describe themselves: 256 of them, evenly
@@ -29,25 +21,33 @@ KNOWN = {
 }
 
 
-def report_unlike(source: Source, examples: Examples, request: Request) -> None:
-    """Says in which respects the task's images differ from the source's; also that a model of dark
-    strokes on light paper sees nothing sensible in light strokes on dark."""
+def differences(
+    source: Source, seen: Appearance | None, brightness: float, help_: str
+) -> list[Notice]:
+    """In which respects the user's images differ from the source's; also that a model of dark
+    strokes on light paper sees nothing sensible in light strokes on dark.
+
+    Args:
+        seen: what the user's images look like; None where that is not known.
+        brightness: mean of their pixels, of 255.
+        help_: the command that finds a better source.
+    """
     recorded = learned_from(source)
-    seen = None if recorded is None else looked_at(request)
     aspects: Sequence[Aspect] = ()
+    found = []
     if recorded is not None and seen is not None:
         aspects = telling(seen, recorded, source.inputs.shape[0])
         if aspects:
-            request.report(Notice(said(seen, recorded, aspects, request.task), UNLIKE))
-    dark = source.inputs.invert and float(examples.support.x.float().mean()) < DARK
-    if dark and "dark-ground" not in aspects:
-        request.report(
+            found.append(Notice(said(seen, recorded, aspects, help_), UNLIKE))
+    if source.inputs.invert and brightness < DARK and "dark-ground" not in aspects:
+        found.append(
             Notice(
                 "these images are mostly dark, and the model was trained on dark strokes on "
                 "light paper: invert them",
                 "adapt.dark_paper",
             )
         )
+    return found
 
 
 def learned_from(source: Source) -> Appearance | None:
@@ -71,20 +71,6 @@ def learned_from(source: Source) -> Appearance | None:
         ) from None
 
 
-def looked_at(request: Request) -> Appearance | None:
-    """A sample of the task's images as they are in their files; None where none can be read, which
-    whoever reads all of them says."""
-    rows = survey_task(request.task, request.choice).support
-    at = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int)) if rows else ()
-    images = []
-    for number in at:
-        try:
-            images.append(read_pixels(rows[number].path))
-        except DataError:
-            continue
-    return appearance_of(images) if images else None
-
-
 def telling(seen: Appearance, recorded: Appearance, channels: int) -> tuple[Aspect, ...]:
     """Differences that a score suffers from. Colour alone is none for a model that reads all images
     as grey, nor is coloured ink on drawings."""
@@ -93,7 +79,7 @@ def telling(seen: Appearance, recorded: Appearance, channels: int) -> tuple[Aspe
     return () if lost and found == ("colour",) else found
 
 
-def said(seen: Appearance, recorded: Appearance, aspects: Sequence[Aspect], task: Path) -> str:
+def said(seen: Appearance, recorded: Appearance, aspects: Sequence[Aspect], help_: str) -> str:
     """`this model learned from 28x28 grey drawings; your images are colour photographs, 160x120:
     try: metacli adapt DATA`."""
     ground = "dark-ground" in aspects or "light-ground" in aspects
@@ -102,8 +88,8 @@ def said(seen: Appearance, recorded: Appearance, aspects: Sequence[Aspect], task
     if aspects == ("faint",):
         yours = f"far paler, {seen.range / recorded.range:.0%} of its contrast"
     only = set(aspects) <= {"dark-ground", "light-ground"}
-    help_ = "invert them, or try: " if only else "try: "
-    return f"this model learned from {theirs}; your images are {yours}: {help_}metacli adapt {task}"
+    first = "invert them, or try: " if only else "try: "
+    return f"this model learned from {theirs}; your images are {yours}: {first}{help_}"
 
 
 def look(one: Appearance, *, ground: bool) -> str:
