@@ -14,7 +14,7 @@ from test_task_use import BASE
 from metacli.data.tables.encoding import Categorical, Encoding, Numeric
 from metacli.data.tables.reader import parse_table
 from metacli.engine.export import export
-from metacli.engine.exporting.entrance import Cells, cells_of
+from metacli.engine.exporting.entrance import Cells, cells_of, single_cells
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
 from metacli.errors import DataError
@@ -45,10 +45,10 @@ def test_cells_are_encoded_in_the_graph_as_in_the_reader() -> None:
     cells = torch.tensor(
         [[31.5, 1, 1999], [nan, 2, 2004], [80, -1, 2000], [7, nan, 1990]], dtype=torch.float64
     )
-    expected = ENCODING.encode(table)
-    np.testing.assert_array_equal(Cells(ENCODING)(cells).numpy(), expected)
+    expected, columns = ENCODING.encode(table), single_cells(ENCODING)
+    np.testing.assert_array_equal(Cells(columns)(cells).numpy(), expected)
     np.testing.assert_allclose(
-        Cells(ENCODING)(torch.from_numpy(cells_of(ENCODING, expected))), expected
+        Cells(columns)(torch.from_numpy(cells_of(columns, expected))), expected
     )
 
 
