@@ -11,6 +11,7 @@ from pathlib import Path
 from metacli.cli.block import Block
 from metacli.engine.results.base import Json
 from metacli.engine.spelling import (
+    VERDICTS,
     duration,
     is_fraction,
     number,
@@ -81,19 +82,13 @@ def mean_difference(result: Block, where: str) -> list[str]:
     return [f"mean difference over {visible(over)}: {signed(metric, mean)}{interval} ({where})"]
 
 
-_VERDICTS = {
-    "helped": "helps",
-    "hurt": "hurts",
-    "no_difference": "no clear difference",
-    "too_few_to_say": "too few to say",
-}
+_OF_A_SOURCE = {**VERDICTS, "helped": "helps", "hurt": "hurts"}
 
 
 def verdict(name: str | None, *, of: str = "source") -> str:
     """A verdict in words. A `source` helps or hurts; of two `models` one is better or worse."""
-    if of == "models" and name in ("helped", "hurt"):
-        return {"helped": "better", "hurt": "worse"}[name]
-    return _VERDICTS.get(str(name), visible(name or ""))
+    words = VERDICTS if of == "models" else _OF_A_SOURCE
+    return words.get(str(name), visible(name or ""))
 
 
 def measured(
