@@ -299,7 +299,7 @@ def _transfer(metric: str | None, transfer: Block) -> Iterator[tuple[str, str]]:
     if not verdict:
         return
     line = text.verdict(verdict)
-    if transfer.has("detectable") and verdict == "no_difference":
+    if transfer.number("detectable") and verdict == "no_difference":  # 0: no example differs
         smaller = signed(metric, transfer.number("detectable")).lstrip("+")
         line += f" (smaller than {smaller} could not be detected)"
     if delta is not None:
