@@ -44,7 +44,7 @@ def main() -> None:
 
 def bounds(source: Functions, index: int) -> tuple[float, float, float]:
     """The error of one set under the three bounds."""
-    support, query, roles = source.episode(index)
+    support, query, roles, _ = source.episode(index)
     assert support.mask is not None
     names = [NAMES[role] for role in roles.tolist()]
     x, y = support.x[..., 0].double().numpy(), support.y.double().numpy()

@@ -53,12 +53,15 @@ class SetEpisode(NamedTuple):
         support: x [T, M, D], y [T, M]; mask [T, M] is True where the label is known. Tasks that
         share their inputs have equal x. query: x [T, Q, D], y [T, Q], mask [T, Q] or None.
         roles: the number of each task in the table of named tasks of its source, int64 [T]; -1 for
-        a task without a name. A meta-batch is the same with a leading [B].
+        a task without a name. ways: classes of each task, whose y are their numbers, int64 [T]; 0
+        of a regression; None: all tasks are regressions. Examples that are no rows of numbers have
+        their own axes in the place of D. A meta-batch is the same with a leading [B].
     """
 
     support: Batch
     query: Batch
     roles: Tensor
+    ways: Tensor | None = None
 
 
 class Update(NamedTuple):

@@ -35,19 +35,22 @@ class Gaussian(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """Observed labels: features [B, N, 2 + D + ...], tasks int64 [B, N], valid [B, N]."""
+    """Observed labels: features [B, N, 2 + D + ...], tasks int64 [B, N], valid [B, N]; kin, int64
+    [B, N], is equal where two labels are of the same class, negative where there is none."""
 
     features: Tensor
     tasks: Tensor
     valid: Tensor
+    kin: Tensor | None = None
 
 
 class Pairs(NamedTuple):
-    """For L tokens or queries and all tokens, both [B, 1, L, 1+N]: 0 where one may look at the
-    other and -inf where not; 1 where they are of the same task."""
+    """For L tokens or queries and all tokens, all [B, 1, L, 1+N]: 0 where one may look at the other
+    and -inf where not; 1 where they are of the same task; 1 where they are of the same class."""
 
     barred: Tensor
     same: Tensor
+    kin: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class SetAttention:
         inputs: D. roles: named tasks of the source, 0 where tasks have no names.
         blocks: of self-attention; `reads` of cross-attention.
         frequencies: octaves of sines and cosines of each input, the lowest with period `period`.
+        kin: whether labels may be classes, so that attention adds a learned number where two are of
+        the same one.
     """
 
     inputs: int
@@ -68,6 +73,7 @@ class SetAttention:
     reads: int = 2
     frequencies: int = 4
     period: float = 20.0
+    kin: bool = False
 
     @property
     def coordinates(self) -> int:
@@ -103,6 +109,8 @@ class SetAttention:
                 f"{name}.gate.weight": (2 * hidden, wide),
                 f"{name}.down.weight": (wide, hidden),
             }
+        if self.kin:
+            found |= {f"self.{i}.kin": (self.heads,) for i in range(self.blocks)}
         for i in range(self.reads):
             found |= {f"read.{i}.keys.weight": (wide,), f"read.{i}.keys.bias": (wide,)}
         return found
@@ -115,7 +123,7 @@ class SetAttention:
         for name, shape in self.shapes.items():
             if "norm" in name or ".keys." in name:
                 value = torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
-            elif name.endswith((".bias", ".same")):
+            elif name.endswith((".bias", ".same", ".kin")):
                 value = torch.zeros(shape)
             elif name.endswith("role") or name == "null":
                 value = torch.randn(shape, generator=rng) * 0.5
@@ -146,6 +154,8 @@ class SetAttention:
         h = torch.cat([null, h], 1)  # [B, 1+N, C]
         first = torch.full_like(tokens.tasks[:, :1], NULL)
         pairs = self.pairs(tokens, torch.cat([first, tokens.tasks], 1), sees, h.dtype)
+        if tokens.kin is not None:
+            pairs = pairs._replace(kin=kinship(tokens.kin, h.dtype))
         for i in range(self.blocks):
             h = self.block(params, f"self.{i}", h, None, pairs)
         return Encoded(h, tokens)
@@ -154,6 +164,15 @@ class SetAttention:
         self, params: Params, encoded: Encoded, x: Tensor, roles: Tensor, sees: Tensor
     ) -> Gaussian:
         """Cross-attention from the query points x [B, T, Q, D]."""
+        h = self.looked(params, encoded, x, roles, sees)  # [B, T, Q, C]
+        out = F.linear(norm(params, "out.norm", h), params["out.weight"], params["out.bias"])
+        mean, raw = out.unbind(-1)
+        return Gaussian(mean, (LEAST_SCALE + F.softplus(raw)).square())
+
+    def looked(
+        self, params: Params, encoded: Encoded, x: Tensor, roles: Tensor, sees: Tensor
+    ) -> Tensor:
+        """The query points after cross-attention, [B, T, Q, C]."""
         sets, tasks, points = x.shape[:3]
         h = F.linear(self.waves(x), params["query.weight"], params["query.bias"])
         h = (h + self.role(params, "query.role", roles)[:, :, None]).flatten(1, 2)  # [B, T*Q, C]
@@ -163,12 +182,10 @@ class SetAttention:
             name = f"read.{i}"
             keys = norm(params, f"{name}.keys", encoded.values)
             h = self.block(params, name, h, keys, pairs)
-        out = F.linear(norm(params, "out.norm", h), params["out.weight"], params["out.bias"])
-        mean, raw = out.unflatten(1, (tasks, points)).unbind(-1)
-        return Gaussian(mean, (LEAST_SCALE + F.softplus(raw)).square())
+        return h.unflatten(1, (tasks, points))
 
-    def observed(self, support: Batch) -> Tokens:
-        """The labels that are known, gathered to the front."""
+    def observed(self, support: Batch, kin: Tensor | None = None) -> Tokens:
+        """The labels that are known, gathered to the front; kin as `Tokens`', but [B, T, M]."""
         mask = (
             torch.ones_like(support.y, dtype=torch.bool) if support.mask is None else support.mask
         )
@@ -179,7 +196,9 @@ class SetAttention:
         y = support.y.flatten(1).gather(1, at)[..., None]
         valid = flat.gather(1, at)
         features = torch.cat([self.waves(x), y, y.square()], -1)
-        return Tokens(torch.where(valid[..., None], features, 0), at // support.y.shape[-1], valid)
+        tasks = at // support.y.shape[-1]
+        alike = None if kin is None else kin.flatten(1).gather(1, at)
+        return Tokens(torch.where(valid[..., None], features, 0), tasks, valid, alike)
 
     def pairs(self, tokens: Tokens, asked: Tensor, sees: Tensor, dtype: torch.dtype) -> Pairs:
         """How tokens or queries of the tasks `asked` [B, L] stand to all tokens, the null token
@@ -217,6 +236,8 @@ class SetAttention:
         k, v = kv.permute(2, 0, 3, 1, 4)
         bias = params[f"{name}.same"][:, None, None]
         scores = torch.addcmul(pairs.barred, pairs.same, bias)  # [B, H, L, 1+N]
+        if pairs.kin is not None:
+            scores = scores + pairs.kin * params[f"{name}.kin"][:, None, None]
         scores = scores + (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
         found = torch.softmax(scores, -1) @ v  # [B, H, L, C/H]
         return F.linear(found.transpose(1, 2).flatten(2), params[f"{name}.o.weight"])
@@ -239,6 +260,12 @@ class Encoded(NamedTuple):
 
     values: Tensor
     tokens: Tokens
+
+
+def kinship(kin: Tensor, dtype: torch.dtype) -> Tensor:
+    """1 where two labels [B, N] are of the same class, [B, 1, 1+N, 1+N] with the null token."""
+    alike = (kin[:, :, None] == kin[:, None]) & (kin >= 0)[..., None]
+    return F.pad(alike.to(dtype), (1, 0, 1, 0))[:, None]
 
 
 def norm(params: Params, name: str, h: Tensor) -> Tensor:

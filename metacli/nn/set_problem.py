@@ -28,12 +28,15 @@ class SetProblem:
     Args:
         network: whose weights θ are. chunk: sets computed together by `torch.vmap`, where a
         learner's steps are per set.
+        kind: of the tasks; mixed: some tasks of a set are regressions, the others classifications.
+        shared_labels: class n is the same in every task of a set.
     """
 
     network: SetNetwork
     chunk: int = 32
-    kind: Literal["regression"] = "regression"
+    kind: Literal["regression", "classification", "mixed"] = "regression"
     metric_name: str = "mse"
+    shared_labels: bool = False
 
     @cached_property
     def trainable(self) -> frozenset[str]:

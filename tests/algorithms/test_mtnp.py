@@ -52,7 +52,7 @@ def test_it_equals_loops_over_labels_heads_and_queries(seeing: object) -> None:
     episodes = sets()
     sees = seeing(episodes.roles)  # type: ignore[operator]
     found = answer(params, problem, episodes, sees)
-    support, query, roles = episodes
+    support, query, roles, _ = episodes
     assert support.mask is not None
     for at in range(2):
         labels = [

@@ -65,7 +65,7 @@ def test_joint_adaptation_equals_a_loop_over_labels_with_one_trunk() -> None:
     learner, episodes = LEARNERS[0], sets("mixed")
     problem, params = start(learner)
     found = learner.answer(problem, params, episodes, together(episodes.roles)).mean
-    support, query, roles = episodes
+    support, query, roles, _ = episodes
     assert support.mask is not None
     tasks = roles.shape[1]
     for at in range(2):

@@ -5,22 +5,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from metacli.algorithms.meta_multitask.class_sets import (
+    NOISE,
+    Shared,
+    outer_gradient,
+    require_head,
+    responded,
+)
+from metacli.algorithms.meta_multitask.class_steps import Descent, full_sharing
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.algorithms.meta_multitask.steps import Rate, coupled_steps
 from metacli.autodiff import gradient
+from metacli.nn.problem import Problem
+from metacli.nn.set_answers import SetAnswers
 from metacli.nn.set_attention import Gaussian
 from metacli.nn.set_problem import SetProblem, mean_of_sets
+from metacli.nn.trunk_classes import TrunkClasses
 from metacli.nn.trunk_heads import SET_CONTEXT, TASK_CONTEXT, TrunkHeads
 from metacli.trees import pick
 from metacli.types import Params, SetEpisode, State, Update
 
-RATES, NOISE = "rates", "noise"
+RATES = "rates"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +41,8 @@ class StepLearner(ABC):
     Args:
         inner_lr: α at first; `learn_rates` learns its logarithm for each step and tensor.
         alone: share of the training sets whose tasks are adapted each by itself.
+        head: of a classification, `proto`: built from the class means of the support, for any
+        number of classes; `linear`: learned.
     """
 
     inner_lr: Annotated[float, Gt(0)] = 0.02
@@ -42,6 +55,7 @@ class StepLearner(ABC):
     period: Annotated[float, Gt(0)] = 20.0
     context: Annotated[int, Ge(0)] = 0
     adapts: tuple[str, ...] = ("",)
+    head: Literal["proto", "linear"] = "proto"
 
     @abstractmethod
     def coupling(
@@ -64,22 +78,31 @@ class StepLearner(ABC):
             inputs, roles, tuple(self.hidden), self.context, self.frequencies, self.period
         )
 
+    def encoded(
+        self, encoder: Problem, roles: int, way: int | None, *, shared_labels: bool
+    ) -> TrunkClasses:
+        return TrunkClasses(encoder, require_head(way, self.head), shared_labels)
+
     def init(self, problem: SetProblem, params: Params) -> tuple[Params, State]:
         start = torch.tensor(self.inner_lr).log()
-        own = {NOISE: torch.zeros(len(params["head.bias"])), **self.own(problem)}
+        classes = isinstance(problem.network, TrunkClasses)
+        noise = torch.zeros(1 if classes else len(params["head.bias"]))
+        own = {NOISE: noise, **self.own(problem)}
         if self.learn_rates:
             own |= {
                 f"{RATES}.{name}": start.repeat(self.inner_steps) for name in self.moved(problem)
             }
-        dtype = params["head.bias"].dtype
+        dtype = next(iter(params.values())).dtype
         return {name: value.to(dtype) for name, value in own.items()}, {}
 
     def moved(self, problem: SetProblem) -> tuple[str, ...]:
         """Names that the inner loop moves."""
-        contexts = (SET_CONTEXT, TASK_CONTEXT) if self.context else ()
-        return tuple(
-            name for name in (*self.of(problem).names, *contexts) if name.startswith(self.adapts)
-        )
+        if isinstance(problem.network, TrunkClasses):
+            names = problem.network.names
+        else:
+            contexts = (SET_CONTEXT, TASK_CONTEXT) if self.context else ()
+            names = (*self.of(problem).names, *contexts)
+        return tuple(name for name in names if name.startswith(tuple(self.adapts)))
 
     def direction(
         self,
@@ -93,6 +116,10 @@ class StepLearner(ABC):
         sees = torch.where(apart[:, None, None], alone(batch.roles), together(batch.roles))
         learned = self.init(problem, params)[0]
         theta = pick(params, problem.trainable | frozenset(learned))
+        if batch.ways is not None:
+            shared = self.sharing(problem)
+            slopes, rest = outer_gradient(problem, params, theta, batch, sees, shared, self.descent)
+            return Update(slopes, state, {"query_loss": rest[0], "query_accuracy": rest[1]})
 
         def loss(moved: Params) -> tuple[Tensor, Tensor]:
             found = self.answer(problem, {**params, **moved}, batch, sees)
@@ -104,6 +131,21 @@ class StepLearner(ABC):
 
         direction, value = gradient(loss, theta)
         return Update(direction, state, {"query_loss": value, "query_mse": value})
+
+    def respond(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> SetAnswers:
+        """As `answer`, for a network of classes."""
+        return responded(problem, params, episodes, sees, self.sharing(problem), self.descent)
+
+    def descent(self, params: Params) -> Descent:
+        """The inner loop of a network of classes, whose rates may be learned."""
+        return Descent(self.rate(params), self.inner_steps, self.first_order, tuple(self.adapts))
+
+    def sharing(self, problem: SetProblem) -> Shared:
+        """How tasks of a network of classes share the trunk: one copy for those that see each
+        other."""
+        return lambda params, episodes, sees: full_sharing(sees, params[NOISE].dtype)
 
     def answer(
         self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor

@@ -15,6 +15,10 @@ not. What tells them apart is learned over many sets.
 Where we differ: there is no paper. A = I is separate adaptation and A = 1/T full sharing (`mmaml`),
 both exactly. g_t in the cosine is a constant, so that no second derivative of it is needed.
 
+Of classifications, ψ reads the features of the trunk instead of x, y and r, and ∇_trunk L_{S_t} is
+taken under the heads that φ_0 begins with; where class n is the same in every task, heads follow
+the mixture as the trunk does.
+
 α = `inner_lr` at first; d = `embedding`, the size of e_t, Q e_t and K e_s.
 """
 
@@ -30,11 +34,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metacli.algorithms.meta_multitask.base import StepLearner
+from metacli.algorithms.meta_multitask.class_sets import Shared
+from metacli.algorithms.meta_multitask.class_steps import Sharing, begin, support_losses
 from metacli.algorithms.meta_multitask.steps import known, task_losses
 from metacli.autodiff import constant_grad
 from metacli.nn.set_problem import SetProblem
+from metacli.nn.trunk_classes import TrunkClasses
 from metacli.nn.trunk_heads import TrunkHeads
-from metacli.types import Params, SetEpisode
+from metacli.trees import detach, pick
+from metacli.types import Batch, Params, SetEpisode
 
 PREFIX = "coupling."
 
@@ -46,14 +54,18 @@ class Coupled(StepLearner):
     embedding: Annotated[int, Gt(0)] = 32
 
     def own(self, problem: SetProblem) -> Params:
-        network, d = self.of(problem), self.embedding
-        inputs = network.inputs * (1 + 2 * network.frequencies) + 2
+        d, network = self.embedding, problem.network
+        if isinstance(network, TrunkClasses):
+            inputs, roles = network.encoder.features, 0
+        else:
+            trunk = self.of(problem)
+            inputs, roles = trunk.inputs * (1 + 2 * trunk.frequencies) + 2, trunk.roles
         rng = torch.Generator().manual_seed(0)
         draw = lambda *shape: torch.randn(shape, generator=rng) * shape[-1] ** -0.5  # noqa: E731
         return {
             f"{PREFIX}in.weight": draw(2 * d, inputs),
             f"{PREFIX}in.bias": torch.zeros(2 * d),
-            f"{PREFIX}role": 0.5 * torch.randn(max(network.roles, 1), 2 * d, generator=rng),
+            f"{PREFIX}role": 0.5 * torch.randn(max(roles, 1), 2 * d, generator=rng),
             f"{PREFIX}mid.weight": draw(2 * d, 2 * d),
             f"{PREFIX}mid.bias": torch.zeros(2 * d),
             f"{PREFIX}out.weight": draw(d, 2 * d),
@@ -73,9 +85,27 @@ class Coupled(StepLearner):
     ) -> Tensor:
         network = self.of(problem)
         e = self.embedded(network, params, episodes)
+        return self.attended(params, e, self.cosines(network, copies, episodes), sees)
+
+    def sharing(self, problem: SetProblem) -> Shared:
+        """A copy of the trunk for each task of a set, mixed by A."""
+        network = problem.network
+        assert isinstance(network, TrunkClasses)
+
+        def shared(params: Params, episodes: SetEpisode, sees: Tensor) -> Sharing:
+            apart = separate(sees, params[f"{PREFIX}self"].dtype)
+            features = network.features(pick(params, network.encoder.trainable), episodes.support.x)
+            e = self.pooled(params, features, None, episodes.support)
+            alike = trunk_cosines(network, params, episodes, apart)
+            mixing = self.attended(params, e, alike, sees)
+            return Sharing(apart.copy, mixing, sees)
+
+        return shared
+
+    def attended(self, params: Params, e: Tensor, alike: Tensor, sees: Tensor) -> Tensor:
+        """A [..., T, T] of embeddings [..., T, d] and cosines of gradients."""
         q, k = (F.linear(e, params[f"{PREFIX}{name}.weight"]) for name in ("q", "k"))
         scores = q @ k.transpose(-1, -2) / math.sqrt(self.embedding)
-        alike = self.cosines(network, copies, episodes)
         itself = torch.eye(sees.shape[-1], dtype=e.dtype, device=e.device)
         scores = scores + params[f"{PREFIX}cosine"] * alike + params[f"{PREFIX}self"] * itself
         return torch.softmax(scores.masked_fill(~sees, -math.inf), -1)
@@ -86,15 +116,20 @@ class Coupled(StepLearner):
         y = known(support)[..., None]
         seen = torch.cat([network.waves(support.x), y, y.square()], -1)  # [B, T, M, .]
         named = (roles >= 0)[..., None] if network.roles else torch.zeros_like(roles)[..., None]
-        role = params[f"{PREFIX}role"][roles.clamp(min=0) if network.roles else 0 * roles] * named
+        table = params[f"{PREFIX}role"]
+        role = table[roles.clamp(min=0) if network.roles else 0 * roles] * named
+        return self.pooled(params, seen, role, support)
+
+    def pooled(self, params: Params, seen: Tensor, role: Tensor | None, support: Batch) -> Tensor:
+        """The mean over each task's labels of what ψ makes of its rows [..., M, .]."""
         h = F.linear(seen, params[f"{PREFIX}in.weight"], params[f"{PREFIX}in.bias"])
-        h = F.silu(h + role[:, :, None])
+        h = F.silu(h if role is None else h + role[..., None, :])
         h = F.silu(F.linear(h, params[f"{PREFIX}mid.weight"], params[f"{PREFIX}mid.bias"]))
         if support.mask is None:
-            pooled = h.mean(2)
+            pooled = h.mean(-2)
         else:
             counted = support.mask[..., None].to(h.dtype)
-            pooled = (h * counted).sum(2) / counted.sum(2).clamp(min=1)
+            pooled = (h * counted).sum(-2) / counted.sum(-2).clamp(min=1)
         return F.linear(pooled, params[f"{PREFIX}out.weight"])
 
     def cosines(self, network: TrunkHeads, copies: Params, episodes: SetEpisode) -> Tensor:
@@ -104,3 +139,21 @@ class Coupled(StepLearner):
         parts = [part.flatten(2) for part in constant_grad(loss, trunk).values()]
         g = F.normalize(torch.cat(parts, -1), dim=-1)
         return g @ g.transpose(-1, -2)
+
+
+def separate(sees: Tensor, dtype: torch.dtype) -> Sharing:
+    """A copy of the trunk for each task, by itself."""
+    tasks = torch.arange(len(sees), device=sees.device)
+    return Sharing(tasks, torch.eye(len(sees), dtype=dtype, device=sees.device), sees)
+
+
+def trunk_cosines(
+    network: TrunkClasses, params: Params, episodes: SetEpisode, apart: Sharing
+) -> Tensor:
+    """cos(g_t, g_s) [T, T] of one set, constants."""
+    start = detach(begin(network, detach(params), episodes, apart))
+    trunk = {name: start[name] for name in network.encoder.trainable}
+    loss = lambda moved: support_losses(network, {**start, **moved}, episodes, apart).sum()  # noqa: E731
+    parts = [part.flatten(1) for part in constant_grad(loss, trunk).values()]
+    g = F.normalize(torch.cat(parts, -1), dim=-1)
+    return g @ g.transpose(-1, -2)

@@ -16,6 +16,12 @@ alone, so that one network answers jointly and separately; attention adds a lear
 labels are of the same task, so tasks need no names. Answers are those of the exponential moving
 average of θ over training, with the rate min(`average`, (1 + k) / (10 + k)) at step k.
 
+Classifications: x is what the recipe's backbone makes of an example, a token knows which other
+tokens are of its class (a learned number in the attention, no label token, so that classes have no
+order), and classes are answered by their means after attention, with a scaled cosine, as in H.-J.
+Ye et al., "Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions", CVPR 2020,
+https://arxiv.org/abs/1812.03664; L is then the cross-entropy. Sets may hold both kinds of tasks.
+
 β = `beta`; r = the roles of the tasks; `sees` = which tasks see each other, an equivalence.
 """
 
@@ -30,6 +36,9 @@ from torch import Tensor
 
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.autodiff import gradient
+from metacli.nn.encoded_attention import EncodedAttention
+from metacli.nn.problem import Problem
+from metacli.nn.set_answers import SetAnswers, class_hits, class_losses
 from metacli.nn.set_attention import Gaussian, SetAttention
 from metacli.nn.set_problem import SetProblem, mean_of_sets
 from metacli.trees import pick, select
@@ -62,6 +71,21 @@ class MTNP:
             self.period,
         )
 
+    def encoded(
+        self, encoder: Problem, roles: int, way: int | None, *, shared_labels: bool
+    ) -> EncodedAttention:
+        attention = SetAttention(
+            encoder.features,
+            roles,
+            self.width,
+            self.heads,
+            self.blocks,
+            self.reads,
+            frequencies=0,
+            kin=True,
+        )
+        return EncodedAttention(encoder, attention, shared_labels)
+
     def init(self, problem: SetProblem, params: Params) -> tuple[Params, State]:
         return {AVERAGE + name: value.clone() for name, value in params.items()}, {"step": 0}
 
@@ -74,21 +98,51 @@ class MTNP:
         rng: torch.Generator,
     ) -> Update:
         sees = self.masked(batch.roles, rng)
-        network, theta = self.of(problem), pick(params, problem.trainable)
+        theta = pick(params, problem.trainable)
 
         def loss(moved: Params) -> tuple[Tensor, Tensor]:
-            found = network.forward(moved, batch, sees)
+            if batch.ways is not None:
+                return self.class_loss(problem, moved, batch, sees)
+            found = self.of(problem).forward(moved, batch, sees)
             value = beta_loss(found, batch.query, self.beta)
             return value, torch.stack([value, problem.error(found.mean, batch.query).mean()])
 
         direction, rest = gradient(loss, theta)
-        metrics = {"query_loss": rest[0], "query_mse": rest[1]}
+        score = "query_mse" if batch.ways is None else "query_accuracy"
+        metrics = {"query_loss": rest[0], score: rest[1]}
         return Update(direction, {"step": state["step"] + 1}, metrics, self.averaged(params, state))
 
     def answer(
         self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
     ) -> Gaussian:
         return self.of(problem).forward(average_of(params), episodes, sees)
+
+    def respond(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> SetAnswers:
+        """As `answer`, for a network of classes."""
+        return self.of_classes(problem).forward(average_of(params), episodes, sees)
+
+    def class_loss(
+        self, problem: SetProblem, params: Params, batch: SetEpisode, sees: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """L, and L with the accuracy over the queries of tasks that have classes, [2]."""
+        found = self.of_classes(problem).forward(params, batch, sees)
+        query, ways = batch.query, batch.ways
+        assert ways is not None
+        regression = (ways == 0)[..., None].expand_as(query.y)
+        y = torch.where(regression, query.y, 0)
+        each = class_losses(found, query, ways)
+        each = each + torch.where(
+            regression, beta_losses(found.mean, found.variance, y, self.beta), 0
+        )
+        counted = ~regression if query.mask is None else ~regression & query.mask
+        value = mean_of_sets(each, query.mask).mean()
+        return value, torch.stack([value, mean_of_sets(class_hits(found, query), counted).mean()])
+
+    def of_classes(self, problem: SetProblem) -> EncodedAttention:
+        assert isinstance(problem.network, EncodedAttention)
+        return problem.network
 
     def of(self, problem: SetProblem) -> SetAttention:
         assert isinstance(problem.network, SetAttention)
@@ -115,5 +169,11 @@ def average_of(params: Params) -> Params:
 
 def beta_loss(found: Gaussian, query: Batch, beta: float) -> Tensor:
     """The mean over sets of Seitzer et al.'s loss, a scalar."""
-    each = 0.5 * (found.variance.log() + (found.mean - query.y).square() / found.variance)
-    return mean_of_sets(found.variance.detach() ** beta * each, query.mask).mean()
+    each = beta_losses(found.mean, found.variance, query.y, beta)
+    return mean_of_sets(each, query.mask).mean()
+
+
+def beta_losses(mean: Tensor, variance: Tensor, y: Tensor, beta: float) -> Tensor:
+    """Seitzer et al.'s loss of each query."""
+    each = 0.5 * (variance.log() + (mean - y).square() / variance)
+    return variance.detach() ** beta * each

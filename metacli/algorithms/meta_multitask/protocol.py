@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from metacli.nn.problem import Problem
+from metacli.nn.set_answers import SetAnswers
 from metacli.nn.set_attention import Gaussian
 from metacli.nn.set_problem import SetNetwork, SetProblem
 from metacli.types import Params, SetEpisode, State, Update
@@ -39,6 +41,29 @@ class SetLearner(Protocol):
     ) -> Gaussian:
         """What every task of every set says at its queries, from the supports of the tasks that it
         `sees`, bool [B, T, T]."""
+        ...
+
+
+@runtime_checkable
+class ClassSetLearner(SetLearner, Protocol):
+    """A learner of sets whose tasks may be classifications, on the features of any backbone."""
+
+    def encoded(
+        self, encoder: Problem, roles: int, way: int | None, *, shared_labels: bool
+    ) -> SetNetwork:
+        """What it trains.
+
+        Args:
+            encoder: a backbone. roles: named tasks of the source.
+            way: classes of every task; None: tasks differ.
+            shared_labels: class n is the same in every task of a set.
+        """
+        ...
+
+    def respond(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> SetAnswers:
+        """As `answer`, of episodes with `ways`."""
         ...
 
 

@@ -120,7 +120,7 @@ class Functions:
     def episode(self, index: int) -> SetEpisode:
         """Set `index` of the stream, without a leading axis."""
         group, at = divmod(index, self.meta_batch)
-        support, query, roles = self.meta_batch_at(group)
+        support, query, roles, _ = self.meta_batch_at(group)
         assert support.mask is not None
         one = Batch(support.x[at], support.y[at], support.mask[at])
         return SetEpisode(one, Batch(query.x[at], query.y[at]), roles[at])

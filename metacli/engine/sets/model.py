@@ -109,7 +109,8 @@ class AdaptedSet:
 def on_device(episodes: SetEpisode, device: torch.device) -> SetEpisode:
     """The same sets on that device."""
     support, query = (batch_on(half, device) for half in (episodes.support, episodes.query))
-    return SetEpisode(support, query, episodes.roles.to(device))
+    ways = None if episodes.ways is None else episodes.ways.to(device)
+    return SetEpisode(support, query, episodes.roles.to(device), ways)
 
 
 def batch_on(batch: Batch, device: torch.device) -> Batch:
