@@ -84,6 +84,11 @@ def devices(incomplete: str) -> list[str]:
     return _starting(incomplete, ["auto", "cpu", "cuda", "cuda:0", "mps"])
 
 
+def trackers(incomplete: str) -> list[str]:
+    """The names that `--track` takes."""
+    return _starting(incomplete, ["tensorboard", "mlflow"])
+
+
 def _here() -> list[Path]:
     """What `-o` made in the current folder."""
     try:

@@ -36,6 +36,7 @@ def multitask(
     input_: options.Input = None,
     seeds: Seeds = None,
     max_time: MaxTime = None,
+    track: options.Track = None,
     fail_under: options.FailUnder = None,
     fail_over: options.FailOver = None,
 ) -> None:
@@ -62,6 +63,7 @@ def multitask(
             resume=resume,
             seeds=seeds,
             max_time=limit,
+            track=track or (),
             fail_under=fail_under or (),
             fail_over=fail_over or (),
             **frame.shared(report),

@@ -68,6 +68,16 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Record it for tensorboard or mlflow, too.",
+        autocompletion=complete.trackers,
+        show_default=False,
+    ),
+]
 FailUnder = Annotated[
     list[str] | None,
     typer.Option(

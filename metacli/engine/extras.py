@@ -10,6 +10,8 @@ from metacli.errors import EnvironmentProblem
 EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "tune": ("optuna",),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
 }
 
 

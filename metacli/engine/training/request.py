@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
 from metacli.engine.events import Reporter
 from metacli.engine.results.train import SeedsResult, TrainResult
-from metacli.engine.scoring.checks import parse_checks
+from metacli.engine.scoring.checks import Check, parse_checks
+from metacli.engine.tracking.tracking import tracked
 from metacli.engine.training.kinds import verb_of
 from metacli.engine.training.plugged import allow_asked_for
 from metacli.engine.training.resume import reopen, threads_of
@@ -29,7 +30,7 @@ class Keywords(TypedDict, total=False):
     """What every training verb takes beside what is to be trained: the fields of `TrainOptions`,
     and bounds.
 
-    `fail_under` are `metric=value` that validation must reach; `fail_over`, where lower is better,
+    `track` names programs that record the training: `tensorboard`, `mlflow`. `fail_under` are `metric=value` that validation must reach; `fail_over`, where lower is better,
     that it must not exceed.
     """
 
@@ -40,6 +41,7 @@ class Keywords(TypedDict, total=False):
     dry_run: bool
     fail_under: Sequence[str]
     fail_over: Sequence[str]
+    track: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -80,18 +82,39 @@ def fulfil(
 
     Raises:
         UsageProblem: the words do not fit together, or a recipe of another kind.
+        EnvironmentProblem: a tracker that is not installed.
         RecipeError, DataError: before anything is written.
         RunFailed, Interrupted, CheckFailed: as the verbs say.
     """
     request.require_sense()
     options = options_of(keywords)
     checks = parse_checks(keywords.get("fail_under", ()), keywords.get("fail_over", ()))
-    if request.resume is not None:
-        if options.out is not None:
-            raise UsageProblem(RESUME_ALONE)
-        with computing_with(threads_of(request.resume)):
-            session = reopen(request.resume, request.overrides, options, request.report)
-            return carry_out(session, checks, dry_run=options.dry_run)
+    if request.resume is not None and options.out is not None:
+        raise UsageProblem(RESUME_ALONE)
+    with tracked(request.report, keywords.get("track", ())) as report:
+        reported = replace(request, report=report)
+        if request.resume is None:
+            return begun(reported, verb, choose, options, checks)
+        return resumed(reported, request.resume, options, checks)
+
+
+def resumed(
+    request: TrainRequest, run: str, options: TrainOptions, checks: Sequence[Check]
+) -> TrainResult | SeedsResult:
+    """Continue a run, with its own number of threads."""
+    with computing_with(threads_of(run)):
+        session = reopen(run, request.overrides, options, request.report)
+        return carry_out(session, checks, dry_run=options.dry_run)
+
+
+def begun(
+    request: TrainRequest,
+    verb: str,
+    choose: Chooser,
+    options: TrainOptions,
+    checks: Sequence[Check],
+) -> TrainResult | SeedsResult:
+    """A new run, or one for each seed."""
     loaded = choose(request.recipe, request.data, request.words, request.report)
     allow_asked_for(loaded.recipe, text_of(request.recipe))
     other = verb_of(loaded.recipe)

@@ -1,0 +1,1 @@
+"""Training shown by another program: one adapter a program, behind the events of a run."""
