@@ -92,7 +92,7 @@ def require_own(folder: Path) -> None:
 
 def clear_run(folder: Path) -> None:
     """Remove what an earlier run wrote, and nothing else."""
-    for name in ("state", "model", "baselines", "plots"):
+    for name in ("state", "model", "baselines", "plots", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
     files = ("run.json", "metrics.jsonl", "metrics.json", "log.txt", "scores.jsonl", "recipe.yaml")
     for name in (*files, "tasks.json", "relatedness.json"):
