@@ -1,6 +1,7 @@
 """Runs recorded for TensorBoard and MLflow, read back with the programs' own readers."""
 
 import socket
+from typing import ClassVar
 
 import pytest
 
@@ -28,7 +29,7 @@ def in_empty_folder(tmp_path, monkeypatch):
 class Recorded:
     """A tracker that remembers."""
 
-    made: list["Recorded"] = []
+    made: ClassVar[list] = []
 
     def __init__(self, started, settings):
         self.started, self.settings, self.rows, self.status = started, settings, [], None
@@ -65,12 +66,13 @@ def test_a_tracker_gets_settings_steps_and_validations_of_one_run(recorded, tmp_
 
 
 def test_a_training_that_ends_with_an_error_is_closed_as_failed(recorded, tmp_path):
-    with (
-        pytest.raises(RuntimeError, match="disk"),
-        tracked(lambda event: None, ["tensorboard"]) as report,
-    ):
-        report(RunStarted(str(tmp_path), "r", 2))
-        raise RuntimeError("disk")
+    def training():
+        with tracked(lambda event: None, ["tensorboard"]) as report:
+            report(RunStarted(str(tmp_path), "r", 2))
+            raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        training()
     assert recorded[0].status == "failed"
 
 
