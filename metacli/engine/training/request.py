@@ -30,8 +30,9 @@ class Keywords(TypedDict, total=False):
     """What every training verb takes beside what is to be trained: the fields of `TrainOptions`,
     and bounds.
 
-    `track` names programs that record the training: `tensorboard`, `mlflow`. `fail_under` are `metric=value` that validation must reach; `fail_over`, where lower is better,
-    that it must not exceed.
+    `track` names programs that record the training: `tensorboard`, `mlflow`. `fail_under` are
+    `metric=value` that validation must reach; `fail_over`, where lower is better, that it must not
+    exceed.
     """
 
     out: str | Path | None
