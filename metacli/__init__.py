@@ -36,6 +36,7 @@ _VERBS = (
     "report",
     "compare",
     "export",
+    "push",
 )
 _OTHERS = {
     "load": "engine.load",

@@ -65,6 +65,7 @@ from metacli.engine.load import load as load
 from metacli.engine.meta_train import meta_train as meta_train
 from metacli.engine.multitask import multitask as multitask
 from metacli.engine.predict import predict as predict
+from metacli.engine.push import push as push
 from metacli.engine.report import report as report
 from metacli.engine.sample import sample as sample
 from metacli.engine.tune import tune as tune

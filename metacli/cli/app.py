@@ -28,6 +28,7 @@ from metacli.cli import (
     meta_train,
     multitask,
     predict,
+    push,
     recipes,
     report,
     sample,
@@ -62,6 +63,7 @@ COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {  # name: (group, body),
     "report": ("Share", report.report),
     "compare": ("Share", compare.compare),
     "export": ("Share", export.export),
+    "push": ("Share", push.push),
 }
 
 LONG = 300  # letters of a path that are shown

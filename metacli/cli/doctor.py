@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metacli.cli import text
-from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
+from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 
 

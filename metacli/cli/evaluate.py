@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from metacli.cli import complete, early, many, options, sets, text, words
-from metacli.cli.block import Block
+from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result
+from metacli.cli.views import many, sets
+from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.spelling import signed

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from metacli.cli import early, many, options, text
-from metacli.cli.block import Block
+from metacli.cli import early, options, text
 from metacli.cli.frame import Frame, Result
+from metacli.cli.views import many
+from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 
 Format = Annotated[Literal["pt2", "onnx"], typer.Option("--format", help="Of the file.")]

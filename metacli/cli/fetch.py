@@ -1,4 +1,4 @@
-"""`metacli fetch`: the only command that opens a socket."""
+"""`metacli fetch`: with `push` the only command that opens a socket."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Annotated
 import typer
 
 from metacli.cli import complete, text
-from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
+from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
+from metacli.engine.storage.paths import HUB_PREFIX, hub_folder
 from metacli.errors import UsageProblem
 
 Name = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME]", help="A data set or a backbone.", autocompletion=complete.data_sets
+        metavar="[NAME]",
+        help="A data set, a backbone, or hf:ORG/NAME.",
+        autocompletion=complete.data_sets,
     ),
 ]
 List = Annotated[bool, typer.Option("--list", help="Show what can be fetched.")]
@@ -35,10 +38,11 @@ From = Annotated[
 def fetch(
     frame: Frame, name: Name = None, list_: List = False, dir_: Dir = None, from_: From = None
 ) -> None:
-    """Download a data set or a backbone's weights, checked, into the cache.
+    """Download a data set, a backbone's weights or a model of a hub, checked, into the cache.
 
     \b
       metacli fetch omniglot
+      metacli fetch hf:my-team/my-model
       metacli fetch omniglot --from ~/Downloads
     """
     if list_ == bool(name):
@@ -77,6 +81,8 @@ def _names(result: Result) -> list[str]:
 
 def _dry(name: str, place: str | None) -> Result:
     """What would be fetched, without a socket."""
+    if name.startswith(HUB_PREFIX):
+        return {"name": name, "path": str(Path(place).absolute() if place else hub_folder(name))}
     rows = Block(_listed(lambda event: None)).blocks("available")
     for row in rows:
         if row.name("name") == name:
@@ -96,10 +102,14 @@ def show(result: Result) -> Iterator[str]:
             ("path", text.visible(read.text("path"))),
             ("size", text.size(read.number("bytes"))),
             ("sha256", text.visible(read.text("digest"))),
+            ("revision", text.visible(read.text("revision"))),
             ("from", origin if "from_cache" in result else ""),
         ]
     )
-    yield from text.next_line(result, "recipes")
+    if read.text("name").startswith(HUB_PREFIX):
+        yield from text.next_line(result, "inspect", Path(read.text("path")))
+    else:
+        yield from text.next_line(result, "recipes")
 
 
 _LONG = ("citation", "licence")  # in the JSON document

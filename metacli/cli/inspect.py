@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from metacli.cli import complete, early, options, text
-from metacli.cli.block import Block
 from metacli.cli.errors import finding_lines
 from metacli.cli.frame import Frame, Result
+from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 from metacli.engine.storage.paths import NAMED
 from metacli.errors import Finding

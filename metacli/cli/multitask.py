@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from metacli.cli import complete, early, options, text, words
-from metacli.cli.block import Block, items_of
 from metacli.cli.frame import Frame, Result
 from metacli.cli.meta_train import Data, MaxTime, Resume, Seeds, planned, run_rows, stopped
+from metacli.cli.views.block import Block, items_of
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import signed
 from metacli.errors import UsageProblem

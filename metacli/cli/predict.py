@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 import typer
 
 from metacli.cli import complete, early, errors, options, text, words
-from metacli.cli.block import Block, number_of
 from metacli.cli.frame import Frame, Result, write_text
 from metacli.cli.streams import is_terminal
+from metacli.cli.views.block import Block, number_of
 from metacli.engine.events import Reporter
 from metacli.engine.results.base import Json
 from metacli.errors import DataError

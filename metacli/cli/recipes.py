@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from metacli.cli import complete, text
-from metacli.cli.block import Block
 from metacli.cli.frame import Frame, Result
+from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import metric_name
 from metacli.errors import UsageProblem

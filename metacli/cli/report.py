@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from metacli.cli import complete, early, many, text
-from metacli.cli.block import Block
+from metacli.cli import complete, early, text
 from metacli.cli.frame import Frame, Result
+from metacli.cli.views import many
+from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 
 Run = Annotated[

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from metacli.cli.block import Block
+from metacli.cli.views.block import Block
 from metacli.engine.results.base import Json
 from metacli.engine.spelling import (
     VERDICTS,

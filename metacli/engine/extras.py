@@ -11,6 +11,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "tune": ("optuna",),
     "tensorboard": ("tensorboard",),
+    "hub": ("huggingface_hub",),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
 }
 

@@ -1,14 +1,28 @@
-"""`fetch`: bring a data set into the cache. The only verb that opens a socket."""
+"""`fetch`: bring a data set, or a model of a hub, into the cache.
+
+With `push` the only verb that opens a socket.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from metacli.data.cache.download import fetch_dataset
 from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.events import Progress, Reporter, ignore
+from metacli.engine.hub import bring, hub_name
 from metacli.engine.results.fetch import Fetchable, FetchResult
-from metacli.engine.storage.paths import cache_root, mirror, offline
+from metacli.engine.storage.paths import (
+    HUB_PREFIX,
+    MODEL_FILE,
+    cache_root,
+    hub_folder,
+    mirror,
+    offline,
+)
+from metacli.engine.storage.writer import read_folder
+from metacli.errors import DownloadError
 
 
 def fetch(
@@ -22,6 +36,8 @@ def fetch(
     """Download a data set, or take it from `from_path`, check its contents, and decode it once.
 
     Args:
+        name: of a data set or a backbone, or `hf:ORG/NAME[@REVISION]` for a model that `push` sent;
+            then `hf:ORG/NAME` is a MODEL for every other verb, and `dir` the model's own folder.
         dir: the cache to put it in; default METACLI_CACHE or the platform's cache folder.
         from_path: a local archive, a folder of archives, or an unpacked archive.
 
@@ -30,6 +46,8 @@ def fetch(
             is named.
         DataError: no data set of that name.
     """
+    if name.startswith(HUB_PREFIX):
+        return fetch_model(name, None if dir is None else Path(dir), force=force, report=report)
     cache = Path(dir).absolute() if dir is not None else cache_root()
     found = fetch_dataset(
         name,
@@ -41,6 +59,29 @@ def fetch(
         report=lambda what, done, total: report(Progress(what, done, total)),
     )
     return FetchResult(found.name, found.path, found.bytes, found.digest, found.from_cache)
+
+
+def fetch_model(words: str, folder: Path | None, *, force: bool, report: Reporter) -> FetchResult:
+    """A model of a hub, checked as every model folder is. Raises as `fetch`, and BundleError."""
+    name = hub_name(words)
+    target = hub_folder(words) if folder is None else folder.absolute()
+    if folder is None and not force and (target / MODEL_FILE).is_file():
+        size = sum(map(len, read_folder(target).values()))
+        return FetchResult(words, target, size, file_digest(target / MODEL_FILE), True)
+    if offline():
+        raise DownloadError(
+            f"{words} is not in the cache, and METACLI_OFFLINE is set",
+            code="fetch.offline",
+            hint=f"bring the model folder, or unset METACLI_OFFLINE and metacli fetch {words}",
+        )
+    report(Progress(f"fetching {words}", 0, None))
+    made = bring(name, target, replace=force)
+    digest = file_digest(target / MODEL_FILE)
+    return FetchResult(words, target, made.bytes, digest, False, made.revision)
+
+
+def file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def fetchable() -> list[Fetchable]:

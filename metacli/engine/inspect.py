@@ -14,7 +14,7 @@ from metacli.engine.inspecting.findings import Looked
 from metacli.engine.inspecting.models import look_at_model, look_at_run
 from metacli.engine.inspecting.recipes import look_at_recipe
 from metacli.engine.results.inspect import InspectResult
-from metacli.engine.storage.paths import MODEL_FILE, last_run
+from metacli.engine.storage.paths import MODEL_FILE
 from metacli.engine.storage.writer import MANIFEST
 from metacli.errors import CheckFailed, DataError, Finding
 from metacli.schema.load import RUN_FILE, shipped
@@ -64,7 +64,8 @@ def inspect(
 
 def look(name: str, report: Reporter, choice: Choice) -> Looked:
     """What is there, looked at as what it is."""
-    path = last_run() if name == "@last" else Path(name)
+    named = name in NAMED or name.startswith(HUB_PREFIX)
+    path = find_run_or_model(name) if named else Path(name)
     if not os.path.lexists(path):
         if name in dict(shipped()):
             return look_at_recipe(name, report)

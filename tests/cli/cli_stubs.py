@@ -25,6 +25,7 @@ VERBS = {  # command: (module, function)
     "report": ("report", "report"),
     "compare": ("compare", "compare"),
     "export": ("export", "export"),
+    "push": ("push", "push"),
 }
 
 ARGUMENTS = {  # the fewest words with which each command runs
@@ -42,6 +43,7 @@ ARGUMENTS = {  # the fewest words with which each command runs
     "report": ["run"],
     "compare": ["one", "other"],
     "export": ["model"],
+    "push": ["model", "team/name"],
 }
 
 RESULTS: dict[str, dict[str, Any]] = {
@@ -264,6 +266,14 @@ RESULTS: dict[str, dict[str, Any]] = {
         "parity": {"checked": True, "max_abs": 1.2e-6, "tolerance": 1e-5, "n": 15},
         "inputs": [{"name": "x", "shape": ["N", 1, 28, 28], "dtype": "uint8"}],
         "outputs": [{"name": "probabilities", "shape": ["N", 3], "dtype": "float32"}],
+    },
+    "push": {
+        "name": "team/name",
+        "url": "https://huggingface.co/team/name",
+        "revision": "0123abcd",
+        "model": "/data/model",
+        "files": ["README.md", "manifest.json", "model.json", "weights.safetensors"],
+        "bytes": 456789,
     },
 }
 

@@ -15,7 +15,7 @@ import pytest
 
 from metacli.cli import errors, predict
 from metacli.cli.app import main
-from metacli.cli.block import Block
+from metacli.cli.views.block import Block
 from metacli.errors import DataError, Finding
 
 Capture = pytest.CaptureFixture[str]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 RUNS = Path("runs")
+HUB_PREFIX = "hf:"  # before ORG/NAME
 ADAPTED = "adapted"  # the folder below it for adapted models
 MODEL_FILE = "model.json"
 STAMP = re.compile(r"\d{8}T\d{6}Z(-\w+)?")
@@ -181,11 +182,31 @@ def find_run_or_model(name: str) -> Path:
     """
     if name in NAMED:
         return NAMED[name]().absolute()
+    if name.startswith(HUB_PREFIX):
+        return fetched_model(name)
     path = Path(name)
     if not exists(path):
         hint = "MODEL is a folder with model.json or run.json, @last (newest run) or @model"
         raise BundleError("no such model or run", code="model.not_found", where=name, hint=hint)
     return path.absolute()
+
+
+def fetched_model(name: str) -> Path:
+    """The folder of a model that was fetched from a hub.
+
+    Raises:
+        BundleError: it was not.
+    """
+    folder = hub_folder(name)
+    if not exists(folder):
+        hint = f"metacli fetch {name}"
+        raise BundleError("not fetched yet", code="model.not_found", where=name, hint=hint)
+    return folder
+
+
+def hub_folder(name: str) -> Path:
+    """Where the cache keeps `hf:ORG/NAME[@REVISION]`."""
+    return cache_root().absolute() / "hub" / name.removeprefix(HUB_PREFIX).replace("/", "--")
 
 
 NAMED = {"@last": last_run, "@model": last_adapted}

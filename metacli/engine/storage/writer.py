@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,13 @@ def write_folder(target: Path, files: Mapping[str, bytes], *, replace: bool = Fa
         remove(_aside(target))
 
 
-def read_folder(path: Path) -> dict[str, bytes]:
+def read_folder(
+    path: Path, *, edited: Collection[str] = (), others: Collection[str] = ()
+) -> dict[str, bytes]:
     """The files of a folder that `write_folder` made, each checked against the manifest.
+
+    Args:
+        edited: files that may have been changed since. others: names beside them that are not ours.
 
     Raises:
         BundleError: no such folder; a file (named) is damaged, missing, unlisted or not regular.
@@ -140,14 +145,14 @@ def read_folder(path: Path) -> dict[str, bytes]:
         if not path.is_dir():
             raise BundleError("no such folder", code="model.not_found", where=str(path))
         listed = _listing(path)
-        found = {entry.name for entry in path.iterdir()} - _CLUTTER - {MANIFEST}
+        found = {entry.name for entry in path.iterdir()} - _CLUTTER - {MANIFEST} - set(others)
     for name in sorted(found ^ set(listed)):
         raise damaged(path / name, "is missing" if name in listed else "is not in the manifest")
     content: dict[str, bytes] = {}
     for name, entry in listed.items():
         with reading(path / name):
-            data = read_regular(path / name, entry["bytes"])
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            data = read_regular(path / name, None if name in edited else entry["bytes"])
+        if name not in edited and hashlib.sha256(data).hexdigest() != entry["sha256"]:
             raise damaged(path / name, "is damaged: its checksum differs")
         content[name] = data
     return content

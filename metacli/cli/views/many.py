@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metacli.cli import text
-from metacli.cli.block import Block
 from metacli.cli.frame import Result
+from metacli.cli.views.block import Block
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 
 

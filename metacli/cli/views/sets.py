@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metacli.cli import text
-from metacli.cli.block import Block, block_of, items_of, number_of
 from metacli.cli.frame import Result
+from metacli.cli.views.block import Block, block_of, items_of, number_of
 from metacli.engine.results.base import Json
 
 
