@@ -34,6 +34,8 @@ ELSEWHERE = {
     "predict my_model table.csv",  # here my_model is one of pictures
     "fetch omniglot",
     "fetch omniglot --from ~/Downloads",
+    "fetch hf:my-team/my-model",  # tests/engine/test_hub
+    "push @model my-team/digits --private",
     "sample omniglot task/ --way 20 --shot 1 --seed 3",
     "meta-train omniglot-5w1s-maml train.steps=2000 --device cuda",
     "multitask school-soft",
@@ -48,7 +50,7 @@ ELSEWHERE = {
 # In this order each finds what those before it made.
 ORDER = (
     *("doctor", "recipes", "sample", "multitask", "meta-train", "inspect", "adapt", "predict"),
-    *("evaluate", "report", "export", "fetch", "compare", "tune"),
+    *("evaluate", "report", "export", "fetch", "compare", "tune", "push"),
 )
 
 

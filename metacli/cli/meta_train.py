@@ -81,7 +81,7 @@ def meta_train(
             resume=resume,
             seeds=seeds,
             max_time=limit,
-            track=track or (),
+            track=track or [],
             fail_under=fail_under or (),
             fail_over=fail_over or (),
             **frame.shared(report),

@@ -63,7 +63,7 @@ def multitask(
             resume=resume,
             seeds=seeds,
             max_time=limit,
-            track=track or (),
+            track=track or [],
             fail_under=fail_under or (),
             fail_over=fail_over or (),
             **frame.shared(report),

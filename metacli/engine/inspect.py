@@ -14,7 +14,7 @@ from metacli.engine.inspecting.findings import Looked
 from metacli.engine.inspecting.models import look_at_model, look_at_run
 from metacli.engine.inspecting.recipes import look_at_recipe
 from metacli.engine.results.inspect import InspectResult
-from metacli.engine.storage.paths import MODEL_FILE
+from metacli.engine.storage.paths import HUB_PREFIX, MODEL_FILE, NAMED, find_run_or_model
 from metacli.engine.storage.writer import MANIFEST
 from metacli.errors import CheckFailed, DataError, Finding
 from metacli.schema.load import RUN_FILE, shipped

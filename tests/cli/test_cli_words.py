@@ -191,6 +191,7 @@ def test_meta_train_hands_everything_to_the_engine(stub: Callable[..., Any]) -> 
             "resume": None,
             "seeds": 3,
             "max_time": 7200.0,
+            "track": [],
             "fail_under": ["accuracy=0.9"],
             "fail_over": ["loss=1"],
             "out": "out",
