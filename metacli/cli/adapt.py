@@ -88,6 +88,10 @@ Compare = Annotated[
         show_default=False,
     ),
 ]
+Guard = Annotated[
+    bool,
+    typer.Option("--guard", help="Of a set: tasks that are better alone are answered alone."),
+]
 NewOnly = Annotated[
     bool, typer.Option("--new-only", help="Of a folder of tasks: those without a model yet.")
 ]
@@ -104,6 +108,7 @@ def adapt(
     baseline: Baseline = False,
     budget: Budget = None,
     add: Add = False,
+    guard: Guard = False,
     folds: Folds = None,
     compare: Compare = None,
     new_only: NewOnly = False,
@@ -129,7 +134,7 @@ def adapt(
         from metacli.engine.adapt import adapt as verb
 
         return verb(
-            *(model, task, overrides),
+            *(model, task, (*overrides, *(["guard=true"] if guard else []))),
             method=method,
             target=target,
             input=input_,

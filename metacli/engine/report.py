@@ -15,11 +15,15 @@ from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.models import models_below
 from metacli.engine.many.over import within
 from metacli.engine.many.reporting import pages_for, report_each
+from metacli.engine.reporting.blocks import Page
 from metacli.engine.reporting.content import page_of
+from metacli.engine.reporting.on_sets import page_of_sets
 from metacli.engine.reporting.page import html_of
+from metacli.engine.reporting.set_subject import open_set_subject
 from metacli.engine.reporting.subject import open_subject
 from metacli.engine.results.report import ReportResult
 from metacli.engine.results.report_many import Reports
+from metacli.engine.sets.opening import set_model_at
 from metacli.engine.storage.paths import require_device
 from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError
@@ -75,11 +79,17 @@ class How:
     def page(self, run: str, file: Path, report: Reporter) -> ReportResult:
         """The page of one run or model. Raises as `report` does."""
         require_new(file, force=self.force)
-        subject = open_subject(run, self.device, report)
-        page = html_of(page_of(subject, report)).encode("utf-8", "backslashreplace")
+        made = self.made(run, report)
+        page = html_of(made).encode("utf-8", "backslashreplace")
         if not self.dry_run:
             write_file(file, page)
         return ReportResult(file, len(page))
+
+    def made(self, run: str, report: Reporter) -> Page:
+        """What the page says."""
+        if (sets := set_model_at(run)) is not None:
+            return page_of_sets(open_set_subject(sets, run), report)
+        return page_of(open_subject(run, self.device, report), report)
 
 
 def require_new(target: Path, *, force: bool) -> None:

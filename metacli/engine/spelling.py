@@ -72,7 +72,7 @@ def size(count: float | None) -> str:
 def metric_name(metric: str | None) -> str:
     """`MSE`, `explained variance`."""
     words = str(metric).removeprefix("val_").replace("_", " ")
-    return words.upper() if words in ("mse", "rmse", "nmse", "auc") else words
+    return words.upper() if words in ("mse", "rmse", "nmse", "mae", "auc") else words
 
 
 def signed(metric: str | None, value: float | None) -> str:

@@ -124,9 +124,10 @@ def test_a_guarded_task_is_answered_from_its_own_labels_alone() -> None:
 
 def test_the_coupling_is_square_with_nothing_on_its_diagonal() -> None:
     _, result = adapt_to_set(model(), user())
-    assert result.coupling.shape == (3, 3)
-    assert (result.coupling[np.eye(3, dtype=bool)] == 0).all()
-    assert (result.coupling[~np.eye(3, dtype=bool)] != 0).all()
+    matrix = result.coupling.matrix[0]
+    assert matrix.shape == (3, 3)
+    assert (matrix[np.eye(3, dtype=bool)] == 0).all()
+    assert (matrix[~np.eye(3, dtype=bool)] != 0).all()
 
 
 def test_another_number_of_inputs_is_refused_by_name() -> None:

@@ -119,7 +119,7 @@ def test_commands_show_tables_for_people(
     assert main(["adapt", str(run), str(written(tmp_path)), "-o", str(tmp_path / "mine")]) == 0
     shown = capsys.readouterr().out
     assert "joint - alone" in shown
-    assert "what a row loses" in shown
+    assert "when the labels of a column" in shown
 
 
 def test_what_does_not_fit_is_said_by_name(run: Path, tmp_path: Path) -> None:

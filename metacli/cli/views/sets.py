@@ -82,7 +82,7 @@ def _coupling(coupling: Block) -> Iterator[str]:
     if len(names) < 2:
         return
     yield ""
-    yield "  what a row loses, in log-likelihood, when the labels of a column are hidden"
+    yield f"  {text.visible(coupling.text('what'))}"
     rows = [
         [name, *("" if t == s else _signed(value) for s, value in enumerate(items_of(row)))]
         for t, (name, row) in enumerate(zip(names, coupling.items("matrix"), strict=True))

@@ -36,10 +36,10 @@ def by_kind(subject: Subject, report: Reporter) -> list[Section]:
         case AdaptedModel() as model:
             return of_adapted(subject, model, report)
         case MultiTaskModel():
-            return [*of_tasks(subject), *settings.learning(subject)]
+            return [*of_tasks(subject), *settings.learning(subject.history)]
         case FewShotModel() as model:
             drawn = validation(model, report)
-            return [*measured(subject), *settings.learning(subject), *drawn]
+            return [*measured(subject), *settings.learning(subject.history), *drawn]
 
 
 def validation(model: FewShotModel, report: Reporter) -> list[Section]:

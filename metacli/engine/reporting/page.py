@@ -12,6 +12,7 @@ from metacli import __version__
 from metacli.engine.reporting.blocks import Block, Page
 
 TEMPLATE = "page.html"
+SIDE_BY_SIDE = ("plot", "matrix")
 
 
 def html_of(page: Page) -> str:
@@ -28,9 +29,9 @@ def html_of(page: Page) -> str:
 
 
 def groups(blocks: Sequence[Block]) -> Iterator[list[Block]]:
-    """Plots that follow one another stand side by side; anything else by itself."""
-    for are_plots, some in groupby(blocks, key=lambda block: block.kind == "plot"):
-        if are_plots:
+    """Plots that follow one another stand side by side, matrices too; anything else by itself."""
+    for kind, some in groupby(blocks, key=lambda block: block.kind):
+        if kind in SIDE_BY_SIDE:
             yield list(some)
         else:
             yield from ([block] for block in some)

@@ -95,9 +95,8 @@ def span(value: Json) -> str:
     return "–".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def learning(subject: Subject) -> list[Section]:
-    """The learning curves: training as it went, validation with its interval."""
-    history = subject.history
+def learning(history: Sequence[Line]) -> list[Section]:
+    """The learning curves of `metrics.jsonl`: training as it went, validation with its interval."""
     trained = [line for line in history if isinstance(line.get("train"), dict)]
     validated = [line for line in history if isinstance(line.get("val"), dict)]
     names = [key for line in validated[:1] for key in line["val"]]

@@ -67,10 +67,7 @@ class SetCoupling(Part):
 
     tasks: tuple[str, ...]
     matrix: tuple[tuple[float, ...], ...]
-    what: str = (
-        "fall of the mean log-likelihood of the held-out labels of a row's task when the labels "
-        "of a column's task are hidden"
-    )
+    what: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from metacli.data.draws import shuffled
 from metacli.data.sets.from_user import UserSet, UserTask, asking, roles_of, support_of
 from metacli.engine.results.sets import SetTaskScore
 from metacli.engine.scoring.intervals import FEW, Verdict, paired, t_quantile
+from metacli.engine.sets.coupling import HIDDEN, Coupling, computed, hiding
 from metacli.engine.sets.model import AdaptedSet, SetModel, SetTask
 from metacli.engine.sets.scoring import log_density
 from metacli.errors import DataError
@@ -26,11 +27,10 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class SetResult:
-    """Every task, and `coupling` [T, T]: by how much the mean log-likelihood of the held-out labels
-    of task t (a row) falls when task s (a column) is hidden."""
+    """Every task, and `coupling`, [1, T, T]."""
 
     tasks: tuple[SetTaskScore, ...]
-    coupling: np.ndarray
+    coupling: Coupling
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,17 @@ def adapt_to_set(
     results = tuple(
         judged(task, joint.error[t], separate.error[t], guard=guard) for t, task in enumerate(tasks)
     )
-    result = SetResult(results, coupling_of(model, tasks, roles, parts, joint))
+    labelled = support_of(tasks)
+    coupling = computed(model, asking(labelled, roles, labelled.x))
+    if coupling is None:
+        coupling = Coupling(drops_held_out(model, tasks, roles, parts, joint)[None], HIDDEN)
+    result = SetResult(results, coupling)
     adapted = AdaptedSet(
         model,
         tuple(SetTask(one.name, one.joint, one.labels) for one in results),
         user.inputs,
         user.layout,
-        support_of(tasks),
+        labelled,
         roles,
         user.target,
         user.task,
@@ -138,7 +142,7 @@ def judged(task: UserTask, joint: np.ndarray, separate: np.ndarray, *, guard: bo
     )
 
 
-def coupling_of(
+def drops_held_out(
     model: SetModel,
     tasks: Sequence[UserTask],
     roles: Tensor,
@@ -150,10 +154,7 @@ def coupling_of(
     count = len(tasks)
     found = np.zeros((count, count))
     for s in range(count):
-        sees = together(roles)
-        sees[:, s], sees[:, :, s] = False, False
-        sees[:, s, s] = True
-        without = held_out(model, tasks, roles, parts, sees)
+        without = held_out(model, tasks, roles, parts, hiding(roles, s))
         for t in range(count):
             if t != s:
                 found[t, s] = (joint.density[t] - without.density[t]).mean()

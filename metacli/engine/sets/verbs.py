@@ -103,14 +103,21 @@ def adapt_set(path: Path, request: SetRequest, report: Reporter) -> SetAdaptatio
         ),
         score=mean_score(found),
         tasks=found.tasks,
-        coupling=SetCoupling(user.names, tuple(tuple(map(float, row)) for row in found.coupling)),
+        coupling=SetCoupling(
+            user.names,
+            tuple(tuple(map(float, row)) for row in found.coupling.matrix[0]),
+            found.coupling.what,
+        ),
         guard=guard == "true",
         device="cpu",
         dry_run=request.dry_run or None,
     )
     if not request.dry_run:
         facts = provenance_of(path, request, result)
-        scores = {"mae": result.score.value}
+        scores: dict[str, Json] = {
+            "mae": result.score.value,
+            "tasks": [one.as_dict() for one in result.tasks],
+        }
         save(replace(adapted, scores=scores, provenance=facts), folder, replace=request.force)
     return result
 
