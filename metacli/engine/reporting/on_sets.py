@@ -209,8 +209,9 @@ def text_of(value: object) -> str | None:
 def repeat(subject: SetSubject) -> list[Section]:
     """The commands, the versions, and the recipe."""
     facts, provenance = subject.facts, subject.model.provenance
-    versions = facts.get("versions") or provenance.get("versions") or {}
-    rows = [(f"version of {key}", visible(value)) for key, value in dict(versions).items()]
+    versions = facts.get("versions") or provenance.get("versions")
+    known = versions if isinstance(versions, dict) else {}
+    rows = [(f"version of {key}", visible(value)) for key, value in known.items()]
     if facts.get("commit"):
         rows.append(("commit", str(short(facts["commit"]))))
     return section(
