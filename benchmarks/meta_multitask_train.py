@@ -12,12 +12,14 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from metacli.algorithms.meta_multitask.coupled import Coupled
+from metacli.algorithms.meta_multitask.manil import MANIL
+from metacli.algorithms.meta_multitask.mcavia import MCAVIA
 from metacli.algorithms.meta_multitask.mmaml import MMAML
 from metacli.algorithms.meta_multitask.mtnp import MTNP
 from metacli.algorithms.meta_multitask.protocol import SetLearner, alone, together
@@ -61,28 +63,52 @@ def attention(steps: int, lr: float = 3e-3) -> Train:
     )
 
 
-def gradient_steps(steps: int) -> Train:
+def gradient_steps(steps: int, lr: float = 3e-3) -> Train:
     return Train(
         steps=steps,
         meta_batch=32,
         optimizer="adamw",
-        lr=2e-3,
+        lr=lr,
         schedule="cosine",
         clip=1.0,
         weight_decay=0.0,
     )
 
 
+IN_CONTEXT = Coupled(context=8, adapts=("context.",), inner_lr=3.0)
 RUNS = {
     "mtnp-shared-0": Run(MTNP(), "shared", attention(16_000)),
     # The steps up to the checkpoint at 2,000 (or the one before) were taken under a schedule of
     # 3,000 steps, which was then lengthened.
     "mtnp-pooled-0": Run(MTNP(), "pooled", attention(6_000, 2e-3), begin="mtnp-shared-0"),
-    "mmaml-shared-0": Run(MMAML(), "shared", gradient_steps(6_000)),
-    "coupled-shared-0": Run(Coupled(), "shared", gradient_steps(6_000)),
-    "mmaml-pooled-0": Run(MMAML(), "pooled", gradient_steps(6_000)),
-    "coupled-pooled-0": Run(Coupled(), "pooled", gradient_steps(6_000)),
+    "mmaml-shared-0": Run(MMAML(inner_lr=0.1), "shared", gradient_steps(5_500, 1e-2)),
+    "coupled-shared-0": Run(IN_CONTEXT, "shared", gradient_steps(8_000)),
+    "mcavia-shared-0": Run(MCAVIA(inner_lr=3.0), "shared", gradient_steps(8_000)),
+    "mmaml-pooled-0": Run(
+        MMAML(inner_lr=0.1), "pooled", gradient_steps(4_000, 5e-3), begin="mmaml-shared-0"
+    ),
+    "coupled-pooled-0": Run(IN_CONTEXT, "pooled", gradient_steps(5_500), begin="coupled-shared-0"),
+    "mcavia-pooled-0": Run(
+        MCAVIA(inner_lr=3.0), "pooled", gradient_steps(5_500), begin="mcavia-shared-0"
+    ),
 }
+# Tries of about a minute, from which the rates were chosen on validation sets.
+TRIES = {
+    f"{name}-try-{inner_lr}-{lr}": Run(
+        *(replace(learner, inner_lr=inner_lr), "shared", gradient_steps(steps, lr)),
+        validate=("shared",),
+    )
+    for name, learner, steps, rates in (
+        ("coupled", Coupled(), 800, (0.02, 0.1)),
+        ("context", IN_CONTEXT, 1500, (0.3, 1.0, 3.0)),
+        ("mmaml", MMAML(), 1000, (0.02, 0.05, 0.1)),
+        ("manil", MANIL(), 1200, (0.02, 0.1)),
+        ("mcavia", MCAVIA(), 2000, (0.3, 1.0, 3.0)),
+    )
+    for inner_lr in rates
+    for lr in (1e-3, 3e-3, 1e-2)
+}
+RUNS |= TRIES
 
 
 def problem_of(run: Run) -> SetProblem:
@@ -118,7 +144,7 @@ def go(name: str) -> None:
         checkpoint.save(FOLDER / name, "step", snapshot, {"seconds": seconds()})
         facts: dict[str, object] = {"step": snapshot.step, "seconds": round(seconds(), 1)}
         facts["wall"] = round(time.time() - wall)
-        if snapshot.step % (4 * EVERY) == 0:
+        if snapshot.step % (4 * EVERY) == 0 or snapshot.step == run.train.steps:
             facts["val"] = validation(run, problem, snapshot)
         with (FOLDER / f"{name}.jsonl").open("a") as file:
             file.write(json.dumps(facts) + "\n")

@@ -144,10 +144,10 @@ def commands(name: str, entry: Entry) -> str:
     """Commands that run it: the shipped recipes with it, else another recipe with it put in."""
     if entry.family == "transfer":
         return block([f"metacli adapt MODEL TASK --method {name}"])
-    verb = "meta-train" if entry.family == "meta" else "multitask"
+    verb = "multitask" if entry.family == "multitask" else "meta-train"
     own = recipes_with(name)
     if entry.family == "meta-multitask" and not own:
-        return block([f"python benchmarks/meta_multitask_train.py {name}-shared-0"])
+        return block([f"metacli meta-train functions-4t-mtnp algorithm.name={name} train.lr=0.01"])
     if own:
         return block([f"metacli {verb} {recipe}" for recipe in own])
     note = "No shipped recipe is made for it; any recipe of its kind takes it:\n\n"

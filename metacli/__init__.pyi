@@ -16,7 +16,10 @@ from metacli.algorithms.meta.r2d2 import R2D2 as R2D2
 from metacli.algorithms.meta.relationnet import RelationNet as RelationNet
 from metacli.algorithms.meta.reptile import Reptile as Reptile
 from metacli.algorithms.meta_multitask.coupled import Coupled as Coupled
+from metacli.algorithms.meta_multitask.manil import MANIL as MANIL
+from metacli.algorithms.meta_multitask.mcavia import MCAVIA as MCAVIA
 from metacli.algorithms.meta_multitask.mmaml import MMAML as MMAML
+from metacli.algorithms.meta_multitask.mreptile import MReptile as MReptile
 from metacli.algorithms.meta_multitask.mtnp import MTNP as MTNP
 from metacli.algorithms.multitask.balancing import Surgery as Surgery
 from metacli.algorithms.multitask.balancing import Weighting as Weighting

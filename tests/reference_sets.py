@@ -119,10 +119,18 @@ def set_attention(
     return float(mean), (1e-3 + math.log1p(math.exp(float(raw)))) ** 2
 
 
-def trunk_output(params: Numbers, x: Tensor, role: int, frequencies: int, period: float) -> Tensor:
-    """One value from a trunk of SiLU layers and the head of a role; x is one row."""
+def trunk_output(
+    params: Numbers,
+    x: Tensor,
+    role: int,
+    frequencies: int,
+    period: float,
+    context: tuple[Tensor, ...] = (),
+) -> Tensor:
+    """One value from a trunk of SiLU layers and the head of a role; x is one row, beside which the
+    contexts stand."""
     seen = waves(x, frequencies, period)
-    h = torch.cat([4 / period * seen[: len(x)], seen[len(x) :]])
+    h = torch.cat([4 / period * seen[: len(x)], seen[len(x) :], *context])
     layer = 0
     while f"trunk.{layer}.weight" in params:
         h = params[f"trunk.{layer}.weight"] @ h + params[f"trunk.{layer}.bias"]
@@ -131,35 +139,44 @@ def trunk_output(params: Numbers, x: Tensor, role: int, frequencies: int, period
     return params["head.weight"][role] @ h + params["head.bias"][role]
 
 
+Labels = list[list[tuple[Tensor, float]]]
+HEADS = ("head.weight", "head.bias")
+
+
+def mean_losses(
+    phi: Numbers, labels: Labels, roles: list[int], frequencies: int, period: float
+) -> list[Tensor]:
+    """The mean squared error of each task."""
+    losses = []
+    for task, (points, role) in enumerate(zip(labels, roles, strict=True)):
+        context = (phi["context.set"], phi["context.task"][task]) if "context.set" in phi else ()
+        outputs = [trunk_output(phi, x, role, frequencies, period, context) for x, _ in points]
+        errors = [(out - y) ** 2 for out, (_, y) in zip(outputs, points, strict=True)]
+        losses.append(sum(errors) / len(errors))
+    return losses
+
+
 def shared_inner_loop(
     params: Numbers,
-    labels: list[list[tuple[Tensor, float]]],
+    labels: Labels,
     roles: list[int],
     lr: float,
     steps: int,
     frequencies: int,
     period: float,
+    moves: tuple[str, ...] = ("",),
 ) -> Numbers:
-    """One trunk for all tasks of a set, moved by the mean of their gradients; each head by its
-    own."""
+    """One trunk, and one context, for all tasks of a set, moved by the mean of their gradients;
+    each head and each task's context by its own. Names that do not begin with `moves` stay."""
     phi = {k: v.detach().clone().requires_grad_() for k, v in params.items()}
     for _ in range(steps):
-        losses = []
-        for points, role in zip(labels, roles, strict=True):
-            errors = [(trunk_output(phi, x, role, frequencies, period) - y) ** 2 for x, y in points]
-            losses.append(sum(errors) / len(errors))
-        names = [name for name in phi if name.startswith("trunk.")]
-        mean = torch.autograd.grad(
-            sum(losses) / len(losses), [phi[n] for n in names], retain_graph=True
-        )
-        after = {
-            n: (phi[n] - lr * g).detach().requires_grad_() for n, g in zip(names, mean, strict=True)
-        }
-        heads = ("head.weight", "head.bias")
-        grads = torch.autograd.grad(sum(losses), [phi[n] for n in heads])
-        after |= {
-            n: (phi[n] - lr * g).detach().requires_grad_()
-            for n, g in zip(heads, grads, strict=True)
-        }
+        losses = mean_losses(phi, labels, roles, frequencies, period)
+        after = dict(phi)
+        for name, value in phi.items():
+            if name.startswith(moves):
+                own = name in (*HEADS, "context.task")
+                loss = sum(losses) if own else sum(losses) / len(losses)
+                (slope,) = torch.autograd.grad(loss, [value], retain_graph=True)
+                after[name] = (value - lr * slope).detach().requires_grad_()
         phi = after
     return phi

@@ -212,6 +212,24 @@ ALGORITHMS: dict[str, Entry] = {
         "MMAML",
         "a joint inner loop over a shared trunk and a head for each task",
     ),
+    "manil": Entry(
+        "meta-multitask",
+        "meta_multitask.manil",
+        "MANIL",
+        "MMAML whose inner loop moves a last layer of the set and the heads alone",
+    ),
+    "mcavia": Entry(
+        "meta-multitask",
+        "meta_multitask.mcavia",
+        "MCAVIA",
+        "a context for the set and one for each task, found by an inner loop",
+    ),
+    "mreptile": Entry(
+        "meta-multitask",
+        "meta_multitask.mreptile",
+        "MReptile",
+        "move the trunk and the heads to where training on a set led",
+    ),
     "coupled": Entry(
         "meta-multitask",
         "meta_multitask.coupled",

@@ -2,8 +2,8 @@
 of sets that adapt by gradient steps.
 
 Parameters carry leading axes [B, T], a copy for each task of each set, so that a step of one task
-moves its copy alone. θ holds one trunk, and one head per role (a single head where tasks have no
-names).
+moves its copy alone; [B, 1] where the tasks of a set have one copy together. θ holds one trunk, and
+one head per role (a single head where tasks have no names).
 
 Shape letters: B sets, T tasks, M rows, D inputs, R roles.
 """
@@ -56,18 +56,35 @@ class TrunkHeads:
         params["head.bias"] = torch.zeros(heads)
         return {name: value.to(dtype) for name, value in params.items()}
 
-    def copies(self, params: Params, roles: Tensor) -> Params:
-        """φ_0: each task's own copy of θ, [B, T, ...]."""
+    def copies(
+        self,
+        params: Params,
+        roles: Tensor,
+        *,
+        one_trunk: bool = False,
+        moves: frozenset[str] | None = None,
+    ) -> Params:
+        """φ_0: each task's own copy of θ, [B, T, ...].
+
+        Args:
+            one_trunk: the trunk and the context of the set are one copy for all tasks, [B, 1, ...].
+            moves: names that will move; what is in the trunk beside them is [1, 1, ...].
+        """
         sets, tasks = roles.shape
-        at = roles.clamp(min=0) if self.roles else torch.zeros_like(roles)
+        at, several = self.rows(roles), 1 if one_trunk else tasks
         found = {}
         for name in self.names:
             value = params[name]
-            found[name] = value[at] if name in HEAD else value.expand(sets, tasks, *value.shape)
+            size = (1, 1) if moves is not None and name not in moves else (sets, several)
+            found[name] = value[at] if name in HEAD else value.expand(*size, *value.shape)
         if self.context:
-            for name in (SET_CONTEXT, TASK_CONTEXT):
-                found[name] = params["head.weight"].new_zeros(sets, tasks, self.context)
+            none = params["head.weight"].new_zeros(sets, tasks, self.context)
+            found |= {SET_CONTEXT: none[:, :several], TASK_CONTEXT: none}
         return found
+
+    def rows(self, roles: Tensor) -> Tensor:
+        """The row of each task in what θ has one of for each role."""
+        return roles.clamp(min=0) if self.roles else torch.zeros_like(roles)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,15 +96,18 @@ class TrunkHeads:
 
     def forward(self, copies: Params, x: Tensor) -> Tensor:
         """Every task's rows through its own copy: [B, T, M, D] to [B, T, M]."""
+        out = (self.features(copies, x) @ copies["head.weight"][..., None])[..., 0]
+        return out + copies["head.bias"][..., None]
+
+    def features(self, copies: Params, x: Tensor) -> Tensor:
+        """What the heads read, [B, T, M, D] to [B, T, M, F]."""
         h = self.waves(x)
         if self.context:
-            both = torch.cat([copies[SET_CONTEXT], copies[TASK_CONTEXT]], -1)[:, :, None]
-            h = torch.cat([h, both.expand(*h.shape[:-1], -1)], -1)
+            parts = [copies[name][:, :, None] for name in (SET_CONTEXT, TASK_CONTEXT)]
+            h = torch.cat([h, *(part.expand(*h.shape[:-1], -1) for part in parts)], -1)
         for i in range(len(self.hidden)):
-            weight, bias = copies[f"trunk.{i}.weight"], copies[f"trunk.{i}.bias"]
-            h = F.silu(h @ weight.transpose(-1, -2) + bias[:, :, None])
-        out = (h @ copies["head.weight"][..., None])[..., 0]
-        return out + copies["head.bias"][..., None]
+            h = F.silu(affine(h, copies[f"trunk.{i}.weight"], copies[f"trunk.{i}.bias"]))
+        return h
 
     def waves(self, x: Tensor) -> Tensor:
         """x [..., D], a quarter of the period as the unit, with its sines and cosines, [..., D (1 +
@@ -95,3 +115,15 @@ class TrunkHeads:
         octaves = 2.0 ** torch.arange(self.frequencies, device=x.device, dtype=x.dtype)
         angles = (2 * math.pi / self.period * octaves * x[..., None]).flatten(-2)
         return torch.cat([4 / self.period * x, angles.sin(), angles.cos()], -1)
+
+
+def affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Rows [B, T, M, D] by copies [B, T, O, D] and [B, T, O], or by one for all tasks [B, 1, ...],
+    in whose product the rows of all tasks are one long table, or by one for all sets [1, 1, ...].
+    """
+    if weight.shape[:2] == (1, 1):
+        return F.linear(h, weight[0, 0], bias[0, 0])
+    if weight.shape[1] == h.shape[1]:
+        return h @ weight.transpose(-1, -2) + bias[:, :, None]
+    long = h.flatten(1, 2) @ weight[:, 0].transpose(-1, -2) + bias
+    return long.unflatten(1, h.shape[1:3])

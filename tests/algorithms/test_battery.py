@@ -49,6 +49,8 @@ HELPERS = {
     "meta/minibatches.py",
     "meta_multitask/__init__.py",
     "meta_multitask/base.py",
+    "meta_multitask/noise.py",
+    "meta_multitask/one_trunk.py",
     "meta_multitask/protocol.py",
     "meta_multitask/steps.py",
     "multitask/__init__.py",

@@ -12,9 +12,13 @@ from torch import Tensor
 
 from metacli.algorithms.meta_multitask.base import StepLearner
 from metacli.algorithms.meta_multitask.coupled import Coupled
+from metacli.algorithms.meta_multitask.manil import MANIL
+from metacli.algorithms.meta_multitask.mcavia import MCAVIA
 from metacli.algorithms.meta_multitask.mmaml import MMAML
+from metacli.algorithms.meta_multitask.mreptile import MReptile, union
+from metacli.algorithms.meta_multitask.one_trunk import OneTrunk
 from metacli.algorithms.meta_multitask.protocol import alone, together
-from metacli.algorithms.meta_multitask.steps import coupled_steps, uniform
+from metacli.algorithms.meta_multitask.steps import uniform
 from metacli.data.sets.functions import Functions
 from metacli.nn.set_problem import SetProblem
 from metacli.nn.trunk_heads import HEAD
@@ -22,7 +26,9 @@ from metacli.types import Batch, Params, SetEpisode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = {"hidden": (6, 5), "frequencies": 1, "inner_lr": 0.03, "inner_steps": 3}
-LEARNERS = (MMAML(**SIZE), Coupled(embedding=4, **SIZE))
+SHARING = (MMAML(**SIZE), MANIL(**SIZE), MCAVIA(context=2, **SIZE))
+LEARNERS = (MMAML(**SIZE), Coupled(embedding=4, **SIZE), *SHARING[1:], MReptile(**SIZE))
+DIFFERENTIATED = LEARNERS[:4]
 BY_NAME = pytest.mark.parametrize("learner", LEARNERS, ids=lambda one: type(one).__name__)
 
 
@@ -50,43 +56,90 @@ def moved(learner: StepLearner, coupling: Tensor, episodes: SetEpisode) -> Param
     problem, params = start(learner)
     network = learner.of(problem)
     copies = network.copies(params, episodes.roles)
-    return coupled_steps(
-        network,
-        copies,
-        episodes.support,
-        coupling,
-        rate=learner.rate(params),
-        steps=learner.inner_steps,
-        first_order=learner.first_order,
+    return learner.moving(problem, params, copies, episodes.support, coupling)
+
+
+def labels_of(episodes: SetEpisode, at: int) -> reference_sets.Labels:
+    """The known support labels of every task of one set."""
+    support, tasks = episodes.support, range(episodes.roles.shape[1])
+    mask = torch.ones_like(support.y, dtype=torch.bool) if support.mask is None else support.mask
+    return [
+        [
+            (x, float(y))
+            for x, y, known in zip(support.x[at, t], support.y[at, t], mask[at, t], strict=True)
+            if known
+        ]
+        for t in tasks
+    ]
+
+
+MOVES = {"MMAML": ("",), "MANIL": ("trunk.1.", "head."), "MCAVIA": ("context.",)}
+
+
+@pytest.mark.parametrize("learner", SHARING, ids=lambda one: type(one).__name__)
+def test_joint_adaptation_equals_a_loop_over_labels_with_one_trunk(learner: StepLearner) -> None:
+    episodes = sets("mixed")
+    problem, params = start(learner)
+    found = learner.answer(problem, params, episodes, together(episodes.roles)).mean
+    tasks = episodes.roles.shape[1]
+    for at in range(2):
+        begin = {name: params[name] for name in learner.of(problem).names}
+        if learner.context:
+            begin["context.set"] = torch.zeros(learner.context, dtype=torch.float64)
+            begin["context.task"] = torch.zeros(tasks, learner.context, dtype=torch.float64)
+        roles = episodes.roles[at].tolist()
+        phi = reference_sets.shared_inner_loop(
+            *(begin, labels_of(episodes, at), roles, learner.inner_lr, 3, 1, 20.0),
+            MOVES[type(learner).__name__],
+        )
+        asked = [[(x, 0.0)] for x in episodes.query.x[at, :, 0]]
+        values = reference_sets.mean_losses(phi, asked, roles, 1, 20.0)
+        expected = torch.stack(values).sqrt()
+        torch.testing.assert_close(found[at, :, 0].abs(), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("learner", SHARING, ids=lambda one: type(one).__name__)
+def test_one_copy_of_the_trunk_answers_as_a_copy_for_each_task_would(learner: OneTrunk) -> None:
+    problem, params = start(learner)
+    episodes = sets("mixed", 3)
+    sees = torch.stack([together(episodes.roles)[0], alone(episodes.roles)[0]])[[1, 0, 1]]
+    found = learner.means(problem, params, episodes, sees)
+    phi = learner.adapted(problem, params, episodes, sees, "partly")
+    torch.testing.assert_close(found, learner.of(problem).forward(phi, episodes.query.x))
+    assert not torch.allclose(
+        found, learner.means(problem, params, episodes, together(episodes.roles)), rtol=1e-3
     )
 
 
-def test_joint_adaptation_equals_a_loop_over_labels_with_one_trunk() -> None:
-    learner, episodes = LEARNERS[0], sets("mixed")
+def test_reptile_moves_to_where_a_loop_over_sets_led() -> None:
+    learner = MReptile(alone=0.5, **SIZE)
     problem, params = start(learner)
-    found = learner.answer(problem, params, episodes, together(episodes.roles)).mean
-    support, query, roles, _ = episodes
-    assert support.mask is not None
-    tasks = roles.shape[1]
-    for at in range(2):
-        labels = [
-            [
-                (support.x[at, t, m], float(support.y[at, t, m]))
-                for m in range(5)
-                if support.mask[at, t, m]
-            ]
-            for t in range(tasks)
+    episodes, rng = sets(count=4), torch.Generator().manual_seed(0)
+    sees = learner.masked(episodes.roles, torch.Generator().manual_seed(0))
+    apart = (sees == alone(episodes.roles)).flatten(1).all(1).tolist()
+    assert set(apart) == {True, False}
+    found = learner.direction(problem, params, episodes, {}, rng).direction
+    theta = {name: params[name] for name in learner.of(problem).names}
+    everything = SetEpisode(union(episodes), *episodes[1:])
+    trunk, heads, roles = [], [], episodes.roles[0].tolist()
+    for at in range(4):
+        labels = labels_of(everything, at)
+        groups = [[t] for t in range(4)] if apart[at] else [list(range(4))]
+        parts = [
+            reference_sets.shared_inner_loop(
+                *(theta, [labels[t] for t in group], [roles[t] for t in group]),
+                *(0.03, 3, 1, 20.0),
+            )
+            for group in groups
         ]
-        names = learner.of(problem).names
-        phi = reference_sets.shared_inner_loop(
-            {name: params[name] for name in names}, labels, roles[at].tolist(), 0.03, 3, 1, 20.0
-        )
-        for task in range(tasks):
-            for q in range(3):
-                value = reference_sets.trunk_output(
-                    phi, query.x[at, task, q], int(roles[at, task]), 1, 20.0
-                )
-                assert found[at, task, q].item() == pytest.approx(value.item(), rel=1e-6)
+        trunk.append(torch.stack([one["trunk.1.weight"] for one in parts]).mean(0))
+        chosen = parts if apart[at] else 4 * parts
+        heads.append(torch.stack([one["head.weight"][t] for t, one in enumerate(chosen)]))
+    expected = theta["trunk.1.weight"] - torch.stack(trunk).mean(0)
+    torch.testing.assert_close(found["trunk.1.weight"], expected)
+    moved = found["head.weight"]
+    torch.testing.assert_close(moved[:4], theta["head.weight"][:4] - torch.stack(heads).mean(0))
+    assert bool((moved[4:] == 0).all())  # roles that no task has
 
 
 @BY_NAME
@@ -166,7 +219,7 @@ def test_a_missing_label_is_absent_whatever_stands_in_its_place(learner: StepLea
     torch.testing.assert_close(before, after)
 
 
-@BY_NAME
+@pytest.mark.parametrize("learner", DIFFERENTIATED, ids=lambda one: type(one).__name__)
 def test_the_direction_is_the_derivative_through_the_inner_steps(learner: StepLearner) -> None:
     learner = replace(learner, alone=0.0)
     problem, params = start(learner)
@@ -183,7 +236,8 @@ def test_the_direction_is_the_derivative_through_the_inner_steps(learner: StepLe
     # A constant of θ, g_t, is in the coupling: only what does not move it can be compared.
     of_trunk = () if isinstance(learner, Coupled) else ("trunk.0.weight", "head.weight")
     of_coupling = ("coupling.q.weight", "coupling.in.bias") if isinstance(learner, Coupled) else ()
-    for name in (*of_trunk, *of_coupling, "rates.trunk.1.weight", "rates.head.bias"):
+    rates = [f"rates.{name}" for name in learner.moved(problem)[-2:]]
+    for name in (*of_trunk, *of_coupling, *rates):
         slope = (value(name, 1e-5) - value(name, -1e-5)) / 2e-5
         assert update.direction[name].view(-1)[0].item() == pytest.approx(slope, rel=1e-4, abs=1e-8)
     first = replace(learner, first_order=True).direction(problem, params, episodes, {}, rng)
@@ -191,3 +245,20 @@ def test_the_direction_is_the_derivative_through_the_inner_steps(learner: StepLe
         first.direction["trunk.0.weight"], update.direction["trunk.0.weight"], rtol=1e-3
     )
     torch.testing.assert_close(first.metrics, update.metrics)
+
+
+@BY_NAME
+def test_the_noise_is_a_line_in_the_logarithms_of_the_numbers_of_labels(
+    learner: StepLearner,
+) -> None:
+    problem, params = start(learner)
+    episodes = sets()
+    mask = episodes.support.mask
+    assert mask is not None
+    found = learner.answer(problem, params, episodes, alone(episodes.roles)).variance
+    own = mask.sum(-1).double().log1p()
+    slopes, noise = params["noise.counts"], params["noise"][episodes.roles]
+    torch.testing.assert_close(found[..., 0].log(), noise + (slopes[0] + slopes[1]) * own)
+    joint = learner.answer(problem, params, episodes, together(episodes.roles)).variance
+    seen = mask.sum((1, 2)).double().log1p()[:, None]
+    torch.testing.assert_close(joint[..., 0].log(), noise + slopes[0] * own + slopes[1] * seen)

@@ -4,8 +4,9 @@ set are coupled, and which parameters move, differs."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Self
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -19,6 +20,7 @@ from metacli.algorithms.meta_multitask.class_sets import (
     responded,
 )
 from metacli.algorithms.meta_multitask.class_steps import Descent, full_sharing
+from metacli.algorithms.meta_multitask.noise import noise_start, variance_of
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.algorithms.meta_multitask.steps import Rate, coupled_steps
 from metacli.autodiff import gradient
@@ -29,20 +31,24 @@ from metacli.nn.set_problem import SetProblem, mean_of_sets
 from metacli.nn.trunk_classes import TrunkClasses
 from metacli.nn.trunk_heads import SET_CONTEXT, TASK_CONTEXT, TrunkHeads
 from metacli.trees import pick
-from metacli.types import Params, SetEpisode, State, Update
+from metacli.types import Batch, Params, SetEpisode, State, Update
 
 RATES = "rates"
+FACTORS, TEST_STEPS, MORE_STEPS = (0.5, 1.0, 2.0), (1, 2, 3, 5), (10, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepLearner(ABC):
-    """φ = θ moved `inner_steps` times (`steps.coupled_steps`), every task in its own copy.
+    """φ = θ moved `inner_steps` times (`steps.coupled_steps`).
 
     Args:
         inner_lr: α at first; `learn_rates` learns its logarithm for each step and tensor.
+        first_order: inner gradients count as constants.
         alone: share of the training sets whose tasks are adapted each by itself.
+        adapts: prefixes of the names that move. hidden, context, frequencies, period: of the
+            network, `TrunkHeads`. rate_factor: of all inner rates, at test time.
         head: of a classification, `proto`: built from the class means of the support, for any
-        number of classes; `linear`: learned.
+            number of classes; `linear`: learned.
     """
 
     inner_lr: Annotated[float, Gt(0)] = 0.02
@@ -56,22 +62,17 @@ class StepLearner(ABC):
     context: Annotated[int, Ge(0)] = 0
     adapts: tuple[str, ...] = ("",)
     head: Literal["proto", "linear"] = "proto"
+    rate_factor: Annotated[float, Gt(0)] = 1.0
 
     @abstractmethod
-    def coupling(
-        self,
-        problem: SetProblem,
-        params: Params,
-        copies: Params,
-        episodes: SetEpisode,
-        sees: Tensor,
+    def means(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
     ) -> Tensor:
-        """A [B, T, T] of φ_0 `copies` and the supports; rows sum to 1, 0 where a task is not
-        seen."""
+        """What the adapted copies of the tasks say at their queries, [B, T, Q]."""
 
-    @abstractmethod
     def own(self, problem: SetProblem) -> Params:
-        """Learned parameters of the coupling."""
+        """Learned parameters beside the network's, its rates and its noise."""
+        return {}
 
     def network(self, inputs: int, roles: int) -> TrunkHeads:
         return TrunkHeads(
@@ -85,9 +86,11 @@ class StepLearner(ABC):
 
     def init(self, problem: SetProblem, params: Params) -> tuple[Params, State]:
         start = torch.tensor(self.inner_lr).log()
-        classes = isinstance(problem.network, TrunkClasses)
-        noise = torch.zeros(1 if classes else len(params["head.bias"]))
-        own = {NOISE: noise, **self.own(problem)}
+        if isinstance(problem.network, TrunkClasses):
+            noise = {NOISE: torch.zeros(1)}
+        else:
+            noise = noise_start(self.of(problem).roles)
+        own = {**noise, **self.own(problem)}
         if self.learn_rates:
             own |= {
                 f"{RATES}.{name}": start.repeat(self.inner_steps) for name in self.moved(problem)
@@ -112,8 +115,7 @@ class StepLearner(ABC):
         state: State,
         rng: torch.Generator,
     ) -> Update:
-        apart = torch.rand(len(batch.roles), generator=rng).to(batch.roles.device) < self.alone
-        sees = torch.where(apart[:, None, None], alone(batch.roles), together(batch.roles))
+        sees = self.masked(batch.roles, rng)
         learned = self.init(problem, params)[0]
         theta = pick(params, problem.trainable | frozenset(learned))
         if batch.ways is not None:
@@ -123,11 +125,8 @@ class StepLearner(ABC):
 
         def loss(moved: Params) -> tuple[Tensor, Tensor]:
             found = self.answer(problem, {**params, **moved}, batch, sees)
-            error = (found.mean - batch.query.y).square()
-            value = mean_of_sets(error, batch.query.mask).mean()
-            # The noise is fitted to the errors as they are: it does not weigh them.
-            fit = 0.5 * (found.variance.log() + error.detach() / found.variance)
-            return value + mean_of_sets(fit, batch.query.mask).mean(), value
+            value = problem.error(found.mean, batch.query).mean()
+            return value + noise_loss(found, batch.query), value
 
         direction, value = gradient(loss, theta)
         return Update(direction, state, {"query_loss": value, "query_mse": value})
@@ -150,27 +149,71 @@ class StepLearner(ABC):
     def answer(
         self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
     ) -> Gaussian:
-        network = self.of(problem)
-        copies = network.copies(params, episodes.roles)
-        phi = coupled_steps(
-            network,
+        mean = self.means(problem, params, episodes, sees)
+        rows = self.of(problem).rows(episodes.roles)
+        variance = variance_of(params, episodes.support, rows, sees)
+        return Gaussian(mean, variance[..., None].expand_as(mean))
+
+    def variants(self) -> tuple[Mapping[str, float], ...]:
+        """Numbers of steps, up to that of training where their rates were learned, times factors on
+        the rates."""
+        more = (*TEST_STEPS, self.inner_steps) if self.learn_rates else (*TEST_STEPS, *MORE_STEPS)
+        most = self.inner_steps if self.learn_rates else max(more)
+        steps = sorted({one for one in more if one <= most} | {self.inner_steps})
+        return tuple(
+            {"inner_steps": count, "rate_factor": factor} for factor in FACTORS for count in steps
+        )
+
+    def varied(self, settings: Mapping[str, float]) -> Self:
+        if not settings:
+            return self
+        steps, factor = int(settings["inner_steps"]), settings["rate_factor"]
+        return replace(self, inner_steps=steps, rate_factor=factor)
+
+    def moving(
+        self,
+        problem: SetProblem,
+        params: Params,
+        copies: Params,
+        support: Batch,
+        coupling: Tensor | int,
+    ) -> Params:
+        """φ from φ_0 `copies`."""
+        return coupled_steps(
+            self.of(problem),
             copies,
-            episodes.support,
-            self.coupling(problem, params, copies, episodes, sees),
+            support,
+            coupling,
             rate=self.rate(params),
             steps=self.inner_steps,
             first_order=self.first_order,
-            moves=tuple(self.adapts),
+            moves=frozenset(self.moved(problem)),
         )
-        mean = network.forward(phi, episodes.query.x)
-        at = episodes.roles.clamp(min=0) if network.roles else torch.zeros_like(episodes.roles)
-        return Gaussian(mean, params[NOISE].exp()[at][..., None].expand_as(mean))
 
     def rate(self, params: Params) -> Rate:
+        """α_k; steps after those that it was trained with take the last."""
         if not self.learn_rates:
-            return lambda step, name: self.inner_lr
-        return lambda step, name: params[f"{RATES}.{name}"][step].exp()
+            return lambda step, name: self.rate_factor * self.inner_lr
+
+        def learned(step: int, name: str) -> Tensor:
+            rates = params[f"{RATES}.{name}"]
+            return self.rate_factor * rates[min(step, len(rates) - 1)].exp()
+
+        return learned
+
+    def masked(self, roles: Tensor, rng: torch.Generator) -> Tensor:
+        """Which tasks see each other in this step: all, or for a share of the sets each itself."""
+        apart = torch.rand(len(roles), generator=rng).to(roles.device) < self.alone
+        return torch.where(apart[:, None, None], alone(roles), together(roles))
 
     def of(self, problem: SetProblem) -> TrunkHeads:
         assert isinstance(problem.network, TrunkHeads)
         return problem.network
+
+
+def noise_loss(found: Gaussian, query: Batch) -> Tensor:
+    """The negative log-likelihood of the errors as they are: it fits the variance and does not
+    weigh the errors."""
+    error = (found.mean - query.y).square().detach()
+    each = 0.5 * (found.variance.log() + error / found.variance)
+    return mean_of_sets(each, query.mask).mean()

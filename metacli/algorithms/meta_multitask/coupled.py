@@ -19,6 +19,10 @@ Of classifications, ψ reads the features of the trunk instead of x, y and r, an
 taken under the heads that φ_0 begins with; where class n is the same in every task, heads follow
 the mixture as the trunk does.
 
+With `context: 8, adapts: [context.]` the trunk stands still, and what each task has a copy of is a
+context that is read beside x, as in `mcavia`: the copies of relatives stay close, those of
+strangers part.
+
 α = `inner_lr` at first; d = `embedding`, the size of e_t, Q e_t and K e_s.
 """
 
@@ -75,6 +79,16 @@ class Coupled(StepLearner):
             f"{PREFIX}self": torch.zeros(()),
         }
 
+    def means(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> Tensor:
+        network = self.of(problem)
+        copies = network.copies(params, episodes.roles)
+        coupling = self.coupling(problem, params, copies, episodes, sees)
+        copies = network.copies(params, episodes.roles, moves=frozenset(self.moved(problem)))
+        phi = self.moving(problem, params, copies, episodes.support, coupling)
+        return network.forward(phi, episodes.query.x)
+
     def coupling(
         self,
         problem: SetProblem,
@@ -83,6 +97,8 @@ class Coupled(StepLearner):
         episodes: SetEpisode,
         sees: Tensor,
     ) -> Tensor:
+        """A [B, T, T] of φ_0 `copies` and the supports; rows sum to 1, 0 where a task is not
+        seen."""
         network = self.of(problem)
         e = self.embedded(network, params, episodes)
         return self.attended(params, e, self.cosines(network, copies, episodes), sees)

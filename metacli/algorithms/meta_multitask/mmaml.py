@@ -11,8 +11,8 @@ together, give a good model of each of its tasks.
 
 Where we differ: every head follows its own task's loss, so its rate does not depend on the number
 of tasks. The rates α_k are learned, one for every step and tensor (`learn_rates`), as in MAML++. A
-share `alone` of the training sets adapts each task by itself. The task's own variance is not
-modelled: the predictive variance is one learned constant per role.
+share `alone` of the training sets adapts each task by itself. The predictive variance is a function
+of a task's role and of the number of labels alone (`noise`).
 
 α = `inner_lr` at first; `first_order` treats inner gradients as constants.
 """
@@ -21,27 +21,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from metacli.algorithms.meta_multitask.base import StepLearner
-from metacli.algorithms.meta_multitask.steps import uniform
-from metacli.nn.set_problem import SetProblem
-from metacli.types import Params, SetEpisode
+from metacli.algorithms.meta_multitask.one_trunk import OneTrunk
 
 
 @dataclass(frozen=True, kw_only=True)
-class MMAML(StepLearner):
-    """Full sharing among the tasks that see each other."""
-
-    def coupling(
-        self,
-        problem: SetProblem,
-        params: Params,
-        copies: Params,
-        episodes: SetEpisode,
-        sees: Tensor,
-    ) -> Tensor:
-        return uniform(sees, params["head.bias"].dtype)
-
-    def own(self, problem: SetProblem) -> Params:
-        return {}
+class MMAML(OneTrunk):
+    """All parameters move, the trunk's together."""

@@ -27,6 +27,7 @@ https://arxiv.org/abs/1812.03664; L is then the cross-entropy. Sets may hold bot
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -143,6 +144,14 @@ class MTNP:
     def of_classes(self, problem: SetProblem) -> EncodedAttention:
         assert isinstance(problem.network, EncodedAttention)
         return problem.network
+
+    def variants(self) -> tuple[Mapping[str, float], ...]:
+        """There is nothing to choose in a forward pass."""
+        return ({},)
+
+    def varied(self, settings: Mapping[str, float]) -> MTNP:
+        assert not settings
+        return self
 
     def of(self, problem: SetProblem) -> SetAttention:
         assert isinstance(problem.network, SetAttention)

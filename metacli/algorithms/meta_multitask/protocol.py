@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -41,6 +42,15 @@ class SetLearner(Protocol):
     ) -> Gaussian:
         """What every task of every set says at its queries, from the supports of the tasks that it
         `sees`, bool [B, T, T]."""
+        ...
+
+    def variants(self) -> tuple[Mapping[str, float], ...]:
+        """Settings at test time from which `evaluate` may choose on validation sets; those that it
+        was trained with are among them."""
+        ...
+
+    def varied(self, settings: Mapping[str, float]) -> Self:
+        """The learner with one of its variants; itself for {}."""
         ...
 
 

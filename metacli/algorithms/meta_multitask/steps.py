@@ -5,7 +5,7 @@ trunk, and its steps follow a mixture of the tasks' gradients.
     h_t ← h_t − α ∇L_t(h_t)            (head)
 
 With A_ts = 1/T all copies stay the same: full sharing, the joint inner loop of MAML on the mean of
-the tasks' losses. With A = I each task is by itself.
+the tasks' losses, which is computed with one copy for a set. With A = I each task is by itself.
 """
 
 from __future__ import annotations
@@ -47,30 +47,36 @@ def coupled_steps(
     network: TrunkHeads,
     copies: Params,
     support: Batch,
-    coupling: Tensor,
+    coupling: Tensor | int,
     *,
     rate: Rate,
     steps: int,
     first_order: bool,
-    moves: tuple[str, ...] = ("",),
+    moves: frozenset[str],
 ) -> Params:
     """φ after `steps` of the equation above.
 
     Args:
-        copies: φ_0, [B, T, ...]. coupling: A, [B, T, T].
+        copies: φ_0, [B, T, ...]. coupling: A, [B, T, T]; or T, for full sharing of copies
+            [B, 1, ...].
         first_order: inner gradients count as constants.
-        moves: prefixes of the names that move.
+        moves: names that move.
     """
-    fast = {name: value for name, value in copies.items() if name.startswith(moves)}
-    still = {name: value for name, value in copies.items() if name not in fast}
+    fast = {name: value for name, value in copies.items() if name in moves}
+    still = {name: value for name, value in copies.items() if name not in moves}
     loss = lambda phi: task_losses(network, {**still, **phi}, support).sum()  # noqa: E731
     for step in range(steps):
-        gradient = constant_grad(loss, fast) if first_order else grad(loss, fast)
-        followed = {
-            name: value if name in OWN else mixed(value, coupling)
-            for name, value in gradient.items()
-        }
-        fast = {name: value - rate(step, name) * followed[name] for name, value in fast.items()}
+        slopes = constant_grad(loss, fast) if first_order else grad(loss, fast)
+        after = {}
+        for name, value in fast.items():
+            slope, by = slopes[name], torch.as_tensor(rate(step, name), dtype=value.dtype)
+            if name not in OWN:
+                if isinstance(coupling, int):  # the slope of the one copy is Σ_s g_s
+                    by = by / coupling
+                else:
+                    slope = mixed(slope, coupling)
+            after[name] = torch.addcmul(value, slope, -by)
+        fast = after
     return {**still, **fast}
 
 

@@ -34,6 +34,46 @@ def show_cells(read: Block) -> Iterator[str]:
     yield ""
     head = ["points", "tasks", "joint", "separate", "joint - separate", "", "in 90 %"]
     yield from (f"  {line}" for line in text.table(head, rows))
+    yield from _arms(read.blocks("cells"))
+    yield from _pairs(read.blocks("cells"))
+
+
+def _arms(cells: list[Block]) -> Iterator[str]:
+    """The other arms, on the sets that they were measured on."""
+    rows = [
+        [
+            cell.text("points"),
+            cell.text("tasks"),
+            text.visible(name.replace("_", "-")),
+            _mse(arm),
+            text.number(arm.number("joint"), 3),
+            " to ".join(text.number(end, 3) for end in arm.numbers("delta_ci95")),
+            text.verdict(arm.name("verdict")),
+        ]
+        for cell in cells
+        for name, arm in cell.named("arms")
+        if name != "separate"
+    ]
+    if rows:
+        yield ""
+        head = ["points", "tasks", "arm", "its error", "joint there", "joint - arm", ""]
+        yield from (f"  {line}" for line in text.table(head, rows))
+
+
+def _pairs(cells: list[Block]) -> Iterator[str]:
+    """How well relatives are told from strangers, and which tasks are hurt."""
+    rows = []
+    for cell in cells:
+        hurt = [one for one in cell.blocks("by_task") if one.name("verdict") == "hurt"]
+        pairs = cell.block("coupling")
+        if pairs.values or hurt:
+            area = text.number(pairs.number("auc"), 3) if pairs.values else "-"
+            names = ", ".join(text.visible(one.text("name")) for one in hurt) or "none"
+            rows.append([cell.text("points"), cell.text("tasks"), area, names])
+    if rows:
+        yield ""
+        head = ["points", "tasks", "AUC of related pairs", "tasks that joint adaptation hurts"]
+        yield from (f"  {line}" for line in text.table(head, rows))
 
 
 def show_set(result: Result) -> Iterator[str]:

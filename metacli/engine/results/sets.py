@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -99,21 +100,76 @@ class SetAdaptation(Result):
 @dataclass(frozen=True)
 class Arm(Part):
     """One way of answering the sets: error, mean log-likelihood of a query, and the share of
-    queries inside the central 90 % interval."""
+    queries inside the central 90 % interval; None of an arm that gives no distribution."""
 
     mse: Estimate
-    log_likelihood: Estimate
-    coverage90: float
+    log_likelihood: Estimate | None
+    coverage90: float | None
+
+
+@dataclass(frozen=True)
+class ComparedArm(Part):
+    """An arm that joint adaptation is compared with, on the sets that both were measured on.
+
+    Args:
+        joint: the mean error of joint adaptation on these sets. delta: joint minus this arm, with a
+            paired 95 % interval over sets; the verdict is on joint.
+        settings: what was chosen for the arm on validation sets.
+    """
+
+    mse: Estimate
+    log_likelihood: Estimate | None
+    coverage90: float | None
+    joint: float
+    delta: float
+    delta_ci95: tuple[float, float]
+    verdict: Verdict
+    settings: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class NamedTaskScore(Part):
+    """One of the named tasks over the sets that have it: the errors of joint and separate
+    adaptation. `verdict` allows for the number of tasks (Bonferroni)."""
+
+    name: str
+    sets: int
+    joint: float
+    separate: float
+    delta: float
+    delta_ci95: tuple[float, float]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class PairScore(Part):
+    """How well the coupling tells related from unrelated pairs of tasks.
+
+    Args:
+        auc: area under the ROC curve over all pairs. within: mean over sets of that among the pairs
+            of a set, with its 95 % interval. what: the strength of a pair.
+    """
+
+    auc: float
+    within: Estimate
+    pairs: int
+    related: int
+    sets: int
+    what: str
 
 
 @dataclass(frozen=True)
 class SetCell(Part):
-    """Joint and separate adaptation on the same sets.
+    """Joint and separate adaptation on the same sets, and the other arms.
 
     Args:
         points: support points of a set. tasks: seen at a time, of those that the set has.
         delta: the error of joint minus that of separate, with a paired 95 % interval over sets.
+        arms: the arms that joint adaptation is compared with. by_task: where tasks have names.
+        coupling: where the source knows relations, and has related and unrelated pairs.
     """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"coupling"})
 
     points: int
     tasks: int
@@ -123,6 +179,9 @@ class SetCell(Part):
     delta: float
     delta_ci95: tuple[float, float]
     verdict: Verdict
+    arms: Mapping[str, ComparedArm] = field(default_factory=dict)
+    by_task: tuple[NamedTaskScore, ...] = ()
+    coupling: PairScore | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.meta_multitask.protocol import SetLearner
 from metacli.data.sets.sources import SETS, FunctionsOptions, SetShape, SetSource, functions
+from metacli.engine.sets.arms.names import POINTS, TRAINED
+from metacli.engine.sets.arms.tuning import SETS as ARM_SETS
 from metacli.engine.training.options import make_options, parsed, written_out
 from metacli.engine.training.problems import Problems
 from metacli.nn.set_problem import SetProblem
 from metacli.schema.load import Loaded
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
+from metacli.types import SetEpisode
 
+BASELINES = tuple(one.replace("_", "-") for one in TRAINED)
 VALIDATION_POINTS, VALIDATION_QUERIES, VALIDATION_GROUP = 10, 32, 64
 
 
@@ -32,6 +36,20 @@ class SetBuilt:
     train: SetSource
     val: SetSource
 
+    @property
+    def points(self) -> tuple[int, ...]:
+        """Numbers of points for which the arms of `evaluate` are tuned: those that it measures, as
+        far as training has them."""
+        given = self.recipe.sets.points
+        low, high = given if isinstance(given, tuple) else (given, given)
+        return tuple(one for one in POINTS if low <= one <= high) or (low,)
+
+    def validation(self, points: int) -> SetEpisode:
+        """Sets on which the arms are tuned, other ones than training is validated on."""
+        options = parsed(FunctionsOptions, self.recipe.data.options)
+        shape = SetShape(points, VALIDATION_QUERIES, ARM_SETS)
+        return functions(options, shape, ("val", 2)).meta_batch_at(0)
+
 
 def build_sets(loaded: Loaded) -> SetBuilt:
     """Nothing has been written or trained by then.
@@ -43,9 +61,9 @@ def build_sets(loaded: Loaded) -> SetBuilt:
     assert isinstance(recipe, MetaMultiTaskRecipe)
     learner = make_set_learner(recipe, problems)
     options = source_options(recipe, problems)
-    if recipe.baselines:
-        what = "baselines of kind meta-multitask are arms of evaluate"
-        problems.add("baselines", what, "leave it out", code="recipe.invalid")
+    for unknown in (one for one in recipe.baselines if one not in BASELINES):
+        message = f"no arm {unknown!r} of sets; there are {', '.join(BASELINES)}"
+        problems.add("baselines", message, code="recipe.unknown_name")
     problems.raise_any()
     if learner is None or options is None:
         raise loaded.error(problems.found)

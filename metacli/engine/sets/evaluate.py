@@ -1,78 +1,238 @@
-"""`evaluate` of a learner of sets: joint against separate adaptation on the same fresh sets, by
-number of points and of tasks."""
+"""`evaluate` of a learner of sets: joint adaptation against the other arms on the same fresh sets,
+by number of points and of tasks.
+
+Shape letters: B sets, T tasks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from metacli.algorithms.meta_multitask.protocol import alone, together
-from metacli.data.sets.sources import FunctionsOptions, SetShape, functions
-from metacli.engine.results.sets import Arm, SetCell
-from metacli.engine.scoring.intervals import Verdict, over_episodes, paired
+from metacli.data.sets.functions import Functions
+from metacli.data.sets.sources import FunctionsOptions
+from metacli.engine.results.sets import Arm, ComparedArm, NamedTaskScore, PairScore, SetCell
+from metacli.engine.scoring.intervals import (
+    Estimate,
+    Verdict,
+    over_episodes,
+    paired,
+    t_quantile,
+)
+from metacli.engine.sets.arms.answers import Arms
+from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE, TRAINED
 from metacli.engine.sets.model import SetModel
-from metacli.engine.sets.scoring import SetScores, joined, scored
+from metacli.engine.sets.relations import PairScores, Strengths, auc, joined_pairs, pairs_of
+from metacli.engine.sets.scoring import SetScores, joined, scored, task_errors
 from metacli.engine.training.options import parsed
-from metacli.types import SetEpisode
+from metacli.types import Batch, SetEpisode
 
 GROUP = 50  # sets at a time
-POINTS = (5, 10, 20)
+TRAINED_SETS = 100  # on which arms are measured that are trained for every set
+Shape = tuple[int, int | None]
+PAIRED_SETS = 100  # on which the coupling is measured
 
 
-def evaluate_cells(
-    model: SetModel,
-    points: Sequence[int],
-    sets: int,
-    *,
-    seed: int = 0,
-    query: int = 32,
-    tick: Callable[[int], None] = lambda done: None,
-) -> tuple[SetCell, ...]:
-    """Every number of points with all tasks of a set, then the first with fewer tasks.
+@dataclass(frozen=True)
+class Wanted:
+    """What is measured.
 
     Args:
+        shapes: numbers of support points and of tasks, None for all that a set has.
         sets: rounded up to a whole number of groups.
-        tick: told how many cells are done.
+        arms: of `ARMS`; those that the model does not have are left out.
+        tick: is given what is measured next.
     """
-    cells: list[SetCell] = []
-    most = len(model.known)
-    wanted = [(one, None) for one in points] + [(points[0], count) for count in range(2, most)]
-    if model.recipe.data.options.get("variant") in ("mixed", "pooled"):
-        wanted = wanted[: len(points)]  # which tasks are relatives differs from set to set
-    for shown, count in wanted:
-        cells.append(evaluate_cell(model, shown, count, sets, seed=seed, query=query))
-        tick(len(cells))
-    return tuple(cells)
+
+    shapes: Sequence[Shape]
+    sets: int = 600
+    seed: int = 0
+    query: int = 32
+    arms: Sequence[str] = ARMS
+    tick: Callable[[str], None] = lambda what: None
 
 
-def evaluate_cell(
-    model: SetModel, points: int, tasks: int | None, sets: int, *, seed: int, query: int
+@dataclass
+class Gathered:
+    """What the groups of sets of one cell gave."""
+
+    scores: dict[str, list[SetScores]]
+    joint: list[np.ndarray]  # errors of tasks, [B, T]
+    separate: list[np.ndarray]
+    roles: list[np.ndarray]
+    pairs: list[PairScores]
+
+
+def evaluate_cells(arms: Arms, wanted: Wanted, strengths: Strengths) -> tuple[SetCell, ...]:
+    """A cell for every shape.
+
+    Args:
+        strengths: how the coupling of sets is measured.
+    """
+    return tuple(
+        cell_of(arms, points, tasks, wanted, strengths) for points, tasks in wanted.shapes
+    )
+
+
+def shapes_of(model: SetModel, points: Sequence[int]) -> tuple[Shape, ...]:
+    """Every number of points with all tasks of a set, then the first with fewer tasks."""
+    shapes: list[Shape] = [(one, None) for one in points]
+    if model.recipe.data.options.get("variant") not in ("mixed", "pooled"):
+        # Of mixed sets, which tasks are relatives differs from set to set.
+        shapes += [(points[0], count) for count in range(2, len(model.known))]
+    return tuple(shapes)
+
+
+def groups_of(sets: int) -> int:
+    """In how many groups so many sets are measured."""
+    return -(-sets // GROUP)
+
+
+def cell_of(
+    arms: Arms, points: int, tasks: int | None, wanted: Wanted, strengths: Strengths
 ) -> SetCell:
     """One cell; `tasks` None is all of them. With fewer, the first of each set see each other, and
     the error is theirs."""
-    options = parsed(FunctionsOptions, model.recipe.data.options)
-    source = functions(options, SetShape(points, query, GROUP), ("test", seed))
-    parts: tuple[list[SetScores], list[SetScores]] = ([], [])
-    seen = 0
-    for step in range(-(-sets // GROUP)):
+    options = parsed(FunctionsOptions, arms.model.recipe.data.options)
+    source = Functions(
+        options.variant, points, wanted.query, seed=("test", wanted.seed), meta_batch=GROUP
+    )
+    names = [one for one in arms.names if one in (JOINT, SEPARATE) or one in wanted.arms]
+    found, seen = Gathered({name: [] for name in names}, [], [], [], []), 0
+    for step in range(groups_of(wanted.sets)):
+        wanted.tick(f"{points} points")
         episodes = first_tasks(source.meta_batch_at(step), tasks)
         seen = max(seen, episodes.roles.shape[1])
-        for found, sees in zip(parts, (together, alone), strict=True):
-            found.append(scored(model.answer(episodes, sees(episodes.roles)), episodes.query))
-    joint, separate = map(joined, parts)
-    delta, low, high = paired(joint.error - separate.error)
-    verdict: Verdict = "helped" if high < 0 else "hurt" if low > 0 else "no_difference"
-    arms = (arm_of(joint), arm_of(separate))
-    return SetCell(points, seen, len(joint.error), *arms, delta, (low, high), verdict)
+        related = torch.from_numpy(source.relations_at(step).related)[:, :tasks, :tasks]
+        gather(found, arms, episodes, related, points, step)
+        if ORACLE in wanted.arms and tasks is None and step * GROUP < PAIRED_SETS:
+            if one_kind(related):
+                continue
+            found.pairs.append(pairs_of(strengths(episodes), related, step * GROUP))
+    return cell_from(found, arms, points, seen, strengths.what)
+
+
+def gather(
+    found: Gathered,
+    arms: Arms,
+    episodes: SetEpisode,
+    related: Tensor,
+    points: int,
+    step: int,
+) -> None:
+    """Add one group of sets."""
+    for name, parts in found.scores.items():
+        if name in TRAINED and step * GROUP >= TRAINED_SETS:
+            continue
+        answer = arms.answer(name, episodes, points, related)
+        parts.append(scored(answer, episodes.query))
+        if name in (JOINT, SEPARATE):
+            errors = task_errors(answer, episodes.query)
+            (found.joint if name == JOINT else found.separate).append(errors)
+    found.roles.append(episodes.roles.numpy())
+
+
+def one_kind(related: Tensor) -> bool:
+    """Whether all pairs of tasks are related, or none."""
+    tasks = related.shape[-1]
+    pairs = related[:, torch.ones(tasks, tasks, dtype=torch.bool).triu(1)]
+    return bool(pairs.all()) or not bool(pairs.any())
+
+
+def cell_from(found: Gathered, arms: Arms, points: int, tasks: int, what: str) -> SetCell:
+    """The scores of a cell."""
+    whole = {name: joined(parts) for name, parts in found.scores.items()}
+    joint, separate = whole[JOINT], whole[SEPARATE]
+    compared = {
+        name: compared_with(scores, joint, arms.settings(name, points))
+        for name, scores in whole.items()
+        if name != JOINT
+    }
+    beside = compared[SEPARATE]
+    return SetCell(
+        *(points, tasks, len(joint.error), arm_of(joint), arm_of(separate)),
+        *(beside.delta, beside.delta_ci95, beside.verdict),
+        arms=compared,
+        by_task=by_task(found, arms.model.known),
+        coupling=pair_score(joined_pairs(found.pairs), what) if found.pairs else None,
+    )
 
 
 def arm_of(scores: SetScores) -> Arm:
-    return Arm(
+    return Arm(over_episodes(scores.error), *distribution(scores))
+
+
+def distribution(scores: SetScores) -> tuple[Estimate | None, float | None]:
+    """Log-likelihood and coverage; None where an arm gives no distribution."""
+    if np.isnan(scores.log_likelihood).all():
+        return None, None
+    return over_episodes(scores.log_likelihood), float(scores.coverage.mean())
+
+
+def compared_with(
+    scores: SetScores, joint: SetScores, settings: Mapping[str, float]
+) -> ComparedArm:
+    """An arm beside joint adaptation, on the sets that both were measured on."""
+    same = joint.error[: len(scores.error)]
+    delta, low, high = paired(same - scores.error)
+    return ComparedArm(
         over_episodes(scores.error),
-        over_episodes(scores.log_likelihood),
-        float(scores.coverage.mean()),
+        *distribution(scores),
+        float(same.mean()),
+        delta,
+        (low, high),
+        verdict_of(low, high),
+        dict(settings),
     )
+
+
+def verdict_of(low: float, high: float) -> Verdict:
+    """Of a difference of errors, the first minus the second."""
+    return "helped" if high < 0 else "hurt" if low > 0 else "no_difference"
+
+
+def by_task(found: Gathered, names: Sequence[str]) -> tuple[NamedTaskScore, ...]:
+    """Every named task over the sets that have it."""
+    joint, separate, roles = (
+        np.concatenate([one.ravel() for one in parts])
+        for parts in (found.joint, found.separate, found.roles)
+    )
+    there = [role for role in range(len(names)) if (roles == role).sum() > 1]
+    rows = []
+    for role in there:
+        mine, other = joint[roles == role], separate[roles == role]
+        delta, low, high = paired(mine - other)
+        wider = bonferroni(len(there), len(mine))
+        low_all, high_all = delta + wider * (low - delta), delta + wider * (high - delta)
+        rows.append(
+            NamedTaskScore(
+                *(names[role], len(mine), float(mine.mean()), float(other.mean()), delta),
+                (low, high),
+                verdict_of(low_all, high_all),
+            )
+        )
+    return tuple(rows)
+
+
+def bonferroni(tests: int, units: int) -> float:
+    """By how much a 95 % interval is wider that is to hold for several tests at once."""
+    level = 1 - 0.025 / max(1, tests)
+    return t_quantile(units - 1, level) / t_quantile(units - 1)
+
+
+def pair_score(pairs: PairScores, what: str) -> PairScore:
+    """The areas over all pairs and within the sets."""
+    numbers = np.unique(pairs.set)
+    areas = [auc(pairs.strength[pairs.set == n], pairs.related[pairs.set == n]) for n in numbers]
+    within = over_episodes(np.array([one for one in areas if not math.isnan(one)]))
+    related = int(pairs.related.sum())
+    whole = auc(pairs.strength, pairs.related)
+    return PairScore(whole, within, len(pairs.related), related, len(numbers), what)
 
 
 def first_tasks(episodes: SetEpisode, count: int | None) -> SetEpisode:
@@ -81,7 +241,8 @@ def first_tasks(episodes: SetEpisode, count: int | None) -> SetEpisode:
         return episodes
     cut: Callable[[Tensor], Tensor] = lambda value: value[:, :count]  # noqa: E731
     support, query = (
-        type(half)(cut(half.x), cut(half.y), None if half.mask is None else cut(half.mask))
+        Batch(cut(half.x), cut(half.y), None if half.mask is None else cut(half.mask))
         for half in episodes[:2]
     )
-    return SetEpisode(support, query, cut(episodes.roles))
+    ways = None if episodes.ways is None else cut(episodes.ways)
+    return SetEpisode(support, query, cut(episodes.roles), ways)

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 
 from metacli.algorithms.meta_multitask.protocol import together
+from metacli.engine.events import Progress
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.intervals import over_episodes
+from metacli.engine.sets.arms.tuned import ARMS_FOLDER, save_tuned
+from metacli.engine.sets.arms.tuning import Tuning
 from metacli.engine.sets.build import VALIDATION_GROUP, SetBuilt, build_sets
 from metacli.engine.sets.folder import save
 from metacli.engine.sets.model import SetModel, on_device
@@ -114,8 +117,31 @@ class SetRun:
         save(made, workspace.model, replace=True)
 
     def compared(self, workspace: Workspace, reached: Reached, control: Control) -> SetRun:
-        """`evaluate` compares it with the same model, each task alone."""
+        """The settings of the arms of `evaluate`, below `baselines/arms`."""
+        best = reached.best
+        if best is None or control.stopped:
+            return self
+        save_tuned(self.tuning(best.snapshot, control).tuned(), workspace.baselines / ARMS_FOLDER)
         return self
+
+    def tuning(self, snapshot: Snapshot, control: Control) -> Tuning:
+        """What `compared` chooses, on sets of the recipe's source, on the CPU."""
+        built, recipe = self.built, self.recipe
+        params = {name: value.cpu() for name, value in snapshot.params.items()}
+        wanted = tuple(one.replace("-", "_") for one in recipe.baselines)
+        count = len(wanted) + 2
+        done: list[str] = []
+
+        def tick(arm: str) -> None:
+            control.report(Progress(f"arm {arm}", len(done), count, "arms"))
+            done.append(arm)
+
+        return Tuning(
+            *(built.learner, built.problem, params, built.points),
+            *(built.validation, built.train.meta_batch_at, wanted),
+            tick=tick,
+            stopped=lambda: control.stopped,
+        )
 
     def details(self) -> dict[str, Json]:
         recipe = self.recipe

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from metacli.engine.results.sets import SetEvaluation
 from metacli.engine.scoring.request import Request
 from metacli.engine.sets.verbs import evaluate_sets
+from metacli.engine.sets.arms.names import ARMS, JOINT, SEPARATE
 from metacli.errors import UsageProblem
 
 
@@ -21,7 +23,7 @@ class SetScorer:
 
     def evaluate(self, request: Request) -> SetEvaluation:
         """Raises UsageProblem for options that mean nothing to sets."""
-        request.require_no_overrides()
+        arms = arms_of(request.overrides)
         if request.data is not None or not request.wanted.only("shot", "episodes", "seed"):
             raise UsageProblem(
                 "a learner of sets is measured on fresh sets of its own source: --shot (points), "
@@ -33,6 +35,23 @@ class SetScorer:
             shot=wanted.shot,
             sets=wanted.episodes,
             seed=wanted.seed or 0,
+            arms=arms,
             dry_run=request.dry_run,
             report=request.report,
         )
+
+
+def arms_of(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Which arms are wanted: `arms=separate,multi_task` leaves the others out. Raises UsageProblem
+    for another setting or an unknown arm."""
+    found = ARMS
+    for text in overrides:
+        key, _, value = text.partition("=")
+        named = tuple(one.strip().replace("-", "_") for one in value.strip("[]").split(","))
+        unknown = [one for one in named if one not in ARMS]
+        if key != "arms" or unknown:
+            hint = f"arms=NAME,NAME leaves the other arms out; there are {', '.join(ARMS)}"
+            what = f"setting {key}" if key != "arms" else f"arm {unknown[0]!r}"
+            raise UsageProblem(f"evaluating a model of sets has no {what}", hint=hint)
+        found = named
+    return (JOINT, SEPARATE, *(one for one in found if one not in (JOINT, SEPARATE)))

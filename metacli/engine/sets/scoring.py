@@ -5,6 +5,7 @@ Shape letters: E sets, B sets of a meta-batch, T tasks, M support points, Q quer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -50,14 +51,25 @@ def scored(found: Gaussian, query: Batch) -> SetScores:
     return SetScores(*(mean_of_sets(one, query.mask).double().numpy() for one in each))
 
 
+def task_errors(found: Gaussian, query: Batch) -> np.ndarray:
+    """The mean squared error of each task over its queries, float64 [B, T]."""
+    off = (found.mean - query.y).square().double()
+    if query.mask is None:
+        return off.mean(-1).numpy()
+    counted = query.mask.to(off.dtype)
+    return ((off * counted).sum(-1) / counted.sum(-1).clamp(min=1)).numpy()
+
+
 def log_density(found: Gaussian, y: Tensor) -> Tensor:
-    """log N(y; μ, σ²), [B, T, Q]."""
-    return torch.distributions.Normal(found.mean, found.variance.sqrt()).log_prob(y)
+    """log N(y; μ, σ²), [B, T, Q]; nan where σ² is."""
+    off = (y - found.mean).square() / found.variance
+    return -0.5 * (off + found.variance.log() + math.log(2 * math.pi))
 
 
 def coverage_of(found: Gaussian, y: Tensor) -> Tensor:
-    """1 where y is inside the central 90 % interval."""
-    return ((y - found.mean).abs() <= Z90 * found.variance.sqrt()).to(y.dtype)
+    """1 where y is inside the central 90 % interval; nan where there is none."""
+    inside = ((y - found.mean).abs() <= Z90 * found.variance.sqrt()).to(y.dtype)
+    return torch.where(found.variance.isnan(), torch.nan, inside)
 
 
 def joined(parts: list[SetScores]) -> SetScores:

@@ -21,7 +21,11 @@ from metacli.engine.results.sets import (
     SetScore,
 )
 from metacli.engine.sets.adapting import FOLDS, SetResult, adapt_to_set, predicted
-from metacli.engine.sets.evaluate import POINTS, evaluate_cells
+from metacli.engine.sets.arms.answers import Arms
+from metacli.engine.sets.arms.names import ARMS, POINTS
+from metacli.engine.sets.arms.tuned import ARMS_FOLDER, Tuned, load_tuned
+from metacli.engine.sets.evaluate import Wanted, evaluate_cells, groups_of, shapes_of
+from metacli.engine.sets.relations import strengths_of
 from metacli.engine.sets.folder import save
 from metacli.engine.sets.opening import open_adapted, open_source
 from metacli.engine.sets.scoring import Z90
@@ -211,20 +215,34 @@ def columns_for(columns: SetColumns, path: Path, tasks: tuple[str, ...]) -> SetC
 
 
 def evaluate_sets(
-    path: Path, *, shot: str | int | None, sets: int, seed: int, dry_run: bool, report: Reporter
+    path: Path,
+    *,
+    shot: str | int | None,
+    sets: int,
+    seed: int,
+    arms: Sequence[str] = ARMS,
+    dry_run: bool,
+    report: Reporter,
 ) -> SetEvaluation:
-    """Joint against separate adaptation on fresh sets of the model's own source.
+    """Joint adaptation against the other arms on fresh sets of the model's own source.
 
     Args:
         shot: numbers of points, `5,10,20`.
+        arms: which are wanted, of those that the model has; joint and separate are always there.
     """
     source = open_source(path)
     points = POINTS if shot is None else points_of(str(shot))
+    compared, done = Arms(source, tuned_beside(path)), 0
+    shapes = shapes_of(source, points)
+    groups = groups_of(sets) * len(shapes)
 
-    def tick(done: int) -> None:
-        report(Progress("evaluating", done, max(len(points), done), "cells"))
+    def tick(what: str) -> None:
+        nonlocal done
+        report(Progress(f"evaluating, {what}", done, groups, "groups of sets"))
+        done += 1
 
-    cells = () if dry_run else evaluate_cells(source, points, sets, seed=seed, tick=tick)
+    wanted = Wanted(shapes, sets, seed, arms=arms, tick=tick)
+    cells = () if dry_run else evaluate_cells(compared, wanted, strengths_of(source))
     first = cells[0] if cells else None
     recipe = source.recipe
     return SetEvaluation(
@@ -240,6 +258,11 @@ def evaluate_sets(
         cells=cells,
         dry_run=dry_run or None,
     )
+
+
+def tuned_beside(path: Path) -> Tuned | None:
+    """What the run of a model has chosen for its arms; None of a model without a run."""
+    return load_tuned(path.parent / "baselines" / ARMS_FOLDER) if path.name == "model" else None
 
 
 def points_of(text: str) -> tuple[int, ...]:
