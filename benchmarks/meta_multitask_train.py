@@ -21,6 +21,7 @@ from metacli.algorithms.meta_multitask.coupled import Coupled
 from metacli.algorithms.meta_multitask.manil import MANIL
 from metacli.algorithms.meta_multitask.mcavia import MCAVIA
 from metacli.algorithms.meta_multitask.mmaml import MMAML
+from metacli.algorithms.meta_multitask.mreptile import MReptile
 from metacli.algorithms.meta_multitask.mtnp import MTNP
 from metacli.algorithms.meta_multitask.protocol import SetLearner, alone, together
 from metacli.data.sets.functions import Functions, Variant
@@ -75,6 +76,11 @@ def gradient_steps(steps: int, lr: float = 3e-3) -> Train:
     )
 
 
+def following(steps: int, lr: float = 1.0) -> Train:
+    """The outer loop of Reptile: ε falls linearly from `lr`."""
+    return Train(steps=steps, meta_batch=32, optimizer="sgd", lr=lr, schedule="linear")
+
+
 IN_CONTEXT = Coupled(context=8, adapts=("context.",), inner_lr=3.0)
 RUNS = {
     "mtnp-shared-0": Run(MTNP(), "shared", attention(16_000)),
@@ -84,10 +90,16 @@ RUNS = {
     "mmaml-shared-0": Run(MMAML(inner_lr=0.1), "shared", gradient_steps(5_500, 1e-2)),
     "coupled-shared-0": Run(IN_CONTEXT, "shared", gradient_steps(8_000)),
     "mcavia-shared-0": Run(MCAVIA(inner_lr=3.0), "shared", gradient_steps(8_000)),
+    # The rates of manil are those chosen for mmaml.
+    "manil-shared-0": Run(MANIL(inner_lr=0.1), "shared", gradient_steps(7_000, 1e-2)),
+    "mreptile-shared-0": Run(MReptile(inner_lr=0.05), "shared", following(6_000)),
     "mmaml-pooled-0": Run(
         MMAML(inner_lr=0.1), "pooled", gradient_steps(4_000, 5e-3), begin="mmaml-shared-0"
     ),
     "coupled-pooled-0": Run(IN_CONTEXT, "pooled", gradient_steps(5_500), begin="coupled-shared-0"),
+    "mtnp-mixed-0": Run(
+        *(MTNP(), "mixed", attention(6_000, 1.5e-3)), begin="mtnp-pooled-0", validate=("mixed",)
+    ),
     "mcavia-pooled-0": Run(
         MCAVIA(inner_lr=3.0), "pooled", gradient_steps(5_500), begin="mcavia-shared-0"
     ),
@@ -107,6 +119,13 @@ TRIES = {
     )
     for inner_lr in rates
     for lr in (1e-3, 3e-3, 1e-2)
+}
+TRIES |= {
+    f"mreptile-try-{inner_lr}-{lr}": Run(
+        *(MReptile(inner_lr=inner_lr), "shared", following(1200, lr)), validate=("shared",)
+    )
+    for inner_lr in (0.02, 0.05, 0.1)
+    for lr in (0.3, 1.0)
 }
 RUNS |= TRIES
 
