@@ -1,6 +1,7 @@
 """Sets of functions: what meta-trained learners make of them, by `protocols/meta_multitask.md`.
 
     python benchmarks/meta_multitask.py RUN [VARIANT...]  # a run of meta_multitask_train.py
+    python benchmarks/meta_multitask.py arms:VARIANT      # what is trained without meta-learning
 
 Writes `results/meta_multitask/RUN.json` after each cell (a variant and a number of points) and goes
 on with a file that was begun.
@@ -12,16 +13,27 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from meta_multitask_train import POINTS as TRAIN_POINTS
 from meta_multitask_train import RUNS, Run, load, problem_of
 
+from metacli.algorithms.meta_multitask.coupled import Coupled
+from metacli.algorithms.meta_multitask.mtnp import MTNP
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.data.sets.functions import Functions, Variant
 from metacli.engine.scoring.intervals import over_episodes, paired
+from metacli.engine.sets.arms.names import MULTI_TASK, PRETRAINED, SEED, SINGLE_TASK
+from metacli.engine.sets.arms.pretraining import ridge_answers
+from metacli.engine.sets.arms.scratch import trained
+from metacli.engine.sets.arms.tuned import Tuned
+from metacli.engine.sets.arms.tuning import Tuning
+from metacli.engine.sets.evaluate import Gathered, by_task, one_kind, pair_score
+from metacli.engine.sets.relations import Hiding, Learned, Strengths, joined_pairs, pairs_of
 from metacli.engine.sets.scoring import (
     Answers,
     Guard,
@@ -31,25 +43,52 @@ from metacli.engine.sets.scoring import (
     joined,
     mixed_scores,
     scored,
+    task_errors,
 )
+from metacli.nn.set_attention import Gaussian
+from metacli.types import Params, SetEpisode
 
 RESULTS = Path(__file__).parent / "results" / "meta_multitask"
 POINTS = (5, 10, 20)
 GROUP, GROUPS, GUARDED = 200, 20, 5
+TUNED, TRAINED, PAIRED = 64, 200, 500  # sets
 TEMPERATURES, OFFSETS, SCOPES = (1, 2, 4, 8, 16), (-1, 0, 1, 2), ("task", "set")
 VARIANTS: tuple[Variant, ...] = ("shared", "noisy", "independent", "mixed")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run with its parameters, and its arms `joint` and `separate` by number of points."""
+
+    run: Run
+    params: Params
+    tuned: Tuned | None = field(default=None)
+
+    def answers(self, arm: str, points: int) -> Answers:
+        settings = {} if self.tuned is None else self.tuned.settings(arm, points)
+        return answers_of(self.run.learner.varied(settings), problem_of(self.run), self.params)
+
+    def strengths(self) -> Strengths:
+        learner, problem = self.run.learner, problem_of(self.run)
+        if isinstance(learner, Coupled):
+            return Learned(learner, problem, self.params)
+        return Hiding(answers_of(learner, problem, self.params))
 
 
 def main() -> None:
     torch.set_num_threads(1)
     name, *variants = sys.argv[1:]
-    run, problem = RUNS[name], problem_of(RUNS[name])
-    state = load(name)
+    if name.startswith("arms:"):
+        measure_arms(name.removeprefix("arms:"))
+    else:
+        measure(name, variants)
+
+
+def measure(name: str, variants: list[str]) -> None:
+    """A run of `meta_multitask_train.py`."""
+    run, state = RUNS[name], load(name)
     assert state is not None, f"train it first: meta_multitask_train.py {name}"
     snapshot, facts = state
-    answers = answers_of(run.learner, problem, snapshot.params)
-    path = RESULTS / f"{name}.json"
-    document = json.loads(path.read_text()) if path.is_file() else {}
     about = {
         "run": name,
         "variant": run.variant,
@@ -57,21 +96,125 @@ def main() -> None:
         "planned": run.train.steps,
         "steps": snapshot.step,
         "seconds": facts["seconds"],
+        "learner": repr(run.learner),
     }
-    if document.get("steps") != snapshot.step:
-        document = {**about, "learner": repr(run.learner), "cells": []}
+    document = begun(name, about)
+    tuning = tuning_of(run, snapshot.params, ())
+    tuned = tuning.tuned() if tuning.wanted() else None
+    if tuned is not None:
+        document["chosen"] = tuned.choices.model_dump(mode="json")
+    measured_run = Measured(run, snapshot.params, tuned)
     done = {(cell["variant"], cell["points"]) for cell in document["cells"]}
     for points in POINTS:
-        guard = chosen_guard(run, answers, points)
-        for variant in variants or suited(run):
-            if (variant, points) in done:
-                continue
+        wanted = [v for v in variants or suited(run) if (v, points) not in done]
+        guarded = isinstance(run.learner, MTNP) and wanted
+        guard = (
+            chosen_guard(run, measured_run.answers("joint", points), points) if guarded else None
+        )
+        for variant in wanted:
             started = time.process_time()
-            cell = measured(answers, variant, points, guard)
+            cell = measured(measured_run, variant, points, guard)
             cell["seconds"] = round(time.process_time() - started, 1)
             document["cells"].append(cell)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(document, indent=1) + "\n")
+            write(name, document)
+    if {"mixed"} & set(variants or suited(run)) and "coupling" not in document:
+        document["coupling"] = coupling_of(measured_run.strengths())
+        write(name, document)
+
+
+def begun(name: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The file of an earlier call about the same state, or a new one."""
+    path = RESULTS / f"{name}.json"
+    document = json.loads(path.read_text()) if path.is_file() else {}
+    same = all(document.get(key) == about.get(key) for key in ("steps", "variant"))
+    return {**about, **document} if document and same else {**about, "cells": []}
+
+
+def write(name: str, document: Mapping[str, Any]) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def tuning_of(run: Run, params: Params, arms: tuple[str, ...]) -> Tuning:
+    """The choices of the arms on validation sets of the variant that the run was trained for."""
+
+    def validation(points: int) -> SetEpisode:
+        return Functions(run.variant, points, 32, seed=("val", 2), meta_batch=TUNED).meta_batch_at(
+            0
+        )
+
+    training = Functions(run.variant, TRAIN_POINTS, 8, seed=("train", run.seed), meta_batch=32)
+    return Tuning(
+        *(run.learner, problem_of(run), params, POINTS, validation, training.meta_batch_at, arms)
+    )
+
+
+def measure_arms(variant: str) -> None:
+    """What is trained without meta-learning for a variant, on its first test sets."""
+    run = RUNS[f"mtnp-{variant}-0"]
+    started = time.process_time()
+    tuned = tuning_of(run, {}, (MULTI_TASK, SINGLE_TASK, PRETRAINED)).tuned()
+    document: dict[str, Any] = {
+        "variant": variant,
+        "chosen": tuned.choices.model_dump(mode="json"),
+        "cells": [],
+    }
+    for tested in suited(run) if variant == "pooled" else (variant,):
+        for points in POINTS:
+            source = test_source(tested, points)
+            episodes = first(source.meta_batch_at(0), TRAINED)
+            arms = {}
+            for arm in (MULTI_TASK, SINGLE_TASK, PRETRAINED):
+                mean = without_learner(tuned, arm, episodes, points)
+                nothing = Gaussian(mean, torch.full_like(mean, torch.nan))
+                error = scored(nothing, episodes.query).error
+                arms[arm] = {"mse": over_episodes(error).as_dict(), "errors": rounded(error)}
+            document["cells"].append({"variant": tested, "points": points, "arms": arms})
+            document["seconds"] = round(time.process_time() - started, 1)
+            write(f"arms_{variant}", document)
+
+
+def without_learner(tuned: Tuned, arm: str, episodes: SetEpisode, points: int) -> torch.Tensor:
+    settings = tuned.settings(arm, points)
+    if arm == PRETRAINED:
+        return ridge_answers(tuned.trunk, episodes, (settings["penalty"],))[0]
+    steps, rate = (int(settings["steps"]),), settings["rate"]
+    return trained(episodes, shared=arm == MULTI_TASK, rate=rate, steps=steps, seed=SEED)[0]
+
+
+def rounded(errors: np.ndarray) -> list[float]:
+    """For paired differences with the learners, in the order of the test sets."""
+    return [float(f"{one:.5g}") for one in errors]
+
+
+def first(episodes: SetEpisode, sets: int) -> SetEpisode:
+    """The first sets of a meta-batch."""
+    support, query = (
+        type(half)(half.x[:sets], half.y[:sets], None if half.mask is None else half.mask[:sets])
+        for half in (episodes.support, episodes.query)
+    )
+    return SetEpisode(support, query, episodes.roles[:sets])
+
+
+def test_source(variant: Variant | str, points: int) -> Functions:
+    return Functions(
+        variant,  # type: ignore[arg-type]  # checked when it is made
+        points,
+        40,
+        grid=True,
+        seed=("test", 0),
+        meta_batch=GROUP,
+    )
+
+
+def coupling_of(strengths: Strengths) -> dict[str, Any]:
+    """How well relatives are told from strangers in mixed sets of 10 points."""
+    source, parts = test_source("mixed", 10), []
+    for step in range(-(-PAIRED // GROUP)):
+        related = torch.from_numpy(source.relations_at(step).related)
+        assert not one_kind(related)
+        parts.append(pairs_of(strengths(source.meta_batch_at(step)), related, step * GROUP))
+    return pair_score(joined_pairs(parts), strengths.what).as_dict()
 
 
 def suited(run: Run) -> tuple[Variant, ...]:
@@ -79,38 +222,49 @@ def suited(run: Run) -> tuple[Variant, ...]:
     return VARIANTS[:3] if run.variant != "pooled" else VARIANTS
 
 
-def measured(answers: Answers, variant: Variant, points: int, guard: Guard) -> dict[str, Any]:
+def measured(of: Measured, variant: str, points: int, guard: Guard | None) -> dict[str, Any]:
     """Every arm of one cell on the same test sets."""
-    source = Functions(variant, points, 40, grid=True, seed=("test", 0), meta_batch=GROUP)
-    arms: dict[str, list[SetScores]] = {"joint": [], "separate": [], "guard": [], "oracle": []}
+    source = test_source(variant, points)
+    joint_answers, apart_answers = of.answers("joint", points), of.answers("separate", points)
+    names = ("joint", "separate", "oracle", *(() if guard is None else ("guard",)))
+    arms: dict[str, list[SetScores]] = {name: [] for name in names}
+    errors = Gathered({}, [], [], [], [])
     for step in range(GROUPS):
         episodes = source.meta_batch_at(step)
         related = torch.from_numpy(source.relations_at(step).related)
-        joint = answers(episodes, together(episodes.roles))
-        separate = answers(episodes, alone(episodes.roles))
+        joint = joint_answers(episodes, together(episodes.roles))
+        separate = apart_answers(episodes, alone(episodes.roles))
         arms["joint"].append(scored(joint, episodes.query))
         arms["separate"].append(scored(separate, episodes.query))
+        errors.joint.append(task_errors(joint, episodes.query))
+        errors.separate.append(task_errors(separate, episodes.query))
+        errors.roles.append(episodes.roles.numpy())
         if bool(related.all()):
             oracle = joint
         elif bool(torch.equal(related, alone(episodes.roles))):
             oracle = separate
         else:
-            oracle = answers(episodes, related)
+            oracle = joint_answers(episodes, related)
         arms["oracle"].append(scored(oracle, episodes.query))
-        if step < GUARDED:
-            weights = guard.weights(*both_evidence(answers, episodes))
+        if guard is not None and step < GUARDED:
+            weights = guard.weights(*both_evidence(joint_answers, episodes))
             arms["guard"].append(mixed_scores(joint, separate, weights, episodes.query))
     found = {name: joined(parts) for name, parts in arms.items()}
+    tasks = by_task(errors, source.names)
     return {
         "variant": variant,
         "points": points,
-        "guard": vars(guard),
+        "guard": None if guard is None else vars(guard),
         "arms": {name: summary(one) for name, one in found.items()},
         "differences": differences(found),
+        "by_task": [one.as_dict() for one in tasks],
+        "first_errors": {
+            name: rounded(found[name].error[:TRAINED]) for name in ("joint", "separate")
+        },
     }
 
 
-def both_evidence(answers: Answers, episodes: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def both_evidence(answers: Answers, episodes: SetEpisode) -> tuple[torch.Tensor, torch.Tensor]:
     joint = evidence(answers, episodes, together(episodes.roles))
     return joint, evidence(answers, episodes, alone(episodes.roles))
 

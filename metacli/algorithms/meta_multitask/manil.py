@@ -11,8 +11,8 @@ trunk, by the mean of the tasks' gradients, and the heads, each by its own.
 Where we differ: the paper's inner loop moves the head alone. With a head for each task nothing
 would pass between tasks and joint adaptation would be separate adaptation, so the layer below the
 heads, which they share, moves too; of classifications on any backbone the heads alone move, which
-tasks share where they share their labels. The rates α_k are learned and `alone` is as for `mmaml`, as is
-the predictive variance.
+tasks share where they share their labels. The rates α_k are learned, and `alone` and the predictive
+variance are as for `mmaml`.
 
 W = weight and bias of the last layer of the trunk; α = `inner_lr` at first.
 """

@@ -6,7 +6,7 @@ Idea: learn a set for a few steps, then move the trunk to where that led, and th
 to where the tasks of that role led.
 
     φ_i = U^k(θ; S_i ∪ Q_i),   U: trunk ← trunk − α (1/T) Σ_t ∇L_t,  head_t ← head_t − α ∇L_t
-    direction = (1/B) Σ_i (θ_trunk − φ_i,trunk);   of role r the mean of θ_head,r − φ_head,t, r_t = r
+    direction = (1/B) Σ_i (θ_trunk − φ_i,trunk),   of role r the mean of θ_head,r − φ_head,t
 
 so that `train: {optimizer: sgd, lr: ε}` is θ ← θ + ε (φ − θ).
 

@@ -74,9 +74,7 @@ def evaluate_cells(arms: Arms, wanted: Wanted, strengths: Strengths) -> tuple[Se
     Args:
         strengths: how the coupling of sets is measured.
     """
-    return tuple(
-        cell_of(arms, points, tasks, wanted, strengths) for points, tasks in wanted.shapes
-    )
+    return tuple(cell_of(arms, points, tasks, wanted, strengths) for points, tasks in wanted.shapes)
 
 
 def shapes_of(model: SetModel, points: Sequence[int]) -> tuple[Shape, ...]:

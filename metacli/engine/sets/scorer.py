@@ -8,8 +8,8 @@ from pathlib import Path
 
 from metacli.engine.results.sets import SetEvaluation
 from metacli.engine.scoring.request import Request
-from metacli.engine.sets.verbs import evaluate_sets
 from metacli.engine.sets.arms.names import ARMS, JOINT, SEPARATE
+from metacli.engine.sets.verbs import evaluate_sets
 from metacli.errors import UsageProblem
 
 

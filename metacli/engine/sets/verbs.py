@@ -25,9 +25,9 @@ from metacli.engine.sets.arms.answers import Arms
 from metacli.engine.sets.arms.names import ARMS, POINTS
 from metacli.engine.sets.arms.tuned import ARMS_FOLDER, Tuned, load_tuned
 from metacli.engine.sets.evaluate import Wanted, evaluate_cells, groups_of, shapes_of
-from metacli.engine.sets.relations import strengths_of
 from metacli.engine.sets.folder import save
 from metacli.engine.sets.opening import open_adapted, open_source
+from metacli.engine.sets.relations import strengths_of
 from metacli.engine.sets.scoring import Z90
 from metacli.engine.storage.paths import RUNS, new_folder
 from metacli.engine.storage.paths import target as target_folder
