@@ -44,7 +44,7 @@ class SetScorer:
 def arms_of(overrides: Sequence[str]) -> tuple[str, ...]:
     """Which arms are wanted: `arms=separate,multi_task` leaves the others out. Raises UsageProblem
     for another setting or an unknown arm."""
-    found = ARMS
+    found: tuple[str, ...] = ARMS
     for text in overrides:
         key, _, value = text.partition("=")
         named = tuple(one.strip().replace("-", "_") for one in value.strip("[]").split(","))
