@@ -139,7 +139,9 @@ def tuning(arms: tuple[str, ...] = ("multi_task", "pretrained")) -> Tuning:
     validation = lambda points: sets(points=points)  # noqa: E731
     return Tuning(
         *(learner, problem, params, (3, 6), validation, source.meta_batch_at, arms),
+        steps=(1, 2, 3, 4),
         trunk_steps=(2, 4),
+        trunk_sets=8,
     )
 
 

@@ -23,6 +23,7 @@ from metacli.engine.sets.arms.names import (
     TRUNK_RATES,
     TRUNK_STEPS,
 )
+from metacli.engine.sets.arms.pretraining import SETS as TRUNK_SETS
 from metacli.engine.sets.arms.pretraining import pretrained, ridge_answers
 from metacli.engine.sets.arms.scratch import trained
 from metacli.engine.sets.arms.tuned import Choices, Chosen, Tuned
@@ -42,6 +43,8 @@ class Tuning:
 
     Args:
         validation: number of points -> validation sets. training: meta-batches.
+        steps, trunk_steps: numbers of steps to choose from, from scratch and of the trunk, which
+            sees `trunk_sets` sets.
         arms: of `TRAINED`; joint and separate are always there where they have a choice.
         stopped: whether to leave out what is still to come.
     """
@@ -53,7 +56,9 @@ class Tuning:
     validation: Callable[[int], SetEpisode]
     training: BatchAt
     arms: Sequence[str] = TRAINED
+    steps: Sequence[int] = STEPS
     trunk_steps: Sequence[int] = TRUNK_STEPS
+    trunk_sets: int = TRUNK_SETS
     tick: Callable[[str], None] = lambda arm: None
     stopped: Callable[[], bool] = lambda: False
 
@@ -89,10 +94,12 @@ class Tuning:
                 yield settings, answer(episodes, sees).mean
             return
         for rate in RATES:
-            said = trained(episodes, shared=arm == MULTI_TASK, rate=rate, steps=STEPS, seed=SEED)
+            said = trained(
+                episodes, shared=arm == MULTI_TASK, rate=rate, steps=self.steps, seed=SEED
+            )
             yield from (
                 ({"rate": rate, "steps": steps}, mean)
-                for steps, mean in zip(STEPS, said, strict=True)
+                for steps, mean in zip(self.steps, said, strict=True)
             )
 
     def with_trunk(self, sets: Mapping[int, SetEpisode]) -> tuple[tuple[Chosen, ...], Params]:
@@ -100,7 +107,9 @@ class Tuning:
         tried: list[tuple[tuple[Chosen, ...], Params]] = []
         count = len(TRUNK_RATES) * len(self.trunk_steps) * len(PENALTIES)
         for rate in TRUNK_RATES:
-            trunks = pretrained(self.training, rate=rate, steps=self.trunk_steps, seed=SEED)
+            trunks = pretrained(
+                self.training, rate=rate, steps=self.trunk_steps, seed=SEED, sets=self.trunk_sets
+            )
             for steps, trunk in zip(self.trunk_steps, trunks, strict=True):
                 chosen = []
                 for points, episodes in sets.items():
