@@ -52,6 +52,7 @@ RESULTS = Path(__file__).parent / "results" / "meta_multitask"
 POINTS = (5, 10, 20)
 GROUP, GROUPS, GUARDED = 200, 20, 5
 TUNED, TRAINED, PAIRED = 64, 200, 500  # sets
+STEPS, TRUNK_STEPS = (50, 100, 200, 400), (1000, 2000)
 TEMPERATURES, OFFSETS, SCOPES = (1, 2, 4, 8, 16), (-1, 0, 1, 2), ("task", "set")
 VARIANTS: tuple[Variant, ...] = ("shared", "noisy", "independent", "mixed")
 
@@ -145,7 +146,9 @@ def tuning_of(run: Run, params: Params, arms: tuple[str, ...]) -> Tuning:
 
     training = Functions(run.variant, TRAIN_POINTS, 8, seed=("train", run.seed), meta_batch=32)
     return Tuning(
-        *(run.learner, problem_of(run), params, POINTS, validation, training.meta_batch_at, arms)
+        *(run.learner, problem_of(run), params, POINTS, validation, training.meta_batch_at, arms),
+        steps=STEPS,
+        trunk_steps=TRUNK_STEPS,
     )
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPE = "functions-4t-mtnp"
 SMALL = [
     *("algorithm.width=8", "algorithm.heads=2", "algorithm.blocks=1", "algorithm.reads=1"),
-    *("train.meta_batch=4", "evaluate.every=2", "evaluate.episodes=64"),
+    *("baselines=[]", "train.meta_batch=4", "evaluate.every=2", "evaluate.episodes=64"),
 ]
 SET = "x,sine,tanh,sigmoid,gaussian\n" + "".join(
     f"{m},{m / 10},{m / 20 if m % 2 else ''},{m / 30},{1 - m / 10}\n" for m in range(-4, 5)
