@@ -167,7 +167,8 @@ def summary(tables: Sequence[SmallTable], runs: Mapping[str, Mapping]) -> dict[s
         apart[name].append(sign[name] * (values[0] - values))
 
     def over(found: Mapping[str, list[np.ndarray]], column: int) -> dict[str, float]:
-        return interval([float(np.mean(one, 0)[column]) for one in found.values() if one])
+        means = [float(np.mean(one, 0)[column]) for one in found.values() if one]
+        return interval(means) if means else {}
 
     kinds = {"accuracy": "classification", "error": "regression"}
     of_kind = {

@@ -43,6 +43,8 @@ from metacli.algorithms.multitask.weighting.log import Log as Log
 from metacli.algorithms.multitask.weighting.rlw import RLW as RLW
 from metacli.algorithms.multitask.weighting.stch import STCH as STCH
 from metacli.algorithms.multitask.weighting.uncertainty import Uncertainty as Uncertainty
+from metacli.algorithms.transfer.bd_cspn import BDCSPN as BDCSPN
+from metacli.algorithms.transfer.blend import Blend as Blend
 from metacli.algorithms.transfer.boosted_trees import BoostedTrees as BoostedTrees
 from metacli.algorithms.transfer.cosine_classifier import CosineClassifier as CosineClassifier
 from metacli.algorithms.transfer.fine_tune import FineTune as FineTune
@@ -54,8 +56,10 @@ from metacli.algorithms.transfer.lp_ft import LPFT as LPFT
 from metacli.algorithms.transfer.mean import Mean as Mean
 from metacli.algorithms.transfer.nearest_neighbours import NearestNeighbours as NearestNeighbours
 from metacli.algorithms.transfer.prototype import Prototype as Prototype
+from metacli.algorithms.transfer.random_forest import RandomForest as RandomForest
 from metacli.algorithms.transfer.ridge import Ridge as Ridge
 from metacli.algorithms.transfer.simpleshot import SimpleShot as SimpleShot
+from metacli.algorithms.transfer.tim import TIM as TIM
 from metacli.data.few_shot.from_dataset import episodes as episodes
 from metacli.engine.adapt import adapt as adapt
 from metacli.engine.compare import compare as compare

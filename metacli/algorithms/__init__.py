@@ -272,6 +272,18 @@ ALGORITHMS: dict[str, Entry] = {
         "CosineClassifier",
         "Baseline++: a learned direction for each class",
     ),
+    "bd-cspn": Entry(
+        "transfer",
+        "transfer.bd_cspn",
+        "BDCSPN",
+        "class means that queries answered together put right",
+    ),
+    "tim": Entry(
+        "transfer",
+        "transfer.tim",
+        "TIM",
+        "sure labels of every class for queries answered together",
+    ),
     "nearest-neighbours": Entry(
         "transfer",
         "transfer.nearest_neighbours",
@@ -280,6 +292,12 @@ ALGORITHMS: dict[str, Entry] = {
     ),
     "boosted-trees": Entry(
         "transfer", "transfer.boosted_trees", "BoostedTrees", "gradient boosting of small trees"
+    ),
+    "random-forest": Entry(
+        "transfer", "transfer.random_forest", "RandomForest", "deep trees on samples, their mean"
+    ),
+    "blend": Entry(
+        "transfer", "transfer.blend", "Blend", "mean of a linear model, boosted trees and a forest"
     ),
     "mean": Entry("transfer", "transfer.mean", "Mean", "the mean of the values, for every input"),
     "last-value": Entry(

@@ -27,8 +27,12 @@ Method = Literal[
     "ridge",
     "logistic",
     "cosine-classifier",
+    "bd-cspn",
+    "tim",
     "nearest-neighbours",
     "boosted-trees",
+    "random-forest",
+    "blend",
     "mean",
     "last-value",
 ]
@@ -80,6 +84,12 @@ Folds = Annotated[
     int | None,
     typer.Option("--folds", metavar="K", min=2, help="Score by at most K folds, dealt once."),
 ]
+FitInputs = Annotated[
+    bool,
+    typer.Option(
+        "--fit-inputs", help="Invert images, or change their contrast, where it suits the model."
+    ),
+]
 Compare = Annotated[
     bool | None,
     typer.Option(
@@ -112,6 +122,7 @@ def adapt(
     folds: Folds = None,
     compare: Compare = None,
     new_only: NewOnly = False,
+    fit_inputs: FitInputs = False,
     skip_bad: options.SkipBad = False,
     allow_duplicates: options.AllowDuplicates = False,
     follow_links: options.FollowLinks = False,
@@ -129,6 +140,7 @@ def adapt(
     """
     share, limit = words.fraction(holdout), words.seconds(budget, "--budget")
     model, task, overrides = what_is_there(words_)
+    checks = words.checks_of(fail_under, fail_over, fail_if, strict=strict)
 
     def work(report: Reporter) -> Result:
         from metacli.engine.adapt import adapt as verb
@@ -146,13 +158,11 @@ def adapt(
             folds=folds,
             compare=compare,
             new_only=new_only,
+            fit_inputs=fit_inputs,
             skip_bad=skip_bad,
             allow_duplicates=allow_duplicates,
             follow_links=follow_links,
-            fail_under=fail_under or (),
-            fail_over=fail_over or (),
-            fail_if=fail_if or (),
-            strict=strict,
+            **checks,
             **frame.shared(report),
         )
 
@@ -202,6 +212,7 @@ def show(result: Result) -> Iterator[str]:
             ("model", text.path(read.name("model")) if read.has("model") else ""),
             ("from", f"{text.path(read.name('from'))}, method {many.method(read)}"),
             ("chosen", many.chosen(choice)),
+            ("images", _changed(read.block("inputs"))),
             ("added", _added(read)),
             ("task", _task(task)),
             ("guessed", "; ".join(map(text.visible, task.texts("guessed")))),
@@ -226,7 +237,7 @@ def _next(read: Block) -> tuple[str | Path, ...]:
     """What to type: of a model that something speaks against, what would help. Where the source was
     chosen from all there are, that is a look at the examples."""
     task = read.block("task")
-    if not read.items("doubts"):
+    if not read.items("doubts") and not read.has("better_source"):
         return "predict", Path(read.text("model")), "INPUT..."
     verb = "inspect" if read.has("choice") else "adapt"
     return verb, Path(task.text("path"))
@@ -240,6 +251,13 @@ def _task(task: Block) -> str:
         counts += f", {task.text('query')} query"
     classes = f", {len(labels)} classes: {shown}" if labels else ""
     return f"{text.path(task.name('path'))}: {text.visible(task.text('type'))}, {counts}{classes}"
+
+
+def _changed(inputs: Block) -> str:
+    """What is done to images before the model sees them."""
+    if "changes" not in inputs.values:
+        return ""
+    return ", ".join(map(text.visible, inputs.texts("changes"))) or "as they are"
 
 
 def _added(read: Block) -> str:

@@ -165,7 +165,8 @@ def _transductive(read: Block) -> str:
     if not read.has("transductive"):
         return ""
     score = _mean(read.name("metric"), read.block("transductive"))
-    return f"{score}  transductive (statistics over all queries together)"
+    how = "statistics over all queries" if read.flag("episodes") else "all examples answered"
+    return f"{score}  transductive ({how} together)"
 
 
 def _by_class(read: Block) -> str:

@@ -23,6 +23,16 @@ Target = Annotated[
         autocompletion=complete.sources_and_tasks,
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Compare the look of images with what this model learned from.",
+        autocompletion=complete.sources_and_tasks,
+        show_default=False,
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 5 on any problem.")]
 
 
@@ -33,12 +43,14 @@ def inspect(
     target: options.Targets = None,
     input_: options.Input = None,
     follow_links: options.FollowLinks = False,
+    model: Model = None,
 ) -> None:
     """Say what a path holds, every problem found in it, and what to type next.
 
     \b
       metacli inspect my_classes/
       metacli inspect my_recipe.yaml --strict
+      metacli inspect my_classes/ --model @last
     """
 
     if path not in NAMED:
@@ -53,6 +65,7 @@ def inspect(
             target=target,
             input=input_,
             follow_links=follow_links,
+            model=model,
             report=report,
         )
 

@@ -39,6 +39,13 @@ Reject = Annotated[
     ),
 ]
 
+Together = Annotated[
+    bool,
+    typer.Option(
+        "--together", help="Let all inputs have a part in each answer: models of bd-cspn and tim."
+    ),
+]
+
 
 def predict(
     frame: Frame,
@@ -47,6 +54,7 @@ def predict(
     format_: Format = "csv",
     top: Top = 1,
     reject: Reject = None,
+    together: Together = False,
 ) -> None:
     """Label new inputs with an adapted model, one row each.
 
@@ -70,6 +78,7 @@ def predict(
             stdin=read_stdin(inputs),
             top=top,
             reject=limit,
+            together=together,
             device=frame.device,
             seed=frame.seed,
             report=report,

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import typer
 
@@ -106,6 +107,21 @@ def doubts(words: list[str] | None) -> list[str]:
         if word not in ("guessing", "hurts"):
             raise typer.BadParameter(f"{word!r} is not guessing or hurts")
     return words or []
+
+
+class Checks(TypedDict):
+    """What makes the command fail after the model was written."""
+
+    fail_under: Sequence[str]
+    fail_over: Sequence[str]
+    fail_if: Sequence[str]
+    strict: bool
+
+
+def checks_of(
+    under: list[str] | None, over: list[str] | None, doubts: list[str] | None, *, strict: bool
+) -> Checks:
+    return Checks(fail_under=under or (), fail_over=over or (), fail_if=doubts or (), strict=strict)
 
 
 def probability(words: str | None) -> str | float | None:

@@ -35,6 +35,7 @@ from PIL import (  # the plugins by name: otherwise Pillow would import all of i
 
 from metacli.data.audio.recordings import AUDIO_SUFFIXES, is_wav, spectrogram
 from metacli.data.files import read_regular, shown
+from metacli.data.image_changes import Change, changed
 from metacli.errors import DataError
 
 # A phone's MPO is opened by the JPEG plugin.
@@ -100,12 +101,14 @@ class ImageSpec:
         channels: 1 (grey) or 3 (RGB). height, width: in pixels.
         shorter: the image keeps its aspect ratio: its shorter side is resized (bicubic) to so many
             pixels, and the middle is cut out; None: it is resized (Lanczos) to exactly the size.
+        changes: what is done to the image before.
     """
 
     channels: int
     height: int
     width: int
     shorter: int | None = None
+    changes: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or self.height < 1 or self.width < 1:
@@ -168,7 +171,7 @@ def is_recording(name: str) -> bool:
 def fit(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Pixels [H, W] or [H, W, 3] in the channels and at the size of `spec`: uint8 [C, H, W]."""
     mode = "L" if spec.channels == 1 else "RGB"
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(changed(pixels, spec.changes) if spec.changes else pixels)
     if image.mode != mode:
         image = image.convert(mode)
     if spec.shorter is not None:

@@ -55,7 +55,8 @@ def adapt(
         add: `model` is adapted already; these examples are added to those that it was adapted to.
         more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `follow_links`, `folds`,
             `compare`, `new_only`, `fail_under`, `fail_over`, `fail_if`, `strict`, `out`,
-            `force`, `device`, `seed`, `dry_run`, `budget`; see `Settings`.
+            `force`, `device`, `seed`, `dry_run`, `budget`, `fit_inputs`; see
+            `Settings`.
 
     Returns:
         One adaptation; of a folder of tasks a row for each, with a model in `out/<task>`.
@@ -112,6 +113,7 @@ def request_of(
         folds=FOLDS if tasks and settings.folds is None else settings.folds,
         compare=compare or how.baseline,
         budget=BUDGET if settings.budget is None else settings.budget,
+        fit_inputs=settings.fit_inputs,
     )
 
 
@@ -132,6 +134,7 @@ class Ready(NamedTuple):
 
 def prepared(names: Sequence[str], request: Request, tasks: Sequence[Path], *, add: bool) -> Ready:
     """Opens what was named, or everything that there is to choose from."""
+    require_one_to_fit(names, request, add=add)
     options = [] if names else options_for(request, add=add, tasks=tasks)
     if add:
         earlier = before(names, request)
@@ -140,6 +143,16 @@ def prepared(names: Sequence[str], request: Request, tasks: Sequence[Path], *, a
         return Ready([one.source for one in options], request, options)
     first = replace(request, task=tasks[0]) if tasks else request
     return Ready(open_sources(names, first), request)
+
+
+def require_one_to_fit(names: Sequence[str], request: Request, *, add: bool) -> None:
+    """Raises UsageProblem for inputs that are to be fitted to no source, to several, or to a model
+    that has its inputs already."""
+    if request.fit_inputs and (add or len(names) != 1):
+        raise UsageProblem(
+            "--fit-inputs fits images to what one named model learned from",
+            hint="leave it out" if add else f"metacli adapt MODEL {request.task} --fit-inputs",
+        )
 
 
 def require_measured(

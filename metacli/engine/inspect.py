@@ -11,6 +11,7 @@ from metacli.data.tables.choice import Choice, stated
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.inspecting.data import look_at_data
 from metacli.engine.inspecting.findings import Looked
+from metacli.engine.inspecting.fitting import beside_model
 from metacli.engine.inspecting.models import look_at_model, look_at_run
 from metacli.engine.inspecting.recipes import look_at_recipe
 from metacli.engine.results.inspect import InspectResult
@@ -31,6 +32,7 @@ def inspect(
     target: str | None = None,
     input: str | None = None,
     follow_links: bool = False,
+    model: str | Path | None = None,
     report: Reporter = ignore,
 ) -> InspectResult:
     """Say what a recipe, task, set of tasks, pool, run or model is, and whether it is good.
@@ -40,13 +42,19 @@ def inspect(
         target: of a table, the column to predict. input: the columns to predict from, with commas
             between them.
         follow_links: read what links, and names that lead out of a task's folder, lead to.
+        model: of images, what they are compared with: do they look like what it learned from?
         strict: any error or warning fails; notes do not.
 
     Raises:
         DataError: nothing is there.
+        BundleError: `model` is none.
+        UsageProblem: `model` beside what holds no images, or one that takes none.
         CheckFailed: `strict`, and there are problems; `result` is complete.
     """
-    found = look(str(path), report, stated(target, input, follow_links=follow_links))
+    choice = stated(target, input, follow_links=follow_links)
+    found = look(str(path), report, choice)
+    if model is not None:
+        found = beside_model(found, str(model), choice, report)
     valid = not any(one.level == "error" for one in found.problems)
     details = {key: value for key, value in found.details.items() if value is not None}
     result = InspectResult(found.what, found.path, valid, found.problems, details, found.next)

@@ -9,7 +9,12 @@ from pathlib import Path
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.models.opening import open_model
 from metacli.engine.predicting.inputs import Given, Held, items_of
-from metacli.engine.predicting.predictor import Predictor, TaskPredictor, predictor_of
+from metacli.engine.predicting.predictor import (
+    Predictor,
+    TaskPredictor,
+    answering_together,
+    predictor_of,
+)
 from metacli.engine.results.predict import Predictions, TaskPredictions
 from metacli.engine.storage.paths import require_device
 from metacli.errors import DataError
@@ -34,11 +39,13 @@ class LoadedModel:
         *,
         reject: str | float | None = None,
         stdin: bytes | None = None,
+        together: bool = False,
         report: Reporter = ignore,
     ) -> Predictions | TaskPredictions:
         """As `metacli.predict`, of which the arguments are."""
         items = items_of(inputs)
-        found = self.predictor.predict(items, reject, stdin, report)
+        predictor = answering_together(self.predictor) if together else self.predictor
+        found = predictor.predict(items, reject, stdin, report)
         if not found.rows:
             named = [one.name or "array" if isinstance(one, Held) else str(one) for one in items]
             raise DataError("nothing to predict", code="data.empty", where=", ".join(named))

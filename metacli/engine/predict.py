@@ -15,6 +15,7 @@ from metacli.engine.results.predict import Predictions, TaskPredictions
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.verbs import paths_of, predict_set
 from metacli.engine.storage.paths import require_device
+from metacli.errors import UsageProblem
 
 
 def predict(
@@ -24,6 +25,7 @@ def predict(
     top: int = 1,
     reject: str | float | None = None,
     stdin: bytes | None = None,
+    together: bool = False,
     device: str = "auto",
     seed: int | None = None,
     report: Reporter = ignore,
@@ -40,6 +42,8 @@ def predict(
         reject: a probability below which the answer is "none of these"; or `auto`: it is that for
             what is less like any class than known examples are.
         stdin: what the input `-` means: CSV or lines of text; for images their paths, one a line.
+        together: all inputs have a part in each answer, of a model of the methods `bd-cspn` and
+            `tim`; a table's rows have one with each other.
         seed: nothing here is drawn.
 
     Returns:
@@ -47,13 +51,16 @@ def predict(
         interval `low` to `high` that held 90 % of the held-out examples.
 
     Raises:
+        UsageProblem: `together` of another model.
         DataError: some inputs could not be answered; `result` holds every row, the good ones
             answered.
     """
+    if together and (set_model_at(str(model)) or models_below(model)):
+        raise UsageProblem("--together is for one adapted model", hint="leave it out")
     if sets := set_model_at(str(model)):
         return predict_set(sets, paths_of(inputs))
     if models := models_below(model):
         items, place = items_of(inputs), require_device(device)
         return predict_each(models, items, reject=reject, device=place, report=report)
     loaded = load(model, device=device, report=report)
-    return loaded.predict(inputs, reject=reject, stdin=stdin, report=report)
+    return loaded.predict(inputs, reject=reject, stdin=stdin, together=together, report=report)

@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 import torch
 import toys
-from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 
+from metacli.algorithms.transfer.blend import Blend
 from metacli.algorithms.transfer.boosted_trees import BoostedTrees
 from metacli.algorithms.transfer.last_value import LastValue
+from metacli.algorithms.transfer.linear_probe import LinearProbe
 from metacli.algorithms.transfer.mean import Mean
 from metacli.algorithms.transfer.nearest_neighbours import NearestNeighbours
+from metacli.algorithms.transfer.random_forest import RandomForest
 from metacli.nn.solvers.boosting import fit_boosted
 from metacli.types import Batch
 
@@ -111,3 +119,56 @@ def test_the_mean_and_the_last_value_are_said_whatever_the_input(
     adapted = learner.adapt(problem, {}, support)
     found = learner.predict(problem, adapted, torch.tensor([[0.2], [-7.0]]))
     torch.testing.assert_close(found, torch.tensor([[wanted], [wanted]]))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_random_forest_of_classes_is_scikit_learns_with_the_shares_as_one_more_vote(
+    share: float,
+) -> None:
+    support, x = columns(3)
+    problem = toys.bare_problem("classification", WIDTH, None)
+    learner = RandomForest(share=share, trees=7, depth=6, votes=4.0)
+    found = learner.predict(problem, learner.adapt(problem, {}, support), x)
+    model = RandomForestClassifier(
+        7, max_depth=6, max_features=share or "sqrt", random_state=0
+    ).fit(support.x.numpy(), support.y.numpy())
+    shares = np.bincount(support.y.numpy()) / len(support.y)
+    wanted = (4 * model.predict_proba(x.numpy()) + shares) / 5
+    np.testing.assert_allclose(found.exp().numpy(), wanted, atol=1e-6)
+
+
+def test_a_random_forest_of_values_is_scikit_learns() -> None:
+    support, x = columns()
+    problem = toys.bare_problem("regression", WIDTH, None)
+    learner = RandomForest(votes=1.0, trees=7, depth=6)
+    found = learner.predict(problem, learner.adapt(problem, {}, support), x)
+    model = RandomForestRegressor(7, max_depth=6, max_features="sqrt", random_state=0)
+    model.fit(support.x.numpy(), support.y[:, 0].numpy())
+    np.testing.assert_allclose(found[:, 0].numpy(), model.predict(x.numpy()), atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_blend_is_the_mean_of_what_its_three_models_say(classes: int) -> None:
+    support, x = columns(classes)
+    kind = "classification" if classes else "regression"
+    problem = toys.bare_problem(kind, WIDTH, None)
+    learner = Blend(penalty=0.5)
+    found = learner.predict(problem, learner.adapt(problem, {}, support), x)
+    said = [
+        one.predict(problem, one.adapt(problem, {}, support), x)
+        for one in (
+            LinearProbe(penalty=0.5),
+            BoostedTrees(depth=3, rounds=50),
+            RandomForest(votes=10.0),
+        )
+    ]
+    wanted = torch.stack([torch.softmax(one, 1) for one in said] if classes else said).mean(0)
+    torch.testing.assert_close(found.exp() if classes else found, wanted)
+    tried = {
+        one: logits
+        for method in (LinearProbe(), BoostedTrees(), RandomForest())
+        for one, logits in method.explore(problem, {}, support, {}, x)
+    }
+    for one, logits in Blend().explored(problem, tried).items():
+        alone = dict(Blend().explore(problem, {}, support, {}, x))[one]
+        torch.testing.assert_close(logits, alone)

@@ -30,8 +30,9 @@ HEAD = ("head.weight", "head.bias")
 # What answers with means of the support: nothing to choose, and no better on it than its mean.
 MEANS = {"mean", "last-value"}
 # Trees and neighbours answer with the means of several rows, and a support here has a few.
-AVERAGES = {*MEANS, "nearest-neighbours", "boosted-trees"}
-SINGLE = {"trees.feature", "trees.threshold", "trees.value", "trees.base"}  # as ONNX has trees
+AVERAGES = {*MEANS, "nearest-neighbours", "boosted-trees", "random-forest", "blend"}
+PARTS = ("feature", "threshold", "value", "base")
+SINGLE = {f"{of}.{part}" for of in ("trees", "forest") for part in PARTS}  # as ONNX has trees
 
 
 def settled(name: str) -> Any:

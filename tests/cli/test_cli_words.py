@@ -222,6 +222,7 @@ def test_adapt_hands_everything_to_the_engine(stub: Callable[..., Any]) -> None:
             "folds": None,
             "compare": None,
             "new_only": False,
+            "fit_inputs": False,
             "skip_bad": True,
             "allow_duplicates": True,
             "follow_links": False,
@@ -291,7 +292,7 @@ def test_evaluate_takes_overrides_without_data(stub: Callable[..., Any]) -> None
 def test_predict_and_export_hand_everything_to_the_engine(stub: Callable[..., Any]) -> None:
     assert handed(stub, "predict m a b --top 3 --reject 0.5 --device cpu --seed 1") == (
         ("m", ["a", "b"]),
-        {"stdin": None, "top": 3, "reject": 0.5, "device": "cpu", "seed": 1},
+        {"stdin": None, "top": 3, "reject": 0.5, "together": False, "device": "cpu", "seed": 1},
     )
     assert handed(stub, "export m --format onnx --with-support --tolerance 1e-4 -o f") == (
         ("m",),
@@ -320,7 +321,7 @@ def test_the_start_commands_hand_everything_to_the_engine(stub: Callable[..., An
     )
     assert handed(stub, "inspect p --strict --target t,u --input a") == (
         ("p",),
-        {"strict": True, "target": "t,u", "input": "a", "follow_links": False},
+        {"strict": True, "target": "t,u", "input": "a", "follow_links": False, "model": None},
     )
 
 

@@ -11,6 +11,8 @@ import pytest
 import small_runs
 import torch
 
+from metacli.engine.adapting import one_task
+
 
 @pytest.fixture
 def workplace(
@@ -50,3 +52,15 @@ def fixed_head(tmp_path_factory: pytest.TempPathFactory, _cache_folder: Path) ->
     folder = tmp_path_factory.mktemp("fixed_head")
     overrides = (*small_runs.FIXED_HEAD, "backbone.norm=batch", "train.steps=4")
     return _train_once(folder, _cache_folder, *overrides)
+
+
+@pytest.fixture
+def default_source() -> None:
+    """For tests of the comparison with what `adapt` chooses by itself."""
+
+
+@pytest.fixture(autouse=True)
+def _no_default_source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everywhere else it would run a large network on the images of every test."""
+    if "default_source" not in request.fixturenames:
+        monkeypatch.setattr(one_task, "better_source", lambda *given: None)

@@ -84,7 +84,10 @@ def model() -> str:
     [
         (photograph, "colour photographs, 160x120: try: metacli adapt task"),
         (small_and_grey, "grey photographs, 28x28: try: metacli adapt task"),
-        (white_on_black, "grey drawings, light strokes on dark ground, 64x64: invert them, or try"),
+        (
+            white_on_black,
+            "grey drawings, light strokes on dark ground, 64x64: invert them (--fit-inputs ",
+        ),
     ],
 )
 def test_images_of_another_look_are_named_with_what_the_model_knows(

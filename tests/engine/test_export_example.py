@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,20 @@ def pictures(folder: Path) -> list[str]:
         pixels = rng.integers(0, 256, shape, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png")
     return sorted(str(path) for path in folder.iterdir())
+
+
+def test_images_are_changed_as_the_model_had_them_fitted(tmp_path: Path) -> None:
+    made = adapted_model(tiny_model(shape=(3, 16, 16)))
+    changed = replace(made.inputs, changes=("grey", "contrast", "invert"))
+    model = saved(replace(made, inputs=changed), tmp_path / "mine")
+    result = export(model, format="onnx")
+    assert result["inputs"][0]["changes"] == ["grey", "contrast", "invert"]
+    paths = pictures(tmp_path / "pictures")
+    rows = predict(model, paths)["rows"]
+    lines = run_alone(str(tmp_path / "mine.onnx.example.py"), *paths)
+    assert [line[1] for line in lines] == [row["prediction"] for row in rows]
+    best = [max(row["probabilities"].values()) for row in rows]
+    assert [float(line[2]) for line in lines] == pytest.approx(best, abs=1e-3)
 
 
 @pytest.mark.parametrize("format", ["onnx", pytest.param("pt2", marks=pytest.mark.slow)])

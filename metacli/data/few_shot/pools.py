@@ -179,7 +179,7 @@ def fitted(pool: Pool, shape: tuple[int, ...]) -> Pool:
     """
     if pool.example_shape == shape:
         return pool
-    spec = ImageSpec(*shape)
+    spec = ImageSpec(shape[0], shape[1], shape[2])
     used = np.unique(np.concatenate(pool.rows))
     store = np.empty((len(used), *shape), np.uint8)
     for place, row in enumerate(used):

@@ -72,8 +72,7 @@ class HashedText:
     def fit_counts(self, halves: Sequence[csr_matrix]) -> HashedText:
         """The same from `counts`."""
         found = np.concatenate([np.asarray((one != 0).sum(0)).ravel() for one in halves])
-        idf = np.log((1 + halves[0].shape[0]) / (1 + found)) + 1
-        return replace(self, idf=tuple(np.round(idf / idf.max(), DIGITS).tolist()))
+        return replace(self, idf=idf_of(found, halves[0].shape[0]))
 
     def counts(self, texts: Sequence[str]) -> list[csr_matrix]:
         """How often each feature is in each text: sparse [M, F / 2] of words and of characters."""
@@ -107,6 +106,12 @@ class HashedText:
             numbers_in(value, "idf"),
             flag_in(value, "sublinear"),
         )
+
+
+def idf_of(texts: np.ndarray, total: int) -> tuple[float, ...]:
+    """The weight of each feature, of the number of texts [F] that it is in."""
+    idf = np.log((1 + total) / (1 + texts)) + 1
+    return tuple(np.round(idf / idf.max(), DIGITS).tolist())
 
 
 def damped(counts: csr_matrix) -> csr_matrix:

@@ -93,7 +93,8 @@ def before(names: Sequence[str], request: Request) -> Before:
         request, task=tasks[0][0], method=model.method, overrides=settings, choice=choice
     )
     (source,) = open_sources([name], again)
-    source = replace(source, names=bool(known.get("class_names")))
+    inputs = replace(source.inputs, changes=model.inputs.changes)  # as its images were fitted
+    source = replace(source, names=bool(known.get("class_names")), inputs=inputs)
     if weights_hash(source.opened.model.params) != known["from_weights"]:
         raise DataError(
             "the model that it was adapted from has changed since",

@@ -15,6 +15,7 @@ from metacli.engine.adapting.reading import Examples
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import Measured
 from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.time_order import in_time_order
 from metacli.engine.adapting.transfer import settled
 from metacli.engine.models.hashes import weights_hash
 from metacli.engine.models.learners import NATIVE
@@ -39,7 +40,7 @@ def adapted(
     """
     classes = examples.labels if source.kind == "classification" else None
     bare = seen.source
-    support = bare.with_names(seen.examples.support)
+    support = bare.with_names(in_time_order(bare, seen.examples.support))
     problem = bare.problem(None if classes is None else len(classes))
     learner = settled(bare.learner, problem, bare.params, source.state, support)
     phi = learner.adapt(problem, bare.params, support, source.state)

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from metacli.engine.adapting.adding import Before, require_same
+from metacli.engine.adapting.better_source import better_source
 from metacli.engine.adapting.choosing.choosing import choose_source
 from metacli.engine.adapting.choosing.options import Option
 from metacli.engine.adapting.class_names import named
 from metacli.engine.adapting.doubts import doubts_about, names_of_doubts
 from metacli.engine.adapting.featured import featured
+from metacli.engine.adapting.fitted_inputs import fitted_inputs
+from metacli.engine.adapting.held_out import HeldOut
 from metacli.engine.adapting.making import adapted
 from metacli.engine.adapting.ranking import rank
-from metacli.engine.adapting.reading import read
+from metacli.engine.adapting.reading import Examples, read
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import measured
 from metacli.engine.adapting.source import Source
 from metacli.engine.events import Notice
 from metacli.engine.models.folder import save
-from metacli.engine.results.adapt import Adaptation
+from metacli.engine.results.adapt import Adaptation, ChosenSource, FittedInputs, RankedSource
 
 NONE_HELPS = "adapt.none_helps"
 
@@ -51,21 +55,17 @@ def adapt_to_task(
     Raises:
         DataError: problems in the task, all of them listed, before any work.
     """
-    chosen = choose_source(options, request) if options else None
-    ranked = rank(sources, request) if len(sources) > 1 and chosen is None else []
-    if chosen is not None:
-        source, examples = chosen.source, chosen.examples
-    else:
-        source = ranked[0].source if ranked else sources[0]
-        examples = ranked[0].examples if ranked else read(source, request)
+    picked = pick(sources, request, options)
+    examples = picked.examples
     if earlier is not None:
         require_same(earlier, examples.hashes)
-    source = named(source, examples.labels, request.device)
+    source = named(picked.source, examples.labels, request.device)
     seen = featured(source, examples, request.report)
-    found = measured(source, examples, request, seen, None if chosen is None else chosen.held)
+    found = measured(source, examples, request, seen, picked.held)
     doubts = doubts_about(found.score, found.transfer)
     for doubt in doubts:
         request.report(doubt)
+    better = None if options else better_source(source, examples, found, request)
     result = Adaptation(
         task=examples.facts,
         score=found.score,
@@ -75,14 +75,16 @@ def adapt_to_task(
         source=source.opened.path,
         method=source.method,
         device=str(request.device),
-        sources=tuple(one.result for one in ranked),
-        choice=None if chosen is None else chosen.result,
+        sources=picked.ranked,
+        choice=picked.choice,
         doubts=names_of_doubts(doubts),
+        inputs=picked.fitted,
+        better_source=better,
     )
     if earlier is not None:
         added = len(examples.hashes) - len(earlier.support)
         result = replace(result, onto=earlier.model.path, added=added)
-    if ranked:
+    if picked.ranked:
         result = replace(result, none_helps=found.transfer.none_helps)
     report_none_helps(result, request)
     if output.dry_run:
@@ -90,6 +92,37 @@ def adapt_to_task(
     made = adapted(source, examples, seen, found, request, output.folder)
     save(made, output.folder, replace=output.force)
     return replace(result, model=output.folder, options=made.options)
+
+
+class Picked(NamedTuple):
+    """What is adapted, and how it was found.
+
+    Args:
+        held: what the choice, made again in each fold, says of the examples that the fold held out;
+            None where nothing was chosen on folds.
+    """
+
+    source: Source
+    examples: Examples
+    held: HeldOut | None = None
+    choice: ChosenSource | None = None
+    fitted: FittedInputs | None = None
+    ranked: tuple[RankedSource, ...] = ()
+
+
+def pick(sources: Sequence[Source], request: Request, options: Sequence[Option]) -> Picked:
+    """The best of the options or of several sources, or the one that was named."""
+    if options:
+        chosen = choose_source(options, request)
+        return Picked(chosen.source, chosen.examples, chosen.held, chosen.result)
+    if len(sources) > 1:
+        ranked = rank(sources, request)
+        rows = tuple(one.result for one in ranked)
+        return Picked(ranked[0].source, ranked[0].examples, ranked=rows)
+    if request.fit_inputs:
+        fitted = fitted_inputs(sources[0], request)
+        return Picked(fitted.source, fitted.examples, fitted.held, fitted=fitted.result)
+    return Picked(sources[0], read(sources[0], request))
 
 
 def report_none_helps(result: Adaptation, request: Request) -> None:

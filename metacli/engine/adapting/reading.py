@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from metacli.data.image_changes import changed
 from metacli.data.images import read_pixels
 from metacli.data.user.appearance import Appearance, appearance_of
 from metacli.data.user.open import Task, load_task, survey_task
@@ -105,15 +106,21 @@ def report_unlike(source: Source, task: Task, request: Request) -> None:
     """Says where the task's images do not look like those that the source learned from."""
     if source.inputs.kind != "image":
         return
-    seen = None if learned_from(source) is None else looked_at(request)
+    seen = None if learned_from(source.opened) is None else looked_at(source, request)
     brightness, help_ = float(task.support.x.mean()), f"metacli adapt {request.task}"
-    for notice in differences(source, seen, brightness, help_):
+    for notice in differences(source.opened, seen, brightness, help_):
         request.report(notice)
 
 
-def looked_at(request: Request) -> Appearance | None:
-    """A sample of the task's images as they are in their files; None where none can be read, which
-    whoever reads all of them says."""
+def looked_at(source: Source, request: Request) -> Appearance | None:
+    """A sample of the task's images as they are in their files, or as they are changed for the
+    source; None where none can be read, which whoever reads all of them says."""
+    images = [changed(one, source.inputs.changes) for one in pixels_of_some(request)]
+    return appearance_of(images) if images else None
+
+
+def pixels_of_some(request: Request) -> list[np.ndarray]:
+    """Images of the support at their own sizes, evenly spaced; those that can be read."""
     rows = survey_task(request.task, request.choice).support
     at = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int)) if rows else ()
     images = []
@@ -122,7 +129,7 @@ def looked_at(request: Request) -> Appearance | None:
             images.append(read_pixels(rows[number].path))
         except DataError:
             continue
-    return appearance_of(images) if images else None
+    return images
 
 
 def facts_of(task: Task) -> TaskFacts:

@@ -43,6 +43,7 @@ class AdaptKeywords(TypedDict, total=False):
     seed: int | None
     dry_run: bool
     budget: float | None
+    fit_inputs: bool
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Settings:
         out: the new model's folder; None: `runs/adapted/<task>/<UTC time>`.
         force: replace it.
         budget: seconds of processor time for a choice among the sources on this machine; None: 30.
+        fit_inputs: change images where they then suit the source better.
     """
 
     target: str | None = None
@@ -84,6 +86,7 @@ class Settings:
     seed: int | None = None
     dry_run: bool = False
     budget: float | None = None
+    fit_inputs: bool = False
 
     def checks(self) -> list[Check]:
         """Raises UsageProblem."""
@@ -124,6 +127,7 @@ class Request:
         compare: with models that need no source.
         choice: what is said of the columns of tables.
         budget: seconds of processor time for a choice among the sources on this machine.
+        fit_inputs: choose on folds whether images are inverted, made grey, or given contrast.
         onto: tasks that the examples are added to, each with what was said of its columns;
             `columns` are those of the model that was adapted to them.
     """
@@ -144,6 +148,7 @@ class Request:
     folds: int | None = None
     compare: bool = True
     budget: float = BUDGET
+    fit_inputs: bool = False
 
     def __post_init__(self) -> None:
         """Raises UsageProblem."""

@@ -26,11 +26,13 @@ from metacli.engine.adapting.held_out import (
     score_of_numbers,
 )
 from metacli.engine.adapting.reading import Examples
+from metacli.engine.adapting.refitting import for_support, refitted
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.simple import simple_models
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.splits import Split, repeated_folds, stratified_folds, times_and_rows
 from metacli.engine.adapting.splits import holdout as hold_share
+from metacli.engine.adapting.time_order import last_value_before
 from metacli.engine.adapting.transfer import from_scratch, settled
 from metacli.engine.models.parts import UNKNOWN, Confidence
 from metacli.engine.predicting.finite import worst_column
@@ -46,11 +48,18 @@ ROWS = 64  # predicted at a time
 
 @dataclass(frozen=True)
 class Measured:
-    """What held-out examples say of the model, of its source, and of later predictions."""
+    """What held-out examples say of the model, of its source, and of later predictions.
+
+    Args:
+        found: the predictions that the score is of; None where nothing was held out.
+        splits: of the support, what they are of; () where that is a query.
+    """
 
     score: Score
     transfer: Transfer
     confidence: Confidence
+    found: HeldOut | None = None
+    splits: tuple[Split, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,11 +101,11 @@ def measured(
         run = lambda one: held_out(one, support.x, support.y, held.splits, unit)  # noqa: E731
     if found is None:
         return Measured(no_score(examples, held.why), Transfer(), confidence)
-    score = scored(found, examples, held.how)
+    score, splits = scored(found, examples, held.how), () if held.how == "query" else held.splits
     if not request.compare:
-        return Measured(score, Transfer(), confidence)
+        return Measured(score, Transfer(), confidence, found, splits)
     transfer = against_others(source, found, run, examples, held.how, request)
-    return Measured(score, transfer, confidence)
+    return Measured(score, transfer, confidence, found, splits)
 
 
 def how_held_out(source: Source, labels: Tensor, request: Request) -> HowHeldOut:
@@ -155,8 +164,15 @@ def answers_of(source: Source, classes: int) -> Answer:
 
 
 def values_by(source: Source) -> Predict:
-    """The same for a regression, [M, 1] as the network gives them."""
-    return adapting(source, source.problem())
+    """The same for a regression, [M, 1] as the network gives them; the last value of rows with
+    dates is that of the time before."""
+    adapts = adapting(source, source.problem())
+
+    def predict(support: Batch, x: Tensor) -> Tensor:
+        before = last_value_before(source, support, x)
+        return adapts(support, x) if before is None else before
+
+    return predict
 
 
 def adapting(source: Source, problem: Problem) -> Answer:
@@ -164,7 +180,8 @@ def adapting(source: Source, problem: Problem) -> Answer:
 
     @torch.no_grad()
     def answer(support: Batch, x: Tensor) -> Tensor:
-        support = source.with_names(support)
+        change = for_support(source, support.x)
+        support, x = changed_by(change, source.with_names(support)), change(x)
         learner = settled(source.learner, problem, source.params, source.state, support)
         phi = learner.adapt(problem, source.params, support, source.state)
         found = torch.cat([learner.predict(problem, phi, part) for part in x.split(ROWS)])
@@ -172,6 +189,11 @@ def adapting(source: Source, problem: Problem) -> Answer:
         return found
 
     return answer
+
+
+def changed_by(change: Callable[[Tensor], Tensor], support: Batch) -> Batch:
+    """The same examples after a change of their rows."""
+    return Batch(change(support.x), support.y)
 
 
 def require_finite(source: Source, found: Tensor, x: Tensor) -> None:
@@ -214,7 +236,7 @@ def against_others(
 ) -> Transfer:
     """The differences to simple models, and to the better one of those that learn."""
     named = simple_models(source, len(examples.labels))
-    others = {name: run(one) for name, one in named.items()}
+    others = {name: run(refitted(source, one)) for name, one in named.items()}
     first = next(iter(others))
     if request.baseline:
         name = "the same network from scratch"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metacli.data.user.appearance import COLOURFUL, Appearance, Aspect, unlike
-from metacli.engine.adapting.source import Source
 from metacli.engine.events import Notice
+from metacli.engine.models.model import AnyModel
+from metacli.engine.models.opening import Opened
 from metacli.errors import BundleError
 
 UNLIKE = "adapt.unlike_source"
@@ -22,7 +23,7 @@ KNOWN = {
 
 
 def differences(
-    source: Source, seen: Appearance | None, brightness: float, help_: str
+    opened: Opened[AnyModel], seen: Appearance | None, brightness: float, help_: str
 ) -> list[Notice]:
     """In which respects the user's images differ from the source's; also that a model of dark
     strokes on light paper sees nothing sensible in light strokes on dark.
@@ -32,42 +33,43 @@ def differences(
         brightness: mean of their pixels, of 255.
         help_: the command that finds a better source.
     """
-    recorded = learned_from(source)
+    recorded, inputs = learned_from(opened), opened.model.inputs
     aspects: Sequence[Aspect] = ()
     found = []
     if recorded is not None and seen is not None:
-        aspects = telling(seen, recorded, source.inputs.shape[0])
+        aspects = telling(seen, recorded, inputs.shape[0])
         if aspects:
             found.append(Notice(said(seen, recorded, aspects, help_), UNLIKE))
-    if source.inputs.invert and brightness < DARK and "dark-ground" not in aspects:
+    if inputs.invert and brightness < DARK and "dark-ground" not in aspects:
         found.append(
             Notice(
                 "these images are mostly dark, and the model was trained on dark strokes on "
-                "light paper: invert them",
+                "light paper: invert them (--fit-inputs does)",
                 "adapt.dark_paper",
             )
         )
     return found
 
 
-def learned_from(source: Source) -> Appearance | None:
+def learned_from(opened: Opened[AnyModel]) -> Appearance | None:
     """What the images that it was trained on look like; None where that is not known.
 
     Raises:
         BundleError: the model says something else in its place.
     """
-    if source.inputs.kind != "image":
+    model = opened.model
+    if model.inputs.kind != "image":
         return None
-    written = source.opened.model.provenance.get("appearance")
+    written = model.provenance.get("appearance")
     if written is None:
-        return KNOWN.get(source.recipe.data.source)
+        return KNOWN.get(model.recipe.data.source)
     try:
         return Appearance.from_dict(written)
     except (ValueError, TypeError, AttributeError) as error:
         raise BundleError(
             f"model.json is not valid at provenance.appearance: {error}",
             code="model.damaged",
-            where=str(source.opened.path),
+            where=str(opened.path),
         ) from None
 
 
@@ -88,7 +90,9 @@ def said(seen: Appearance, recorded: Appearance, aspects: Sequence[Aspect], help
     if aspects == ("faint",):
         yours = f"far paler, {seen.range / recorded.range:.0%} of its contrast"
     only = set(aspects) <= {"dark-ground", "light-ground"}
-    first = "invert them, or try: " if only else "try: "
+    first = "try: "
+    if only or aspects == ("faint",):
+        first = f"{'invert them' if only else 'stretch them'} (--fit-inputs does), or try: "
     return f"this model learned from {theirs}; your images are {yours}: {first}{help_}"
 
 

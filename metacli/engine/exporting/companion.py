@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from metacli.data.image_changes import ENDS
 from metacli.data.images import LONGEST
 from metacli.data.tables.dates import patterns_of
 from metacli.data.tables.reader import MISSING
@@ -71,7 +72,7 @@ def example(result: ExportResult) -> str:
         "\n".join(standard) + "\n",
         "\n".join(imports) + "\n",
         "\n".join(facts(result, given)) + "\n",
-        (parts.READ[given] if result.inputs[0].shorter is None else parts.MIDDLES)
+        (parts.READ[given] if given != "images" else parts.images(result.inputs[0]))
         + (parts.DATES if dated else "")
         + "\n"
         + parts.NAMED.get(given, parts.AS_GIVEN)
@@ -92,6 +93,8 @@ def facts(result: ExportResult, given: str) -> list[str]:
         found.append(f'MODE, HEIGHT, WIDTH = "{mode}", {shape[1]}, {shape[2]}')
         if first.shorter is not None:
             found.append(f"SHORTER, LONGEST = {first.shorter}, {LONGEST}")
+        if first.changes:
+            found.append(f"CHANGES, ENDS = {first.changes!r}, {ENDS}")
     elif given == "cells":
         columns = [
             (one.name, listed(one.values), None if one.date is None else one.date.as_dict())

@@ -3,6 +3,8 @@ metacli, so they are text here."""
 
 from __future__ import annotations
 
+from metacli.engine.results.export import TensorSpec
+
 RUN = {
     "onnx": '''
 def run(*inputs):
@@ -34,7 +36,24 @@ def image_of(path):
     if image.has_transparency_data:  # transparency is laid on white
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+'''
+_CHANGED = """\
+    image = changed(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+"""
+_IN_MODE = """\
     image = image.convert(MODE)
+"""
+_CHANGES = '''
+
+def changed(image):
+    """As the images that the model learned from: grey, of all tones, inverted."""
+    pixels = np.asarray(image.convert("L") if "grey" in CHANGES else image)
+    if "contrast" in CHANGES:
+        low, high = np.percentile(pixels, ENDS)
+        if high > low:
+            pixels = np.rint(np.clip((pixels - low) * (255 / (high - low)), 0, 255))
+            pixels = pixels.astype(np.uint8)
+    return Image.fromarray(255 - pixels if "invert" in CHANGES else pixels)
 '''
 _STRETCHED = """\
     if image.size != (WIDTH, HEIGHT):
@@ -61,7 +80,6 @@ def cut(image, width, height):
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
 '''
-_IMAGES = _IMAGES_BEGIN + _STRETCHED + _IMAGES_END
 _NUMBERS = '''
 def read(words):
     """Each word is one example: its numbers with commas between them."""
@@ -121,8 +139,17 @@ def read(texts):
         parts.append(letters.transform(texts).toarray())
     return np.concatenate(parts, 1).astype(np.float32)
 '''
-MIDDLES = _IMAGES_BEGIN + _MIDDLE + _IMAGES_END + _CUT
-READ = {"images": _IMAGES, "cells": _CELLS, "numbers": _NUMBERS, "texts": _TEXTS}
+
+
+def images(spec: TensorSpec) -> str:
+    """How images are read for an input."""
+    fitted = _STRETCHED if spec.shorter is None else _MIDDLE
+    before = _CHANGED if spec.changes else ""
+    more = (_CUT if spec.shorter is not None else "") + (_CHANGES if spec.changes else "")
+    return _IMAGES_BEGIN + before + _IN_MODE + fitted + _IMAGES_END + more
+
+
+READ = {"cells": _CELLS, "numbers": _NUMBERS, "texts": _TEXTS}
 NAMED = {
     "cells": '''
 def named(words, found):

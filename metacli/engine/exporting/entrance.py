@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metacli.data.image_changes import Change, in_words
 from metacli.data.tables.encoding import Categorical, DatePart, Encoding, Numeric
 from metacli.data.tables.molecules import refuse_export
 from metacli.data.tables.text import HashedText, SentenceText
@@ -37,6 +38,7 @@ class Entrance:
         columns: of a table whose cells it takes.
         text: how a text becomes its numbers.
         shorter: of images whose middle it takes, the shorter side before that.
+        changes: what is done to images before.
     """
 
     module: nn.Module
@@ -48,6 +50,7 @@ class Entrance:
     columns: tuple[ColumnSpec, ...] | None = None
     text: TextFeatures | None = None
     shorter: int | None = None
+    changes: tuple[Change, ...] | None = None
 
     def described(self, rows: str, name: str | None = None) -> TensorSpec:
         """As it is written into the file; `rows` names the size that may be any number."""
@@ -59,6 +62,7 @@ class Entrance:
             columns=self.columns,
             text=self.text,
             shorter=self.shorter,
+            changes=self.changes,
         )
 
     def zeros(self, rows: int) -> Tensor:
@@ -88,8 +92,13 @@ def entrance_of(spec: InputSpec) -> Entrance:
     fitted = f"resized to {height}x{width}"
     if spec.shorter is not None:
         fitted = f"shorter side {spec.shorter} (bicubic), the middle {height}x{width}"
-    values = f"0 to 255, {colour}, as in the file, {fitted}"
-    return Entrance(nn.Identity(), "pixels", spec.shape, values, shorter=spec.shorter)
+    before = f"as in the file, {in_words(spec.changes) + ', ' if spec.changes else ''}{fitted}"
+    values = f"0 to 255, {colour}, {before}"
+    return Entrance(
+        *(nn.Identity(), "pixels", spec.shape, values),
+        shorter=spec.shorter,
+        changes=spec.changes or None,
+    )
 
 
 def of_cells(encoding: Encoding) -> Entrance:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from metacli.data.image_changes import Change
+
 LARGEST = 2**26  # numbers of one example
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -92,6 +94,7 @@ class InputPart(Part):
     reader: dict[str, Any] | None = None
     target: TargetPart | None = None
     shorter: Size | None = None
+    changes: tuple[Change, ...] = ()
 
     @model_validator(mode="after")
     def _fits_in_memory(self) -> InputPart:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.pools import Pool
 from metacli.data.few_shot.regression import RegressionTasks
+from metacli.data.image_changes import Change
 from metacli.data.images import ImageSpec
 from metacli.data.plain import Record
 from metacli.data.tables.coded import Encoder, encoder_of, is_text
@@ -32,7 +33,7 @@ class InputSpec:
         reader: how texts or cells of a table become the numbers; None for images, and for
             numbers that no user's file holds.
         target: of a regression on tables: name, mean, scale and unit.
-        shorter: as `ImageSpec`'s.
+        shorter, changes: as `ImageSpec`'s.
     """
 
     kind: Literal["image", "numbers", "text"]
@@ -41,10 +42,11 @@ class InputSpec:
     reader: Record | None = None
     target: Target | None = None
     shorter: int | None = None
+    changes: tuple[Change, ...] = ()
 
     def image(self) -> ImageSpec:
         channels, height, width = self.shape
-        return ImageSpec(channels, height, width, self.shorter)
+        return ImageSpec(channels, height, width, self.shorter, self.changes)
 
     def wanted(self, columns: Columns = NO_COLUMNS) -> ImageSpec | RowSpec:
         """What is to be read of a user's files.
@@ -91,6 +93,8 @@ class InputSpec:
             plain["target"] = self.target.as_dict()
         if self.shorter is not None:
             plain["shorter"] = self.shorter
+        if self.changes:
+            plain["changes"] = list(self.changes)
         return plain
 
     @classmethod
@@ -104,6 +108,7 @@ class InputSpec:
             value.get("reader"),
             None if target is None else Target(**target),
             value.get("shorter"),
+            tuple(value.get("changes", ())),
         )
 
 

@@ -21,6 +21,7 @@ from metacli.engine.predicting.finite import not_finite
 from metacli.engine.predicting.inputs import LINES, Item, Wanted, images_of, tables_of
 from metacli.engine.predicting.limits import AUTO, NONE_OF_THESE, threshold
 from metacli.engine.predicting.rows import calibrated, on_device_of, outputs
+from metacli.engine.predicting.together import outputs_together, require_together
 from metacli.engine.results.predict import Prediction, Predictions, RowError
 from metacli.errors import DataError
 
@@ -32,9 +33,14 @@ Answer = Callable[[Tensor], list[Prediction]]
 
 @dataclass(frozen=True)
 class ExamplePredictor:
-    """Predictions of an adapted model."""
+    """Predictions of an adapted model.
+
+    Args:
+        together: all images, or all rows of a table, have a part in each answer.
+    """
 
     model: AdaptedModel
+    together: bool = False
 
     def predict(
         self,
@@ -44,6 +50,8 @@ class ExamplePredictor:
         report: Reporter,
     ) -> Predictions:
         """Raises UsageProblem for a limit that there is none of."""
+        if self.together:
+            require_together(self.model)
         model, limit = self.model, threshold(self.model.confidence, reject)
         rows: list[Prediction] = []
         for part in self.parts(items, limit, stdin):
@@ -58,6 +66,7 @@ class ExamplePredictor:
             target=model.columns.target,
             unit=model.columns.unit,
             coverage=None if known.residual is None else known.residual.coverage,
+            together=self.together or None,
         )
 
     def parts(
@@ -67,12 +76,17 @@ class ExamplePredictor:
         answer = self.answer(limit)
         if self.model.inputs.reader is None:
             images = images_of(items, self.model.inputs.image(), stdin)
-            while part := list(islice(images, IMAGES)):
+            while part := list(islice(images, None if self.together else IMAGES)):
                 yield of_images(self.model, part, answer)
             return
         for name, table in tables_of(items, wanted_of(self.model), stdin):
             if isinstance(table, DataError):
                 yield [Prediction(name, error=plain(table))]
+                continue
+            if self.together:  # a row that cannot be read is an error: others would miss it
+                x, names = rows_of(self.model, table, np.arange(len(table))), range(len(table))
+                pairs = zip(names, answer(x), strict=True)
+                yield [one.called(table.row(number)) for number, one in pairs]
                 continue
             for first in range(0, len(table), ROWS):
                 numbers = np.arange(first, min(first + ROWS, len(table)))
@@ -82,7 +96,8 @@ class ExamplePredictor:
         """Values of a regression, labels otherwise."""
         if self.model.kind == "regression":
             return lambda x: values(self.model, x)
-        return lambda x: labels(self.model, x, limit)
+        say = outputs_together if self.together else outputs
+        return lambda x: labels(self.model, x, say(self.model, x), limit)
 
 
 def wanted_of(model: AdaptedModel) -> Wanted:
@@ -144,10 +159,9 @@ def text_column(model: AdaptedModel, table: Table) -> str:
     return table.require(model.columns.input or LINES)
 
 
-def labels(model: AdaptedModel, x: Tensor, limit: Limit) -> list[Prediction]:
-    """Label and probabilities of each row."""
+def labels(model: AdaptedModel, x: Tensor, logits: Tensor, limit: Limit) -> list[Prediction]:
+    """Label and probabilities of each row of x [M, ...], of its logits [M, N]."""
     assert model.classes is not None
-    logits = outputs(model, x)
     chances = calibrated(model, logits)
     good = torch.isfinite(logits).all(1).tolist()
     without = rejected(model, logits, chances, limit)

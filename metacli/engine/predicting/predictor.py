@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.predicting.example_predict import ExamplePredictor
 from metacli.engine.predicting.multi_task_predict import TaskPredictor
-from metacli.errors import DataError
+from metacli.errors import DataError, UsageProblem
 
 Predictor: TypeAlias = ExamplePredictor | TaskPredictor
 
@@ -34,6 +35,14 @@ def predictor_of(model: AnyModel, name: str) -> Predictor:
                 where=name,
                 hint=f"metacli adapt {name} {what[model.inputs.kind]} -o mine",
             )
+
+
+def answering_together(predictor: Predictor) -> Predictor:
+    """The same where all inputs have a part in each answer. Raises UsageProblem for a model of
+    several tasks."""
+    if isinstance(predictor, TaskPredictor):
+        raise UsageProblem("--together is for a model of one task", hint="leave it out")
+    return replace(predictor, together=True)
 
 
 def require_files(model: FewShotModel | AdaptedModel, name: str) -> None:

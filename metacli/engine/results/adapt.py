@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
+from metacli.data.image_changes import Change
 from metacli.engine.models.parts import Calibration, Rejection
 from metacli.engine.results.base import Json, Part, Result
 from metacli.engine.scoring.intervals import Comparison
@@ -210,6 +211,50 @@ class ChosenSource(Part):
     metric: str = "accuracy"
 
 
+@dataclass(frozen=True)
+class TriedInputs(Part):
+    """Images after some changes, and the score of the source on them; see `TriedSource`."""
+
+    changes: tuple[Change, ...]
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class FittedInputs(Part):
+    """How images were changed for the source.
+
+    Args:
+        changes: of `grey`, `contrast` and `invert`; () where they stay as they are.
+        tried: in the order of the tries; left_out: those for which there was no time, in words.
+    """
+
+    changes: tuple[Change, ...]
+    tried: tuple[TriedInputs, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BetterSource(Part):
+    """What `adapt` would have chosen by itself, where that is better on the same held-out examples.
+
+    Args:
+        value: its accuracy or mean absolute error; found: the model minus it.
+        command: what to type instead.
+    """
+
+    source: str
+    method: str
+    value: float
+    found: Comparison
+    command: str
+
+    def as_dict(self) -> dict[str, Json]:
+        first: dict[str, Json] = {"source": self.source, "method": self.method}
+        return {**first, "value": self.value, **self.found.as_dict(), "command": self.command}
+
+
 @dataclass(frozen=True, eq=False)
 class Adaptation(Result):
     """One adapted model.
@@ -223,10 +268,12 @@ class Adaptation(Result):
         choice: how the source was chosen, where none was named.
         none_helps: of several sources, whether the best is no better than no source.
         doubts: what speaks against the model; None for nothing.
+        inputs: how images were changed, where `fit_inputs` asked for it.
+        better_source: what would have been chosen without a source, where that is better.
     """
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"onto", "added", "none_helps", "dry_run", "choice", "doubts"}
+        {"onto", "added", "none_helps", "dry_run", "choice", "doubts", "inputs", "better_source"}
     )
 
     task: TaskFacts
@@ -245,6 +292,8 @@ class Adaptation(Result):
     none_helps: bool | None = None
     choice: ChosenSource | None = None
     doubts: tuple[Doubt, ...] | None = None
+    inputs: FittedInputs | None = None
+    better_source: BetterSource | None = None
     dry_run: bool | None = None
 
     def as_dict(self) -> dict[str, Json]:

@@ -51,10 +51,11 @@ class TensorSpec(Part):
         columns: of an input that holds cells; `text` of one that holds hashed texts.
         shorter: pixels of an image's shorter side before its middle is cut out; None: the image is
             stretched.
+        changes: what is done to an image before: grey, contrast, invert.
     """
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"values", "labels", "task", "columns", "text", "shorter"}
+        {"values", "labels", "task", "columns", "text", "shorter", "changes"}
     )
 
     name: str
@@ -66,6 +67,7 @@ class TensorSpec(Part):
     columns: tuple[ColumnSpec, ...] | None = None
     text: TextFeatures | None = None
     shorter: int | None = None
+    changes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from metacli.engine.models.parts import Calibration, Rejection
 from metacli.engine.results.base import Json, Part, Result
@@ -89,13 +89,17 @@ class Predictions(Rows[Prediction]):
         labels: class names in the order of the outputs; () of a regression.
         target, unit: of a regression.
         coverage: the share of held-out examples that lay inside `low` to `high`.
+        together: whether the inputs had a part in each other's answers.
     """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"together"})
 
     labels: tuple[str, ...] = ()
     calibration: Calibration | None = None
     target: str | None = None
     unit: str | None = None
     coverage: float | None = None
+    together: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,12 @@ from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.predicting.rows import on_device_of, outputs, probabilities
+from metacli.engine.predicting.together import answers_together, outputs_together
 from metacli.engine.results.base import Json
 from metacli.engine.results.evaluate import ExampleEvaluation
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.examples import digest_of, labels_of, mean_log_loss, require_new
-from metacli.engine.scoring.intervals import Estimate
+from metacli.engine.scoring.intervals import Estimate, wilson
 from metacli.engine.scoring.request import Request
 
 
@@ -47,7 +48,7 @@ def evaluate_examples(
     found = answered(opened.model, asked)
     facts = replace(facts, statistics=opened.model.problem().statistics)
     if asked.classes:
-        result = of_classes(facts, found, asked.classes)
+        result = with_together(of_classes(facts, found, asked.classes), opened.model, asked)
     else:
         result = of_numbers(facts, found, asked.task.unit or opened.model.columns.unit)
     path = score_file.place_for(opened.run, opened.path, request.out)
@@ -129,6 +130,18 @@ def of_classes(
         confusion=confusion(found, len(classes)),
         labels=classes,
     )
+
+
+def with_together(
+    result: ExampleEvaluation, model: AdaptedModel, asked: Asked
+) -> ExampleEvaluation:
+    """Beside it the accuracy of answers for all examples together, of a method that gives them."""
+    if not answers_together(model):
+        return result
+    logits = outputs_together(model, on_device_of(model, asked.rows.x))
+    hits = (logits.argmax(1).cpu().numpy() == asked.y).astype(float)
+    low, high = wilson(float(hits.sum()), len(hits))
+    return replace(result, transductive=Estimate(float(hits.mean()), (high - low) / 2, len(hits)))
 
 
 def of_numbers(facts: ExampleEvaluation, found: HeldOut, unit: str | None) -> ExampleEvaluation:

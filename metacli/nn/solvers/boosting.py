@@ -119,6 +119,12 @@ def complete(tree: Tree, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     Thresholds are the largest number of float32 that is not above scikit-learn's, which lie between
     two numbers of float32: every example goes the same way.
     """
+    features, thresholds, leaves = placed(tree, depth)
+    return features, thresholds, tree.value[leaves, 0, 0]
+
+
+def placed(tree: Tree, depth: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """The same with scikit-learn's node for each leaf, [L], in the place of its value."""
     inner = 2**depth - 1
     at = [0] * (2 * inner + 1)  # of each place the node of scikit-learn
     features, thresholds = np.zeros(inner), np.full(inner, ALWAYS, np.float32)
@@ -133,4 +139,4 @@ def complete(tree: Tree, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
             continue
         features[place], thresholds[place] = tree.feature[node], rounded[node]
         at[2 * place + 1], at[2 * place + 2] = left[node], right[node]
-    return features, thresholds, tree.value[at[inner:], 0, 0]
+    return features, thresholds, at[inner:]

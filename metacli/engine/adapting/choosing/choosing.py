@@ -4,30 +4,37 @@ and the best one is adapted."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
+from metacli.algorithms.transfer.blend import Blend
 from metacli.algorithms.transfer.transfer import Transfer
 from metacli.engine.adapting.calibration import Answered
 from metacli.engine.adapting.choosing.core import Candidate, Choice, Targets, Tried, choose
 from metacli.engine.adapting.choosing.options import Option, default_of
 from metacli.engine.adapting.class_names import named
+from metacli.engine.adapting.feature_source import COLUMNS
 from metacli.engine.adapting.featured import Seen, featured
 from metacli.engine.adapting.held_out import HeldOut, score_of, score_of_numbers
 from metacli.engine.adapting.reading import Examples, read
+from metacli.engine.adapting.refitting import for_support
 from metacli.engine.adapting.request import Request
-from metacli.engine.adapting.scoring import how_held_out, unit_of
+from metacli.engine.adapting.scoring import changed_by, how_held_out, unit_of
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.splits import Split, times_and_rows
+from metacli.engine.adapting.time_order import last_value_before
 from metacli.engine.events import Notice, Progress, ignore
-from metacli.engine.results.adapt import ChosenSource, TriedSource
+from metacli.engine.results.adapt import ChosenSource, ClassScore, RegressionScore, TriedSource
 from metacli.threads import computing_with
 from metacli.types import Batch
+
+BLENDED = ("linear-probe", "boosted-trees", "random-forest")  # what a blend is the mean of
 
 
 @dataclass(frozen=True)
@@ -55,15 +62,25 @@ class Chosen:
     result: ChosenSource
 
 
-def choose_source(options: Sequence[Option], request: Request) -> Chosen:
-    """The best option for the task. Raises DataError as `read`."""
+def choose_source(
+    options: Sequence[Option], request: Request, splits: Sequence[Split] | None = None
+) -> Chosen:
+    """The best option for the task.
+
+    Args:
+        splits: what is held out; None: what suits the sources.
+
+    Raises:
+        DataError: as `read`.
+    """
     begin = time.process_time()
     ready = prepare(options, request)
     default = default_of(options)
     first = ready[default]
     y = first.examples.support.y
-    splits = how_held_out(first.option.source, y, request).splits
-    judge = judge_of(first, splits)
+    if splits is None:
+        splits = how_held_out(first.option.source, y, request).splits
+    judge = judge_of(first.option.source, first.examples, splits)
     made = tried_in_turn(ready, judge.targets, splits, default, request, begin)
     for name in made.left_out:
         message = (
@@ -115,8 +132,9 @@ def tried_in_turn(
         done += 1
 
     with one_thread():
+        known: Known = {}
         return choose(
-            [candidate_of(one) for one in ready],
+            [candidate_of(one, known) for one in ready],
             targets,
             splits,
             default=default,
@@ -136,18 +154,43 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def candidate_of(ready: Ready) -> Candidate[Transfer]:
+Known = dict[tuple[str, bytes, bytes], Mapping[Transfer, Tensor]]
+"""What a method, adapted to some rows, said of others."""
+
+
+def candidate_of(ready: Ready, known: Known) -> Candidate[Transfer]:
+    """The option, adapted in all of its settings.
+
+    Args:
+        known: what columns' earlier candidates said, of which a blend is the mean.
+    """
     source, support = ready.seen.source, ready.seen.examples.support
     problem, learner = source.problem(len(ready.examples.labels)), source.learner
     assert isinstance(learner, Transfer)
 
     @torch.no_grad()
     def explore(rows: np.ndarray, query: np.ndarray) -> Mapping[Transfer, np.ndarray]:
-        part = source.with_names(Batch(support.x[rows], support.y[rows]))
-        found = learner.explore(problem, source.params, part, source.state, support.x[query])
-        return {one: logits.double().cpu().numpy() for one, logits in found}
+        part, asked = Batch(support.x[rows], support.y[rows]), support.x[query]
+        before = last_value_before(source, part, asked)
+        if before is not None:
+            return {learner.usual(): before.double().cpu().numpy()}
+        at = (rows.tobytes(), query.tobytes())
+        parts = [known.get((one, *at), {}) for one in BLENDED]
+        if isinstance(learner, Blend) and all(parts):
+            said = {one: logits for each in parts for one, logits in each.items()}
+            return as_arrays(learner.explored(problem, said).items())
+        change = for_support(source, part.x)
+        part = changed_by(change, source.with_names(part))
+        found = dict(learner.explore(problem, source.params, part, source.state, change(asked)))
+        if ready.option.name == COLUMNS and ready.option.method in BLENDED:
+            known[ready.option.method, *at] = found
+        return as_arrays(found.items())
 
     return Candidate(str(ready.option), explore, learner.usual())
+
+
+def as_arrays(found: Iterable[tuple[Transfer, Tensor]]) -> dict[Transfer, np.ndarray]:
+    return {one: logits.double().cpu().numpy() for one, logits in found}
 
 
 @dataclass(frozen=True)
@@ -185,21 +228,23 @@ class Judge:
         held = self.held_of(np.concatenate(one.answers) if one.answers else None)
         if held is None:
             return TriedSource(source, method, None, None, None, one.seconds)
-        if self.targets.regression:
-            error = score_of_numbers(held, "kfold", self.name)
-            return TriedSource(source, method, error.value, error.low, error.high, one.seconds)
-        score = score_of(held, "kfold", self.classes)
+        score = self.score_of(held)
         return TriedSource(source, method, score.value, score.low, score.high, one.seconds)
+
+    def score_of(self, held: HeldOut) -> ClassScore | RegressionScore:
+        if self.targets.regression:
+            return score_of_numbers(held, "kfold", self.name)
+        return score_of(held, "kfold", self.classes)
 
     def best_first(self, tried: Sequence[TriedSource]) -> list[TriedSource]:
         sign = 1 if self.targets.regression else -1
         return sorted(tried, key=lambda one: sign * (one.value or 0.0))
 
 
-def judge_of(ready: Ready, splits: Sequence[Split]) -> Judge:
-    """Of the task as one of the options reads it."""
-    examples, y = ready.examples, ready.examples.support.y.cpu().numpy()
-    regression = ready.option.source.kind == "regression"
+def judge_of(source: Source, examples: Examples, splits: Sequence[Split]) -> Judge:
+    """Of the task as one of the sources reads it."""
+    y = examples.support.y.cpu().numpy()
+    regression = source.kind == "regression"
     targets = Targets(y[:, 0].astype(np.float64) if regression else y, regression)
-    unit = unit_of(ready.option.source)
+    unit = unit_of(source)
     return Judge(targets, splits, len(examples.labels), unit, examples.facts.unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,19 +22,21 @@ from metacli.engine.models.model import AnyModel
 from metacli.engine.models.opening import Opened
 from metacli.errors import UsageProblem
 
+TREES = ("boosted-trees", "random-forest", "blend")
+WIDE = 200  # numbers of a row, beyond which trees take long and have never been the best
 HEADS = {
     PIXELS: ("ridge",),
     PHOTOS: ("simpleshot", "ridge", "logistic"),
     NGRAMS: ("logistic",),
     TEXTS: ("simpleshot", "logistic"),
     BOTH: ("logistic",),
-    COLUMNS: ("linear-probe", "nearest-neighbours", "boosted-trees"),
+    COLUMNS: ("linear-probe", "nearest-neighbours", *TREES),
 }
 NUMBERS = {
     NGRAMS: ("mean", "last-value", "linear-probe"),
     TEXTS: ("linear-probe", "nearest-neighbours"),
     BOTH: ("linear-probe",),
-    COLUMNS: ("mean", "last-value", "linear-probe", "nearest-neighbours", "boosted-trees"),
+    COLUMNS: ("mean", "last-value", "linear-probe", "nearest-neighbours", *TREES),
 }
 """The heads of sources where numbers are to be predicted."""
 NAMED = (TEXTS, BOTH)  # sources that also take the names of the classes as examples
@@ -86,7 +89,9 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
         built = open_built_in(name, request)
         opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
         heads = HEADS if built.model.kind == "classification" else NUMBERS
-        found += [Option(name, head, prepared(opened, (), head)) for head in heads[name]]
+        wide = name == COLUMNS and math.prod(built.model.inputs.shape) > WIDE
+        suited = [head for head in heads[name] if not (wide and head in TREES)]
+        found += [Option(name, head, prepared(opened, (), head)) for head in suited]
     return [*found, *with_class_names(found, listing.labels)]
 
 
