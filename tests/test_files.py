@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
+from sources import tree_of
 
 import metacli
 
@@ -42,7 +44,7 @@ def imported(path: Path, known: Mapping[str, Path], own: str) -> set[str]:
     """
     package = own if path.name == "__init__.py" else own.rpartition(".")[0]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -83,7 +85,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def functions(path: Path) -> Iterator[Function]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, Function):
             yield node
 
@@ -101,6 +103,7 @@ def parameters(node: Function) -> int:
     return count - bool(own)
 
 
+@cache
 def over_limits(root: Path) -> dict[str, dict[str, int]]:
     """What is over each limit, with its size; of two functions of one name the larger."""
     over: dict[str, dict[str, int]] = {"folder": {}, "file": {}, "function": {}, "parameters": {}}

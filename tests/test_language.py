@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sources import tree_of
 
 ROOT = Path(__file__).resolve().parents[1]
 # Phrase (a regular expression, whole words) -> what to write instead.
@@ -47,7 +48,7 @@ PAGES += sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rg
 def strings(path: Path) -> Iterator[tuple[int, str]]:
     """The texts of a module that can reach a user: every string but the docstrings of what is not
     a command, since those of commands are their help."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     docstrings = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sources import tree_of
 
 import metacli
 
@@ -60,10 +61,6 @@ def layer_of(path: Path) -> str:
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT.parent).as_posix()
-
-
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imports(tree: ast.AST, path: Path) -> Iterator[str]:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
@@ -113,6 +114,11 @@ def is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
     except ValueError:  # closed
         return False
+
+
+def terminal_columns() -> int | None:
+    """How wide the terminal is that stdout goes to; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
 @contextlib.contextmanager

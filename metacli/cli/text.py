@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from metacli.cli.streams import terminal_columns
 from metacli.cli.views.block import Block
 from metacli.engine.results.base import Json
 from metacli.engine.spelling import (
@@ -82,6 +84,7 @@ def mean_difference(result: Block, where: str) -> list[str]:
     return [f"mean difference over {visible(over)}: {signed(metric, mean)}{interval} ({where})"]
 
 
+ROOM = 20  # columns beside the names, below which nothing is wrapped
 _OF_A_SOURCE = {**VERDICTS, "helped": "helps", "hurt": "hurts"}
 
 
@@ -132,10 +135,29 @@ def span(value: Json) -> str:
 
 
 def fields(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """`name  value` lines with the values in one column; rows without a value are left out."""
+    """`name  value` lines with the values in one column; rows without a value are left out.
+
+    On a terminal a value that is too long goes on below itself; a word is never cut, so that paths
+    can be copied, and what is read by a program is one line each.
+    """
     kept = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in kept), default=0)
-    return [f"{name:<{width}}  {value}".rstrip() for name, value in kept]
+    lines = [f"{name:<{width}}  {value}".rstrip() for name, value in kept]
+    columns = terminal_columns()
+    if columns is None or columns < width + ROOM:
+        return lines
+    return [part for line in lines for part in _hanging(line, width + 2, columns)]
+
+
+def _hanging(line: str, indent: int, columns: int) -> list[str]:
+    if len(line) <= columns:
+        return [line]
+    name, value = line[:indent], line[indent:]
+    wrapper = textwrap.TextWrapper(
+        columns - indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    )
+    first, *rest = wrapper.wrap(value)
+    return [f"{name}{first}", *(f"{' ' * indent}{one}" for one in rest)]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

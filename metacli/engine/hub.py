@@ -154,4 +154,4 @@ def hub(purpose: str) -> Iterator[HfApi]:
         if not absent and type(error).__module__.partition(".")[0] not in CLIENTS:
             raise
         message = f"{purpose}: the hub cannot be reached: {type(error).__name__}"
-        raise DownloadError(message, code="hub.unreachable", where=api.endpoint) from None
+        raise DownloadError(message, code="hub.unreachable", where=str(api.endpoint)) from None
