@@ -1,4 +1,4 @@
-"""The package's own files as syntax trees, each parsed once in a process: several tests read all."""
+"""The files of the package as syntax trees, each parsed once in a process: many tests read all."""
 
 from __future__ import annotations
 
