@@ -124,6 +124,9 @@ def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
 def show(result: Result, model: str) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
+    if read.has("class_cells"):
+        yield from sets.show_class_cells(read)
+        return
     if read.has("cells"):
         yield from sets.show_cells(read)
         return

@@ -76,6 +76,33 @@ def _pairs(cells: list[Block]) -> Iterator[str]:
         yield from (f"  {line}" for line in text.table(head, rows))
 
 
+def show_class_cells(read: Block) -> Iterator[str]:
+    """`evaluate` on sets of classifications, by number of examples and tasks."""
+    variant = read.text("variant")
+    source = text.visible(read.text("data")) + (f", {variant}" if variant else "")
+    yield from text.fields(
+        [
+            ("on", f"{source}, unseen sets"),
+            ("sets", f"{read.text('episodes')} (seed {read.text('episodes_seed')})"),
+        ]
+    )
+    rows = [
+        [
+            cell.text("tasks"),
+            cell.text("way"),
+            cell.text("shot"),
+            _accuracy(cell.block("joint")),
+            _accuracy(cell.block("separate")),
+            " to ".join(f"{100 * end:+.1f}" for end in cell.numbers("delta_ci95")),
+            text.verdict(cell.name("verdict")),
+        ]
+        for cell in read.blocks("class_cells")
+    ]
+    yield ""
+    head = ["tasks", "way", "shot", "joint", "separate", "joint - separate (points)", ""]
+    yield from (f"  {line}" for line in text.table(head, rows))
+
+
 def show_set(result: Result) -> Iterator[str]:
     """`adapt`: whether the tasks of a set help each other, and how they are coupled."""
     read = Block(result)
@@ -133,6 +160,11 @@ def _coupling(coupling: Block) -> Iterator[str]:
 def _mse(arm: Block) -> str:
     score = block_of(arm.value("mse"))
     return f"{text.number(score.number('mean'), 3)} ± {text.number(score.number('ci95'), 2)}"
+
+
+def _accuracy(arm: Block) -> str:
+    score = block_of(arm.value("accuracy"))
+    return f"{100 * (score.number('mean') or 0):.1f} ± {100 * (score.number('ci95') or 0):.1f} %"
 
 
 def _number(value: float | None) -> str:

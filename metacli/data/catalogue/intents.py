@@ -89,6 +89,12 @@ def clinc_classes(split: str, options: ClincOptions, read: Callable[[str], bytes
     return sorted(intent for one in part for intent in domains[one])
 
 
+def clinc_domains(cache: Path) -> dict[str, str]:
+    """The domain of each intent of CLINC150."""
+    domains = json.loads(read_file(cache, "clinc150", "domains.json"))
+    return {intent: name for name, intents in domains.items() for intent in intents}
+
+
 def out_of_scope(cache: Path) -> dict[str, list[str]]:
     """The requests of CLINC150 that mean none of its intents: train, val and test."""
     whole = json.loads(read_file(cache, "clinc150", "data_full.json"))

@@ -9,6 +9,7 @@ from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.engine.results.base import Json
 from metacli.engine.sets.build import SetBuilt, build_sets
+from metacli.engine.sets.class_build import ClassSetBuilt, build_class_sets, has_classes
 from metacli.engine.training.few_shot.build import FewShotBuilt, build_few_shot
 from metacli.engine.training.few_shot.sources import make_source, validation_source
 from metacli.engine.training.multi_task.build import MultiTaskBuilt, build_multi_task
@@ -17,7 +18,7 @@ from metacli.schema.load import Loaded, load
 from metacli.schema.recipe import Recipe
 
 NOT_FETCHED = "data.not_fetched"
-AnyBuilt = FewShotBuilt | MultiTaskBuilt | SetBuilt
+AnyBuilt = FewShotBuilt | MultiTaskBuilt | SetBuilt | ClassSetBuilt
 
 
 def look_at_recipe(name: str, report: Reporter) -> Looked:
@@ -34,7 +35,9 @@ def look_at_recipe(name: str, report: Reporter) -> Looked:
     details = {**summary(recipe), "about": loaded.header.partition("\n")[0].strip() or None}
     if built is not None:
         details["parameters"] = parameters(built)
-        if not isinstance(built, SetBuilt):
+        if isinstance(built, ClassSetBuilt):
+            details["input"] = built.facts.inputs.as_dict()
+        elif not isinstance(built, SetBuilt):
             details["input"] = built.inputs.as_dict()
     absent = any(one.code == NOT_FETCHED for one in problems)
     fetch = (command("fetch", recipe.data.source),) if absent else ()
@@ -48,7 +51,8 @@ def tried(loaded: Loaded) -> tuple[AnyBuilt | None, list[Finding]]:
     """What the recipe names, made as far as it goes, and what is wrong."""
     try:
         if loaded.recipe.kind == "meta-multitask":
-            return build_sets(loaded), []
+            classes = has_classes(loaded.recipe)
+            return (build_class_sets(loaded) if classes else build_sets(loaded)), []
         if loaded.recipe.kind == "multitask":
             return build_multi_task(loaded), []  # its rows have been divided already
         built = build_few_shot(loaded)

@@ -184,17 +184,50 @@ class SetCell(Part):
     coupling: PairScore | None = None
 
 
+@dataclass(frozen=True)
+class ClassArm(Part):
+    """One way of answering sets of classifications: the share of queries whose class is right, and
+    the mean log-likelihood of their classes."""
+
+    accuracy: Estimate
+    log_likelihood: Estimate
+
+
+@dataclass(frozen=True)
+class ClassCell(Part):
+    """Joint and separate adaptation on the same sets of classifications.
+
+    Args:
+        way: classes of a task. shot: examples of each. tasks: of a set.
+        delta: the accuracy of joint minus that of separate, with a paired 95 % interval over sets.
+    """
+
+    way: int
+    shot: int
+    tasks: int
+    sets: int
+    joint: ClassArm
+    separate: ClassArm
+    delta: float
+    delta_ci95: tuple[float, float]
+    verdict: Verdict
+
+
 @dataclass(frozen=True, eq=False)
 class SetEvaluation(Evaluation):
     """A learner of sets on fresh sets; `mean` is the error of joint adaptation in the first cell.
 
     Args:
         episodes: sets. variant: how the tasks of a set are related.
+        cells: of sets of regressions. class_cells: of sets of classifications.
     """
+
+    optional: ClassVar[frozenset[str]] = frozenset({*Evaluation.optional, "class_cells"})
 
     variant: str = ""
     episodes: int = 0
     episodes_seed: int = 0
     train_seed: int = 0
     cells: tuple[SetCell, ...] = ()
+    class_cells: tuple[ClassCell, ...] | None = None
     tasks: tuple[str, ...] = ()  # none: a key that multi-task results share

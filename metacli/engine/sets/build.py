@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.meta_multitask.protocol import SetLearner
+from metacli.data.sets.by_name import CLASS_SETS
 from metacli.data.sets.sources import SETS, FunctionsOptions, SetShape, SetSource, functions
 from metacli.engine.sets.arms.names import POINTS, TRAINED
 from metacli.engine.sets.arms.tuning import SETS as ARM_SETS
@@ -61,6 +62,7 @@ def build_sets(loaded: Loaded) -> SetBuilt:
     assert isinstance(recipe, MetaMultiTaskRecipe)
     learner = make_set_learner(recipe, problems)
     options = source_options(recipe, problems)
+    require_points(recipe, problems)
     for unknown in (one for one in recipe.baselines if one not in BASELINES):
         message = f"no arm {unknown!r} of sets; there are {', '.join(BASELINES)}"
         problems.add("baselines", message, code="recipe.unknown_name")
@@ -74,12 +76,30 @@ def build_sets(loaded: Loaded) -> SetBuilt:
     )
 
 
+def require_points(recipe: MetaMultiTaskRecipe, problems: Problems) -> None:
+    """A set of regressions has points, and no way, shot or backbone."""
+    sizes = recipe.sets
+    if sizes.points is None:
+        hint = "sets.points=[3,20]"
+        problems.add("sets.points", "sets.points is missing", hint, code="recipe.missing_key")
+    for key, value in (
+        ("sets.tasks", sizes.tasks),
+        ("sets.way", sizes.way),
+        ("sets.shot", sizes.shot),
+        ("backbone", recipe.backbone),
+    ):
+        if value is not None:
+            message = f"{key} is of classifications; {recipe.data.source} has sets of regressions"
+            problems.add(key, message, "leave it out", code="recipe.invalid")
+
+
 def problem_of(learner: SetLearner, source: SetSource) -> SetProblem:
     """The network for the rows and tasks of a source."""
     return SetProblem(learner.network(source.inputs, len(source.names)))
 
 
 def shape_of(recipe: MetaMultiTaskRecipe) -> SetShape:
+    assert recipe.sets.points is not None
     return SetShape(recipe.sets.points, recipe.sets.query, recipe.train.meta_batch)
 
 
@@ -93,7 +113,8 @@ def validation_source(recipe: MetaMultiTaskRecipe, options: FunctionsOptions) ->
 def source_options(recipe: MetaMultiTaskRecipe, problems: Problems) -> FunctionsOptions | None:
     """The options of the source; None where a problem was added."""
     if recipe.data.source not in SETS:
-        message = f"no source of sets {recipe.data.source!r}; there are {', '.join(SETS)}"
+        known = ", ".join([*SETS, *CLASS_SETS])
+        message = f"no source of sets {recipe.data.source!r}; there are {known}"
         problems.add("data.source", message, code="recipe.unknown_name")
         return None
     return make_options(FunctionsOptions, recipe.data.options, "data", problems)

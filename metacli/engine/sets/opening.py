@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from metacli.engine.sets.class_folder import is_class_model
 from metacli.engine.sets.folder import is_set_model, load
 from metacli.engine.sets.model import AdaptedSet, SetModel
 from metacli.engine.storage.paths import find_run_or_model
@@ -24,6 +25,7 @@ def set_model_at(name: str) -> Path | None:
 
 def open_source(path: Path) -> SetModel:
     """A model that adapts to sets. Raises BundleError for one that is adapted already."""
+    require_regressions(path)
     found = load(path)
     if isinstance(found, AdaptedSet):
         raise BundleError(
@@ -37,6 +39,7 @@ def open_source(path: Path) -> SetModel:
 
 def open_adapted(path: Path) -> AdaptedSet:
     """A model of one set. Raises BundleError for one that is not adapted yet."""
+    require_regressions(path)
     found = load(path)
     if isinstance(found, SetModel):
         raise BundleError(
@@ -46,3 +49,14 @@ def open_adapted(path: Path) -> AdaptedSet:
             hint=f"metacli adapt {path} SET.csv -o mine",
         )
     return found
+
+
+def require_regressions(path: Path) -> None:
+    """Raises BundleError for a model of sets of classifications."""
+    if is_class_model(path):
+        raise BundleError(
+            "this model is of sets of classifications, which is measured on sets of its own source",
+            code="model.kind",
+            where=str(path),
+            hint=f"metacli evaluate {path}",
+        )

@@ -9,6 +9,8 @@ from pathlib import Path
 from metacli.engine.results.sets import SetEvaluation
 from metacli.engine.scoring.request import Request
 from metacli.engine.sets.arms.names import ARMS, JOINT, SEPARATE
+from metacli.engine.sets.class_evaluate import evaluate_class_sets
+from metacli.engine.sets.class_folder import is_class_model
 from metacli.engine.sets.verbs import evaluate_sets
 from metacli.errors import UsageProblem
 
@@ -19,7 +21,9 @@ class SetScorer:
 
     path: Path
 
-    metric = "mse"
+    @property
+    def metric(self) -> str:
+        return "accuracy" if is_class_model(self.path) else "mse"
 
     def evaluate(self, request: Request) -> SetEvaluation:
         """Raises UsageProblem for options that mean nothing to sets."""
@@ -30,7 +34,8 @@ class SetScorer:
                 "--episodes (sets) and --seed are taken"
             )
         wanted = request.wanted
-        return evaluate_sets(
+        measured = evaluate_class_sets if is_class_model(self.path) else evaluate_sets
+        return measured(
             self.path,
             shot=wanted.shot,
             sets=wanted.episodes,

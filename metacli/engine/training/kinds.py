@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from metacli.engine.sets.class_build import build_class_sets, has_classes
+from metacli.engine.sets.class_run import ClassSetRun
 from metacli.engine.sets.run import SetRun, make_set_run
 from metacli.engine.training.few_shot.run import FewShotRun, make_few_shot_run
 from metacli.engine.training.multi_task.run import MultiTaskRun, make_multi_task_run
@@ -26,7 +28,9 @@ def make_run(loaded: Loaded) -> Run:
             return make_few_shot_run(loaded)
         case MultiTaskRecipe():
             return make_multi_task_run(loaded)
-        case MetaMultiTaskRecipe():
+        case MetaMultiTaskRecipe() as recipe:
+            if has_classes(recipe):
+                return ClassSetRun(build_class_sets(loaded))
             return make_set_run(loaded)
         case other:
             assert_never(other)

@@ -1,0 +1,119 @@
+"""A model of sets of classification tasks: a learner that was meta-trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from metacli.algorithms.meta_multitask.protocol import ClassSetLearner
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.networks import statistics_of
+from metacli.engine.results.base import Json
+from metacli.engine.sets.build import restore_set_learner
+from metacli.errors import RecipeError
+from metacli.nn.backbones.table import make_backbone
+from metacli.nn.layers.inputs import PixelInput
+from metacli.nn.problem import Problem, make_module
+from metacli.nn.set_answers import SetAnswers
+from metacli.nn.set_problem import SetProblem
+from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
+from metacli.types import Params, SetEpisode, State
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """What the tasks of a source look like.
+
+    Args:
+        inputs: one example. way: classes of every task; None: tasks differ.
+        shared_labels: class n is the same in every task of a set.
+        mixed: some tasks are regressions.
+    """
+
+    inputs: InputSpec
+    way: int | None
+    shared_labels: bool
+    mixed: bool = False
+
+    def as_dict(self) -> dict[str, Json]:
+        return {"way": self.way, "shared_labels": self.shared_labels, "mixed": self.mixed}
+
+
+@dataclass(frozen=True)
+class ClassSetModel:
+    """A learner of sets of classifications with its θ."""
+
+    recipe: MetaMultiTaskRecipe
+    params: Params
+    state: State
+    facts: ClassFacts
+    scores: Mapping[str, Json] = field(default_factory=dict)
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+
+    def learner(self) -> ClassSetLearner:
+        return class_learner(self.recipe)
+
+    def problem(self) -> SetProblem:
+        """The network without its weights."""
+        return class_problem(self.recipe, self.learner(), self.facts)
+
+    def weights(self) -> Params:
+        """Those that the network and the learner want, of any value."""
+        problem = self.problem()
+        params = problem.init(0)
+        return {**params, **self.learner().init(problem, params)[0]}
+
+    def respond(self, episodes: SetEpisode, sees: Tensor) -> SetAnswers:
+        with torch.no_grad():
+            return self.learner().respond(self.problem(), self.params, episodes, sees)
+
+
+def class_learner(recipe: MetaMultiTaskRecipe) -> ClassSetLearner:
+    """The learner of a recipe that was checked before."""
+    learner = restore_set_learner(recipe)
+    assert isinstance(learner, ClassSetLearner)
+    return learner
+
+
+def class_problem(
+    recipe: MetaMultiTaskRecipe, learner: ClassSetLearner, facts: ClassFacts
+) -> SetProblem:
+    """The network for these tasks on the recipe's backbone.
+
+    Raises:
+        RecipeError: a backbone whose normalisation looks at other examples.
+        UsageProblem: a learned head for tasks of different numbers of classes.
+    """
+    encoder = encoder_of(recipe, facts.inputs)
+    network = learner.encoded(encoder, 0, facts.way, shared_labels=facts.shared_labels)
+    return SetProblem(
+        network,
+        kind="mixed" if facts.mixed else "classification",
+        metric_name="accuracy",
+        shared_labels=facts.shared_labels,
+    )
+
+
+def encoder_of(recipe: MetaMultiTaskRecipe, inputs: InputSpec) -> Problem:
+    """The backbone, which makes features of one example."""
+    assert recipe.backbone is not None
+    backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
+    if statistics_of(backbone) != "none":
+        raise RecipeError(
+            "backbone.norm of a set is group or none: each example is normalised by itself",
+            code="recipe.invalid",
+            hint="backbone.norm=group",
+        )
+    module, features = backbone.build(inputs.shape)
+    if features == 0:
+        raise RecipeError(
+            f"backbone {recipe.backbone.name} leaves nothing of an input of {inputs.shape}",
+            code="recipe.invalid",
+            hint="a larger data.size",
+        )
+    pixels = inputs.kind == "image"
+    entrance = PixelInput(inputs.shape[0], invert=inputs.invert) if pixels else nn.Identity()
+    return Problem(make_module(entrance, module), features, "classification", None)
