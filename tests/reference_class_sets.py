@@ -124,21 +124,24 @@ def mtnp_logits(
             heads,
         )
         h = reference_sets.feed(params, name, moved)
-    query = norm(params, "class.norm", h)
+    query, plain = norm(params, "class.norm", h), normalised(features(params, x))
     found = []
     for n in range(ways[task]):
-        total, weight = torch.zeros_like(query), 0.0
+        total, raw, weight = torch.zeros_like(query), torch.zeros_like(plain), 0.0
         for at, one in enumerate(examples, 1):
             allowed = one.task == task or (shared and bool(sees[task, one.task]))
             if allowed and ways[one.task] > 0 and int(one.label) == n:
                 share = math.exp(float(params["class.own"])) if one.task == task else 1.0
-                total, weight = total + share * norm(params, "class.norm", rows[at]), weight + share
+                total = total + share * norm(params, "class.norm", rows[at])
+                raw = raw + share * normalised(features(params, one.x))
+                weight += share
         if weight == 0:
             found.append(-math.inf)
             continue
-        mean = total / weight
-        cosine = query @ mean / (query.norm() * mean.norm())
-        found.append(math.exp(float(params["class.scale"])) * float(cosine))
+        after = query @ total / (query.norm() * total.norm())
+        before = plain @ raw / (plain.norm() * raw.norm())
+        scales = (math.exp(float(params[f"class.{name}"])) for name in ("scale", "raw"))
+        found.append(sum(s * float(c) for s, c in zip(scales, (after, before), strict=True)))
     return found
 
 

@@ -5,7 +5,9 @@ A token is one labelled example. What it knows of its class is only which other 
 same one: attention adds a learned number there. So any number of classes is accepted, and answers
 do not depend on how classes are numbered. Classes are answered by
 their means, over the tokens of the task and, where labels are the same in every task, over those of
-the other tasks that are seen, with a learned weight.
+the other tasks that are seen, with a learned weight: means of the features before attention and
+after it, whose cosines with the query are added with learned scales. So the network begins as a
+nearest class mean.
 
 Shape letters: B sets, T tasks, M support examples, Q queries, S = M tokens of all tasks, N classes,
 D features, C width.
@@ -26,8 +28,8 @@ from metacli.nn.set_attention import Encoded, SetAttention, norm
 from metacli.trees import pick
 from metacli.types import Batch, Params, SetEpisode
 
-SCALE, OWN, CLASS_NORM = "class.scale", "class.own", "class.norm"
-START_SCALE = 10.0
+SCALE, RAW, OWN, CLASS_NORM = "class.scale", "class.raw", "class.own", "class.norm"
+START_SCALE, START_RAW, START_OWN = 1.0, 10.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,7 @@ class EncodedAttention:
     shared_labels: bool
 
     def init(self, seed: int, dtype: torch.dtype = torch.float32) -> Params:
-        """Fresh θ. Queries begin with the projection of the labelled examples, so that the network
-        begins as the nearest class mean."""
+        """Fresh θ. Queries begin with the projection of the labelled examples."""
         encoder = pick(self.encoder.init(seed, dtype), self.encoder.trainable)
         attention = self.attention.init(seed, dtype)
         projection = attention["token.weight"][:, : self.attention.coordinates]
@@ -56,7 +57,8 @@ class EncodedAttention:
             **attention,
             "query.weight": projection.clone(),
             SCALE: torch.tensor(math.log(START_SCALE), dtype=dtype),
-            OWN: torch.zeros((), dtype=dtype),
+            RAW: torch.tensor(math.log(START_RAW), dtype=dtype),
+            OWN: torch.tensor(START_OWN, dtype=dtype),
             f"{CLASS_NORM}.weight": torch.ones(wide, dtype=dtype),
             f"{CLASS_NORM}.bias": torch.zeros(wide, dtype=dtype),
         }
@@ -74,7 +76,13 @@ class EncodedAttention:
         looked = self.attention.looked(params, encoded, x, roles, sees)
         out = norm(params, "out.norm", looked)
         mean, raw = F.linear(out, params["out.weight"], params["out.bias"]).unbind(-1)
-        logits = self.classified(params, encoded, looked, ways, sees)
+        weight, shown = self.weights(params, encoded, ways, sees)
+        after = encoded.values[:, 1:]
+        refined = cosines(norm(params, CLASS_NORM, looked), norm(params, CLASS_NORM, after), weight)
+        before = encoded.tokens.features[..., : self.attention.coordinates]
+        plain = cosines(x, before, weight)
+        logits = params[SCALE].exp() * refined + params[RAW].exp() * plain
+        logits = bar_absent(logits, shown)
         return SetAnswers(logits, mean, (1e-3 + F.softplus(raw)).square())
 
     def features(self, params: Params, x: Tensor) -> Tensor:
@@ -103,22 +111,16 @@ class EncodedAttention:
             numbers = numbers + most * tasks
         return torch.where((ways > 0)[..., None], numbers, -1)
 
-    def classified(
-        self, params: Params, encoded: Encoded, looked: Tensor, ways: Tensor, sees: Tensor
-    ) -> Tensor:
-        """Logits [B, T, Q, N]: a scaled cosine of a query and the class means."""
-        member = self.members(encoded, ways, sees)  # [B, T, N, S]
-        shown = member.any(-1)
-        tokens = encoded.tokens
+    def weights(
+        self, params: Params, encoded: Encoded, ways: Tensor, sees: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """How much each token counts in the mean of a class, [B, T, N, S], and which classes have
+        one, [B, T, N]."""
+        member = self.members(encoded, ways, sees)
         tasks = torch.arange(ways.shape[1], device=ways.device)[:, None]
-        itself = (tokens.tasks[:, None] == tasks)[:, :, None]  # [B, T, 1, S]
+        itself = (encoded.tokens.tasks[:, None] == tasks)[:, :, None]  # [B, T, 1, S]
         weight = torch.where(itself, params[OWN].exp(), 1.0) * member
-        weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-30)
-        values = norm(params, CLASS_NORM, encoded.values[:, 1:])  # [B, S, C]
-        means = weight @ values[:, None]  # [B, T, N, C]
-        asked = F.normalize(norm(params, CLASS_NORM, looked), dim=-1)
-        logits = params[SCALE].exp() * asked @ F.normalize(means, dim=-1).transpose(-1, -2)
-        return bar_absent(logits, shown)
+        return weight / weight.sum(-1, keepdim=True).clamp(min=1e-30), member.any(-1)
 
     def members(self, encoded: Encoded, ways: Tensor, sees: Tensor) -> Tensor:
         """bool [B, T, N, S]: whether a token is an example of class n of task t, which it sees."""
@@ -135,3 +137,10 @@ class EncodedAttention:
             seen = tokens.tasks[:, None] == tasks
         has = numbers < ways[..., None]  # [B, T, N]
         return of_class[:, None] & seen[:, :, None] & has[..., None]
+
+
+def cosines(asked: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    """The cosine of each query [B, T, Q, C] and the class means [B, T, N, C] of tokens [B, S, C]:
+    [B, T, Q, N]."""
+    means = F.normalize(weight @ values[:, None], dim=-1)
+    return F.normalize(asked, dim=-1) @ means.transpose(-1, -2)

@@ -241,7 +241,7 @@ def test_the_direction_is_the_derivative_of_the_query_loss(
         return float(nn.functional.cross_entropy(logits.flatten(0, 2), y.flatten()))
 
     names = {
-        MTNP: ("backbone.0.weight", "self.0.kin", "class.scale", "query.weight"),
+        MTNP: ("backbone.0.weight", "self.0.kin", "class.scale", "class.raw", "query.weight"),
         MMAML: ("backbone.0.weight", "rates.backbone.0.weight", "rates.head.bias"),
         Coupled: ("coupling.q.weight", "coupling.self", "rates.backbone.0.weight"),
     }[type(learner)]

@@ -24,7 +24,7 @@ version: 1
 kind: meta-multitask
 data: {source: glyphs, variant: styles}
 sets: {tasks: [2, 3], way: 3, shot: [1, 2], query: 2}
-backbone: {name: conv4, width: 4}
+backbone: {name: mlp, hidden: [8]}
 algorithm: {name: mtnp, width: 8, heads: 2, blocks: 1, reads: 1}
 train: {steps: 4, meta_batch: 2, lr: 0.003}
 evaluate: {every: 2, episodes: 16}
@@ -97,11 +97,11 @@ def test_commands_show_tables_for_people(
     ("change", "message"),
     [
         (("algorithm: {name: mtnp", "algorithm: {name: maml"), "does not learn sets"),
-        (("backbone: {name: conv4, width: 4}\n", ""), "backbone is missing"),
+        (("backbone: {name: mlp, hidden: [8]}\n", ""), "backbone is missing"),
         (("shot: [1, 2], ", ""), "sets.shot is missing"),
         (("query: 2", "query: 2, points: 5"), "sets.points is of regressions"),
         (("variant: styles", "variant: colours"), "data.variant"),
-        (("conv4, width: 4", "conv4, norm: batch"), "backbone.norm of a set is group or none"),
+        (("mlp, hidden: [8]", "conv4, norm: batch"), "backbone.norm of a set is group or none"),
         (("source: glyphs, variant: styles", "source: school"), "no source of sets"),
     ],
 )

@@ -18,9 +18,10 @@ average of θ over training, with the rate min(`average`, (1 + k) / (10 + k)) at
 
 Classifications: x is what the recipe's backbone makes of an example, a token knows which other
 tokens are of its class (a learned number in the attention, no label token, so that classes have no
-order), and classes are answered by their means after attention, with a scaled cosine, as in H.-J.
-Ye et al., "Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions", CVPR 2020,
-https://arxiv.org/abs/1812.03664; L is then the cross-entropy. Sets may hold both kinds of tasks.
+order), and classes are answered by their means before and after attention, with scaled cosines, as
+in H.-J. Ye et al., "Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions", CVPR
+2020, https://arxiv.org/abs/1812.03664; L is then the cross-entropy. Sets may hold
+both kinds of tasks.
 
 β = `beta`; r = the roles of the tasks; `sees` = which tasks see each other, an equivalence.
 """

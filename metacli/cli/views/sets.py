@@ -93,7 +93,7 @@ def show_class_cells(read: Block) -> Iterator[str]:
             cell.text("shot"),
             _accuracy(cell.block("joint")),
             _accuracy(cell.block("separate")),
-            " to ".join(f"{100 * end:+.1f}" for end in cell.numbers("delta_ci95")),
+            " to ".join(_points(end) for end in cell.numbers("delta_ci95")),
             text.verdict(cell.name("verdict")),
         ]
         for cell in read.blocks("class_cells")
@@ -165,6 +165,10 @@ def _mse(arm: Block) -> str:
 def _accuracy(arm: Block) -> str:
     score = block_of(arm.value("accuracy"))
     return f"{100 * (score.number('mean') or 0):.1f} ± {100 * (score.number('ci95') or 0):.1f} %"
+
+
+def _points(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:+.1f}"
 
 
 def _number(value: float | None) -> str:

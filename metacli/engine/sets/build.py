@@ -62,7 +62,8 @@ def build_sets(loaded: Loaded) -> SetBuilt:
     assert isinstance(recipe, MetaMultiTaskRecipe)
     learner = make_set_learner(recipe, problems)
     options = source_options(recipe, problems)
-    require_points(recipe, problems)
+    if options is not None:
+        require_points(recipe, problems)
     for unknown in (one for one in recipe.baselines if one not in BASELINES):
         message = f"no arm {unknown!r} of sets; there are {', '.join(BASELINES)}"
         problems.add("baselines", message, code="recipe.unknown_name")

@@ -1,0 +1,401 @@
+"""Sets of classifications: joint against separate adaptation and against class means, as
+`benchmarks/protocols/class_sets.md` says: `python benchmarks/class_sets.py fsdd|omniglot [NAME]`.
+
+Every training is kept in `$METACLI_RUNS` (default `runs/class-sets`), and one that was stopped is
+done again; finished ones are not. Processor seconds are counted, in one thread. Results:
+`benchmarks/results/class_sets/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, alone, together
+from metacli.autodiff import gradient
+from metacli.data.sets.classes import ClassSets
+from metacli.engine.events import Event
+from metacli.engine.scoring.intervals import over_episodes, paired_t
+from metacli.engine.sets.class_build import ClassSetBuilt, build_class_sets, class_source
+from metacli.engine.sets.class_scoring import class_joined, class_scored
+from metacli.engine.training.loop import Snapshot, train
+from metacli.nn.encoded_attention import EncodedAttention
+from metacli.nn.problem import Problem
+from metacli.nn.set_answers import (
+    SetAnswers,
+    bar_absent,
+    class_hits,
+    class_losses,
+    classes_shown,
+    membership_of,
+)
+from metacli.nn.set_problem import SetProblem, mean_of_sets
+from metacli.nn.trunk_classes import TrunkClasses
+from metacli.schema.blocks import Train
+from metacli.schema.load import load
+from metacli.trees import pick
+from metacli.types import Params, SetEpisode, State, Update
+
+ROOT = Path(__file__).resolve().parent
+RESULTS = ROOT / "results" / "class_sets"
+FOLDER = Path(os.environ.get("METACLI_RUNS", "runs/class-sets"))
+RATES = (0.001, 0.003)
+FOLDS, TUNED_ON = tuple(range(1, 16)), (1, 8)
+FSDD = """
+version: 1
+kind: meta-multitask
+data: {source: fsdd, size: 28}
+sets: {tasks: 2, way: 3, shot: [1, 5], query: 3}
+backbone: {name: conv4, width: 32}
+algorithm: {name: mtnp, blocks: 2, reads: 1}
+train: {steps: 240, meta_batch: 4, lr: 0.003, schedule: cosine, clip: 1.0}
+evaluate: {every: 40, episodes: 64, shot: 1}
+"""
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """ProtoNet on sets: the nearest class mean of an encoder's features, over the examples of a
+    task, and where labels are shared of all tasks that it sees."""
+
+    alone: float = 1 / 3
+
+    def network(self, inputs: int, roles: int) -> EncoderNet:
+        raise NotImplementedError("class means are of an encoder")
+
+    def encoded(
+        self, encoder: Problem, roles: int, way: int | None, *, shared_labels: bool
+    ) -> EncoderNet:
+        return EncoderNet(encoder, shared_labels)
+
+    def init(self, problem: SetProblem, params: Params) -> tuple[Params, State]:
+        return {}, {}
+
+    def direction(
+        self,
+        problem: SetProblem,
+        params: Params,
+        batch: SetEpisode,
+        state: State,
+        rng: torch.Generator,
+    ) -> Update:
+        apart = torch.rand(len(batch.roles), generator=rng) < self.alone
+        sees = torch.where(apart[:, None, None], alone(batch.roles), together(batch.roles))
+
+        def loss(moved: Params) -> tuple[Tensor, Tensor]:
+            found = self.respond(problem, {**params, **moved}, batch, sees)
+            assert batch.ways is not None
+            value = mean_of_sets(class_losses(found, batch.query, batch.ways), batch.query.mask)
+            hits = mean_of_sets(class_hits(found, batch.query), batch.query.mask)
+            return value.mean(), torch.stack([value.mean(), hits.mean()])
+
+        slopes, rest = gradient(loss, pick(params, problem.trainable))
+        return Update(slopes, state, {"query_loss": rest[0], "query_accuracy": rest[1]})
+
+    def answer(self, *_: object) -> SetAnswers:
+        raise NotImplementedError("class means are of classifications")
+
+    def respond(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> SetAnswers:
+        network = problem.network
+        assert isinstance(network, EncoderNet)
+        support, query, _, ways = episodes
+        assert ways is not None
+        embed = lambda x: network.encoder.embed(params, x.flatten(0, 2), together=True)  # noqa: E731
+        features = embed(support.x).unflatten(0, support.x.shape[:3])
+        asked = embed(query.x).unflatten(0, query.x.shape[:3])
+        member = membership_of(support, ways, int(ways.max())).to(features.dtype)
+        sums, counts = member.transpose(-1, -2) @ features, member.sum(2)
+        if network.shared_labels:
+            seen = sees.to(features.dtype)
+            sums = torch.einsum("bts,bsnd->btnd", seen, sums)
+            counts = seen @ counts
+        means = sums / counts.clamp(min=1)[..., None]
+        logits = -(asked[:, :, :, None] - means[:, :, None]).square().sum(-1)
+        shown = classes_shown(
+            support, ways, sees if network.shared_labels else None, logits.shape[-1]
+        )
+        blank = torch.zeros_like(query.y)
+        return SetAnswers(bar_absent(logits, shown), blank, blank + 1)
+
+
+@dataclass(frozen=True)
+class EncoderNet:
+    """An encoder alone."""
+
+    encoder: Problem
+    shared_labels: bool
+
+    def init(self, seed: int, dtype: torch.dtype = torch.float32) -> Params:
+        return pick(self.encoder.init(seed, dtype), self.encoder.trainable)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best state of a training and what it cost."""
+
+    learner: ClassSetLearner
+    problem: SetProblem
+    params: Params
+    val: float
+    seconds: float
+
+
+def scores(
+    learner: ClassSetLearner,
+    problem: SetProblem,
+    params: Params,
+    source: ClassSets,
+    sets: int,
+    seeing: Callable[[Tensor], Tensor],
+) -> np.ndarray:
+    """The accuracy of each set, [E]."""
+    parts = []
+    for step in range(-(-sets // source.meta_batch)):
+        episodes = source.meta_batch_at(step)
+        with torch.no_grad():
+            found = learner.respond(problem, params, episodes, seeing(episodes.roles))
+        parts.append(class_scored(found, episodes))
+    return class_joined(parts).accuracy[:sets]
+
+
+def trained(
+    learner: ClassSetLearner,
+    problem: SetProblem,
+    sources: tuple[ClassSets, ClassSets],
+    settings: Train,
+    every: int,
+    sets: int,
+    stop_at: int | None = None,
+) -> Trained:
+    """Train and keep the best state; `stop_at` ends early, for the choice of a rate."""
+    started = time.process_time()
+    params = problem.init(0)
+    own, state = learner.init(problem, params)
+    best: list[tuple[float, Params]] = []
+
+    def visit(snapshot: Snapshot) -> None:
+        value = float(scores(learner, problem, snapshot.params, sources[1], sets, together).mean())
+        if not best or value > best[0][0]:
+            best[:] = [(value, {k: v.detach().clone() for k, v in snapshot.params.items()})]
+
+    def ignore(event: Event) -> None:
+        """Nobody watches."""
+
+    steps = 0
+
+    def stop() -> bool:
+        nonlocal steps
+        steps += 1
+        return stop_at is not None and steps >= stop_at
+
+    train(
+        learner,
+        problem,
+        sources[0].meta_batch_at,
+        settings,
+        Snapshot(0, {**params, **own}, state, {}),
+        learned=problem.trainable | frozenset(own),
+        seed=0,
+        every=every,
+        visit=visit,
+        stop=stop,
+        report=ignore,
+    )
+    return Trained(learner, problem, best[0][1], best[0][0], time.process_time() - started)
+
+
+def written(name: str, text: str) -> Path:
+    path = FOLDER / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+Arms = dict[str, tuple[ClassSetLearner, SetProblem]]
+
+
+def arms_of(built: ClassSetBuilt) -> Arms:
+    """The learner of the recipe, and class means on the same encoder."""
+    network = built.problem.network
+    assert isinstance(network, EncodedAttention | TrunkClasses)
+    shared = built.problem.shared_labels
+    means = SetProblem(
+        EncoderNet(network.encoder, shared), kind="classification", shared_labels=shared
+    )
+    return {"learner": (built.learner, built.problem), "class-means": (ClassMeans(), means)}
+
+
+def rate_of(built: ClassSetBuilt, arm: str, steps: int) -> dict[float, float]:
+    """The validation accuracy of each rate after so many steps."""
+    learner, problem = arms_of(built)[arm]
+    settings, sets = built.recipe.train, built.recipe.evaluate.episodes
+    sources = built.train, built.val
+    return {
+        rate: trained(
+            learner, problem, sources, replaced(settings, rate), steps, sets, stop_at=steps
+        ).val
+        for rate in RATES
+    }
+
+
+def replaced(settings: Train, rate: float) -> Train:
+    return settings.model_copy(update={"lr": rate})
+
+
+def tested(
+    made: Trained, sources: dict[str, ClassSets], sets: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """The accuracy of each test set: by source, joint and separate."""
+    seeing = {"joint": together, "separate": alone}
+    return {
+        name: {
+            how: scores(made.learner, made.problem, made.params, source, sets, sees)
+            for how, sees in seeing.items()
+        }
+        for name, source in sources.items()
+    }
+
+
+def kept(name: str, make: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """What was made under that name before, or is made now."""
+    path = FOLDER / f"{name}.json"
+    if not path.is_file():
+        value = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value))
+    found: dict[str, object] = json.loads(path.read_text())
+    return found
+
+
+def fsdd_built(fold: int) -> ClassSetBuilt:
+    text = FSDD.replace("source: fsdd", f"source: fsdd, fold: {fold}")
+    return build_class_sets(load(str(written(f"fsdd-{fold}", text))))
+
+
+def fsdd_rates() -> dict[str, object]:
+    """The rate of each arm, by the mean validation accuracy over two rotations."""
+    found: dict[str, object] = {}
+    for arm in ("learner", "class-means"):
+        each = [rate_of(fsdd_built(fold), arm, 100) for fold in TUNED_ON]
+        means = {rate: sum(one[rate] for one in each) / len(each) for rate in RATES}
+        found[arm] = {"rate": max(means, key=lambda rate: means[rate]), "val": list(means.values())}
+    return found
+
+
+def fsdd_fold(fold: int, rates: dict[str, float]) -> dict[str, object]:
+    """All arms of one rotation."""
+    built = fsdd_built(fold)
+    recipe = built.recipe
+    sources = {
+        f"{shot}-shot": class_source(recipe, "test", shot=shot, query=5, group=10)
+        for shot in (1, 5)
+    }
+    found: dict[str, object] = {"fold": fold, "test": list(sources["1-shot"].members(0).tasks)}
+    for arm, (learner, problem) in arms_of(built).items():
+        settings = replaced(recipe.train, rates[arm])
+        made = trained(
+            learner,
+            problem,
+            (built.train, built.val),
+            settings,
+            recipe.evaluate.every,
+            recipe.evaluate.episodes,
+        )
+        test = tested(made, sources, 200)
+        means = {
+            name: {how: float(values.mean()) for how, values in one.items()}
+            for name, one in test.items()
+        }
+        found[arm] = {"val": made.val, "seconds": made.seconds, "accuracy": means}
+    return found
+
+
+def estimate(values: np.ndarray) -> dict[str, float]:
+    return over_episodes(values).as_dict()
+
+
+def difference(values: np.ndarray) -> dict[str, object]:
+    found = paired_t(values)
+    return {"delta": found.delta, "delta_ci95": [found.low, found.high]}
+
+
+def fsdd() -> dict[str, object]:
+    """All rotations, and the table over them."""
+    chosen = kept("fsdd-rates", fsdd_rates)
+    rates = {arm: float(one["rate"]) for arm, one in chosen.items()}  # type: ignore[index]
+    folds = [kept(f"fsdd-fold-{fold}", lambda f=fold: fsdd_fold(f, rates)) for fold in FOLDS]  # type: ignore[misc]
+    table: dict[str, object] = {}
+    for shot in ("1-shot", "5-shot"):
+        arms = {
+            f"{arm}/{how}": np.array([one[arm]["accuracy"][shot][how] for one in folds])  # type: ignore[index]
+            for arm in ("learner", "class-means")
+            for how in ("joint", "separate")
+        }
+        joint = arms["learner/joint"]
+        table[shot] = {
+            "arms": {name: estimate(values) for name, values in arms.items()},
+            "joint minus": {
+                name: difference(joint - values)
+                for name, values in arms.items()
+                if name != "learner/joint"
+            },
+        }
+    return {"recipe": FSDD, "rates": chosen, "table": table, "folds": folds}
+
+
+def omniglot(name: str) -> dict[str, object]:
+    """The arms of a shipped recipe on unseen alphabets."""
+    built = build_class_sets(load(name))
+    recipe = built.recipe
+    query = 4 if recipe.data.options["variant"] == "styles" else 5
+    sources = {"1-shot": class_source(recipe, "test", tasks=4, shot=1, query=query, group=10)}
+    found: dict[str, object] = {}
+    values: dict[str, np.ndarray] = {}
+    for arm, (learner, problem) in arms_of(built).items():
+        steps = recipe.train.steps // 5
+        rates = kept(f"{name}-{arm}-rates", lambda a=arm, n=steps: as_text(rate_of(built, a, n)))  # type: ignore[misc]
+        rate = max(RATES, key=lambda one: float(str(rates[str(one)])))
+        made = trained(
+            learner,
+            problem,
+            (built.train, built.val),
+            replaced(recipe.train, rate),
+            recipe.evaluate.every,
+            recipe.evaluate.episodes,
+        )
+        for how, each in tested(made, sources, 400)["1-shot"].items():
+            values[f"{arm}/{how}"] = each
+        found[arm] = {"rates": rates, "rate": rate, "val": made.val, "seconds": made.seconds}
+    joint = values["learner/joint"]
+    found["arms"] = {arm: estimate(each) for arm, each in values.items()}
+    found["joint minus"] = {
+        arm: difference(joint - each) for arm, each in values.items() if arm != "learner/joint"
+    }
+    return {"recipe": name, "sets": 400, "tasks": 4, **found}
+
+
+def as_text(rates: dict[float, float]) -> dict[str, object]:
+    return {str(rate): value for rate, value in rates.items()}
+
+
+def main(what: str, names: list[str]) -> None:
+    torch.set_num_threads(1)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    made = {"fsdd": fsdd} if what == "fsdd" else {n: (lambda n=n: omniglot(n)) for n in names}  # type: ignore[misc]
+    for name, make in made.items():
+        (RESULTS / f"{name}.json").write_text(json.dumps(make(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
