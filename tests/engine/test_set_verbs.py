@@ -144,5 +144,5 @@ def test_what_does_not_fit_is_said_by_name(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="does not learn sets") as wrong:
         meta_train(RECIPE, ["algorithm.name=maml"], dry_run=True)
     assert wrong.value.code == "recipe.unknown_name"
-    with pytest.raises(RecipeError, match="no source of sets 'glyphs'"):
-        meta_train(RECIPE, ["data.source=glyphs"], dry_run=True)
+    with pytest.raises(RecipeError, match="no source of sets 'school'"):
+        meta_train(RECIPE, ["data.source=school"], dry_run=True)
