@@ -34,8 +34,17 @@ class SetScorer:
                 "--episodes (sets) and --seed are taken"
             )
         wanted = request.wanted
-        measured = evaluate_class_sets if is_class_model(self.path) else evaluate_sets
-        return measured(
+        if is_class_model(self.path):
+            require_no_arms(request.overrides)
+            return evaluate_class_sets(
+                self.path,
+                shot=wanted.shot,
+                sets=wanted.episodes,
+                seed=wanted.seed or 0,
+                dry_run=request.dry_run,
+                report=request.report,
+            )
+        return evaluate_sets(
             self.path,
             shot=wanted.shot,
             sets=wanted.episodes,
@@ -43,6 +52,15 @@ class SetScorer:
             arms=arms,
             dry_run=request.dry_run,
             report=request.report,
+        )
+
+
+def require_no_arms(overrides: Sequence[str]) -> None:
+    """Raises UsageProblem: joint and separate are the arms of sets of classifications."""
+    if overrides:
+        raise UsageProblem(
+            f"sets of classifications have the arms joint and separate, found {overrides[0]}",
+            hint="leave it out",
         )
 
 
