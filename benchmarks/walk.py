@@ -5,8 +5,8 @@ predictions, and prints the files in the order in which they are handed the task
 A function is handed the task where an argument *is* it: its path, what was asked about it, or its
 decoded examples. Counted is a call from one file into another, of `metacli/engine` and the door of
 the data; what lies behind that door is its own walk, and `engine/results` only describes. A file
-that is entered again after another one counts as a return; `adapt` has one, since the door is asked
-first whether the path is one task or a folder of them.
+that is entered again after another one counts as a return. (For a table whose columns the model
+names, the door is asked once more.)
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 
 import metacli
+from metacli.data.user.content import Content
 from metacli.data.user.loading import Task
 from metacli.engine.adapting.reading import Examples
 from metacli.engine.adapting.request import Request
@@ -34,7 +35,7 @@ from metacli.schema.few_shot import FewShotRecipe
 
 HOUSE = Path(metacli.__file__).parent
 DOOR = "data/user/open.py"
-CARRIES = (Task, Examples, Request)
+CARRIES = (Content, Task, Examples, Request)
 
 
 def walk(call: Callable[[], Any], start: Path) -> list[str]:

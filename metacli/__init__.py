@@ -47,6 +47,7 @@ _OTHERS = {
     "Problem": "nn.problem",
     "Learner": "algorithms.learner",
     "GradientLearner": "algorithms.meta.gradient_learner",
+    "DescentLearner": "algorithms.meta.gradient_learner",
     "Weighting": "algorithms.multitask.balancing",
     "Surgery": "algorithms.multitask.balancing",
     "episodes": "data.few_shot.from_dataset",

@@ -1,6 +1,7 @@
 # Made by `python benchmarks/pages.py`.
 from metacli.algorithms.learner import Learner as Learner
 from metacli.algorithms.meta.cavia import CAVIA as CAVIA
+from metacli.algorithms.meta.gradient_learner import DescentLearner as DescentLearner
 from metacli.algorithms.meta.gradient_learner import GradientLearner as GradientLearner
 from metacli.algorithms.meta.imaml import IMAML as IMAML
 from metacli.algorithms.meta.joint import Joint as Joint

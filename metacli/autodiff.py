@@ -22,7 +22,8 @@ def grad(loss: Callable[[Params], Tensor], params: Params) -> Params:
     """∇ loss(params). Differentiable itself, also inside `torch.vmap`."""
     recorded = torch.is_grad_enabled() and any(value.requires_grad for value in params.values())
     if not recorded or transformed():
-        return torch.func.grad(loss)(params)
+        result: Params = torch.func.grad(loss)(params)
+        return result
     # The same with fewer layers for every operation to pass. Views, as one parameter may be made of
     # another (a head of class means), whose gradient does not go through it.
     views = {name: value.view_as(value) for name, value in params.items()}
@@ -45,7 +46,7 @@ def constant_grad(loss: Callable[[Params], Tensor], params: Params) -> Params:
 
 
 def stops_second_derivatives(loss: Callable[[Params], Tensor], params: Params) -> bool:
-    """Whether ∇ loss has an operation inside that torch was told to differentiate once
+    """Whether ∇ loss has an operation inside that torch was asked to differentiate once
     (`once_differentiable`): a second derivative leaves its part out without a word."""
     with torch.enable_grad():
         theta = attached(params)
@@ -128,7 +129,7 @@ def run_chunk(fn: Callable[[Episode], Found], part: Episode, chunk: int) -> Foun
     return found
 
 
-SMALL = 80_000  # numbers in the examples of one task: 100 pictures of 28x28
+SMALL = 80_000  # numbers in the examples of one task: 100 images of 28x28
 
 
 def in_order(fn: Callable[[Episode], Found], parts: list[Episode]) -> Iterator[Found]:

@@ -107,7 +107,7 @@ class RecipeError(MetacliError):
 
 
 class DataError(MetacliError):
-    """Files, tables or pictures that cannot be used."""
+    """Files, tables or images that cannot be used."""
 
     exit_code = ExitCode.INVALID
     default_code = "data.invalid"

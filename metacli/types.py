@@ -83,7 +83,7 @@ class TaskSpec:
 
     Args:
         kind: classification, or regression.
-        way: classes per episode, or the outputs of a regression; a pair is a range drawn anew for
+        way: classes per episode, or the outputs of a regression; a pair is a range drawn again for
         each meta-batch. shot: support examples per class; a pair as for `way`.
         query: query examples per class.
         balanced: False lets each class draw its own shot from the range.

@@ -153,7 +153,7 @@ def test_metrics_keep_the_dtype_of_the_task() -> None:
     assert {value.dtype for value in metrics.values()} == {torch.float64}
 
 
-def test_episode_helpers_keep_uint8_pictures() -> None:
+def test_episode_helpers_keep_uint8_images() -> None:
     episodes = toys.pictures(2)
     assert autodiff.one_task(episodes, 1).support.x.dtype == torch.uint8
     assert torch.equal(autodiff.one_task(episodes, 1).support.x, episodes.support.x[1])

@@ -91,7 +91,7 @@ def test_a_program_holds_no_numbers_of_the_step_it_was_made_in(uncompiled: list[
         torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-11)
 
 
-def test_where_there_is_no_compiler_the_next_step_is_told(
+def test_where_there_is_no_compiler_the_next_step_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")

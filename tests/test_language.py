@@ -99,3 +99,14 @@ def test_recipes_open_with_no_forbidden_phrase() -> None:
     assert {path.name: found(path.read_text(encoding="utf-8")) for path in recipes} == {
         path.name: [] for path in recipes
     }
+
+
+@pytest.mark.parametrize("phrase", ["pictures?", "ways? of transfer", "anew"])
+def test_code_and_its_comments_use_the_terms_of_the_field(phrase: str) -> None:
+    word, found = re.compile(rf"\b{phrase}\b", re.IGNORECASE), []
+    for path in sorted((ROOT / "metacli").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for kept in KEPT:
+            text = text.replace(f'"{kept}"', "")
+        found += [f"{path.name}: {line.strip()}" for line in text.splitlines() if word.search(line)]
+    assert found == []

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 import metacli
+from metacli import compiled
 from metacli.errors import DataError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -223,6 +224,26 @@ def test_chunks_and_threads_change_nothing() -> None:
         torch.testing.assert_close(threaded[key], value, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["small", "encoder"])
+def test_a_written_out_gradient_is_that_of_the_loop(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `compiled=True` makes C++ of, run as it is: three tasks, two at a time."""
+    monkeypatch.setattr(compiled, "to_cpp", lambda graph, values: graph)
+    net, episodes = made(name), meta_batch(name, tasks=3)
+    learner = metacli.MAML(inner_lr=0.1, inner_steps=1)
+    loop, wanted = learner.gradient(metacli.Problem.from_module(net), episodes)
+    written = metacli.Problem.from_module(net, chunk=2, compiled=True)
+    found, metrics = learner.gradient(written, episodes)
+    for key, value in loop.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-12)
+    assert {k: float(v) for k, v in metrics.items()} == pytest.approx(
+        {k: float(v) for k, v in wanted.items()}
+    )
+    with pytest.raises(UsageProblem, match="no compiled gradient of ProtoNet"):
+        metacli.ProtoNet().gradient(written, episodes)
+
+
 @pytest.mark.parametrize("norm", ["BatchNorm1d", "InstanceNorm1d", "LayerNorm", "GroupNorm"])
 def test_normalisation_is_right_in_second_order_under_vmap(norm: str) -> None:
     layers = {
@@ -357,7 +378,7 @@ def test_metrics_of_a_regression_are_its_squared_error() -> None:
     assert set(metrics) == {"query_loss", "query_mse"}
 
 
-def test_shapes_that_do_not_fit_are_said() -> None:
+def test_shapes_that_do_not_fit_are_reported() -> None:
     net, episodes = made("small"), meta_batch("small")
     problem, learner = metacli.Problem.from_module(net), metacli.MAML()
     one = metacli.Episode(*(metacli.Batch(half.x[0], half.y[0]) for half in episodes))

@@ -84,7 +84,7 @@ def test_an_expected_score_is_what_the_committed_result_reached(name):
     assert expect.max is None or value <= expect.max
 
 
-def test_what_recipes_are_said_to_reach_is_what_the_results_files_hold(
+def test_what_recipes_are_reported_to_reach_is_what_the_results_files_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))

@@ -43,7 +43,8 @@ class Entry:
         not there."""
         if self.outside:
             return a_class(f"{self.module}:{self.cls}", BASES[self.family])
-        return vars(import_module(f"metacli.algorithms.{self.module}"))[self.cls]
+        found: type = vars(import_module(f"metacli.algorithms.{self.module}"))[self.cls]
+        return found
 
     def learner(self, **fields: FieldValue) -> Adapter:
         """The learner or transfer method of this line, its other fields left at their defaults.
@@ -51,7 +52,8 @@ class Entry:
         Raises:
             TypeError: it has no field of such a name.
         """
-        return self.load()(**{**self.preset, **fields})
+        made: Adapter = self.load()(**{**self.preset, **fields})
+        return made
 
 
 ALGORITHMS: dict[str, Entry] = {

@@ -174,10 +174,15 @@ class Learner(Adapter):
 
         Raises:
             UsageProblem: the learner has a memory, which only `direction` takes and returns; the
-                shapes do not fit; or an operation of the network has no second derivative, or no
-                rule for `torch.vmap`.
+                shapes do not fit; it has no compiled gradient and the problem asks for one; or an
+                operation of the network has no second derivative, or no rule for `torch.vmap`.
         """
         check_meta_batch(problem, episodes)
+        if problem.compiled and not self.compiles:
+            raise UsageProblem(
+                f"no compiled gradient of {type(self).__name__}",
+                hint="compiled=False, or MAML or MetaSGD",
+            )
         theta = problem.params() if params is None else params
         own, state = self.init(problem, theta)
         if state:

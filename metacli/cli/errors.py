@@ -10,6 +10,7 @@ from typing import Any
 import metacli
 from metacli.cli import text
 from metacli.engine.events import Notice
+from metacli.engine.results.base import Json, Value
 from metacli.errors import Finding, Interrupted, MetacliError
 
 _SHOWN = 20
@@ -19,8 +20,8 @@ def error_lines(error: MetacliError) -> list[str]:
     """`error: what - where`, the findings below it, `hint: the command that helps`."""
     if isinstance(error, Interrupted) and error.result and error.result.get("resume_command"):
         return stopped_lines(error, error.result)
-    told = not error.where or f" {error.where} " in f" {error.message} "
-    where = "" if told else f" - {text.visible(error.where)}"
+    named = not error.where or f" {error.where} " in f" {error.message} "
+    where = "" if named else f" - {text.visible(error.where)}"
     lines = [f"error: {text.visible(error.message)}{where}"]
     lines += finding_lines(error.findings)
     if error.hint:
@@ -31,7 +32,7 @@ def error_lines(error: MetacliError) -> list[str]:
 _SIGNALS = {1: "SIGHUP", 2: "Ctrl-C", 15: "SIGTERM"}
 
 
-def stopped_lines(error: Interrupted, result: Mapping[str, Any]) -> list[str]:
+def stopped_lines(error: Interrupted, result: Mapping[str, Value]) -> list[str]:
     """`Stopped (Ctrl-C) at step 50; progress saved.` and the one command that continues."""
     signal = _SIGNALS.get(error.number, f"signal {error.number}")
     lines = [f"Stopped ({signal}) at step {result.get('steps')}; progress saved."]
@@ -55,7 +56,7 @@ def _finding_line(finding: Finding) -> str:
 
 
 def success(
-    command: str, result: Mapping[str, Any], seconds: float, warnings: Iterable[Notice]
+    command: str, result: Mapping[str, Value], seconds: float, warnings: Iterable[Notice]
 ) -> str:
     """The document of a command that did what was asked."""
     head = _head(command, True, seconds, warnings)
@@ -64,22 +65,22 @@ def success(
 
 def failure(command: str, error: MetacliError, seconds: float, warnings: Iterable[Notice]) -> str:
     """The document of a command that did not; it keeps what had been computed."""
-    told: dict[str, Any] = {
+    error_block: dict[str, Value] = {
         "code": error.code,
         "message": error.message,
         "where": error.where,
         "hint": error.hint,
     }
     if error.findings:
-        told["findings"] = [finding.as_dict() for finding in error.findings]
+        error_block["findings"] = [finding.as_dict() for finding in error.findings]
     document = _head(command, False, seconds, warnings)
-    document |= {"exit": int(error.exit_code), "error": told}
+    document |= {"exit": int(error.exit_code), "error": error_block}
     if error.result is not None:
         document["result"] = error.result
     return _dump(document)
 
 
-def _head(command: str, ok: bool, seconds: float, warnings: Iterable[Notice]) -> dict[str, Any]:
+def _head(command: str, ok: bool, seconds: float, warnings: Iterable[Notice]) -> dict[str, Value]:
     return {
         "schema": 1,
         "metacli": metacli.__version__,
@@ -90,12 +91,12 @@ def _head(command: str, ok: bool, seconds: float, warnings: Iterable[Notice]) ->
     }
 
 
-def _dump(document: Mapping[str, Any]) -> str:
+def _dump(document: Mapping[str, Value]) -> str:
     # ASCII: a stream of any encoding carries it, and so it does file names that are not UTF-8
     return json.dumps(plain(document), ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Json:  # whatever a result holds, numbers of NumPy too
     """The value in JSON's own types: NaN and infinities are null, paths are text."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}

@@ -103,7 +103,7 @@ def show(result: Result) -> Iterator[str]:
 
 
 def tables(read: Block) -> Iterator[str]:
-    """Each task beside its single-task model, then the baselines over all tasks; validation."""
+    """Each task compared with its single-task model; the baselines over all tasks; validation."""
     tasks = [task_row(task) for task in read.blocks("tasks")]
     baselines = [
         [text.visible(name), text.score("", score.number("mean"), score.number("ci95"))]

@@ -34,6 +34,11 @@ def whole_in(value: Record, key: str, default: int | None = None) -> int:
     return found
 
 
+def whole_or_none_in(value: Record, key: str) -> int | None:
+    """As `whole_in`; a missing key is None."""
+    return None if value.get(key) is None else whole_in(value, key)
+
+
 def number_in(value: Record, key: str) -> float:
     """Raises ValueError: missing, or no finite number."""
     found = value.get(key)
@@ -79,6 +84,14 @@ def span_in(value: Record, key: str) -> tuple[int, int]:
         raise _wrong(key, found, "two whole numbers")
     low, high = (whole_in({key: one}, key) for one in found)
     return low, high
+
+
+def record_in(value: Record, key: str) -> Record:
+    """A missing key is an empty object. Raises ValueError: something else."""
+    found = value.get(key)
+    if found is not None and not isinstance(found, Mapping):
+        raise _wrong(key, found, "an object")
+    return found or {}
 
 
 def records_in(value: Record, key: str) -> tuple[Record, ...]:

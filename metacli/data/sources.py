@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from metacli.data.cache.store import Report, silent
 from metacli.data.catalogue.options import check_options
@@ -19,6 +19,7 @@ from metacli.data.tables.choice import choice_of
 from metacli.errors import DataError
 
 
+@runtime_checkable
 class Division(Protocol):
     """What the options of every set of tasks say, whatever else they hold.
 
@@ -81,6 +82,7 @@ def load_multi_task(
     made = make_options(found, options)
     table = resolve(found.loader)(made, cache, report)
     assert isinstance(table, MultiTaskData)  # as every entry of this kind
+    assert isinstance(made, Division)
     return table, made
 
 

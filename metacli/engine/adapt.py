@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
-from metacli.data.user.open import tasks_below
+from metacli.data.user.open import look
 from metacli.engine.adapting.adding import Before, before, onto
 from metacli.engine.adapting.choosing.options import Option, options_for, refuse_model
 from metacli.engine.adapting.doubts import require_no_doubt, require_no_doubt_anywhere
@@ -71,9 +71,10 @@ def adapt(
         refuse_model(examples)
     if len(names) == 1 and (sets := set_model_at(str(names[0]))):
         return adapt_set(sets, set_request(examples, spelled(overrides), settings), report)
-    tasks = () if add else tasks_below(examples, settings.choice())
+    content = None if add or not examples.is_dir() else look(examples, settings.choice())
+    tasks = () if content is None else content.tasks
     how = How(method, spelled(overrides), holdout, baseline)
-    request = request_of(settings, how, examples, tasks, report)
+    request = replace(request_of(settings, how, examples, tasks, report), content=content)
     ready = prepared(names, request, tasks, add=add)
     require_measured(settings, checks, ready.sources, tasks)
     output = output_of(settings, ready.request, tasks)

@@ -145,9 +145,9 @@ def hub(purpose: str) -> Iterator[HfApi]:
         ) from None
     except theirs.HfHubHTTPError as error:
         status = error.response.status_code
-        hint = "HF_TOKEN needs the right to write there" if status in (401, 403) else None
+        right = "HF_TOKEN needs the right to write there" if status in (401, 403) else None
         message = f"{purpose}: the hub answered {status}"
-        raise DownloadError(message, code="hub.refused", hint=hint) from None
+        raise DownloadError(message, code="hub.refused", hint=right) from None
     except Exception as error:
         # The library's HTTP client has changed its name from version to version.
         absent = isinstance(error, theirs.OfflineModeIsEnabled | theirs.LocalEntryNotFoundError)

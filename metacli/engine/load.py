@@ -1,23 +1,23 @@
-"""`metacli.load`: a model kept in memory."""
+"""`metacli.load`: a model, or a folder of models, kept in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from metacli.engine.events import Reporter, ignore
+from metacli.engine.many.models import KeptModels, models_below
+from metacli.engine.many.predicting import predict_each
 from metacli.engine.models.opening import open_model
 from metacli.engine.predicting.inputs import Given, Held, items_of
-from metacli.engine.predicting.predictor import (
-    Predictor,
-    TaskPredictor,
-    answering_together,
-    predictor_of,
-)
+from metacli.engine.predicting.multi_task_predict import TaskPredictor
+from metacli.engine.predicting.predictor import Predictor, answering_together, predictor_of
 from metacli.engine.results.predict import Predictions, TaskPredictions
 from metacli.engine.storage.paths import require_device
-from metacli.errors import DataError
+from metacli.errors import DataError, UsageProblem
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,66 @@ class LoadedModel:
         return found
 
 
-def load(model: str | Path, *, device: str = "auto", report: Reporter = ignore) -> LoadedModel:
-    """An adapted or multi-task model, in memory until it is let go.
+@dataclass(frozen=True)
+class LoadedModels(Mapping[str, LoadedModel]):
+    """A folder of models by the names of their tasks. Each is read when it is first asked for."""
+
+    models: KeptModels
+    device: torch.device
+    report: Reporter
+
+    @property
+    def path(self) -> Path:
+        return self.models.path
+
+    def __getitem__(self, task: str) -> LoadedModel:
+        """Raises KeyError: no model of that name. BundleError: it is damaged."""
+        if task not in self.models.by_task:
+            raise KeyError(task)
+        opened = self.models.open(task, self.device, self.report)
+        return LoadedModel(opened.path, predictor_of(opened.model, str(opened.path)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.models.by_task)
+
+    def __len__(self) -> int:
+        return len(self.models.by_task)
+
+    def predict(
+        self,
+        inputs: Given | Sequence[Given],
+        *,
+        reject: str | float | None = None,
+        stdin: bytes | None = None,
+        together: bool = False,
+        report: Reporter = ignore,
+    ) -> TaskPredictions:
+        """As `metacli.predict` of the folder: each input is answered by the model that it is called
+        like. `stdin` has no name, and so is refused where an input means it.
+
+        Raises:
+            UsageProblem: answers of all rows together, which one model gives.
+        """
+        if together:
+            raise UsageProblem("--together is for one adapted model", hint="leave it out")
+        items = items_of(inputs)
+        return predict_each(self.models, items, reject=reject, device=self.device, report=report)
+
+
+def load(
+    model: str | Path, *, device: str = "auto", report: Reporter = ignore
+) -> LoadedModel | LoadedModels:
+    """An adapted or multi-task model, or a folder of adapted ones, in memory until it is let go.
 
     Args:
-        model: its folder, a run, or `@last`.
+        model: its folder, a run, `@last`, or a folder of models.
 
     Raises:
         BundleError: nothing of the kind is there, or it is damaged.
         DataError: it is not adapted yet, and so predicts nothing.
     """
-    name = str(model)
-    opened = open_model(name, require_device(device), report)
+    name, place = str(model), require_device(device)
+    if models := models_below(model):
+        return LoadedModels(KeptModels(models.path, models.by_task), place, report)
+    opened = open_model(name, place, report)
     return LoadedModel(opened.path, predictor_of(opened.model, name))

@@ -8,13 +8,10 @@ from pathlib import Path
 
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.load import load
-from metacli.engine.many.models import models_below
-from metacli.engine.many.predicting import predict_each
-from metacli.engine.predicting.inputs import Given, items_of
+from metacli.engine.predicting.inputs import Given
 from metacli.engine.results.predict import Predictions, TaskPredictions
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.verbs import paths_of, predict_set
-from metacli.engine.storage.paths import require_device
 from metacli.errors import UsageProblem
 
 
@@ -55,12 +52,9 @@ def predict(
         DataError: some inputs could not be answered; `result` holds every row, the good ones
             answered.
     """
-    if together and (set_model_at(str(model)) or models_below(model)):
-        raise UsageProblem("--together is for one adapted model", hint="leave it out")
     if sets := set_model_at(str(model)):
+        if together:
+            raise UsageProblem("--together is for one adapted model", hint="leave it out")
         return predict_set(sets, paths_of(inputs))
-    if models := models_below(model):
-        items, place = items_of(inputs), require_device(device)
-        return predict_each(models, items, reject=reject, device=place, report=report)
     loaded = load(model, device=device, report=report)
     return loaded.predict(inputs, reject=reject, stdin=stdin, together=together, report=report)

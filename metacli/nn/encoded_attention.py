@@ -88,7 +88,8 @@ class EncodedAttention:
     def features(self, params: Params, x: Tensor) -> Tensor:
         """[B, T, M, ...] to [B, T, M, D], each row of mean 0 and variance 1."""
         found = self.encoder.embed(params, x.flatten(0, 2), together=True)
-        return F.layer_norm(found, found.shape[-1:]).unflatten(0, x.shape[:3])
+        result: Tensor = F.layer_norm(found, found.shape[-1:]).unflatten(0, x.shape[:3])
+        return result
 
     def encode(
         self, params: Params, support: Batch, roles: Tensor, ways: Tensor, sees: Tensor

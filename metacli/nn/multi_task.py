@@ -11,13 +11,14 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from metacli.nn.layers.fresh import draw_weights
+from metacli.nn.sharing.scheme import Block, Sharing
 from metacli.types import Batch, Params
 
 PREFIX = "trunk.encoder."
@@ -34,11 +35,11 @@ class TaskProblem:
         binary: whether each task is a classification, [T].
         metric_name: by which the tasks together are judged.
         classes: of each task, 0 of a regression; () where every classification has two.
-        encoder: what reads a picture or a text before the trunk; then sizes[0] are its features.
+        encoder: what reads an image or a text before the trunk; then sizes[0] are its features.
         columns: D where there is an encoder.
     """
 
-    sharing: Any
+    sharing: Sharing
     sizes: tuple[int, ...]
     binary: tuple[bool, ...]
     metric_name: str = "loss"
@@ -48,7 +49,7 @@ class TaskProblem:
 
     @property
     def kind(self) -> str:
-        """Whether the metric is an error (`regression`) or a success, as `Problem.kind` tells."""
+        """Whether the metric is an error (`regression`) or a success, as `Problem.kind` does."""
         errors = ("loss", "nmse", "rmse")
         return "regression" if self.metric_name in errors else "classification"
 
@@ -68,11 +69,9 @@ class TaskProblem:
         return self.sharing.shared(tuple(self.init(0)))
 
     @cached_property
-    def blocks(self) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+    def blocks(self) -> list[Block]:
         """Tasks that share parameters, and the names of these."""
-        if hasattr(self.sharing, "blocks"):
-            return list(self.sharing.blocks(tuple(self.init(0))))
-        return [(tuple(range(self.num_tasks)), self.shared)]
+        return self.sharing.blocks(tuple(self.init(0)), self.num_tasks)
 
     @cached_property
     def is_binary(self) -> Tensor:
@@ -113,7 +112,7 @@ class TaskProblem:
         standardised."""
         size = params["input.mean"].shape[0]
         if x.shape[-1] != size:
-            if getattr(self.sharing, "sparse", False):
+            if self.sharing.sparse:
                 return as_sparse(x.to(params["input.mean"].dtype), size)
             x = unpacked(x, size)
         return (x.to(params["input.mean"].dtype) - params["input.mean"]) / params["input.scale"]
@@ -121,14 +120,18 @@ class TaskProblem:
     @property
     def apart(self) -> bool:
         """Whether each task has a network of its own."""
-        return getattr(self.sharing, "apart", False)
+        return self.sharing.apart
+
+    @property
+    def one_network(self) -> bool:
+        """Whether a new task can begin with a network of theirs."""
+        return self.sharing.one_network
 
     def forward(self, params: Params, x: Tensor) -> Tensor:
         """Standardised values or logits [T, M], or [T, M, K], of standardised x."""
         if self.encoder is not None:
             x = self.encoder.forward(params, x, each=self.apart)
-        found: Tensor = self.sharing.forward(params, x)
-        return found
+        return self.sharing.forward(params, x)
 
     def predict(self, params: Params, x: Tensor) -> Tensor:
         """[T, M]: values in the target's unit, or the probability of class 1. With more classes
@@ -220,7 +223,7 @@ def wide_heads(params: Params, outputs: int, rng: torch.Generator, *, alike: boo
 
 @dataclass(frozen=True)
 class Encoder:
-    """A network that reads one example from a row of D numbers: a picture from its pixels.
+    """A network that reads one example from a row of D numbers: an image from its pixels.
 
     Its parameters are `trunk.encoder.*`, [T, ...] where each task has its own.
     """
@@ -233,9 +236,7 @@ class Encoder:
         module = copy.deepcopy(self.module)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for layer in module.modules():
-                if callable(reset := getattr(layer, "reset_parameters", None)):
-                    reset()
+            draw_weights(module)
         found = {PREFIX + name: value.detach() for name, value in module.state_dict().items()}
         if not each:
             return found

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from metacli.autodiff import Part
 from metacli.errors import UsageProblem
+from metacli.nn.layers.fresh import draw_weights, load_weights
 from metacli.nn.layers.inputs import channels_last
 from metacli.nn.layers.norms import WITH_STATISTICS, BatchStatNorm
 from metacli.nn.layers.products import as_products
@@ -57,7 +58,7 @@ class Problem:
         objective: the loss of each example, where it is not the usual one of `kind`.
         live: the module of a researcher that `from_module` was given. Its outputs are features,
         and the prediction themselves where no head is built from a support.
-        unit: of a regression's targets in the units of the user; the metric is told in those.
+        unit: of a regression's targets in the units of the user; the metric is in those.
     """
 
     module: nn.Module
@@ -154,14 +155,18 @@ class Problem:
     def with_way(self, way: int) -> Problem:
         """The same problem for tasks of so many classes. The modules are shared, not copied: while
         a graph is traced, none can be made."""
-        told = replace(self, way=way)
-        vars(told)["training_module"] = self.training_module  # where cached_property keeps it
-        return told
+        changed = replace(self, way=way)
+        vars(changed)["training_module"] = self.training_module  # where cached_property keeps it
+        return changed
 
     @cached_property
     def training_module(self) -> nn.Module:
         """The same network with layers that normalise by the batch they are given."""
         module = (copy.deepcopy if self.live is None else shared_copy)(self.module).train()
+        return self._for_chunks(module)
+
+    def _for_chunks(self, module: nn.Module) -> nn.Module:
+        """The module, whose layers know whether they run under `torch.vmap`."""
         for layer in module.modules():
             if isinstance(layer, BatchStatNorm | LiveBatchNorm | LiveNet):
                 layer.under_vmap = self.chunk > 1
@@ -171,7 +176,8 @@ class Problem:
     def in_products(self) -> Problem:
         """The same problem with the layers that a compiler makes the best of; for training."""
         made = replace(self, compiled=False)
-        vars(made)["training_module"] = as_products(copy.deepcopy(self.module).train())
+        module = as_products(copy.deepcopy(self.module).train())
+        vars(made)["training_module"] = self._for_chunks(module)
         return made
 
     @cached_property
@@ -194,12 +200,8 @@ class Problem:
         module = copy.deepcopy(self.module)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for layer in module.modules():
-                if callable(reset := getattr(layer, "reset_parameters", None)):
-                    reset()
-            for layer in module.modules():
-                if callable(given := getattr(layer, "load_weights", None)):
-                    given()
+            draw_weights(module)
+            load_weights(module)
             params = {**dict(module.named_parameters()), **dict(module.named_buffers())}
             if self.head is not None:
                 head = nn.Linear(self.features, self.head)
@@ -211,7 +213,8 @@ class Problem:
         module = self._module_here(together)
         own = {name: value for name, value in params.items() if name in self._module_names}
         if not together:
-            return torch.func.functional_call(module, own, (x,), tie_weights=self._tied)
+            result: Tensor = torch.func.functional_call(module, own, (x,), tie_weights=self._tied)
+            return result
         if self.chunk == 1:
             x = channels_last(x)
         half = self.precision == "bfloat16"

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from metacli.nn.multi_task import STATISTICS, TaskProblem
+from metacli.nn.multi_task import STATISTICS, Encoder, TaskProblem
 from metacli.nn.sharing.grouped import inside
 from metacli.types import Params
 
 
 @dataclass(frozen=True)
 class ChosenProblem:
-    """A model to be used, not to be trained. Anything else that is asked of it is as of the shared
-    network's `TaskProblem`.
+    """A model to be used, not to be trained. What it says of the tasks is what the shared network's
+    `TaskProblem` says.
 
     Args:
         together, alone: whose parameters are under `together.` and `alone.`; statistics are common.
@@ -27,12 +26,45 @@ class ChosenProblem:
     alone: TaskProblem
     shares: tuple[bool, ...]
 
-    sharing = None
+    @property
+    def kind(self) -> str:
+        return self.together.kind
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("together", "alone", "shares"):
-            raise AttributeError(name)  # while it is being made or copied
-        return getattr(self.together, name)
+    @property
+    def binary(self) -> tuple[bool, ...]:
+        return self.together.binary
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        return self.together.classes
+
+    @property
+    def outputs(self) -> int:
+        return self.together.outputs
+
+    @property
+    def num_tasks(self) -> int:
+        return self.together.num_tasks
+
+    @property
+    def metric_name(self) -> str:
+        return self.together.metric_name
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return self.together.sizes
+
+    @property
+    def encoder(self) -> Encoder | None:
+        return self.together.encoder
+
+    @property
+    def apart(self) -> bool:
+        return self.together.apart
+
+    @property
+    def one_network(self) -> bool:
+        return self.together.one_network
 
     def init(self, seed: int) -> Params:
         return self.joined(self.together.init(seed), self.alone.init(seed))

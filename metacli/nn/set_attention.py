@@ -182,7 +182,8 @@ class SetAttention:
             name = f"read.{i}"
             keys = norm(params, f"{name}.keys", encoded.values)
             h = self.block(params, name, h, keys, pairs)
-        return h.unflatten(1, (tasks, points))
+        result: Tensor = h.unflatten(1, (tasks, points))
+        return result
 
     def observed(self, support: Batch, kin: Tensor | None = None) -> Tokens:
         """The labels that are known, gathered to the front; kin as `Tokens`', but [B, T, M]."""

@@ -45,7 +45,11 @@ class TrunkClasses:
         rng = torch.Generator().manual_seed(seed)
         params = pick(self.encoder.init(seed, dtype), self.encoder.trainable)
         wide = self.encoder.features
-        small = lambda rows: (torch.randn(rows, wide, generator=rng) * wide**-0.5).to(dtype)  # noqa: E731
+
+        def small(rows: int) -> Tensor:
+            drawn: Tensor = torch.randn(rows, wide, generator=rng) * wide**-0.5
+            return drawn.to(dtype)
+
         if self.way:
             params |= {WEIGHT: small(self.way), BIAS: torch.zeros(self.way, dtype=dtype)}
         return params | {VALUE_WEIGHT: small(1), VALUE_BIAS: torch.zeros(1, dtype=dtype)}
@@ -53,7 +57,8 @@ class TrunkClasses:
     def features(self, trunk: Params, x: Tensor) -> Tensor:
         """[T, M, *example] to [T, M, D] through one copy of the trunk."""
         found = self.encoder.embed(trunk, x.flatten(0, 1), together=True)
-        return found.unflatten(0, x.shape[:2])
+        result: Tensor = found.unflatten(0, x.shape[:2])
+        return result
 
     def read_out(self, weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
         """Heads [T, N, D] and [T, N] on features [T, M, D]: [T, M, N]."""

@@ -17,6 +17,11 @@ Group = tuple[str, ...]
 _PLAIN = (bool, int, float, str)
 
 
+def largest(span: Range) -> int:
+    """The only number, or the last of a range."""
+    return span if isinstance(span, int) else span[1]
+
+
 def wrong(message: str) -> PydanticCustomError:
     """An error whose message reads on after the key: `must be ...`."""
     return PydanticCustomError("recipe_value", "{message}", {"message": message})

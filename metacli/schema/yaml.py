@@ -134,7 +134,7 @@ class _Reader(yaml.SafeLoader):
         self.depth = self.values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # as its stubs have it
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise self.refusal("recipe.alias", "anchors and aliases (& and *) are not allowed")
         if event.tag is not None:
@@ -150,12 +150,12 @@ class _Reader(yaml.SafeLoader):
         return node
 
     def refusal(self, code: str, message: str) -> RecipeError:
-        line = self.peek_event().start_mark.line + 1
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # as its stubs have it
         hint = "write the value out; text that holds & * or ! goes in quotes"
         return RecipeError(
             message,
             code=code,
-            where=f"{self.display}:{line}" if self.with_lines else self.display,
+            where=f"{self.display}:{mark.line + 1}" if self.with_lines else self.display,
             hint=None if code.startswith("recipe.too_") else hint,
         )
 

@@ -21,7 +21,7 @@ import toys
 
 import metacli.algorithms
 from metacli.algorithms import ALGORITHMS, names
-from metacli.algorithms.meta.gradient_learner import GradientLearner
+from metacli.algorithms.meta.gradient_learner import DescentLearner, GradientLearner
 from metacli.algorithms.meta.maml import MAML
 from metacli.engine.events import ignore
 from metacli.engine.models import folder as models
@@ -51,6 +51,8 @@ HELPERS = {
     "meta_multitask/base.py",
     "meta_multitask/noise.py",
     "meta_multitask/one_trunk.py",
+    "meta_multitask/class_sets.py",
+    "meta_multitask/class_steps.py",
     "meta_multitask/protocol.py",
     "meta_multitask/steps.py",
     "multitask/__init__.py",
@@ -413,22 +415,30 @@ def test_a_saved_model_predicts_the_same_bits(case: Case, tmp_path: Path) -> Non
 
 
 GRADIENT_LEARNERS = sorted(
-    {ALGORITHMS[name].load() for name in names("meta")} & set(GradientLearner.__subclasses__()),
+    {
+        cls
+        for cls in (ALGORITHMS[name].load() for name in names("meta"))
+        if issubclass(cls, GradientLearner)
+    },
     key=lambda cls: cls.__name__,
 )
 
 
 @pytest.mark.parametrize("cls", GRADIENT_LEARNERS, ids=lambda cls: cls.__name__)
-def test_a_gradient_learner_is_its_inner_loop_and_its_direction(cls: type) -> None:
+def test_a_gradient_learner_is_its_equations(cls: type) -> None:
     """Nothing that the base does is done again, and what is no equation is five lines at most."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     assert isinstance(tree, ast.ClassDef)
     written = {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef)}
-    assert {"inner", "direction"} <= set(written)
-    done = {name for name, one in vars(GradientLearner).items() if callable(one)} - {"inner"}
-    assert not done & set(written)
+    bases = {GradientLearner, DescentLearner} & set(cls.__mro__)
+    equations = {"rule"} if DescentLearner in bases else {"inner", "direction"}
+    assert equations <= set(written)
+    done = {name for base in bases for name, one in vars(base).items() if callable(one)}
+    warm_up = {"direction"} if cls is MAML else set()
+    assert not (done - equations - warm_up) & set(written)
     assert GradientLearner.__abstractmethods__ == {"inner", "direction"}
-    if "query_update" in ast.unparse(written["direction"]) and cls is not MAML:
+    assert DescentLearner.__abstractmethods__ == {"rule"}
+    if "direction" in equations and "query_update" in ast.unparse(written["direction"]):
         body = written["direction"]
         assert body.end_lineno is not None
         assert body.end_lineno - body.lineno + 1 <= 5

@@ -115,7 +115,7 @@ def assert_equals_dense(
         toys.assert_same(update.direction, wanted, atol=1e-9)
 
 
-def test_direction_on_waves_equals_the_dense_solve() -> None:
+def test_direction_on_regressions_equals_the_dense_solve() -> None:
     learner = IMAML(inner_lr=0.02, inner_steps=7, proximal=3.0, cg_steps=80)
     problem = toys.wave_problem((4, 4))
     assert_equals_dense(learner, problem, reference.mlp, reference.mean_square, toys.waves(2))

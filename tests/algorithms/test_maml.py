@@ -112,7 +112,7 @@ def test_conv4_direction_equals_the_hand_written_one(
 
 
 @pytest.mark.parametrize("first_order", [False, True])
-def test_mlp_direction_on_waves_equals_the_hand_written_one(first_order: bool) -> None:
+def test_mlp_direction_on_regressions_equals_the_hand_written_one(first_order: bool) -> None:
     learner = MAML(inner_lr=0.05, inner_steps=4, first_order=first_order)
     problem, episodes = toys.wave_problem(), toys.waves(3)
     assert_equals_reference(

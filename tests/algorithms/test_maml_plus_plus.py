@@ -116,7 +116,9 @@ def assert_equals_reference(
 
 @pytest.mark.parametrize("step", [0, 3, 9])
 @pytest.mark.parametrize("learn_rates", [False, True])
-def test_direction_on_waves_equals_the_slow_sum_over_steps(learn_rates: bool, step: int) -> None:
+def test_direction_on_regressions_equals_the_slow_sum_over_steps(
+    learn_rates: bool, step: int
+) -> None:
     learner = MAMLPlusPlus(
         inner_lr=0.05,
         inner_steps=3,
@@ -130,7 +132,7 @@ def test_direction_on_waves_equals_the_slow_sum_over_steps(learn_rates: bool, st
 
 
 @pytest.mark.parametrize("head", list(HEADS))
-def test_direction_on_pictures_equals_the_slow_sum_over_steps(head: Any) -> None:
+def test_direction_on_images_equals_the_slow_sum_over_steps(head: Any) -> None:
     learner = MAMLPlusPlus(inner_steps=2, multi_step_until=8, head=head)
     problem = toys.conv_problem(HEADS[head], norm="batch", width=8)
     network, episodes = reference.ConvNet("batch"), toys.pictures(2)

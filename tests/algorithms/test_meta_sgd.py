@@ -78,13 +78,13 @@ def assert_equals_reference(
 
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("head", list(HEADS))
-def test_direction_on_pictures_equals_the_hand_written_loop(head: str, first_order: bool) -> None:
+def test_direction_on_images_equals_the_hand_written_loop(head: str, first_order: bool) -> None:
     learner = MetaSGD(inner_lr=0.1, inner_steps=2, first_order=first_order, head=head)  # type: ignore[arg-type]
     problem, network = toys.conv_problem(HEADS[head], norm="batch"), reference.ConvNet("batch")
     assert_equals_reference(learner, problem, network, reference.class_averaged, toys.pictures(2))
 
 
-def test_direction_on_waves_equals_the_hand_written_loop() -> None:
+def test_direction_on_regressions_equals_the_hand_written_loop() -> None:
     learner, problem = MetaSGD(inner_lr=0.05, inner_steps=3), toys.wave_problem()
     assert_equals_reference(learner, problem, reference.mlp, reference.mean_square, toys.waves(3))
 

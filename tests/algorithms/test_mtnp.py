@@ -137,7 +137,7 @@ def test_a_missing_label_is_absent_whatever_stands_in_its_place() -> None:
     )
 
 
-def test_tasks_without_names_are_told_apart_by_who_their_labels_belong_to() -> None:
+def test_tasks_without_names_are_distinguished_by_who_their_labels_belong_to() -> None:
     problem, params = start(roles=0)
     episodes = sets()._replace(roles=torch.full((2, 4), -1))
     found = answer(params, problem, episodes, together(episodes.roles)).mean

@@ -22,7 +22,7 @@ def global_labels(episodes: Episode, labels: list[list[int]]) -> Episode:
 
 
 @pytest.mark.parametrize("norm", ["batch", "group", "running"])
-def test_direction_is_the_gradient_of_one_classifier_on_all_pictures(norm: str) -> None:
+def test_direction_is_the_gradient_of_one_classifier_on_all_images(norm: str) -> None:
     learner, problem = Pretrain(classes=7), toys.conv_problem(7, norm=norm)
     params, network = toys.shaken(problem), reference.ConvNet(norm)
     episodes = global_labels(toys.pictures(2), [[4, 0, 6], [1, 6, 2]])

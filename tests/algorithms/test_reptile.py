@@ -132,13 +132,15 @@ def assert_equals_reference(
 
 @pytest.mark.parametrize("size", [4, 11])
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
-def test_direction_on_waves_equals_the_hand_written_optimiser(optimiser: Any, size: int) -> None:
+def test_direction_on_regressions_equals_the_hand_written_optimiser(
+    optimiser: Any, size: int
+) -> None:
     learner = Reptile(inner_lr=0.02, inner_steps=6, inner_batch=size, inner_optimizer=optimiser)
     problem = toys.wave_problem((6, 5))
     assert_equals_reference(learner, problem, reference.mlp, reference.mean_square, toys.waves(2))
 
 
-def test_direction_on_pictures_equals_the_hand_written_optimiser() -> None:
+def test_direction_on_images_equals_the_hand_written_optimiser() -> None:
     learner = Reptile(inner_lr=0.1, inner_steps=3, inner_batch=5, inner_optimizer="sgd")
     problem, network = toys.conv_problem(3, norm="batch", width=8), reference.ConvNet("batch")
     assert_equals_reference(learner, problem, network, reference.class_averaged, toys.pictures(2))

@@ -111,7 +111,7 @@ def test_nearest_neighbours_of_values_answer_with_their_mean() -> None:
 
 
 @pytest.mark.parametrize(("learner", "wanted"), [(Mean(), 32.0), (LastValue(), 90.0)])
-def test_the_mean_and_the_last_value_are_said_whatever_the_input(
+def test_the_mean_and_the_last_value_are_reported_whatever_the_input(
     learner: Mean, wanted: float
 ) -> None:
     support = Batch(torch.tensor([[0.0], [1.0], [10.0]]), torch.tensor([[2.0], [4.0], [90.0]]))

@@ -1,4 +1,4 @@
-"""Ways of transfer: closed forms, scikit-learn's and torch's numbers in float64, and what their
+"""Transfer methods: closed forms, scikit-learn's and torch's numbers in float64, and what their
 papers promise."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SINGLE = {f"{of}.{part}" for of in ("trees", "forest") for part in PARTS}  # as 
 
 
 def settled(name: str) -> Any:
-    """The way of transfer with few steps."""
+    """The transfer method with few steps."""
     learner = ALGORITHMS[name].load()()
     fields = {field.name for field in dataclasses.fields(learner)}
     return dataclasses.replace(learner, **({"steps": 4} if "steps" in fields else {})).usual()

@@ -125,7 +125,7 @@ def test_validation_is_one_line_that_names_the_split_and_the_interval() -> None:
     )
 
 
-def test_checkpoints_are_told_under_v_only() -> None:
+def test_checkpoints_are_reported_under_v_only() -> None:
     event = CheckpointSaved(7, "/r/state/step-7")
     assert sentence(event, verbose=False) is None
     assert sentence(event, verbose=True) == "step 7: saved /r/state/step-7"

@@ -36,7 +36,7 @@ INK = appearance_of(drawings())
 PHOTOS = appearance_of(photographs())
 
 
-def test_drawings_and_photographs_are_told_apart_at_any_size() -> None:
+def test_drawings_and_photographs_are_distinguished_at_any_size() -> None:
     for side in (28, 64, 200):
         assert appearance_of(drawings(side)).kind == "drawing"
         assert appearance_of(photographs(side, 1)).kind == "photograph"
@@ -56,7 +56,7 @@ def test_polarity_is_positive_for_ink_on_paper_and_turns_with_the_image() -> Non
     assert unlike(INK, turned) == ("light-ground",)
 
 
-def test_photographs_for_a_model_of_drawings_are_told_also_small_and_grey() -> None:
+def test_photographs_for_a_model_of_drawings_are_reported_also_small_and_grey() -> None:
     assert unlike(PHOTOS, INK) == ("colour", "photograph")
     small = [fit(one, ImageSpec(1, 28, 28))[0] for one in photographs()]
     assert unlike(appearance_of(small), INK) == ("photograph",)

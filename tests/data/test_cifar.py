@@ -74,7 +74,7 @@ def test_both_read_one_cache(cache: Path) -> None:
 
 
 @needs_mirror
-def test_cifar_fs_holds_200_pictures_of_a_training_class_and_100_of_another(cache: Path) -> None:
+def test_cifar_fs_holds_200_images_of_a_training_class_and_100_of_another(cache: Path) -> None:
     pools = [load_pool("cifar-fs", split, {}, cache) for split in SPLITS]
     assert [len(pool.classes) for pool in pools] == [64, 16, 20]
     assert [{len(rows) for rows in pool.rows} for pool in pools] == [{200}, {100}, {100}]
@@ -82,7 +82,7 @@ def test_cifar_fs_holds_200_pictures_of_a_training_class_and_100_of_another(cach
 
 
 @needs_mirror
-def test_fc100_uses_every_picture_once_in_uneven_classes(cache: Path) -> None:
+def test_fc100_uses_every_image_once_in_uneven_classes(cache: Path) -> None:
     pools = [load_pool("fc100", split, {}, cache) for split in SPLITS]
     assert [len(pool.classes) for pool in pools] == [60, 20, 20]
     assert [{len(rows) for rows in pool.rows} for pool in pools] == [{100, 200}] * 3
@@ -91,7 +91,7 @@ def test_fc100_uses_every_picture_once_in_uneven_classes(cache: Path) -> None:
 
 
 @needs_mirror
-def test_a_class_holds_the_pictures_of_its_folder(cache: Path) -> None:
+def test_a_class_holds_the_images_of_its_folder(cache: Path) -> None:
     pool = load_pool("cifar-fs", "test", {}, cache)
     path = next(Path(str(MIRROR)).rglob(registry.DATASETS["cifar-fs"].archives[0].name))
     with zipfile.ZipFile(path) as packed:
@@ -102,7 +102,7 @@ def test_a_class_holds_the_pictures_of_its_folder(cache: Path) -> None:
 
 
 @needs_mirror
-def test_the_picture_with_two_labels_is_left_as_it_is(cache: Path) -> None:
+def test_the_image_with_two_labels_is_left_as_it_is(cache: Path) -> None:
     train, test = (load_pool("cifar-fs", split, {}, cache) for split in ("train", "test"))
     girls = train.store[train.rows[train.classes.index("girl")]]
     babies = test.store[test.rows[test.classes.index("baby")]]

@@ -38,7 +38,7 @@ def corner(picture: torch.Tensor) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("balanced", [True, False])
-def test_labels_are_classes_of_the_pool_and_pictures_those_of_the_episodes(balanced: bool) -> None:
+def test_labels_are_classes_of_the_pool_and_images_those_of_the_episodes(balanced: bool) -> None:
     source = ClassEpisodes(coded(), way=3, shot=(1, 2), query=2, balanced=balanced, meta_batch=4)
     for step in range(5):
         found, plain = ClassBatches(source).meta_batch_at(step), source.meta_batch_at(step)

@@ -49,21 +49,21 @@ def test_a_single_input_of_words_is_text() -> None:
     assert assign(table, Choice(inputs=("n",)), HERE).kind == "table"
 
 
-def test_dates_are_inputs_and_their_order_is_said() -> None:
+def test_dates_are_inputs_and_their_order_is_reported() -> None:
     rows = "".join(f"{i:02}/{1 + i % 12:02}/2024,{i * i},{'pq'[i % 2]}\n" for i in range(1, 25))
     roles = assign(table_of("when,a,y\n" + rows), Choice(), HERE)
     assert roles.kinds["when"] == "date"
     assert "column when = dates, the day first" in roles.guessed
 
 
-def test_constant_columns_and_names_of_rows_are_said() -> None:
+def test_constant_columns_and_names_of_rows_are_reported() -> None:
     rows = "".join(f"person{i},7,{i % 3},{'pq'[i % 2]}\n" for i in range(24))
     roles = assign(table_of("who,same,a,y\n" + rows), Choice(), HERE)
     assert roles.inputs == ("same", "a")
     assert {one.code for one in roles.findings} == {"table.constant", "table.identifier"}
 
 
-def test_numbers_of_the_rows_are_left_out_and_said() -> None:
+def test_numbers_of_the_rows_are_left_out_and_reported() -> None:
     rows = "".join(f"{i},{100 + 7 * i},{i * i},{'pq'[i % 2]}\n" for i in range(12))
     roles = assign(table_of("n,customer_id,a,y\n" + rows), Choice(), HERE)
     assert roles.inputs == ("a",)
@@ -96,7 +96,7 @@ def test_years_and_other_distinct_integers_are_numbers() -> None:
 SENTENCES = [f"the {w} thing came on day {i} and was fine" for i, w in enumerate("abcdefghijkl")]
 
 
-def test_free_text_beside_numbers_is_left_out_and_said() -> None:
+def test_free_text_beside_numbers_is_left_out_and_reported() -> None:
     rows = "".join(f"{one},{i * i},{'pq'[i % 2]}\n" for i, one in enumerate(SENTENCES))
     roles = assign(table_of("comment,a,y\n" + rows), Choice(), HERE)
     assert (roles.kind, roles.inputs) == ("table", ("a",))
@@ -129,7 +129,7 @@ def test_one_word_in_a_column_of_numbers_is_a_mistake_and_not_a_category() -> No
         assign(table_of("a,y\n" + rows), Choice(), HERE)
 
 
-def test_a_column_of_existing_pictures_makes_a_table_of_pictures(tmp_path: Path) -> None:
+def test_a_column_of_existing_images_makes_a_table_of_images(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(b"x")
     roles = assign(table_of("file,label\none.png,a\ntwo.png,b\n"), Choice(), tmp_path)
     assert (roles.kind, roles.inputs) == ("images", ("file",))

@@ -213,7 +213,7 @@ def test_one_altered_pixel_is_found(tmp_path: Path, mirror: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["missing", "additional"])
-def test_a_missing_or_additional_picture_is_counted(
+def test_a_missing_or_additional_image_is_counted(
     tmp_path: Path, mirror: Path, change: str
 ) -> None:
     members = dict(MEMBERS["small_a.zip"])
@@ -272,7 +272,7 @@ def test_links_in_an_archive_are_refused(tmp_path: Path, mirror: Path) -> None:
     refused(tmp_path / "cache", "download.bad_archive", "not a regular file", from_=mirror)
 
 
-def test_a_picture_that_is_there_twice_is_refused(tmp_path: Path, mirror: Path) -> None:
+def test_a_image_that_is_there_twice_is_refused(tmp_path: Path, mirror: Path) -> None:
     name = next(iter(MEMBERS["small_a.zip"]))
     with zipfile.ZipFile(mirror / "deep" / "small_a.zip", "a") as packed:
         packed.writestr("other/" + name, b"")
@@ -401,7 +401,7 @@ def test_the_opener_knows_the_web_alone() -> None:
 
 
 @pytest.mark.parametrize("message", ["28", "31360000 requested and 4096 written"])
-def test_a_full_disk_is_said_whoever_notices_it(
+def test_a_full_disk_is_reported_whoever_notices_it(
     tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     error = (

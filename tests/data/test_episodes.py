@@ -99,7 +99,7 @@ def test_every_class_gets_every_label_about_equally_often() -> None:
     assert all(220 < number < 380 for number in count.values())
 
 
-def test_every_picture_is_drawn_about_equally_often() -> None:
+def test_every_image_is_drawn_about_equally_often() -> None:
     source = ClassEpisodes(coded_pool(3), way=2, shot=1, query=1)
     count = Counter(rows[0] for index in range(1800) for rows in source.members(index).support)
     assert len(count) == 18
@@ -229,7 +229,7 @@ def test_too_few_classes_are_refused_with_both_numbers() -> None:
     assert "12" in str(caught.value.hint)
 
 
-def test_a_class_with_too_few_pictures_is_named() -> None:
+def test_a_class_with_too_few_images_is_named() -> None:
     pool = coded_pool(sizes=[6, 6, 3, 6, 2])
     with pytest.raises(DataError, match=r"need 5 images of each class; class2 has 3, and 1 more"):
         ClassEpisodes(pool, way=2, shot=(1, 2), query=3)
@@ -243,7 +243,7 @@ def test_sizes_that_make_no_episode_are_refused(sizes: dict[str, Any]) -> None:
         ClassEpisodes(coded_pool(), **{"way": 2, "shot": 1, "query": 1, **sizes})
 
 
-def test_pictures_that_are_not_square_cannot_be_turned() -> None:
+def test_images_that_are_not_square_cannot_be_turned() -> None:
     with pytest.raises(DataError, match="square"):
         make_pool(
             name="wide", split="train", scheme=None, classes=["a"], rows=[np.arange(1)],
@@ -270,7 +270,7 @@ def speckled_pool() -> Pool:
     return replace(pool, store=numbers.astype(np.uint8))
 
 
-def test_a_shift_moves_each_picture_by_its_own_few_pixels_and_changes_nothing_else() -> None:
+def test_a_shift_moves_each_image_by_its_own_few_pixels_and_changes_nothing_else() -> None:
     still = ClassEpisodes(speckled_pool(), way=3, shot=2, query=2)
     moved = replace(still, shift=2)
     for index in range(3):

@@ -26,7 +26,7 @@ def pools(cache: Path) -> dict[str, Pool]:
     return {split: glyphs.pool(split, GlyphOptions(), cache) for split in ("train", "val", "test")}
 
 
-def test_the_pictures_are_those_of_every_other_machine() -> None:
+def test_the_images_are_those_of_every_other_machine() -> None:
     drawn = draw_alphabet(0, 3)
     assert hashlib.sha256(drawn.tobytes()).hexdigest() == (
         "9fa4248e14b57454f0aa922f9cf5d580879f37ffb27ae5ed78bd8e973df548be"
@@ -53,7 +53,7 @@ def test_every_alphabet_has_20_to_24_characters_in_20_hands(cache: Path) -> None
         assert pool.example_shape == (1, 28, 28)
 
 
-def test_pictures_are_dark_ink_on_light_paper_and_no_two_are_equal(cache: Path) -> None:
+def test_images_are_dark_ink_on_light_paper_and_no_two_are_equal(cache: Path) -> None:
     store = np.asarray(pools(cache)["train"].store)
     assert store.dtype == np.uint8
     dark = (store < 128).mean((1, 2, 3))
@@ -63,7 +63,7 @@ def test_pictures_are_dark_ink_on_light_paper_and_no_two_are_equal(cache: Path) 
     assert len({picture.tobytes() for picture in store}) == len(store)
 
 
-def test_the_nearest_picture_by_pixels_is_often_another_character(cache: Path) -> None:
+def test_the_nearest_image_by_pixels_is_often_another_character(cache: Path) -> None:
     source = ClassEpisodes(pools(cache)["test"], way=5, shot=1, query=5, seed=("pixels",))
     right = []
     for index in range(150):
@@ -74,7 +74,7 @@ def test_the_nearest_picture_by_pixels_is_often_another_character(cache: Path) -
     assert 0.24 < np.mean(right) < 0.38  # chance 0.2
 
 
-def test_pictures_that_another_version_drew_are_drawn_anew(
+def test_images_that_another_version_drew_are_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(glyphs, "VERSION", 1)

@@ -118,7 +118,7 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
 @pytest.mark.parametrize(
     "count", [600, pytest.param(50_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )
-def test_mutated_pictures_give_pixels_or_a_data_error(count: int):
+def test_mutated_images_give_pixels_or_a_data_error(count: int):
     draw = random.Random(20)
     pictures = list(seeds().values())
     outcomes: Counter[str] = Counter()
@@ -139,12 +139,12 @@ def test_mutated_pictures_give_pixels_or_a_data_error(count: int):
     assert min(outcomes["read"], outcomes["refused"]) > count / 20
 
 
-def test_every_seed_of_the_fuzzer_is_a_picture():
+def test_every_seed_of_the_fuzzer_is_a_image():
     for name, content in seeds().items():
         assert read_image(content, GREY8).shape == (1, 8, 8), name
 
 
-def test_a_picture_that_is_cut_off_is_an_error_or_has_lost_no_pixel():
+def test_a_image_that_is_cut_off_is_an_error_or_has_lost_no_pixel():
     for name, content in seeds().items():
         whole = pixel_hash(read_pixels(content))
         read = 0
@@ -167,7 +167,7 @@ def test_a_jpeg_whose_end_was_never_written_is_damaged(progressive: bool):
         read_pixels(content[:half] + bytes(len(content) - half))
 
 
-def test_pillow_is_not_told_to_accept_truncated_pictures():
+def test_pillow_is_not_told_to_accept_truncated_images():
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
@@ -377,7 +377,7 @@ def test_two_classes_that_would_be_shown_alike_are_an_error(tmp_path: Path):
         (b"P6 4 4 255\n", "data.damaged_image"),
     ],
 )
-def test_empty_blank_and_mislabelled_files_are_told_apart(
+def test_empty_blank_and_mislabelled_files_are_distinguished(
     tmp_path: Path, content: bytes, code: str
 ):
     file = tmp_path / "x.png"
@@ -407,7 +407,7 @@ def test_impossible_paths_are_data_errors(tmp_path: Path, name: str):
     assert list(list_inputs([tmp_path / name])) == [tmp_path / name]
 
 
-def test_a_folder_given_as_a_picture_says_so(tmp_path: Path):
+def test_a_folder_given_as_a_image_says_so(tmp_path: Path):
     with pytest.raises(DataError, match="is a folder"):
         read_pixels(tmp_path)
 

@@ -28,7 +28,7 @@ def constant(mode: str, color: object, size: tuple[int, int] = (4, 4)) -> Image.
     return Image.new(mode, size, color)
 
 
-def test_a_picture_of_the_wanted_size_keeps_every_pixel():
+def test_a_image_of_the_wanted_size_keeps_every_pixel():
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     read = read_image(encoded(Image.fromarray(pixels)), RGB4)
     assert read.dtype == np.uint8
@@ -48,7 +48,7 @@ def test_grey_becomes_three_equal_channels_and_colour_becomes_luma():
     assert read_image(encoded(constant("RGB", (255, 0, 0))), GREY4)[0, 0, 0] == 76
 
 
-def test_bilevel_pictures_are_black_0_and_white_255():
+def test_bilevel_images_are_black_0_and_white_255():
     image = Image.new("1", (2, 1))
     image.putpixel((1, 0), 1)
     assert read_image(encoded(image), ImageSpec(1, 1, 2)).tolist() == [[[0, 255]]]
@@ -172,7 +172,7 @@ def test_the_hash_is_of_pixels_and_size_not_of_the_file():
 
 
 @pytest.mark.parametrize("channels", [0, 2, 4])
-def test_a_spec_of_impossible_pictures_is_refused(channels: int):
+def test_a_spec_of_impossible_images_is_refused(channels: int):
     with pytest.raises(DataError, match="channels must be 1 or 3"):
         ImageSpec(channels, 4, 4)
 
@@ -183,7 +183,7 @@ def test_fit_turns_grey_pixels_into_rgb_of_another_size():
     )
 
 
-def test_reading_25_small_pictures_takes_milliseconds(tmp_path: Path):
+def test_reading_25_small_images_takes_milliseconds(tmp_path: Path):
     noise = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (28, 28), dtype=np.uint8)
     for number in range(25):
         Image.fromarray(noise).save(tmp_path / f"{number}.png")

@@ -68,6 +68,6 @@ def test_a_constant_or_empty_column_has_scale_one() -> None:
     assert level_of(np.full(5, np.nan)) == level_of(np.zeros(0))
 
 
-def test_a_wild_target_is_refused_and_said() -> None:
+def test_a_wild_target_is_refused_and_reported() -> None:
     with pytest.raises(DataError, match=r"target y is 1e.30 in one row, and -2 to 9 in the others"):
         fit_target("y", np.append(USUAL, 1e30))

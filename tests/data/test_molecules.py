@@ -47,7 +47,7 @@ def test_columns_are_molecules_by_their_name() -> None:
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_a_column_of_molecules_is_read_beside_others_and_said(
+def test_a_column_of_molecules_is_read_beside_others_and_reported(
     installed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if installed:

@@ -87,7 +87,7 @@ def test_not_fetched_says_what_to_type(tmp_path: Path) -> None:
     assert caught.value.hint == "metacli fetch omniglot"
 
 
-def test_decoding_keeps_dark_ink_on_light_paper_and_the_picture_upright() -> None:
+def test_decoding_keeps_dark_ink_on_light_paper_and_the_image_upright() -> None:
     page = np.ones((105, 105), bool)
     page[:20, :10] = False  # ink in the upper left corner
     stream = io.BytesIO()
@@ -129,7 +129,7 @@ def test_rotations_are_classes_of_the_vinyals_scheme_alone(cache: Path) -> None:
 
 
 @needs_mirror
-def test_a_class_holds_the_pictures_of_its_folder(cache: Path) -> None:
+def test_a_class_holds_the_images_of_its_folder(cache: Path) -> None:
     pool = load_pool("omniglot", "train", {"scheme": "background"}, cache)
     place = pool.classes.index("Greek/character07") if "Greek/character07" in pool.classes else 0
     path = next(Path(str(MIRROR)).rglob("images_background.zip"))

@@ -76,7 +76,7 @@ def test_texts_of_several_kinds_are_packed(tmp_path):
     assert made.read.as_dict()["column"] == "text"
 
 
-def test_class_folders_of_each_task_are_pictures(tmp_path):
+def test_class_folders_of_each_task_are_images(tmp_path):
     draw = np.random.default_rng(0)
     for task, labels in {"greek": "ab", "latin": "cde"}.items():
         for label in labels:

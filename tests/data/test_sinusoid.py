@@ -14,7 +14,7 @@ from metacli.errors import DataError
 FIRST = (2.1064517706504136, 2.352739249851367)  # amplitude and phase
 
 
-def test_every_point_lies_on_the_wave_that_is_told() -> None:
+def test_every_point_lies_on_the_wave_that_is_reported() -> None:
     source = Sinusoids(shot=10, query=7, seed=(0, "train"), meta_batch=25)
     stacked, waves = source.meta_batch_at(3), source.waves(75, 25)
     for part, points in ((stacked.support, 10), (stacked.query, 7)):

@@ -37,7 +37,7 @@ def test_a_byte_order_mark_crlf_quotes_and_empty_lines_are_accepted() -> None:
     assert table.words("b") == ['x, "y"\r\nz', "w"]
 
 
-def test_semicolons_of_a_european_csv_are_found_and_said() -> None:
+def test_semicolons_of_a_european_csv_are_found_and_reported() -> None:
     table = parse_table(b"a;b\n1,5;2\n", "csv", "t.csv")
     assert table.columns == ("a", "b")
     assert table.guessed == ("columns are separated by semicolons", "decimal commas in a")

@@ -75,7 +75,7 @@ def test_the_same_text_under_two_labels_or_in_both_sides_is_refused(tmp_path: Pa
     assert load_task(tmp_path, TEXTS, allow_duplicates=True).duplicates == 2
 
 
-def test_rows_of_a_table_that_are_alike_are_only_said(tmp_path: Path) -> None:
+def test_rows_of_a_table_that_are_alike_are_only_reported(tmp_path: Path) -> None:
     write(tmp_path / "support.csv", "a,label\n1,x\n2,y\n")
     write(tmp_path / "query.csv", "a,label\n1,x\n")
     table = list_task(tmp_path).content.support
@@ -84,13 +84,13 @@ def test_rows_of_a_table_that_are_alike_are_only_said(tmp_path: Path) -> None:
     assert "table.same_rows" in {one.code for one in task.findings}
 
 
-def test_texts_for_a_model_of_pictures_are_refused(tmp_path: Path) -> None:
+def test_texts_for_a_model_of_images_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "t.csv", "text,label\na,x\nb,y\n")
     with pytest.raises(DataError, match="holds texts, the model takes images"):
         load_task(tmp_path, ImageSpec(1, 8, 8))
 
 
-def test_a_column_of_picture_paths_is_a_task_of_pictures(tmp_path: Path) -> None:
+def test_a_column_of_image_paths_is_a_task_of_images(tmp_path: Path) -> None:
     for name in ("a", "b"):
         Image.new("L", (4, 4), 255 if name == "a" else 0).save(tmp_path / f"{name}.png")
     write(tmp_path / "t.csv", "file,label\na.png,light\nb.png,dark\n")
@@ -182,7 +182,7 @@ def test_a_column_of_tasks_divides_one_table(tmp_path: Path) -> None:
     assert found.children[0].content.roles.inputs == ("a",)
 
 
-def test_columns_of_pictures_cannot_be_named(tmp_path: Path) -> None:
+def test_columns_of_images_cannot_be_named(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.new("L", (4, 4)).save(tmp_path / name / "x.png")

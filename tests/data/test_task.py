@@ -117,7 +117,7 @@ def test_problems_of_all_tasks_of_a_set_are_collected(tmp_path: Path):
     assert sorted(codes(caught.value)) == ["data.empty_class", "data.too_few_classes"]
 
 
-def test_loose_pictures_and_a_single_one_are_inputs(tmp_path: Path):
+def test_loose_images_and_a_single_one_are_inputs(tmp_path: Path):
     make(tmp_path, {"b.png": 1, "a.png": 2})
     listing = list_task(tmp_path)
     assert listing.what == "inputs"
@@ -227,13 +227,13 @@ def test_skip_bad_goes_on_and_counts(tmp_path: Path):
     assert "25 files were left out in all" in task.findings[-1].message
 
 
-def test_skip_bad_does_not_leave_a_class_without_pictures(tmp_path: Path):
+def test_skip_bad_does_not_leave_a_class_without_images(tmp_path: Path):
     make(tmp_path, {**PETS, "owl/1.png": b"x"})
     with pytest.raises(DataError, match="no image of class owl in the support can be read"):
         load_task(tmp_path, GREY2, skip_bad=True)
 
 
-def test_a_picture_in_support_and_query_is_an_error_unless_allowed(tmp_path: Path):
+def test_a_image_in_support_and_query_is_an_error_unless_allowed(tmp_path: Path):
     make(tmp_path, {f"support/{name}": value for name, value in PETS.items()})
     Image.new("RGB", (2, 2), (3, 3, 3)).save(tmp_path / "again.bmp")
     make(tmp_path, {"query/dog/x.bmp": (tmp_path / "again.bmp").read_bytes(), "query/cat/7.png": 7})
@@ -250,14 +250,14 @@ def test_a_picture_in_support_and_query_is_an_error_unless_allowed(tmp_path: Pat
     assert len(task.query.names) == 2
 
 
-def test_a_picture_under_two_labels_is_an_error_unless_allowed(tmp_path: Path):
+def test_a_image_under_two_labels_is_an_error_unless_allowed(tmp_path: Path):
     make(tmp_path, {**PETS, "dog/9.png": 1})
     with pytest.raises(DataError, match=r"under the labels cat, dog: cat/1.png, dog/9.png"):
         load_task(tmp_path, GREY2)
     assert load_task(tmp_path, GREY2, allow_duplicates=True).duplicates == 1
 
 
-def test_a_picture_twice_in_one_class_is_a_warning(tmp_path: Path):
+def test_a_image_twice_in_one_class_is_a_warning(tmp_path: Path):
     task = load_task(make(tmp_path, {**PETS, "dog/9.png": 3}), GREY2)
     assert task.duplicates == 0
     assert [finding.message for finding in task.findings] == [

@@ -200,7 +200,7 @@ def test_classes_of_single_rows_leave_something_to_validate_and_test_on():
     assert [len(divide_rows(made, 0)[name][0]) for name in SPLITS] == [5, 1, 2]
 
 
-def test_pictures_stay_bytes_and_have_fixed_levels():
+def test_images_stay_bytes_and_have_fixed_levels():
     x = np.arange(12 * 4, dtype=np.uint8).reshape(12, 4)
     made = table((12,), x=(x,), y=(np.arange(12.0),), shape=(1, 2, 2), levels=(255.0, -255.0))
     rows = MultiTaskRows(made, divide_rows(made, 0))
@@ -210,7 +210,7 @@ def test_pictures_stay_bytes_and_have_fixed_levels():
     assert rows.standard("train").x_scale.tolist() == [-255.0] * 4
 
 
-def test_a_set_of_pictures_is_no_table_of_tasks(tmp_path):
+def test_a_set_of_images_is_no_table_of_tasks(tmp_path):
     with pytest.raises(DataError, match="glyphs has images") as caught:
         load_multi_task("glyphs", {}, tmp_path)
     assert "school" in caught.value.hint

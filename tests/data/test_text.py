@@ -63,7 +63,7 @@ def test_an_encoder_that_is_not_there_is_named(name: str) -> None:
         text_encoder(name)
 
 
-def test_without_the_extra_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_install_line_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     monkeypatch.setattr(text, "_LOADED", {})
     with pytest.raises(EnvironmentProblem) as caught:

@@ -43,7 +43,7 @@ def test_class_folders_are_divided_by_the_hash_of_their_names(folder: Path, tmp_
     assert (pools[0].turns, pools[0].random_turns, pools[0].name) == (None, False, "mine")
 
 
-def test_a_picture_arrives_as_it_is_in_its_file(folder: Path, tmp_path: Path) -> None:
+def test_a_image_arrives_as_it_is_in_its_file(folder: Path, tmp_path: Path) -> None:
     pool = load_pool(str(folder), "train", {"way": 4, "size": 12}, tmp_path / "c")
     for of_class in (0, 7):
         with Image.open(folder / pool.classes[of_class] / "1.png") as picture:
@@ -73,7 +73,7 @@ def test_a_hundred_classes_divide_into_64_16_and_20() -> None:
     assert [len(part) for part in parts.values()] == [64, 16, 20]
 
 
-def test_pictures_are_decoded_once_and_again_after_a_change(folder: Path, tmp_path: Path) -> None:
+def test_images_are_decoded_once_and_again_after_a_change(folder: Path, tmp_path: Path) -> None:
     told: list[str] = []
 
     def load() -> str:
@@ -110,7 +110,7 @@ def test_unreadable_files_are_all_listed_or_left_out(folder: Path, tmp_path: Pat
     assert not list((tmp_path / "c").glob(".*"))
 
 
-def test_one_picture_in_two_classes_is_refused_unless_allowed(folder: Path, tmp_path: Path) -> None:
+def test_one_image_in_two_classes_is_refused_unless_allowed(folder: Path, tmp_path: Path) -> None:
     (folder / "kind00" / "9.png").write_bytes((folder / "kind01" / "0.png").read_bytes())
     with pytest.raises(DataError, match="same image in 2 classes"):
         load_pool(str(folder), "train", {"way": 4}, tmp_path / "c")

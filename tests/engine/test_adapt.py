@@ -295,7 +295,7 @@ def test_a_wrong_setting_is_refused_before_the_work(
     "options",
     [{"method": "distil"}, {"target": "y"}, {"input": "x"}, {"type": "regression"}],
 )
-def test_what_this_version_does_not_do_is_said(options: dict[str, Any], model: str) -> None:
+def test_what_this_version_does_not_do_is_reported(options: dict[str, Any], model: str) -> None:
     task = str(write_classes(Path("task"), {"a": 2, "b": 2}))
     with pytest.raises(UsageProblem):
         adapt(model, task, out="mine", **options)
@@ -316,7 +316,7 @@ def test_models_that_cannot_be_adapted_say_so() -> None:
         adapt("nowhere", task)
 
 
-def test_the_same_picture_in_support_and_query_stops_or_is_counted(model: str) -> None:
+def test_the_same_image_in_support_and_query_stops_or_is_counted(model: str) -> None:
     task = with_query(Path("task"))
     shutil.copy(task / "support/ant/00.png", task / "query/ant/copy.png")
     with pytest.raises(DataError) as caught:
@@ -327,7 +327,7 @@ def test_the_same_picture_in_support_and_query_stops_or_is_counted(model: str) -
     assert result["task"]["duplicates"] == 1
 
 
-def test_unreadable_pictures_are_all_listed_or_counted(model: str) -> None:
+def test_unreadable_images_are_all_listed_or_counted(model: str) -> None:
     task = write_classes(Path("task"), {"a": 4, "b": 4})
     for name in ("a/00.png", "b/01.png"):
         (task / name).write_bytes(b"\x89PNG no picture")

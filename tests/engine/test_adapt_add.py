@@ -117,7 +117,7 @@ def other_weights() -> None:
         (damaged_support, "1 of the 7 examples that it was adapted to are not there"),
     ],
 )
-def test_what_is_gone_or_has_changed_is_said(change: Any, said: str) -> None:
+def test_what_is_gone_or_has_changed_is_reported(change: Any, said: str) -> None:
     write_parts()
     saved(tiny_model(), Path("source"))
     adapt("source", "first", out="mine", device="cpu")
@@ -128,7 +128,7 @@ def test_what_is_gone_or_has_changed_is_said(change: Any, said: str) -> None:
     assert not Path("mine2").exists()
 
 
-def test_one_picture_under_two_labels_is_found_across_the_parts() -> None:
+def test_one_image_under_two_labels_is_found_across_the_parts() -> None:
     write_parts()
     saved(tiny_model(), Path("source"))
     adapt("source", "first", out="mine", device="cpu")

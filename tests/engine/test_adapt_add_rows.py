@@ -152,7 +152,7 @@ def test_columns_that_are_embeddings_are_added(workplace: Path) -> None:
     assert_same_model("mine2", "at once")
 
 
-def test_what_cannot_be_added_is_said(text_model: str, number_model: str) -> None:
+def test_what_cannot_be_added_is_reported(text_model: str, number_model: str) -> None:
     write_texts(Path("first.csv"), TOPICS[:2])
     adapt(text_model, "first.csv", out="mine")
     write_town(Path("town.csv"), 1)

@@ -124,7 +124,7 @@ def test_one_example_of_each_class_takes_the_default_and_says_that_nothing_was_m
     assert {one.value for one in found.choice.tried} == {None}
 
 
-def test_a_score_that_guessing_would_reach_is_said(tmp_path: Path) -> None:
+def test_a_score_that_guessing_would_reach_is_reported(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     for label in "abc":
         (tmp_path / "noise" / label).mkdir(parents=True)

@@ -77,7 +77,7 @@ def test_columns_that_are_embeddings(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_pictures_of_a_multi_task_model(alphabets: str, method: str) -> None:
+def test_images_of_a_multi_task_model(alphabets: str, method: str) -> None:
     pictures("mine", "uvw", 4)
     result = adapt(alphabets, "mine", fields(method), method=method, baseline=True, dry_run=True)
     require_answer(result, method, "accuracy")

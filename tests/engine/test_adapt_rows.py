@@ -195,7 +195,7 @@ def test_a_table_that_lacks_columns_of_the_model_names_them(
         adapt(number_model, str(tmp_path / "mine.csv"), out=str(tmp_path / "mine"))
 
 
-def test_pictures_for_a_text_model_and_a_wrong_type_are_refused(
+def test_images_for_a_text_model_and_a_wrong_type_are_refused(
     text_model: str, number_model: str, tmp_path: Path
 ) -> None:
     write_town(tmp_path / "town.csv", 3)

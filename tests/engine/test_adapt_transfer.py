@@ -1,4 +1,4 @@
-"""Ways of transfer from the command's point of view: chosen inside the support, saved, loaded,
+"""Transfer methods from the command's point of view: chosen inside the support, saved, loaded,
 predicted, evaluated and exported like a learner's own adaptation."""
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_weights_that_cannot_be_read_are_a_recipe_error(recipe: str, name: str, 
 
 
 @pytest.mark.parametrize("name", ["conv4", "resnet12"])
-def test_pictures_that_are_too_small_for_a_backbone_are_a_recipe_error(
+def test_images_that_are_too_small_for_a_backbone_are_a_recipe_error(
     recipe: str, name: str
 ) -> None:
     Path("tiny.yaml").write_text(RECIPE.replace(", arch: shufflenet_v2_x1_0", ""))

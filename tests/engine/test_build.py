@@ -90,7 +90,7 @@ def test_auto_execution_is_a_rule_of_the_recipe_alone(
     assert (made.execution, made.chunk) == (execution, chunk)
 
 
-def test_all_problems_are_told_at_once_with_the_nearest_names() -> None:
+def test_all_problems_are_reported_at_once_with_the_nearest_names() -> None:
     with pytest.raises(RecipeError, match="3 problems") as caught:
         built("algorithm.distnace=cosine", "backbone.width=none", "backbone.normm=group")
     hints = [finding.hint for finding in caught.value.findings]
@@ -142,7 +142,7 @@ def test_fields_replaced_for_evaluation_are_checked_like_the_learners() -> None:
     assert "evaluate.steps" in " ".join(problems("evaluate.steps=1").values())
 
 
-def test_an_options_value_of_the_wrong_kind_is_told_with_what_was_found() -> None:
+def test_an_options_value_of_the_wrong_kind_is_reported_with_what_was_found() -> None:
     for value in ("wide", "0", "1.5", "true"):
         assert value.strip("'") in str(problems(f"backbone.width={value}")).lower()
 

@@ -91,7 +91,7 @@ def test_fewer_than_ten_units_are_too_few_to_say(tmp_path: Path) -> None:
     assert compare(paths)["pairs"][0]["verdict"] == "too_few_to_say"
 
 
-def test_units_that_are_not_finite_are_left_out_of_the_pair_and_told(tmp_path: Path) -> None:
+def test_units_that_are_not_finite_are_left_out_of_the_pair_and_reported(tmp_path: Path) -> None:
     one, other = noisy(0.8), noisy(0.8)
     one[3], other[7] = np.nan, np.inf
     notices: list[Any] = []
@@ -125,7 +125,7 @@ def test_what_was_measured_otherwise_is_refused_and_named(
     assert caught.value.code == "scores.not_comparable"
 
 
-def test_what_all_were_measured_on_is_compared_and_the_rest_is_told(tmp_path: Path) -> None:
+def test_what_all_were_measured_on_is_compared_and_the_rest_is_reported(tmp_path: Path) -> None:
     paths = [run(tmp_path / "a", noisy(0.8)), run(tmp_path / "b", noisy(0.8))]
     for path in paths:
         run(Path(path), noisy(0.9), shot=5)
@@ -184,7 +184,7 @@ def test_seeds_of_one_recipe_alone_are_compared_with_each_other(tmp_path: Path) 
     assert {pair["about"] for pair in found["pairs"]} == {"models"}
 
 
-def test_many_pairs_of_the_same_are_seldom_told_apart(tmp_path: Path) -> None:
+def test_many_pairs_of_the_same_are_seldom_distinguished(tmp_path: Path) -> None:
     told = raw = 0
     for study in range(40):
         paths = [run(tmp_path / f"{study}-{n}", noisy(0.8)) for n in range(6)]

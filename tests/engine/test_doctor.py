@@ -40,7 +40,7 @@ def test_the_cache_is_not_made_by_looking_at_it(cache: Path) -> None:
     assert not cache.exists()
 
 
-def test_a_missing_extra_is_no_problem_and_told_with_its_install_line(
+def test_a_missing_extra_is_no_problem_and_reported_with_its_install_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None)

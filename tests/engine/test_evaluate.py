@@ -122,7 +122,7 @@ def test_ranges_of_ways_and_unbalanced_shots(run: str) -> None:
         evaluate(run, shot="1,x")
 
 
-def test_statistics_of_all_queries_are_told_apart_where_a_layer_has_any(
+def test_statistics_of_all_queries_are_distinguished_where_a_layer_has_any(
     run: str, maml: str
 ) -> None:
     assert evaluate(run, episodes=2)["transductive"] is None
@@ -304,7 +304,7 @@ def mine() -> str:
     return saved(adapted_model(tiny_model()), Path("mine"))
 
 
-def test_an_adapted_model_is_scored_on_labelled_pictures(mine: str) -> None:
+def test_an_adapted_model_is_scored_on_labelled_images(mine: str) -> None:
     data = write_classes(Path("rows"), {"ant": 6, "bee": 2}, seed=7)
     result = evaluate(mine, str(data))
     table = np.array(result["confusion"])
@@ -345,7 +345,7 @@ def test_the_order_of_rows_does_not_move_the_score(mine: str) -> None:
     assert scores(a["scores"])[0]["units"] == scores(b["scores"])[0]["units"]
 
 
-def test_unreadable_pictures_stop_before_the_work_or_are_counted(mine: str) -> None:
+def test_unreadable_images_stop_before_the_work_or_are_counted(mine: str) -> None:
     data = write_classes(Path("rows"), {"ant": 3, "bee": 3})
     (data / "ant" / "00.png").write_bytes(b"no picture")
     with pytest.raises(DataError):

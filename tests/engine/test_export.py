@@ -88,7 +88,7 @@ def test_a_pt2_loaded_by_torch_alone_gives_the_probabilities_of_predict(mine: st
     assert result["outputs"][0]["labels"] == list(CLASSES)
 
 
-def test_a_pt2_holds_labels_and_its_input_but_no_picture_and_no_path(mine: str) -> None:
+def test_a_pt2_holds_labels_and_its_input_but_no_image_and_no_path(mine: str) -> None:
     export(mine)
     extra = {META: ""}
     program = torch.export.load("mine.pt2", extra_files=extra)
@@ -171,7 +171,7 @@ def test_a_regression_is_exported_as_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("instant")
-def test_parity_is_measured_on_the_pictures_of_the_task(tmp_path: Path) -> None:
+def test_parity_is_measured_on_the_images_of_the_task(tmp_path: Path) -> None:
     write_classes(tmp_path / "task", {"ant": 3, "bee": 4})
     (tmp_path / "task" / "ant" / "broken.png").write_bytes(b"no picture")
     model = saved(adapted_model(tiny_model(), task="../task"), tmp_path / "mine")
@@ -335,7 +335,7 @@ def test_a_full_disk_leaves_no_part_of_the_file(mine: str, monkeypatch: pytest.M
     assert left() == []
 
 
-def test_a_missing_extra_is_told_with_its_install_line(
+def test_a_missing_extra_is_reported_with_its_install_line(
     mine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnxscript" else name)

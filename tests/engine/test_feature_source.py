@@ -44,7 +44,7 @@ def standard(x: np.ndarray, by: np.ndarray) -> np.ndarray:
     return (x - middle) / np.sqrt(np.square(by - middle).sum(1).mean())
 
 
-def test_classes_are_told_as_scikit_learn_tells_them() -> None:
+def test_classes_are_predicted_as_scikit_learn_does() -> None:
     x, y = embeddings()
     task = write("task.csv", x, [f"c{n}" for n in y])
     result = adapt("features", task, ["penalty=0.5"], out="mine")
@@ -61,7 +61,7 @@ def test_classes_are_told_as_scikit_learn_tells_them() -> None:
     assert evaluate("mine", "new.csv")["mean"] > 0.5
 
 
-def test_numbers_are_told_as_ridge_tells_them() -> None:
+def test_numbers_are_predicted_as_ridge_does() -> None:
     x, _ = embeddings(40)
     y = np.round(100 + 20 * x[:, 0] - 10 * x[:, 3], 3)
     task = write("task.csv", x, [f"{v}" for v in y], "price")

@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import t
 from tiny_models import adapted_model, saved, tiny_model, write_classes
 
+import metacli
 from metacli.cli import export as export_view
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
@@ -96,7 +97,7 @@ def test_a_task_without_a_model_or_unreadable_is_named_and_the_rest_kept(models:
     assert result["mean"] is not None
 
 
-def test_models_without_a_task_are_said(models: Path) -> None:
+def test_models_without_a_task_are_reported(models: Path) -> None:
     shutil.rmtree("new/c1")
     seen: list[object] = []
     result = evaluate(models, "new", report=seen.append)
@@ -153,6 +154,21 @@ def test_inputs_go_to_the_model_of_their_folder(models: Path) -> None:
         assert [{key: row[key] for key in alone[0]} for row in own] == alone
     files = sorted(Path("new").rglob("*.png"))  # as a shell would name them
     assert predict(models, files)["rows"] == rows
+
+
+def test_a_loaded_folder_of_models_answers_without_its_files(models: Path) -> None:
+    loaded = metacli.load(models)
+    assert (list(loaded), len(loaded), loaded.path) == (list(TASKS), 3, models.absolute())
+    wanted = predict(models, Path("new"))
+    assert loaded.predict(Path("new")) == wanted
+    one = loaded["c1"].predict(Path("new/c1"))
+    assert [row.prediction for row in one.rows] == [
+        row.prediction for row in wanted.rows if row.task == "c1"
+    ]
+    with pytest.raises(KeyError):
+        loaded["c9"]
+    shutil.rmtree(models)
+    assert loaded.predict(Path("new")) == wanted
 
 
 def test_an_input_without_a_model_is_a_row_with_an_error(models: Path) -> None:

@@ -80,7 +80,7 @@ def test_holdout_of_single_examples_holds_nothing_out() -> None:
     assert 0 in split.support
 
 
-def test_held_out_adapts_anew_to_each_support_and_keeps_the_order_of_the_splits() -> None:
+def test_held_out_adapts_again_to_each_support_and_keeps_the_order_of_the_splits() -> None:
     x, y = torch.arange(4.0)[:, None], torch.tensor([0, 1, 0, 1])
     splits = [folds.Split(np.array(s), np.array(q)) for s, q in (([0, 1], [3, 2]), ([2, 3], [0]))]
 
@@ -147,7 +147,7 @@ def test_two_folds_give_no_verdict() -> None:
         ((1, 4), 0),
     ],
 )
-def test_few_folds_are_dealt_anew(counts: tuple[int, ...], splits: int) -> None:
+def test_few_folds_are_dealt_again(counts: tuple[int, ...], splits: int) -> None:
     y = labels(*counts)
     found = folds.repeated_folds(y, seed=0)
     assert len(found) == splits

@@ -49,7 +49,7 @@ def test_a_good_task_is_counted_measured_and_followed_by_adapt() -> None:
     assert result["next"] == ["metacli adapt @last task"]
 
 
-def test_all_problems_of_all_files_are_told_at_once() -> None:
+def test_all_problems_of_all_files_are_reported_at_once() -> None:
     write_classes(Path("task"), {"ant": 3, "bee": 3})
     Path("task/ant/cut.png").write_bytes(Path("task/ant/00.png").read_bytes()[:60])
     Path("task/ant/page.png").write_text("<html>log in</html>")
@@ -83,7 +83,7 @@ def test_problems_that_flags_go_on_with_are_followed_by_these_flags() -> None:
     assert inspect("my task")["next"] == [f"metacli adapt @last 'my task' {flags}"]
 
 
-def test_a_class_of_one_picture_means_that_no_score_is_possible() -> None:
+def test_a_class_of_one_image_means_that_no_score_is_possible() -> None:
     write_classes(Path("task"), {"ant": 1, "bee": 4})
     result = inspect("task")
     assert result["valid"]
@@ -126,7 +126,7 @@ def test_pools_are_counted_split_by_split() -> None:
     assert result["next"] == ["metacli meta-train pool", "metacli evaluate @last pool"]
 
 
-def test_a_set_of_tasks_tells_each_task_and_a_picture_may_be_in_two_of_them() -> None:
+def test_a_set_of_tasks_tells_each_task_and_a_image_may_be_in_two_of_them() -> None:
     for name in ("one", "two"):
         write_classes(Path("set") / name / "support", {"ant": 2, "bee": 2})
         write_classes(Path("set") / name / "query", {"ant": 1, "bee": 1}, seed=1)
@@ -174,7 +174,7 @@ def test_a_recipe_is_built_as_training_would_build_it() -> None:
     assert result["next"] == [f"metacli meta-train {SINUSOID}"]
 
 
-def test_every_mistake_in_a_recipe_is_told_with_its_line() -> None:
+def test_every_mistake_in_a_recipe_is_reported_with_its_line() -> None:
     text = inspect_text(SINUSOID)
     text = text.replace("inner_lr", "inner_lrr").replace("hidden", "hiden")
     Path("mine.yaml").write_text(text)
@@ -343,7 +343,7 @@ def test_the_result_is_plain_data() -> None:
         assert json.loads(json.dumps(inspect(name)))["what"]
 
 
-def test_beyond_two_hundred_problems_only_their_number_is_told_errors_first() -> None:
+def test_beyond_two_hundred_problems_only_their_number_is_reported_errors_first() -> None:
     notes = [Finding("note", "n", str(number)) for number in range(3)]
     errors = [Finding("error", "e", str(number)) for number in range(MOST + 5)]
     told = bounded([*notes, *errors])

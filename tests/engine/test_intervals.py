@@ -208,7 +208,9 @@ def test_the_closed_form_of_two_levels_is_what_drawing_finds() -> None:
 
 
 @pytest.mark.parametrize(("seeds", "spread"), [(3, 0.0), (3, 0.02), (5, 0.02), (5, 0.1)])
-def test_the_same_recipe_under_other_seeds_is_seldom_told_apart(seeds: int, spread: float) -> None:
+def test_the_same_recipe_under_other_seeds_is_seldom_distinguished(
+    seeds: int, spread: float
+) -> None:
     rng = np.random.Generator(np.random.PCG64(7))
     told = 0
     for _ in range(200):

@@ -122,7 +122,7 @@ def test_a_full_disk_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
         Journal(tmp_path, 5, 5)(step(1, 5))
 
 
-def test_facts_are_changed_one_by_one_and_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_facts_are_changed_one_by_one_and_a_damaged_file_is_reported(tmp_path: Path) -> None:
     run_file.update(tmp_path, RunFacts(status="running", seed=3))
     run_file.update(tmp_path, RunFacts(status="finished"))
     assert run_file.read(tmp_path).as_dict() == {"status": "finished", "seed": 3}

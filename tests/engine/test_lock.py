@@ -37,7 +37,9 @@ def holder(tmp_path):
     process.stdout.close()
 
 
-def test_a_second_process_is_refused_within_five_seconds_and_told_who_holds_it(holder, tmp_path):
+def test_a_second_process_is_refused_within_five_seconds_and_reported_who_holds_it(
+    holder, tmp_path
+):
     start = time.perf_counter()
     with pytest.raises(EnvironmentProblem) as caught, hold(tmp_path):
         pytest.fail("two holders")

@@ -279,7 +279,7 @@ train: {steps: 1}
     assert caught.value.hint == "metacli multitask multi.yaml"
 
 
-def test_pictures_too_small_for_the_backbone_are_refused() -> None:
+def test_images_too_small_for_the_backbone_are_refused() -> None:
     write_classes(Path("pool"), {f"c{i:02}": 4 for i in range(20)})
     overrides = ("data.size=15", "backbone.downsample=pool", "episodes.way=2")
     with pytest.raises(RecipeError, match="15x15"):
@@ -331,7 +331,7 @@ def test_an_empty_folder_and_one_with_nothing_but_a_lock_are_free() -> None:
         assert trained(name, "train.steps=1", "evaluate.every=1")["status"] == "finished"
 
 
-def test_a_second_run_in_the_same_folder_is_told_who_is_there() -> None:
+def test_a_second_run_in_the_same_folder_is_reported_who_is_there() -> None:
     there, go_on = threading.Event(), threading.Event()
 
     def wait() -> None:

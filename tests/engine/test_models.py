@@ -193,7 +193,7 @@ def test_a_run_without_a_model_gives_its_best_state_and_says_so(finished: Path) 
             open_model("run", CPU, ignore)
 
 
-def test_what_is_no_model_is_told_apart(finished: Path) -> None:
+def test_what_is_no_model_is_refused_with_the_reason(finished: Path) -> None:
     run = copied(finished)
     shutil.rmtree(run / "model")
     shutil.rmtree(run / "state")
@@ -220,9 +220,7 @@ def test_last_is_the_newest_training_run_below_runs(finished: Path) -> None:
 
 
 def card(**changes: Any) -> str:
-    models.save(adapted_model(tiny_model()), Path("m"), replace=True)
-    document = json.loads(Path("m/model.json").read_text())
-    return model_card({**document, **changes})
+    return model_card(replace(adapted_model(tiny_model()), **changes))
 
 
 def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
@@ -236,10 +234,10 @@ def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
     assert "| adapted from | ../source |" in text
     assert "val_accuracy: 0.9123 ± 0.0100" in text
     assert "metacli predict" in text
-    assert "metacli adapt" in card(method=None, classes=None)
+    assert "metacli adapt" in model_card(tiny_model())
     assert "None measured" in card(scores={})
 
 
 def test_names_of_a_user_cannot_break_the_card() -> None:
-    text = card(classes=["a|b", "<script>", "c\nd"])
+    text = card(classes=("a|b", "<script>", "c\nd"))
     assert "| classes | a\\|b, &lt;script>, c d |" in text

@@ -201,7 +201,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(recipe):
         (["groups=[[group1-1, group1-9]]"], "group1-9"),
     ],
 )
-def test_what_does_not_fit_together_is_said_before_anything_is_written(recipe, changes, said):
+def test_what_does_not_fit_together_is_reported_before_anything_is_written(recipe, changes, said):
     with pytest.raises(RecipeError) as caught:
         multitask(recipe, changes, out="run")
     error = caught.value

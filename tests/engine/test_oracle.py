@@ -53,7 +53,7 @@ def test_the_oracle_is_trained_beside_the_run_and_scored_on_the_same_waves() -> 
     assert found["oracle"]["mean"] == pytest.approx(np.mean(errors), rel=1e-5)
 
 
-def test_there_is_no_oracle_of_pictures() -> None:
+def test_there_is_no_oracle_of_images() -> None:
     with pytest.raises(RecipeError, match="baseline oracle is for regression"):
         meta_train(recipe(RECIPE), ["baselines=[oracle]"], out="run", device="cpu")
 

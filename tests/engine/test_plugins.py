@@ -216,7 +216,7 @@ def test_weightings_and_surgeries_of_another_package_balance_tasks(
         ("algorithm.name=plugged.nowhere:Learner", "plugin.missing"),
     ],
 )
-def test_what_is_wrong_with_a_plug_in_is_said_by_its_name(
+def test_what_is_wrong_with_a_plug_in_is_reported_by_its_name(
     package: Path, capsys: pytest.CaptureFixture[str], setting: str, code: str
 ) -> None:
     Path("mine.yaml").write_text(

@@ -46,7 +46,9 @@ def test_weights_are_kept_as_safetensors_and_opened_from_there(
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x80\x04.", b"other"])
-def test_a_damaged_copy_in_the_cache_is_made_again_and_said(damage: bytes, tmp_path: Path) -> None:
+def test_a_damaged_copy_in_the_cache_is_made_again_and_reported(
+    damage: bytes, tmp_path: Path
+) -> None:
     kept_at(PHOTOS, tmp_path).parent.mkdir()
     kept_at(PHOTOS, tmp_path).write_bytes(damage)
     events: list[Event] = []

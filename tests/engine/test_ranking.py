@@ -58,7 +58,9 @@ def test_the_measures_are_of_the_source_as_it_is(sources: list[str]) -> None:
     assert one["leep"] == pytest.approx(leep(theirs, y), abs=1e-6)
 
 
-def test_one_example_of_each_class_is_ranked_by_logme_and_that_is_said(sources: list[str]) -> None:
+def test_one_example_of_each_class_is_ranked_by_logme_and_that_is_reported(
+    sources: list[str],
+) -> None:
     write_classes(Path("task"), {"ant": 1, "bee": 1, "cat": 1})
     events: list[object] = []
     result = adapt(sources, "task", out="mine", report=events.append)
@@ -69,7 +71,9 @@ def test_one_example_of_each_class_is_ranked_by_logme_and_that_is_said(sources: 
     assert "adapt.ranked_by_logme" in codes
 
 
-def test_none_helps_is_said_where_the_best_is_no_better_than_no_source(sources: list[str]) -> None:
+def test_none_helps_is_reported_where_the_best_is_no_better_than_no_source(
+    sources: list[str],
+) -> None:
     """Noise has nothing to learn: a network that sees nothing is at chance, and so is the rest."""
     write_classes(Path("task"), {"ant": 6, "bee": 6})
     events: list[object] = []

@@ -31,7 +31,7 @@ def write_tones(folder: Path, pitches: dict[str, float], count: int) -> None:
             (folder / name / f"{number}.wav").write_bytes(out.getvalue())
 
 
-def test_tones_are_inspected_adapted_to_and_told_apart(tmp_path: Path) -> None:
+def test_tones_are_inspected_adapted_to_and_distinguished(tmp_path: Path) -> None:
     write_tones(tmp_path / "clips", {"high": 2500, "low": 250}, 6)
     write_tones(tmp_path / "new", {"high": 2600, "low": 240}, 1)
     seen = inspect(tmp_path / "clips")

@@ -102,7 +102,7 @@ def read(path: str = "report.html") -> Reader:
     return page
 
 
-def test_a_run_of_pictures(finished: Path, workplace: Path) -> None:
+def test_a_run_of_images(finished: Path, workplace: Path) -> None:
     run = str(small_runs.copied(finished))
     done = evaluate(run, way=3, query=2, episodes=4)
     result = report(run)
@@ -235,7 +235,7 @@ def test_a_run_of_many_tasks_shows_each_and_who_is_related(workplace: Path) -> N
     assert f"{result['mean']:.4g} ± {result['ci95']:.2g}" in page.texts["td"]
 
 
-def test_a_large_affinity_is_one_small_picture(workplace: Path) -> None:
+def test_a_large_affinity_is_one_small_image(workplace: Path) -> None:
     from metacli.engine.reporting.on_multi_task import affinity
 
     names = [f"task {i}" for i in range(40)]
@@ -270,7 +270,7 @@ def test_an_adapted_model_shows_its_score_and_its_examples(workplace: Path) -> N
     assert "metacli adapt model task -o mine" in page.texts["code"][0]
 
 
-def test_pictures_that_are_not_the_examples_are_not_shown(workplace: Path) -> None:
+def test_images_that_are_not_the_examples_are_not_shown(workplace: Path) -> None:
     adapted()
     shutil.rmtree("task")
     write_classes(Path("task"), {"cat": 4, "dog": 4, "owl": 4}, seed=5)

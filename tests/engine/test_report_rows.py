@@ -72,7 +72,7 @@ def test_rows_are_shown_by_their_cells_and_numbers_with_their_target(number_mode
     assert wanted in read("classes.html").texts["td"]
 
 
-def test_examples_that_are_gone_are_not_shown_which_is_said(text_model: str) -> None:
+def test_examples_that_are_gone_are_not_shown_which_is_reported(text_model: str) -> None:
     write_texts(Path("mine.csv"), TOPICS[:2])
     adapt(text_model, "mine.csv", out="mine")
     Path("mine.csv").unlink()

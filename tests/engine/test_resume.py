@@ -145,7 +145,7 @@ def test_a_finished_run_has_nothing_left_to_do(finished: Path) -> None:
     small_runs.assert_same_training(finished, run)
 
 
-def test_stretching_a_schedule_is_said() -> None:
+def test_stretching_a_schedule_is_reported() -> None:
     trained("run", "train.steps=4", "train.schedule=cosine")
     events: list = []
     meta_train(resume="run", overrides=["train.steps=8"], report=events.append)
@@ -166,7 +166,7 @@ def test_resuming_changes_nothing_but_raises_steps(wrong: list[str], finished: P
 # Damage
 
 
-def test_a_damaged_newest_checkpoint_costs_steps_and_is_said(finished: Path) -> None:
+def test_a_damaged_newest_checkpoint_costs_steps_and_is_reported(finished: Path) -> None:
     run = copied(finished)
     small_runs.damage(run / "state" / "step-12" / "optimizer.safetensors")
     events: list = []
@@ -227,7 +227,7 @@ def test_what_a_crash_left_behind_is_cleared(finished: Path) -> None:
     small_runs.assert_same_training(finished, run)
 
 
-def test_a_run_that_was_killed_before_its_first_words_begins_anew(finished: Path) -> None:
+def test_a_run_that_was_killed_before_its_first_words_begins_again(finished: Path) -> None:
     run = Path("run")
     run.mkdir()
     (run / ".lock").touch()
@@ -284,7 +284,7 @@ def test_the_threads_of_the_run_are_taken_up_again(finished: Path) -> None:
     assert torch.get_num_threads() == 2  # the caller's own number is left alone
 
 
-def test_changed_pictures_of_ones_own_are_another_run() -> None:
+def test_changed_images_of_ones_own_are_another_run() -> None:
     write_classes(Path("pool"), {f"c{i:02}": 5 for i in range(20)})
     small = ["data.size=16", "episodes.way=2", "train.steps=1", "evaluate.every=1"]
     meta_train(small_runs.recipe(), small, data="pool", out="run", device="cpu")
@@ -293,7 +293,7 @@ def test_changed_pictures_of_ones_own_are_another_run() -> None:
         meta_train(resume="run", overrides=["train.steps=2"])
 
 
-def test_what_is_not_a_run_is_said(finished: Path) -> None:
+def test_what_is_not_a_run_is_reported(finished: Path) -> None:
     for path in (finished / "model", Path.cwd()):
         with pytest.raises(BundleError, match="not a run"):
             meta_train(resume=str(path))

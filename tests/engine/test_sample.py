@@ -87,7 +87,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(
     assert everything(tmp_path / "a") != everything(tmp_path / "c")
 
 
-def test_colour_pictures_stay_in_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_images_stay_in_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = np.random.default_rng(0).integers(0, 256, (8, 3, 4, 6), dtype=np.uint8)
     made = make_pool(
         name="glyphs",
@@ -106,7 +106,7 @@ def test_colour_pictures_stay_in_colour(tmp_path: Path, monkeypatch: pytest.Monk
     assert all(any(np.array_equal(one, row) for row in store) for one in pictures)
 
 
-def test_pictures_of_a_users_folder_keep_their_own_size(
+def test_images_of_a_users_folder_keep_their_own_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METACLI_CACHE", str(tmp_path / "cache"))
@@ -194,13 +194,13 @@ def test_a_full_disk_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_waves_have_no_pictures(tmp_path: Path) -> None:
+def test_waves_have_no_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no images"):
         sample("sinusoid", str(tmp_path / "t"))
     assert not (tmp_path / "t").exists()
 
 
-def test_too_few_pictures_write_nothing(pool: Pool, tmp_path: Path) -> None:
+def test_too_few_images_write_nothing(pool: Pool, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="need 10 images"):
         draw(tmp_path / "t", shot=5, query=5)
     assert not (tmp_path / "t").exists()

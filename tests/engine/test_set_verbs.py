@@ -122,7 +122,7 @@ def test_commands_show_tables_for_people(
     assert "when the labels of a column" in shown
 
 
-def test_what_does_not_fit_is_said_by_name(run: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_reported_by_name(run: Path, tmp_path: Path) -> None:
     path = written(tmp_path)
     with pytest.raises(UsageProblem, match="no setting inner_steps"):
         adapt(str(run), path, ["inner_steps=3"])

@@ -173,7 +173,7 @@ def test_a_process_that_dies_at_any_file_operation_leaves_a_whole_content(
         assert state(kind, place) == "new"
 
 
-def test_a_full_disk_is_told_with_need_and_free_and_leaves_no_temporary(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_with_need_and_free_and_leaves_no_temporary(tmp_path, monkeypatch):
     def full(handle: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -340,7 +340,7 @@ def test_a_newer_manifest_is_refused_by_its_number(tmp_path, monkeypatch):
         read_folder(tmp_path / "m")
 
 
-def test_a_missing_folder_is_said_to_be_missing(tmp_path):
+def test_a_missing_folder_is_reported_to_be_missing(tmp_path):
     with pytest.raises(BundleError, match="no such folder"):
         read_folder(tmp_path / "m")
 

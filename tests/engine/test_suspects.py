@@ -40,20 +40,20 @@ def test_nothing_is_suspected_where_labels_are_right() -> None:
     assert suspects(*blobs(4, 6, apart=1)) == ([], 1.0)
 
 
-def test_nothing_is_said_where_features_do_not_tell_the_classes_apart() -> None:
+def test_nothing_is_reported_where_features_do_not_tell_the_classes_apart() -> None:
     found, telling = suspects(*blobs(4, 6, apart=0))
     assert found == []
     assert telling is not None
     assert telling < 0.75
 
 
-def test_classes_of_few_pictures_are_not_judged() -> None:
+def test_classes_of_few_images_are_not_judged() -> None:
     x, y = blobs(3, LEAST, apart=1)
     assert suspects(x, y)[1] is not None
     assert suspects(x[1:], y[1:]) == ([], None)
 
 
-def test_a_picture_has_no_say_in_the_mean_and_the_neighbours_that_judge_it() -> None:
+def test_a_image_has_no_say_in_the_mean_and_the_neighbours_that_judge_it() -> None:
     x, y = blobs(3, 5, apart=0.2)
     distances = np.empty((len(x), 3))
     for i in range(len(x)):
@@ -77,7 +77,7 @@ def test_edges_are_counted_by_their_direction(horizontal: bool, bin: int) -> Non
     assert np.count_nonzero(found.sum(0)) == 1
 
 
-def test_grey_and_colour_pictures_have_features_of_one_length() -> None:
+def test_grey_and_colour_images_have_features_of_one_length() -> None:
     rng = np.random.default_rng(0)
     grey, colour = (rng.integers(0, 256, shape, np.uint8) for shape in ((9, 20), (40, 30, 3)))
     assert describe(grey).shape == describe(colour).shape
@@ -96,7 +96,7 @@ def write_task(folder: Path) -> None:
             )
 
 
-def test_inspect_points_at_a_picture_in_the_wrong_folder(tmp_path: Path) -> None:
+def test_inspect_points_at_a_image_in_the_wrong_folder(tmp_path: Path) -> None:
     write_task(tmp_path / "task")
     clean = inspect(str(tmp_path / "task"))
     assert clean["problems"] == []

@@ -46,7 +46,7 @@ def deltas(result: dict) -> list[float]:
     return [task["delta"] for task in result["tasks"]]
 
 
-def test_one_run_has_an_interval_over_its_tasks_and_a_picture_of_them(capsys):
+def test_one_run_has_an_interval_over_its_tasks_and_a_image_of_them(capsys):
     result = division(0, out="runs/a")
     delta, low, high = paired(np.array(deltas(result)))
     assert result["mean_delta"] == pytest.approx(delta)

@@ -90,7 +90,7 @@ def test_a_folder_of_tables_that_are_called_as_their_tasks():
         evaluate("run", "folder")
 
 
-def test_pictures_are_scored_in_folders_of_their_tasks(alphabets: str):
+def test_images_are_scored_in_folders_of_their_tasks(alphabets: str):
     pictures("all/first", "ab", 3)
     pictures("all/second", "cde", 2)
     result = evaluate(alphabets, "all")
@@ -106,7 +106,7 @@ def test_pictures_are_scored_in_folders_of_their_tasks(alphabets: str):
         evaluate(alphabets, "all")
 
 
-def test_what_was_trained_on_is_said_of_rows_and_refused_of_texts(mixed: str):
+def test_what_was_trained_on_is_reported_of_rows_and_refused_of_texts(mixed: str):
     Path("again.csv").write_text(people())
     said: list[object] = []
     evaluate(mixed, "again.csv", report=said.append)

@@ -229,7 +229,7 @@ def pictures(folder: str, classes: str, count: int = 4) -> None:
             Image.fromarray(pixels.astype(np.uint8)).save(Path(folder) / label / f"{one}.png")
 
 
-def test_pictures_are_answered_by_the_task_of_their_folder_or_by_all(alphabets):
+def test_images_are_answered_by_the_task_of_their_folder_or_by_all(alphabets):
     pictures("second", "cd", 1)
     found = predict(alphabets, "second")["rows"]
     assert [one["task"] for one in found] == ["second", "second"]

@@ -21,7 +21,7 @@ SMALL = (
 )
 
 
-def test_a_range_a_choice_and_a_fixed_setting_are_told_apart() -> None:
+def test_a_range_a_choice_and_a_fixed_setting_are_distinguished() -> None:
     space = parse_space(["train.lr=1e-4..1e-2", "train.steps=10..20", "a.b=x,y,x", "c=[1, 2]"])
     assert space.searched == (
         Range("train.lr", 1e-4, 1e-2, whole=False),

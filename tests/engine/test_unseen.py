@@ -68,7 +68,7 @@ def test_models_of_different_sizes_meet_the_same_episodes(own_cache: Path, tmp_p
     assert lines[0]["units"] == lines[1]["units"]
 
 
-def test_colour_pictures_are_read_by_a_model_of_grey_ones(own_cache: Path, tmp_path: Path) -> None:
+def test_colour_images_are_read_by_a_model_of_grey_ones(own_cache: Path, tmp_path: Path) -> None:
     path = saved(tiny_model(shape=(1, 16, 16)), tmp_path / "model")
     assert evaluate(path, "cifar-fs", **QUICK)["mean"] > 0.5
 
@@ -85,13 +85,13 @@ def test_a_class_that_was_trained_on_under_another_name_of_the_data_is_refused(
     assert evaluate(path, trained, **QUICK)["episodes"] == 6
 
 
-def test_a_model_of_numbers_takes_no_pictures(own_cache: Path, tmp_path: Path) -> None:
+def test_a_model_of_numbers_takes_no_images(own_cache: Path, tmp_path: Path) -> None:
     path = saved(tiny_source(), tmp_path / "model")
     with pytest.raises(DataError, match="the data are images and the model takes numbers"):
         evaluate(path, "mnist", **QUICK)
 
 
-def test_a_model_of_pictures_takes_no_waves(own_cache: Path, tmp_path: Path) -> None:
+def test_a_model_of_images_takes_no_waves(own_cache: Path, tmp_path: Path) -> None:
     path = saved(tiny_model(), tmp_path / "model")
     with pytest.raises(DataError, match="the data are sine waves and the model takes images"):
         evaluate(path, "sinusoid", **QUICK)

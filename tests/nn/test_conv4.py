@@ -36,7 +36,7 @@ def test_feature_count_is_what_the_literature_has_and_what_comes_out(
 
 
 @pytest.mark.parametrize("features", ["flatten", "mean"])
-def test_nothing_is_left_of_a_picture_that_cannot_be_halved_four_times(features: str) -> None:
+def test_nothing_is_left_of_a_image_that_cannot_be_halved_four_times(features: str) -> None:
     for shape in ((1, 15, 16), (1, 16, 15), (3, 8, 8)):
         _, count = make_backbone("conv4", {"features": features}).build(shape)
         assert count == 0  # a recipe with it is refused

@@ -58,7 +58,7 @@ def test_c_is_the_weight_of_the_examples(c: float) -> None:
     np.testing.assert_allclose(weight.numpy(), scikit(x, y, c).coef_, atol=1e-5, rtol=1e-5)
 
 
-def test_pixels_of_few_pictures_give_the_weights_of_scikit_learn() -> None:
+def test_pixels_of_few_images_give_the_weights_of_scikit_learn() -> None:
     rng = toys.rng(3)
     y = torch.arange(20) % 4
     ink = (torch.rand(4, 784, generator=rng, dtype=torch.float64) < 0.2)[y]

@@ -110,7 +110,7 @@ def two_kinds(rows: int) -> Batch:
     return labelled(means[kind], rows)
 
 
-def test_tasks_of_two_kinds_are_told_apart():
+def test_tasks_of_two_kinds_are_distinguished():
     found = clustered(Rows.of(two_kinds(60)), 2, rng())
     assert (found == found[0]).tolist() == [True, False, False, True, False, True]
 

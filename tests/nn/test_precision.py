@@ -48,7 +48,7 @@ def test_an_adapted_model_answers_in_full_precision(learner: ProtoNet | MAML) ->
     assert torch.equal(half.embed(params, query.x), problem.embed(params, query.x))
 
 
-def test_pictures_with_channels_side_by_side_are_the_same_images() -> None:
+def test_images_with_channels_side_by_side_are_the_same_images() -> None:
     for channels in (1, 3):
         x = torch.randint(0, 256, (2, channels, 5, 4), dtype=torch.uint8)
         moved = channels_last(x)

@@ -226,7 +226,7 @@ def pictures(scheme) -> TaskProblem:
     return TaskProblem(scheme, (16,), (True, True), classes=(3, 2), encoder=encoder, columns=16)
 
 
-def test_a_trunk_for_pictures_reads_each_row_as_a_picture():
+def test_a_trunk_for_images_reads_each_row_as_a_image():
     problem = pictures(Hard())
     params = problem.init(0)
     assert problem.shared == ("trunk.encoder.0.weight", "trunk.encoder.0.bias")
@@ -237,7 +237,7 @@ def test_a_trunk_for_pictures_reads_each_row_as_a_picture():
     torch.testing.assert_close(problem.forward(params, x)[1], wanted)
 
 
-def test_pictures_apart_are_read_by_networks_that_never_meet():
+def test_images_apart_are_read_by_networks_that_never_meet():
     problem = pictures(Apart())
     params = {name: value.requires_grad_() for name, value in problem.init(0).items()}
     y = torch.tensor([[0.0, 2.0], [1.0, 0.0]])

@@ -128,7 +128,7 @@ def test_a_bad_override_is_an_invalid_recipe_on_the_command_line(mine, override,
         assert error.hint == hint
 
 
-def test_one_problem_is_told_as_itself(mine, tmp_path):
+def test_one_problem_is_reported_as_itself(mine, tmp_path):
     (tmp_path / "my.yaml").write_text(TEXT.replace("lr: 1e-3", "lrr: 1e-3"))
     error = problem(mine)
     assert error.message == "unknown key train.lrr"
@@ -136,7 +136,7 @@ def test_one_problem_is_told_as_itself(mine, tmp_path):
     assert error.hint == "did you mean train.lr?"
 
 
-def test_several_problems_are_told_together_in_the_order_of_lines(mine, tmp_path):
+def test_several_problems_are_reported_together_in_the_order_of_lines(mine, tmp_path):
     text = TEXT.replace("lr: 1e-3", "lrr: 1e-3").replace("seed: 0", "seed: no")
     (tmp_path / "my.yaml").write_text(text + "seed: 3\nguard: false\n")
     error = problem(mine, ["episodes.shot=0", "zzz=1"])
@@ -153,7 +153,7 @@ def test_several_problems_are_told_together_in_the_order_of_lines(mine, tmp_path
     assert error.code == error.findings[0].code
 
 
-def test_later_findings_are_placed_and_told_the_same_way(mine):
+def test_later_findings_are_placed_and_reported_the_same_way(mine):
     loaded = load(mine, ["backbone.width=1"])
     first = loaded.finding("algorithm.inner_lr", "too large", hint="0.1")
     second = loaded.finding("backbone.width", "too small")

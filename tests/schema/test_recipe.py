@@ -256,7 +256,7 @@ def test_groups_are_null_auto_or_lists_of_names(groups):
     assert one_trouble({**MULTITASK, "groups": groups})[0] == "groups"
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     raw = changed(changed(changed(META, "train.lr", -1), "seed", "x"), "episodes.way", 0)
     _, troubles = check({**raw, "guard": True})
     assert {t.key for t in troubles} == {"train.lr", "seed", "episodes.way", "guard"}

@@ -1,13 +1,21 @@
-"""What the learners repeat that adapt by a path of steps from θ: MAML and its kin."""
+"""What the learners repeat that adapt by a path of steps from θ: the family of MAML."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor
 
 from metacli.algorithms.learner import Kind, Learner
-from metacli.algorithms.meta.inner import HeadName, count_classes, head_size, query_gradient
+from metacli.algorithms.meta.inner import (
+    HeadName,
+    InnerRule,
+    count_classes,
+    head_size,
+    inner_path,
+    query_gradient,
+)
 from metacli.nn.problem import Problem
 from metacli.trees import without
 from metacli.types import NO_STATE, Batch, Episode, Params, State, Update
@@ -81,3 +89,32 @@ class GradientLearner(Learner):
     def _kept(self, problem: Problem, phi: Params, support: Batch) -> Params:
         network = phi if self.own is None else without(phi, self.own)
         return problem.freeze_statistics(network, support)
+
+
+class DescentLearner(GradientLearner):
+    """φ ← φ − rule(∇L_S(φ)), trained in the direction of MAML. A leaf has the same fields, writes
+    `rule`, and overrides nothing else but declarations and `init`."""
+
+    @abstractmethod
+    def rule(self, params: Params) -> InnerRule:
+        """What an inner step makes of a gradient, for θ with the learner's own parameters."""
+
+    def inner(
+        self, problem: Problem, params: Params, support: Batch, state: State, way: int
+    ) -> list[Params]:
+        return inner_path(
+            problem,
+            params,
+            support,
+            way=way,
+            head=self.head,
+            adapts=self.adapts,
+            rule=self.rule(params),
+            steps=self.inner_steps or 0,
+            first_order=self.first_order,
+        )
+
+    def direction(
+        self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
+    ) -> Update:
+        return self.query_update(problem, params, batch, state)

@@ -30,14 +30,14 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Gt, Le
 
-from metacli.algorithms.meta.gradient_learner import GradientLearner
-from metacli.algorithms.meta.inner import Descent, HeadName, inner_path
+from metacli.algorithms.meta.gradient_learner import DescentLearner
+from metacli.algorithms.meta.inner import Descent, HeadName, InnerRule
 from metacli.nn.problem import Problem
-from metacli.types import Batch, Episode, Params, State, Update
+from metacli.types import Episode, Params, State, Update
 
 
 @dataclass(frozen=True, kw_only=True)
-class MAML(GradientLearner):
+class MAML(DescentLearner):
     inner_lr: Annotated[float, Gt(0)] = 0.01
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 5
     first_order: bool = False
@@ -50,20 +50,8 @@ class MAML(GradientLearner):
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         return {}, {"step": 0} if self.warm_up else {}
 
-    def inner(
-        self, problem: Problem, params: Params, support: Batch, state: State, way: int
-    ) -> list[Params]:
-        return inner_path(
-            problem,
-            params,
-            support,
-            way=way,
-            head=self.head,
-            adapts=self.adapts,
-            rule=Descent(self.inner_lr),
-            steps=self.inner_steps,
-            first_order=self.first_order,
-        )
+    def rule(self, params: Params) -> InnerRule:
+        return Descent(self.inner_lr)
 
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator

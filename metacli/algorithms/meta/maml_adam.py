@@ -26,11 +26,10 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Gt, Le, Lt
 
-from metacli.algorithms.meta.gradient_learner import GradientLearner
-from metacli.algorithms.meta.inner import HeadName, Memory, inner_path
-from metacli.nn.problem import Problem
+from metacli.algorithms.meta.gradient_learner import DescentLearner
+from metacli.algorithms.meta.inner import HeadName, InnerRule, Memory
 from metacli.trees import map_params
-from metacli.types import Batch, Episode, Params, State, Update
+from metacli.types import Params
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Adam:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MAMLAdam(GradientLearner):
+class MAMLAdam(DescentLearner):
     inner_lr: Annotated[float, Gt(0)] = 0.01
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 5
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
@@ -65,21 +64,5 @@ class MAMLAdam(GradientLearner):
     first_order: bool = False
     head: HeadName = "linear"
 
-    def inner(
-        self, problem: Problem, params: Params, support: Batch, state: State, way: int
-    ) -> list[Params]:
-        return inner_path(
-            problem,
-            params,
-            support,
-            way=way,
-            head=self.head,
-            rule=Adam(self.inner_lr, self.beta1, self.beta2, self.eps),
-            steps=self.inner_steps,
-            first_order=self.first_order,
-        )
-
-    def direction(
-        self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
-    ) -> Update:
-        return self.query_update(problem, params, batch, state)
+    def rule(self, params: Params) -> InnerRule:
+        return Adam(self.inner_lr, self.beta1, self.beta2, self.eps)

@@ -21,18 +21,18 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Gt, Le
 
-from metacli.algorithms.meta.gradient_learner import GradientLearner
-from metacli.algorithms.meta.inner import Descent, HeadName, inner_path, learned_like
+from metacli.algorithms.meta.gradient_learner import DescentLearner
+from metacli.algorithms.meta.inner import Descent, HeadName, InnerRule, learned_like
 from metacli.nn.problem import Problem
 from metacli.trees import map_params
-from metacli.types import Batch, Episode, Params, State, Update
+from metacli.types import Params, State
 
 OWN = "meta_sgd."
 LR = f"{OWN}lr."
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaSGD(GradientLearner):
+class MetaSGD(DescentLearner):
     inner_lr: Annotated[float, Gt(0)] = 0.01
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 1
     first_order: bool = False
@@ -47,21 +47,5 @@ class MetaSGD(GradientLearner):
         )
         return {LR + name: rate for name, rate in rates.items()}, {}
 
-    def inner(
-        self, problem: Problem, params: Params, support: Batch, state: State, way: int
-    ) -> list[Params]:
-        return inner_path(
-            problem,
-            params,
-            support,
-            way=way,
-            head=self.head,
-            rule=Descent(lambda step, name: params[LR + name]),
-            steps=self.inner_steps,
-            first_order=self.first_order,
-        )
-
-    def direction(
-        self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
-    ) -> Update:
-        return self.query_update(problem, params, batch, state)
+    def rule(self, params: Params) -> InnerRule:
+        return Descent(lambda step, name: params[LR + name])

@@ -11,7 +11,7 @@ Where we differ: a bias has M_o alone; a head that is built from the support, or
 start from, has no M_o over its classes but a number. With more inner steps than one every step uses
 the same M.
 
-α = `inner_lr`; M = the learned numbers `metacurvature.out.<parameter>` [O, O], `.in.` [I, I] and
+α = `inner_lr`; M = the learned parameters `metacurvature.out.<parameter>` [O, O], `.in.` [I, I] and
 `.filter.` [F, F] with F = kernel height · width.
 """
 
@@ -24,17 +24,17 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from metacli.algorithms.meta.gradient_learner import GradientLearner
-from metacli.algorithms.meta.inner import Descent, HeadName, inner_path, learned_like
+from metacli.algorithms.meta.gradient_learner import DescentLearner
+from metacli.algorithms.meta.inner import Descent, HeadName, InnerRule, learned_like
 from metacli.nn.problem import Problem
-from metacli.types import Batch, Episode, Params, State, Update
+from metacli.types import Params, State
 
 OWN = "metacurvature."
 OUT, IN, FILTER = f"{OWN}out.", f"{OWN}in.", f"{OWN}filter."
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaCurvature(GradientLearner):
+class MetaCurvature(DescentLearner):
     inner_lr: Annotated[float, Gt(0)] = 0.01
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 1
     first_order: bool = False
@@ -50,27 +50,11 @@ class MetaCurvature(GradientLearner):
                 found[kind + name] = torch.eye(size, dtype=value.dtype, device=value.device)
         return found, {}
 
-    def inner(
-        self, problem: Problem, params: Params, support: Batch, state: State, way: int
-    ) -> list[Params]:
-        def bent(gradient: Params) -> Params:
+    def rule(self, params: Params) -> InnerRule:
+        def curvature(gradient: Params) -> Params:
             return {name: curved(value, name, params) for name, value in gradient.items()}
 
-        return inner_path(
-            problem,
-            params,
-            support,
-            way=way,
-            head=self.head,
-            rule=Descent(self.inner_lr, bent),
-            steps=self.inner_steps,
-            first_order=self.first_order,
-        )
-
-    def direction(
-        self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
-    ) -> Update:
-        return self.query_update(problem, params, batch, state)
+        return Descent(self.inner_lr, curvature)
 
 
 def curved(gradient: Tensor, name: str, params: Params) -> Tensor:

@@ -65,7 +65,11 @@ class Coupled(StepLearner):
             trunk = self.of(problem)
             inputs, roles = trunk.inputs * (1 + 2 * trunk.frequencies) + 2, trunk.roles
         rng = torch.Generator().manual_seed(0)
-        draw = lambda *shape: torch.randn(shape, generator=rng) * shape[-1] ** -0.5  # noqa: E731
+
+        def draw(*shape: int) -> Tensor:
+            scale: float = shape[-1] ** -0.5
+            return torch.randn(shape, generator=rng) * scale
+
         return {
             f"{PREFIX}in.weight": draw(2 * d, inputs),
             f"{PREFIX}in.bias": torch.zeros(2 * d),

@@ -16,6 +16,7 @@ from metacli.algorithms.multitask.relatedness import halves, whole_mask
 from metacli.algorithms.multitask.weighting.auto_lambda import AutoLambda
 from metacli.autodiff import gradient, task_gradients
 from metacli.nn.multi_task import TaskProblem
+from metacli.nn.sharing.auxiliary import Auxiliary
 from metacli.trees import add_scaled
 from metacli.types import Batch, Episode, Params, State, Update
 
@@ -70,17 +71,15 @@ class MetaWeighted:
         """∂L_val / ∂w [N, T], the sum of two inner steps: on either half of the training rows,
         validated on the other half and the validation rows."""
         one, other = halves(batch.support, rng)
-        return sum(
-            self.fitted_slopes(problem, params, Episode(step, joined(held, batch.query)))
-            for step, held in ((one, other), (other, one))
-        )  # type: ignore[return-value]  # two tensors, not 0
+        first = self.fitted_slopes(problem, params, Episode(one, joined(other, batch.query)))
+        return first + self.fitted_slopes(problem, params, Episode(other, joined(one, batch.query)))
 
     def fitted_slopes(self, problem: TaskProblem, params: Params, batch: Episode) -> Tensor:
         """`step_slopes` with heads that are fitted to the rows of the inner step."""
         seen = problem.standardised(params, batch.support)
         mask = whole_mask(seen).to(seen.y.dtype)
         y = torch.where(problem.is_binary[:, None], seen.y - 0.5, seen.y)
-        fitted = problem.sharing.fit_heads(params, seen.x, y, mask)
+        fitted = networks_of(problem).fit_heads(params, seen.x, y, mask)
         return self.step_slopes(problem, fitted, batch)
 
     def step_slopes(self, problem: TaskProblem, params: Params, batch: Episode) -> Tensor:
@@ -105,7 +104,13 @@ class MetaWeighted:
 
 def has_networks(problem: TaskProblem) -> bool:
     """Whether every task has a network that learns all of them."""
-    return hasattr(problem.sharing, "all_outputs")
+    return isinstance(problem.sharing, Auxiliary)
+
+
+def networks_of(problem: TaskProblem) -> Auxiliary:
+    """The scheme of a problem that `has_networks`."""
+    assert isinstance(problem.sharing, Auxiliary)
+    return problem.sharing
 
 
 def inner_names(problem: TaskProblem) -> list[str]:
@@ -151,7 +156,7 @@ def copied_losses(problem: TaskProblem, params: Params, copies: Params, batch: B
     """
     seen = problem.standardised(params, batch)
     plain = {name: params[name][None] for name in problem.trainable}
-    out = problem.sharing.all_outputs({**plain, **copies}, seen.x)  # [T, N, M]
+    out = networks_of(problem).all_outputs({**plain, **copies}, seen.x)  # [T, N, M]
     tasks = problem.num_tasks
     flat = [problem.row_losses(out[:, n], seen.y) for n in range(tasks)]
     each = torch.stack(flat, 1)

@@ -15,6 +15,7 @@ from torch import Tensor
 from metacli.algorithms.multitask.balancing import Surgery, Weighting
 from metacli.autodiff import copied_rows, gradient, task_rows
 from metacli.nn.multi_task import TaskProblem
+from metacli.nn.sharing.scheme import Solvable
 from metacli.threads import computing_with
 from metacli.trees import flatten, pick, unflatten
 from metacli.types import Batch, Metrics, Params, State, Update
@@ -83,7 +84,8 @@ class MultiTask:
         if not self.weighting.needs_norms:
             return None
         last = [name for name in problem.shared if name.endswith(".weight")][-1:]
-        return jacobian(problem, params, pick(params, last), batch).norm(dim=1)
+        result: Tensor = jacobian(problem, params, pick(params, last), batch).norm(dim=1)
+        return result
 
     def rows(
         self,
@@ -119,8 +121,10 @@ class Solved:
     ) -> Update:
         # Many small matrices, which several threads mostly wait for; and its bits are then those of
         # every number of threads.
+        scheme = problem.sharing
+        assert isinstance(scheme, Solvable)  # a recipe of another one is trained step by step
         with computing_with(1):
-            solution, scores = problem.sharing.solve(
+            solution, scores = scheme.solve(
                 problem.standardised(params, batch), rng, problem.is_binary
             )
         losses = problem.losses({**params, **solution}, batch)

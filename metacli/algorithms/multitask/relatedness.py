@@ -69,7 +69,8 @@ def fit_heads(problem: TaskProblem, params: Params, batch: Batch) -> Params:
 def units(problem: TaskProblem, params: Params, batch: Batch) -> Tensor:
     """Gradients of length 1 on the shared parameters, [T, P]."""
     rows = jacobian(problem, params, pick(params, problem.shared), batch)
-    return rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    result: Tensor = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return result
 
 
 def cosine(problem: TaskProblem, params: Params, batch: Batch) -> Tensor:

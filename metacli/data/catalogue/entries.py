@@ -31,7 +31,7 @@ class Archive:
         name: the file's name, by which mirrors are searched.
         urls: official addresses, in the order to try.
         bytes: size of the official file.
-        md5: of the official file; for information, since mirrors pack the same files anew.
+        md5: of the official file; for information, since mirrors pack the same files again.
         contents: SHA-256 of the lines `path SHA-256-of-the-file`, sorted by path, of all members.
         members: how many there are.
         unpacked: their bytes together.

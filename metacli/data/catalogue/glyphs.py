@@ -76,7 +76,8 @@ class _Numbers:
     def about_zero(self, spread: float, *shape: int) -> np.ndarray:
         """A bell of three uniforms with standard deviation `spread`, never beyond 3 of them."""
         three = self.between(-1.0, 1.0, 3, *shape)
-        return spread * (three[0] + three[1] + three[2])
+        result: np.ndarray = spread * (three[0] + three[1] + three[2])
+        return result
 
 
 def draw_alphabet(seed: int, alphabet: int) -> np.ndarray:
@@ -122,7 +123,8 @@ def _characters(numbers: _Numbers, C: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _directions(vectors: np.ndarray) -> np.ndarray:
     length = np.sqrt(vectors[..., :1] * vectors[..., :1] + vectors[..., 1:] * vectors[..., 1:])
-    return vectors / np.maximum(length, 1e-3)
+    result: np.ndarray = vectors / np.maximum(length, 1e-3)
+    return result
 
 
 def _fill(controls: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -160,7 +162,8 @@ def _points(controls: np.ndarray) -> np.ndarray:
     p = controls[:, :, :, None, :]  # [M, S, 4, 1, 2]
     curve = u * u * u * p[:, :, 0] + 3 * u * u * t * p[:, :, 1]
     curve = curve + 3 * u * t * t * p[:, :, 2] + t * t * t * p[:, :, 3]
-    return curve.reshape(len(controls), -1, 2)
+    result: np.ndarray = curve.reshape(len(controls), -1, 2)
+    return result
 
 
 def _render(points: np.ndarray, radius: np.ndarray) -> np.ndarray:

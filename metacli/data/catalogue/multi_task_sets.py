@@ -1,6 +1,6 @@
 """Data sets of many related tasks that metacli knows by name: as `MultiTaskData`.
 
-The cache keeps a file as it was verified (its SHA-256 is in the registry) and reads it anew each
+The cache keeps a file as it was verified (its SHA-256 is in the registry) and reads it again each
 time; they are small.
 """
 

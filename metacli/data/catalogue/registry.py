@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
 from metacli.data.catalogue.cifar import CifarOptions
 from metacli.data.catalogue.class_entries import CLASS_SETS
@@ -18,7 +17,7 @@ from metacli.data.catalogue.glyphs import GlyphOptions
 from metacli.data.catalogue.multi_task_entries import MULTI_TASK_SETS
 from metacli.data.catalogue.omniglot import OmniglotOptions, characters
 from metacli.data.catalogue.omniglot_alphabets import AlphabetOptions
-from metacli.data.catalogue.options import check_options
+from metacli.data.catalogue.options import Options, check_options
 from metacli.data.catalogue.sinusoid import SinusoidOptions
 from metacli.data.catalogue.text_entries import TEXT_SETS
 from metacli.data.catalogue.weights import WEIGHTS
@@ -255,7 +254,7 @@ def find(name: str) -> DataSet:
     raise DataError(f"there is no data set {name!r}", code="data.unknown", hint=hint)
 
 
-def make_options(of: DataSet, options: Record) -> Any:
+def make_options(of: DataSet, options: Record) -> Options:
     """The options dataclass of a data set, checked.
 
     Raises:
@@ -267,5 +266,5 @@ def make_options(of: DataSet, options: Record) -> Any:
 def resolve(reference: str) -> Callable[..., object]:
     """The function that a `module:function` names; whoever calls it checks what it gives."""
     module, _, name = reference.partition(":")
-    found: Callable[..., object] = getattr(import_module(module), name)
+    found: Callable[..., object] = vars(import_module(module))[name]
     return found

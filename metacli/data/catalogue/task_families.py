@@ -111,11 +111,13 @@ def families(options: FamilyOptions, cache: Path, report: Report = silent) -> Mu
 
 
 def _bent(signal: np.ndarray) -> np.ndarray:
-    return signal + BEND * (np.tanh(2 * signal) - signal)
+    result: np.ndarray = signal + BEND * (np.tanh(2 * signal) - signal)
+    return result
 
 
 def _normal(key: Key, name: Key, shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal numbers by Box and Muller, from a stream that never changes."""
     count = int(np.prod(shape))
     u = uniforms(stream(key, name).random_raw(2 * count)).reshape(2, count)
-    return (np.sqrt(-2 * np.log1p(-u[0])) * np.cos(2 * np.pi * u[1])).reshape(shape)
+    result: np.ndarray = (np.sqrt(-2 * np.log1p(-u[0])) * np.cos(2 * np.pi * u[1])).reshape(shape)
+    return result

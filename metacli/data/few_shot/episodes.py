@@ -63,9 +63,9 @@ class ClassEpisodes:
     shift: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("way", "shot"):  # recipes hold lists where a pair is meant
-            value = getattr(self, name)
-            object.__setattr__(self, name, value if isinstance(value, int) else tuple(value))
+        for name, value in (("way", self.way), ("shot", self.shot)):
+            if not isinstance(value, int):  # recipes hold lists where a pair is meant
+                object.__setattr__(self, name, tuple(value))
         object.__setattr__(self, "seed", plain(self.seed))
         _check_sizes(self)
 
@@ -198,8 +198,7 @@ def _least(span: Span) -> int:
 
 
 def _check_sizes(source: ClassEpisodes) -> None:
-    for name in ("way", "shot"):
-        span = getattr(source, name)
+    for name, span in (("way", source.way), ("shot", source.shot)):
         if isinstance(span, tuple) and len(span) != 2:
             raise DataError(f"{name} is {list(span)}; wanted one number or [least, most]")
         if not 1 <= _least(span) <= _most(span):

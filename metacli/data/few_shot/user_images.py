@@ -58,7 +58,7 @@ class FolderOptions:
     allow_duplicates: bool = False
 
 
-PICTURES_ONLY = ("size", "channels")
+IMAGES_ONLY = ("size", "channels")
 
 
 class _Example(NamedTuple):
@@ -77,7 +77,7 @@ def pool(path: Path, split: str, options: Record, cache: Path, report: Report = 
     if holds_rows(path):
         listing = list_task(path, choice=choice_of(options))
         if listing.kind != "images":
-            plain = {key: one for key, one in options.items() if key not in PICTURES_ONLY}
+            plain = {key: one for key, one in options.items() if key not in IMAGES_ONLY}
             return row_pool(listing, split, plain)
     chosen: FolderOptions = check_options("a folder of images", FolderOptions, options)
     listing = list_task(path, skip_bad=chosen.skip_bad)

@@ -74,7 +74,7 @@ class MultiTaskData:
 
     @property
     def num_columns(self) -> int:
-        return self.x[0].shape[1]
+        return int(self.x[0].shape[1])
 
     @property
     def width(self) -> int:

@@ -207,13 +207,15 @@ class Functions:
     def _kinds(self, draw: _Draw) -> np.ndarray:
         """0 shared, 1 noisy, 2 independent, for each set."""
         if self.variant == "pooled":
-            return np.floor(3 * draw.kind).astype(int)
+            result: np.ndarray = np.floor(3 * draw.kind).astype(int)
+            return result
         return np.full(len(draw.kind), ("shared", "noisy", "independent").index(self.variant))
 
 
 def theta_of(numbers: np.ndarray) -> np.ndarray:
     """(log a, log w, b, c) from uniform numbers, [..., 4] to [..., 4]."""
-    return (2 * numbers - 1) * np.array([LOG_SCALE, LOG_SCALE, SHIFT, SHIFT])
+    result: np.ndarray = (2 * numbers - 1) * np.array([LOG_SCALE, LOG_SCALE, SHIFT, SHIFT])
+    return result
 
 
 def values_of(x: np.ndarray, theta: np.ndarray, roles: np.ndarray) -> np.ndarray:
@@ -225,7 +227,8 @@ def values_of(x: np.ndarray, theta: np.ndarray, roles: np.ndarray) -> np.ndarray
         chosen = roles == number
         if chosen.any():
             y[chosen] = ACTIVATIONS[name](z[chosen])
-    return np.exp(log_a) * y + c
+    result: np.ndarray = np.exp(log_a) * y + c
+    return result
 
 
 def as_batch(x: np.ndarray, theta: np.ndarray, roles: np.ndarray) -> Batch:

@@ -79,12 +79,12 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
         of_it: dict[str, Kind] = {only: "images" if images else "text"}
         return Roles(whole, target, (only,), of_it, (*guessed, *named), unread)
     asked = bool(choice.inputs or choice.usual_inputs)
-    inputs, told, findings = usable(table, kinds, asked=asked)
+    inputs, notes, findings = usable(table, kinds, asked=asked)
     if not choice.inputs:
         guessed.append(f"inputs = {some(inputs)}")
         rest = [one for one in others if one not in wanted]
-        told += (f"not read: {some(rest)}",) if rest else ()
-    return Roles("table", target, inputs, kinds, (*guessed, *told), findings)
+        notes += (f"not read: {some(rest)}",) if rest else ()
+    return Roles("table", target, inputs, kinds, (*guessed, *notes), findings)
 
 
 def text_column(table: Table, kinds: Mapping[str, Kind], choice: Choice) -> str | None:

@@ -2,7 +2,7 @@
 numbers.
 
 A column is read in one order, that in which all of its cells are dates. Where the order cannot be
-told (03/04/2024 in every row) the day comes first; the order is part of the model, so that a later
+given (03/04/2024 in every row) the day comes first; the order is part of the model, so that a later
 table is read as the first was. Times are those of the clock: offsets such as +02:00 are not added.
 """
 

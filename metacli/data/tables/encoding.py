@@ -103,8 +103,8 @@ class DatePart:
         return scaled(part_numbers(table, self.name, self.part, self.order), self)
 
     def as_dict(self) -> dict[str, Plain]:
-        told = {"kind": "date", "name": self.name, "part": self.part, "order": self.order}
-        return {**told, **level_dict(self)}
+        plain = {"kind": "date", "name": self.name, "part": self.part, "order": self.order}
+        return {**plain, **level_dict(self)}
 
     @classmethod
     def from_dict(cls, value: Record) -> DatePart:

@@ -3,7 +3,7 @@ to a few of them: so that rows which are held out say nothing, not even how rare
 wide a column.
 
 No text or cell is read again. n-grams have length 1 after they were weighed, so that weighing them
-anew and making them that long again is exact; columns are an affine map of themselves.
+again and making them that long once more is exact; columns are an affine map of themselves.
 
 Shape letters: M rows, F features.
 """

@@ -63,7 +63,7 @@ class Appearance:
 
     @property
     def kind(self) -> Kind:
-        """Drawings have two tones, photographs all; None of both where it cannot be told."""
+        """Drawings have two tones, photographs all; None of both where that is not clear."""
         if self.two_tone >= DRAWN:
             return "drawing"
         return "photograph" if self.two_tone < PHOTOGRAPHED else "between"

@@ -16,18 +16,19 @@ from pathlib import Path
 from metacli.data.files import Entries, mode_of, scan, shown, unopened
 from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import NOTHING_SAID, Choice
+from metacli.data.user.content import Content
 from metacli.data.user.image_folders import SUPPORT_NAMES, list_images
-from metacli.data.user.joined import joined
-from metacli.data.user.listing import Listing, Row, Survey, is_table, kind_of, not_a_task, refused
-from metacli.data.user.loading import Examples, Report, Task, load_listing, say_nothing
+from metacli.data.user.listing import Listing, Row, Survey, is_table, kind_of, refused
+from metacli.data.user.loading import Examples, Report, Task, say_nothing
 from metacli.data.user.problems import downgrade, nothing_usable, raise_problems
-from metacli.data.user.row_loading import RowSpec, load_rows, require_same_kind
+from metacli.data.user.row_loading import RowSpec
 from metacli.data.user.table_layouts import list_tables
 from metacli.data.user.task_yaml import NAME as TASK_FILE
 from metacli.data.user.task_yaml import list_task_file
 from metacli.errors import DataError
 
 __all__ = [
+    "Content",
     "Examples",
     "Listing",
     "Reading",
@@ -37,6 +38,7 @@ __all__ = [
     "list_inputs",
     "list_task",
     "load_task",
+    "look",
     "survey_task",
     "tasks_below",
 ]
@@ -103,12 +105,7 @@ def tasks_below(path: Path, choice: Choice) -> tuple[Path, ...]:
     Raises:
         DataError: the path is missing or holds nothing that is read here.
     """
-    if not path.is_dir():
-        return ()
-    listing = survey_task(path, choice)
-    if listing.what != "tasks":
-        return ()
-    return tuple(child.path for child in listing.children if child.path != path)
+    return look(path, choice).tasks if path.is_dir() else ()
 
 
 def load_task(
@@ -139,23 +136,31 @@ def load_task(
     Raises:
         DataError: not a task, or problems; the first 20 are in its findings.
     """
-    said = [*onto, (path, choice)]
-    if isinstance(spec, RowSpec):  # which knows what the columns were called
-        said = [(one, of_it.completed(spec)) for one, of_it in said]
-    parts = [survey_task(one, of_it) for one, of_it in said]
-    for one in parts:
-        if one.what != "task":
-            raise not_a_task(one)
-        require_same_kind(one, spec)
-    listing = joined(parts)
-    if one_class:
-        enough = [one for one in listing.findings if one.code != "data.too_few_classes"]
-        listing = replace(listing, findings=tuple(enough))
-    if isinstance(spec, RowSpec):
-        return load_rows(listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates)
-    return load_listing(
-        listing, spec, skip_bad=skip_bad, allow_duplicates=allow_duplicates, report=report
+    return look(path, choice, spec).load(
+        spec,
+        onto=onto,
+        skip_bad=skip_bad,
+        allow_duplicates=allow_duplicates,
+        one_class=one_class,
+        report=report,
     )
+
+
+def look(
+    path: Path, choice: Choice = NOTHING_SAID, spec: ImageSpec | RowSpec | None = None
+) -> Content:
+    """What `path` holds, to be loaded later.
+
+    Args:
+        spec: the input that it is for, where that is known: its model may know what the columns
+            are called.
+
+    Raises:
+        DataError: as `survey_task`.
+    """
+    if isinstance(spec, RowSpec):
+        choice = choice.completed(spec)
+    return Content(path, choice, survey_task(path, choice), survey_task)
 
 
 def list_inputs(paths: Sequence[Path]) -> Iterator[Path]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from metacli.data.plain import Record, records_in, text_in, text_or_none_in, texts_in
 from metacli.data.tables.choice import Choice
 from metacli.data.user.row_loading import RowSpec
 from metacli.engine.adapting.built_in import is_built_in
@@ -25,6 +25,7 @@ from metacli.engine.adapting.sources import open_sources
 from metacli.engine.models.hashes import weights_hash
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import Opened, open_model
+from metacli.engine.results.base import Json
 from metacli.errors import DataError, UsageProblem
 
 
@@ -80,7 +81,7 @@ def before(names: Sequence[str], request: Request) -> Before:
         if not task.exists():
             raise gone("what it was adapted to", task)
     path = beside(opened.path, str(known["from"]))
-    settings = tuple(map(str, known.get("overrides", ())))
+    settings = texts_in(known, "overrides") if "overrides" in known else ()
     name, choice = str(path), request.choice
     source_name = str(known.get("recipe"))
     if source_name == FEATURES or is_built_in(source_name):  # no file
@@ -143,29 +144,34 @@ def require_same(found: Before, hashes: Sequence[str]) -> None:
         )
 
 
-def adapted_to(tasks: Sequence[tuple[Path, Choice]], folder: Path) -> dict[str, Any]:
+def adapted_to(tasks: Sequence[tuple[Path, Choice]], folder: Path) -> dict[str, Json]:
     """What a model's provenance says of its examples: relative paths, the first task first, and
     the columns of those of which something was said."""
     first, *added = (os.path.relpath(path.absolute(), folder) for path, _ in tasks)
     columns = [
         {"target": one.target, "inputs": one.inputs and list(one.inputs)} for _, one in tasks
     ]
-    said = any(one.target or one.inputs for _, one in tasks)
+    named = any(one.target or one.inputs for _, one in tasks)
     return {
         "task": first,
         **({"added": added} if added else {}),
-        **({"columns": columns} if said else {}),
+        **({"columns": columns} if named else {}),
     }
 
 
-def tasks_of(folder: Path, provenance: Mapping[str, Any]) -> tuple[tuple[Path, Choice], ...]:
+def tasks_of(folder: Path, provenance: Record) -> tuple[tuple[Path, Choice], ...]:
     """What `adapted_to` wrote, of a model in that folder."""
-    paths = [provenance["task"], *provenance.get("added", ())]
-    columns = provenance.get("columns") or [{}] * len(paths)
+    added = texts_in(provenance, "added") if "added" in provenance else ()
+    paths = [text_in(provenance, "task"), *added]
+    columns: Sequence[Record] = [{}] * len(paths)
+    if provenance.get("columns"):
+        columns = records_in(provenance, "columns")
     return tuple(
-        (
-            beside(folder, str(path)),
-            Choice(target=said.get("target"), inputs=tuple(said.get("inputs") or ()) or None),
-        )
-        for path, said in zip(paths, columns, strict=True)
+        (beside(folder, path), chosen(named)) for path, named in zip(paths, columns, strict=True)
     )
+
+
+def chosen(named: Record) -> Choice:
+    """The columns that were named for one task."""
+    inputs = texts_in(named, "inputs") if named.get("inputs") else None
+    return Choice(target=text_or_none_in(named, "target"), inputs=inputs)

@@ -4,14 +4,16 @@ local safetensors file. Nothing is downloaded here."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
+from pydantic import JsonValue
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.catalogue.weights import fetched_weights
+from metacli.data.plain import Record
 from metacli.engine.events import Reporter
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.learners import make_method
@@ -25,14 +27,14 @@ from metacli.nn.backbones.torchvision_backbones import read as read_weights
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.yaml import read_value
 
-METHOD = "linear-probe"  # what a network that has no way of its own to adapt is adapted with
+METHOD = "linear-probe"  # how a network is adapted that does not adapt by itself
 SIZE, SMALLEST = 224, 32
 ARCHS: tuple[str, ...] = get_args(Arch)
 KEYS = ("backbone.arch", "data.size")
 
 
 def open_source(
-    name: str, options: Mapping[str, Any], device: torch.device, report: Reporter
+    name: str, options: Record, device: torch.device, report: Reporter
 ) -> Opened[AnyModel]:
     """What MODEL names: a model or run on disk, a file of weights, or a network of torchvision.
 
@@ -51,9 +53,10 @@ def is_backbone(opened: Opened[AnyModel]) -> bool:
     return "weights" in opened.model.provenance
 
 
-def backbone_options(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """(`backbone.arch` and `data.size`, the overrides that are for the way of transfer)."""
-    options, others = {}, []
+def backbone_options(overrides: Sequence[str]) -> tuple[dict[str, JsonValue], list[str]]:
+    """(`backbone.arch` and `data.size`, the overrides that are for the transfer method)."""
+    options: dict[str, JsonValue] = {}
+    others: list[str] = []
     for text in overrides:
         key, equals, value = text.partition("=")
         if key in KEYS and equals:
@@ -63,7 +66,7 @@ def backbone_options(overrides: Sequence[str]) -> tuple[dict[str, Any], list[str
     return options, others
 
 
-def of_name(arch: str, options: Mapping[str, Any], device: torch.device) -> Opened[AnyModel]:
+def of_name(arch: str, options: Record, device: torch.device) -> Opened[AnyModel]:
     """Raises BundleError for weights that are not in the cache."""
     if arch not in DATASETS:
         known = ", ".join(name for name, one in DATASETS.items() if one.kind == "weights")
@@ -87,7 +90,7 @@ def of_name(arch: str, options: Mapping[str, Any], device: torch.device) -> Open
     return opened(arch, path, options, device)
 
 
-def of_file(path: Path, options: Mapping[str, Any], device: torch.device) -> Opened[AnyModel]:
+def of_file(path: Path, options: Record, device: torch.device) -> Opened[AnyModel]:
     """Raises BundleError for a file that holds no weights of a known network."""
     try:
         tensors = read_weights(str(path))
@@ -107,9 +110,7 @@ def of_file(path: Path, options: Mapping[str, Any], device: torch.device) -> Ope
     return opened(str(arch), path, options, device)
 
 
-def opened(
-    arch: str, path: Path, options: Mapping[str, Any], device: torch.device
-) -> Opened[AnyModel]:
+def opened(arch: str, path: Path, options: Record, device: torch.device) -> Opened[AnyModel]:
     """The network with its weights as a model that is not adapted."""
     size = options.get("data.size", SIZE)
     if type(size) is not int or not SMALLEST <= size <= 1024:

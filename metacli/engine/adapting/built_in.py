@@ -4,14 +4,13 @@ installed with metacli, the `columns` of a table, and what a model has to beat, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from metacli.data.catalogue.encoders import SOURCES
+from metacli.data.plain import Record
 from metacli.data.tables.choice import Choice
 from metacli.data.tables.encoding import fit_target
 from metacli.data.tables.joined_text import JoinedText
@@ -123,7 +122,7 @@ def text_source(name: str, encoder: StaticText | HashedText | JoinedText) -> Ope
 
 
 def opened(
-    name: str, recipe: FewShotRecipe, params: Params, inputs: InputSpec, known: Mapping[str, Any]
+    name: str, recipe: FewShotRecipe, params: Params, inputs: InputSpec, known: Record
 ) -> Opened[FewShotModel]:
     """A model that is not adapted and lies nowhere."""
     model = FewShotModel(
@@ -138,7 +137,7 @@ def opened(
     return Opened(model, Path(name), None)
 
 
-def recipe_of(name: str, backbone: Mapping[str, Any]) -> FewShotRecipe:
+def recipe_of(name: str, backbone: Record) -> FewShotRecipe:
     """The recipe that a model needs to be made again; what is in it was trained elsewhere."""
     return FewShotRecipe.model_validate(
         {

@@ -74,17 +74,19 @@ class Answered:
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """[M, N], in float64."""
-    return np.exp(log_softmax(logits, temperature))
+    result: np.ndarray = np.exp(log_softmax(logits, temperature))
+    return result
 
 
 def log_softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(1, keepdims=True)
-    return scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
+    result: np.ndarray = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
+    return result
 
 
 def answered(answer: Answer, x: Tensor, y: Tensor, splits: Sequence[Split]) -> Answered:
-    """Adapt anew for every split and ask about what it holds out."""
+    """Adapt again for every split and ask about what it holds out."""
     logits, labels = [], []
     for split in splits:
         found = answer(Batch(x[split.support], y[split.support]), x[split.query])

@@ -16,7 +16,8 @@ from metacli.engine.encoders.feature_cache import FeatureCache
 from metacli.engine.encoders.pretrained import digest_of
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.storage.paths import cache_root
-from metacli.nn.problem import Problem, channels_last
+from metacli.nn.layers.inputs import channels_last
+from metacli.nn.problem import Problem
 from metacli.types import Batch, Params
 
 WORTH_KEEPING = 3 * 64 * 64  # numbers of an image; features of smaller ones are soon computed

@@ -16,7 +16,7 @@ from metacli.engine.adapting.choosing.choosing import Judge, judge_of, one_threa
 from metacli.engine.adapting.choosing.core import Candidate, Choice, choose
 from metacli.engine.adapting.featured import Seen, featured
 from metacli.engine.adapting.held_out import HeldOut
-from metacli.engine.adapting.reading import Examples, pixels_of_some, read
+from metacli.engine.adapting.reading import Examples, content_of, pixels_of_some, read
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import answers_of, how_held_out
 from metacli.engine.adapting.source import Source
@@ -123,7 +123,7 @@ def by_look(source: Source, fits: Sequence[Changes], request: Request) -> int:
     """The number of the fit after which images look most like those that the source learned from,
     the first of equal ones: what stands where nothing can be held out."""
     recorded = learned_from(source.opened)
-    images = [] if recorded is None else pixels_of_some(request)
+    images = [] if recorded is None else pixels_of_some(content_of(request))
     if recorded is None or not images:
         return 0
     apart = [

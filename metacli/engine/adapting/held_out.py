@@ -66,14 +66,16 @@ class HeldOut:
     @property
     def hits(self) -> np.ndarray:
         """1 where the class is right."""
-        return (self.probabilities.argmax(1) == self.y).astype(float)
+        result: np.ndarray = (self.probabilities.argmax(1) == self.y).astype(float)
+        return result
 
     @property
     def residuals(self) -> np.ndarray:
         """y minus the answer of a regression, in the units of the user; float64, whose squares hold
         units that float32 does not."""
         assert self.unit is not None
-        return self.unit * (self.y - self.probabilities[:, 0]).astype(np.float64)
+        result: np.ndarray = self.unit * (self.y - self.probabilities[:, 0]).astype(np.float64)
+        return result
 
     @property
     def quality(self) -> np.ndarray:
@@ -84,7 +86,7 @@ class HeldOut:
 def held_out(
     predict: Predict, x: Tensor, y: Tensor, splits: Sequence[Split], unit: float | None = None
 ) -> HeldOut:
-    """Adapt anew for every split and predict what it holds out."""
+    """Adapt again for every split and predict what it holds out."""
     found, labels = [], []
     for split in splits:
         support = Batch(x[split.support], y[split.support])

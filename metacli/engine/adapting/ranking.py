@@ -1,4 +1,4 @@
-"""Which of several sources to adapt: each one's held-out score on the support, beside measures that
+"""Which of several sources to adapt: the held-out score of each on the support, and measures that
 need no adaptation."""
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from metacli.data.image_changes import changed
-from metacli.data.images import read_pixels
+from metacli.data.images import ImageSpec, read_pixels
 from metacli.data.user.appearance import Appearance, appearance_of
-from metacli.data.user.open import Task, load_task, survey_task
+from metacli.data.user.open import Content, RowSpec, Task, look
 from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
@@ -46,18 +46,18 @@ class Examples:
 
 def read(source: Source, request: Request) -> Examples:
     """Decode the task for the source's input. Raises DataError with every problem."""
-    task = load_task(
-        request.task,
-        source.inputs.wanted(request.columns),
+    spec = source.inputs.wanted(request.columns)
+    content = content_of(request, spec)
+    task = content.load(
+        spec,
         onto=request.onto,
-        choice=request.choice,
         skip_bad=request.skip_bad,
         allow_duplicates=request.allow_duplicates,
         report=lambda what, done, total: request.report(Progress(what, done, total)),
     )
     require_classes(source, task)
     report_findings(task, request.report)
-    report_unlike(source, task, request)
+    report_unlike(source, task, content, request)
     support = batch(source, request, task.support.x, task.support.y)
     query = None
     if task.query is not None and task.query.y is not None:
@@ -102,26 +102,34 @@ def report_findings(task: Task, report: Reporter) -> None:
         report(Notice(f"{finding.message}{where}", finding.code))
 
 
-def report_unlike(source: Source, task: Task, request: Request) -> None:
+def content_of(request: Request, spec: ImageSpec | RowSpec | None = None) -> Content:
+    """What the door found at the task; it is asked where it was not yet, or for another path."""
+    known = request.content
+    if known is not None and (known.path, known.choice) == (request.task, request.choice):
+        return known
+    return look(request.task, request.choice, spec)
+
+
+def report_unlike(source: Source, task: Task, content: Content, request: Request) -> None:
     """Says where the task's images do not look like those that the source learned from."""
     if source.inputs.kind != "image":
         return
-    seen = None if learned_from(source.opened) is None else looked_at(source, request)
+    seen = None if learned_from(source.opened) is None else looked_at(source, content)
     brightness, help_ = float(task.support.x.mean()), f"metacli adapt {request.task}"
     for notice in differences(source.opened, seen, brightness, help_):
         request.report(notice)
 
 
-def looked_at(source: Source, request: Request) -> Appearance | None:
+def looked_at(source: Source, content: Content) -> Appearance | None:
     """A sample of the task's images as they are in their files, or as they are changed for the
     source; None where none can be read, which whoever reads all of them says."""
-    images = [changed(one, source.inputs.changes) for one in pixels_of_some(request)]
+    images = [changed(one, source.inputs.changes) for one in pixels_of_some(content)]
     return appearance_of(images) if images else None
 
 
-def pixels_of_some(request: Request) -> list[np.ndarray]:
+def pixels_of_some(content: Content) -> list[np.ndarray]:
     """Images of the support at their own sizes, evenly spaced; those that can be read."""
-    rows = survey_task(request.task, request.choice).support
+    rows = content.listing.support
     at = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int)) if rows else ()
     images = []
     for number in at:

@@ -10,6 +10,7 @@ from typing import Literal, TypedDict, get_args
 import torch
 
 from metacli.data.tables.choice import NOTHING_SAID, Choice, TaskType
+from metacli.data.user.content import Content
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.models.learners import METHODS, NATIVE
 from metacli.engine.models.parts import NO_COLUMNS, Columns
@@ -130,6 +131,7 @@ class Request:
         fit_inputs: choose on folds whether images are inverted, made grey, or given contrast.
         onto: tasks that the examples are added to, each with what was said of its columns;
             `columns` are those of the model that was adapted to them.
+        content: what the door found at the task, where it was asked already.
     """
 
     task: Path
@@ -149,6 +151,7 @@ class Request:
     compare: bool = True
     budget: float = BUDGET
     fit_inputs: bool = False
+    content: Content | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageProblem."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import nn
 
+from metacli.algorithms.learner import Adapter
+from metacli.data.plain import Record
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.learners import NATIVE
 from metacli.engine.models.model import AnyModel, Kind, learner_of, network_of
@@ -41,13 +41,13 @@ class Source:
     kind: Kind
     way: int
     method: str = NATIVE
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Record = field(default_factory=dict)
     features: int | None = None
     names: bool = False
     beside: Batch | None = None
 
     @cached_property
-    def learner(self) -> Any:
+    def learner(self) -> Adapter:
         return learner_of(self.recipe, self.method, self.options)
 
     def with_names(self, support: Batch) -> Batch:

@@ -1,4 +1,4 @@
-"""Which examples of a support are held out: folds, dealt anew where they are few, or a share."""
+"""Which examples of a support are held out: folds, dealt again where they are few, or a share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from metacli.data.draws import shuffled
 
 MAX_FOLDS = 5
-FEWEST_SPLITS = 9  # of folds that are dealt anew, where they are few or the support is small
+FEWEST_SPLITS = 9  # of folds that are dealt again, where they are few or the support is small
 SMALL = 100  # rows of a support whose five folds are cheap enough to be dealt twice
 
 
@@ -24,7 +24,7 @@ class Split:
 
 
 def repeated_folds(y: np.ndarray, seed: int) -> list[Split]:
-    """`stratified_folds` dealt anew until there are nine splits or more.
+    """`stratified_folds` dealt again until there are nine splits or more.
 
     Three folds leave two degrees of freedom, with which an interval of a difference says next to
     nothing. Dealt three times they leave eight: with 5 classes of 3 examples it is half as wide,

@@ -1,4 +1,4 @@
-"""Ways of transfer on a user's support: which there are, and settings picked by validation inside
+"""Transfer methods on a user's support: which there are, and settings picked by validation inside
 the support."""
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from metacli.algorithms.learner import Adapter
 from metacli.algorithms.transfer.transfer import Transfer, network_of
 from metacli.engine.adapting.splits import Split, stratified_folds
+from metacli.nn.layers.fresh import draw_weights
 from metacli.nn.problem import Problem, make_module
 from metacli.trees import without
 from metacli.types import Batch, Params, State
@@ -20,7 +21,7 @@ ROWS = 64  # embedded at a time
 
 
 def starting_point(params: Params, learner: Adapter) -> Params:
-    """θ for a way of transfer: without the head of a classifier whose classes are not the
+    """θ for a transfer method: without the head of a classifier whose classes are not the
     target's."""
     return without(params, "head.") if learner.trains_on == "classes" else params
 
@@ -66,9 +67,7 @@ def from_scratch(problem: Problem, params: Params, seed: int) -> Params:
     module = copy.deepcopy(problem.module)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for layer in module.modules():
-            if callable(reset := getattr(layer, "reset_parameters", None)):
-                reset()
+        draw_weights(module)
     network = network_of(problem, params)
     fresh = {name: value.detach() for name, value in module.state_dict().items()}
     return {n: v if n.startswith("input.") else fresh[n].to(v) for n, v in network.items()}

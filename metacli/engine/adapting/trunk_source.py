@@ -12,7 +12,7 @@ from dataclasses import replace
 from metacli.data.tables.encoding import Target
 from metacli.engine.adapting.source import Source
 from metacli.engine.models.inputs import InputSpec
-from metacli.engine.models.model import Kind, MultiTaskModel
+from metacli.engine.models.model import AnyModel, Kind, MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.models.trunk import trunk_problem
 from metacli.errors import BundleError
@@ -21,7 +21,7 @@ from metacli.nn.selected import ChosenProblem
 from metacli.types import Params
 
 
-def trunk_source(opened: Opened, model: MultiTaskModel, method: str) -> Source:
+def trunk_source(opened: Opened[AnyModel], model: MultiTaskModel, method: str) -> Source:
     """The model as a source that `method` adapts to a new task.
 
     `head.weight` [1, F] and `head.bias` [1] among its parameters are the mean of the tasks' heads,
@@ -34,7 +34,7 @@ def trunk_source(opened: Opened, model: MultiTaskModel, method: str) -> Source:
     kind: Kind = "classification" if all(problem.binary) else "regression"
     params = trunk_params(model, problem)
     wanted = trunk_problem(model.recipe, model.inputs, kind).module.state_dict()
-    if not set(wanted) <= set(params) or not getattr(problem.sharing, "one_network", True):
+    if not set(wanted) <= set(params) or not problem.one_network:
         raise no_network(model)
     return Source(
         opened=opened,

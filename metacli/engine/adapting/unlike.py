@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from metacli.data.plain import record_in
 from metacli.data.user.appearance import COLOURFUL, Appearance, Aspect, unlike
 from metacli.engine.events import Notice
 from metacli.engine.models.model import AnyModel
@@ -60,12 +61,12 @@ def learned_from(opened: Opened[AnyModel]) -> Appearance | None:
     model = opened.model
     if model.inputs.kind != "image":
         return None
-    written = model.provenance.get("appearance")
-    if written is None:
+    provenance = model.provenance
+    if provenance.get("appearance") is None:
         return KNOWN.get(model.recipe.data.source)
     try:
-        return Appearance.from_dict(written)
-    except (ValueError, TypeError, AttributeError) as error:
+        return Appearance.from_dict(record_in(provenance, "appearance"))
+    except (ValueError, TypeError) as error:
         raise BundleError(
             f"model.json is not valid at provenance.appearance: {error}",
             code="model.damaged",

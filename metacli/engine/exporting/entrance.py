@@ -219,7 +219,8 @@ class Words(nn.Module):
     def forward(self, counts: Tensor) -> Tensor:
         parts = (counts * self.weights).chunk(self.parts, 1)
         scaled = [part / part.norm(dim=1, keepdim=True).clamp(min=1e-12) for part in parts]
-        return torch.cat(scaled, 1) / self.parts**0.5
+        result: Tensor = torch.cat(scaled, 1) / self.parts**0.5
+        return result
 
 
 def weights_of(encoder: HashedText) -> np.ndarray:

@@ -6,7 +6,6 @@ Shape letters: B rows, C cells, D numbers, T tasks, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ class Tasks(nn.Module):
 
     def __init__(self, model: MultiTaskModel, entrance: Entrance) -> None:
         super().__init__()
-        self.problem: Any = model.problem()
+        self.problem = model.problem()
         self.labels = model.heads.labels
         self.names = {name: name.replace(".", "__") for name in model.params}
         for name, value in model.params.items():

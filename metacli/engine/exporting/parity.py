@@ -115,7 +115,8 @@ def targets_of(model: Learned, support: Batch) -> np.ndarray:
     if model.kind == "regression":
         return model.inputs.unscaled.decode(y.astype(np.float64)).astype(np.float32)
     fixed = None if model.learner().any_way else model.way
-    return np.eye(fixed or int(y.max()) + 1, dtype=np.float32)[y]
+    result: np.ndarray = np.eye(fixed or int(y.max()) + 1, dtype=np.float32)[y]
+    return result
 
 
 def support_arrays(model: FewShotModel, support: Batch, query: Batch) -> Arrays:

@@ -14,6 +14,7 @@ import torch
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.images import read_image
+from metacli.data.plain import text_or_none_in
 from metacli.data.user.open import Row, load_task, survey_task
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.models.model import AdaptedModel, FewShotModel, MultiTaskModel
@@ -81,7 +82,7 @@ def random_inputs(
 
 def of_task(opened: Opened[AdaptedModel]) -> np.ndarray | None:
     """Images of the task that the model was adapted to, when it is still where it was."""
-    place = opened.model.provenance.get("task")
+    place = text_or_none_in(opened.model.provenance, "task")
     if place is None:
         return None
     try:
@@ -95,7 +96,8 @@ def of_task(opened: Opened[AdaptedModel]) -> np.ndarray | None:
 
 def rows_of_task(opened: Opened[AdaptedModel]) -> np.ndarray | None:
     """Texts or rows of the task that the model was adapted to, as numbers."""
-    model, place = opened.model, opened.model.provenance.get("task")
+    model = opened.model
+    place = text_or_none_in(model.provenance, "task")
     if place is None:
         return None
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from metacli.data.plain import Record
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.engine.models import folder as model_folder
@@ -102,7 +104,7 @@ def short_scores(model: AnyModel) -> dict[str, Json]:
     long = ("all", "confusion")
     return {
         name: {k: v for k, v in value.items() if k not in long}
-        if isinstance(value, dict)
+        if isinstance(value, Mapping)
         else value
         for name, value in model.scores.items()
     }
@@ -152,7 +154,7 @@ def run_next(name: str, *, done: bool, usable: bool) -> tuple[str, ...]:
     return (*resume, *use)
 
 
-def facts_of(path: Path, problems: list[Finding]) -> dict[str, Any]:
+def facts_of(path: Path, problems: list[Finding]) -> dict[str, Json]:
     try:
         return run_file.read(path).as_dict()
     except BundleError as error:
@@ -189,14 +191,14 @@ class States:
 
     readable: list[int]
     newest: int | None
-    facts: dict[str, Any]
+    facts: Record
 
 
 def saved(folder: Path, prefix: str, problems: list[Finding]) -> States:
     """Every checkpoint read; a damaged one is a warning as long as another is left."""
     readable: list[int] = []
     damaged: list[Finding] = []
-    facts: dict[str, Any] = {}
+    facts: Record = {}
     for step, path in checkpoint.numbered(folder, prefix):  # newest first
         try:
             found = checkpoint.read(path)

@@ -82,7 +82,8 @@ def by_means(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
     )
     rest = (sums[y] - x) / (counts[y] - 1)[:, None]
     distances[np.arange(len(y)), y] = ((x - rest) ** 2).sum(1)
-    return distances.argmin(1)
+    result: np.ndarray = distances.argmin(1)
+    return result
 
 
 def neighbours(x: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -43,6 +43,18 @@ class Models:
             message = "this model has not been adapted to a task"
             raise DataError(message, code="model.not_adapted", where=str(path))
         return opened.having(opened.model)
+
+
+@dataclass(frozen=True)
+class KeptModels(Models):
+    """The same, each of which stays in memory once it was opened."""
+
+    opened: dict[str, Opened[AdaptedModel]] = field(default_factory=dict)
+
+    def open(self, task: str, device: torch.device, report: Reporter) -> Opened[AdaptedModel]:
+        if task not in self.opened:
+            self.opened[task] = super().open(task, device, report)
+        return self.opened[task]
 
 
 def models_below(name: str | Path) -> Models | None:

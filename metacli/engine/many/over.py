@@ -108,11 +108,11 @@ def name_of(task: Path) -> str:
 def within(name: str, report: Reporter) -> Reporter:
     """Remarks with the task that they are about; progress inside a task is not shown."""
 
-    def told(event: Event) -> None:
+    def passed_on(event: Event) -> None:
         if isinstance(event, Notice):
             report(Notice(f"{name}: {event.message}", event.code))
 
-    return told
+    return passed_on
 
 
 def threads_for(kinds: Iterable[str]) -> int:

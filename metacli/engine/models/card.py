@@ -3,113 +3,149 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+
+from metacli import __version__
+from metacli.data.plain import Plain, Record
+from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
+from metacli.schema.recipe import Recipe
+
+CAUTION = "What it was not tested on is unknown: measure it on your own data (`metacli evaluate`)."
 
 
-def model_card(document: Mapping[str, Any]) -> str:
-    """Markdown from `model.json`'s content: what it is, what it was measured to reach, how to use
-    it."""
-    recipe, provenance = document["recipe"], document["provenance"]
-    name = provenance.get("recipe", "a metacli model")
-    lines = [f"# {name}", ""]
-    if document["kind"] == "tasks":
-        lines.append(f"A model of {document['way']} tasks of {recipe['data']['source']}.")
-    elif document["method"] is None:
-        lines.append(
-            f"A {recipe['algorithm']['name']} model that adapts to new tasks from a few examples."
-        )
-    else:
-        lines.append(
-            f"Adapted with `{document['method']}` to {len(document['classes'] or [])} classes."
-        )
-    lines += ["", "| | |", "| --- | --- |"]
-    facts = {
-        "kind": document["kind"],
-        "learner": recipe.get("algorithm", {}).get("name"),
-        "sharing": recipe.get("sharing", {}).get("name"),
-        "backbone": recipe["backbone"]["name"],
-        "trained on": recipe["data"]["source"],
-        "input": _input(document["input"]),
-        "classes": ", ".join(document["classes"]) if document["classes"] else None,
-        "adapted from": provenance.get("from"),
-        "seed": recipe["seed"],
-        "made": f"{provenance.get('created', '')} by metacli {document['metacli']}",
-    }
-    lines += [
-        f"| {key} | {escape(str(value))} |" for key, value in facts.items() if value is not None
-    ]
-    lines += ["", "## Scores", ""]
-    for key, value in sorted(document["scores"].items()):
-        lines.append(f"- {key}: {_score(value)}")
-    if not document["scores"]:
-        lines.append("None measured.")
-    if document["kind"] == "tasks":
-        what = "PICTURE.png" if document["input"]["kind"] == "image" else "ROWS.csv"
-        verbs = (f"predict THIS_FOLDER {what}", "evaluate THIS_FOLDER", "export THIS_FOLDER")
-        return "\n".join(
-            [*lines, "", "## Use", "", "```", *(f"metacli {one}" for one in verbs), "```", ""]
-        )
-    usage = (
-        "metacli predict THIS_FOLDER PICTURE.png"
-        if document["method"]
-        else "metacli adapt THIS_FOLDER MY_CLASSES/"
+def model_card(model: AnyModel) -> str:
+    """Markdown: what the model is, what it was measured to reach, how to use it."""
+    rows = [f"| {key} | {escape(str(value))} |" for key, value in facts(model).items() if value]
+    scores = [f"- {key}: {score_text(value)}" for key, value in sorted(model.scores.items())]
+    return "\n".join(
+        [
+            f"# {model.provenance.get('recipe', 'a metacli model')}",
+            "",
+            summary(model),
+            "",
+            "| | |",
+            "| --- | --- |",
+            *rows,
+            "",
+            "## Scores",
+            "",
+            *(scores or ["None measured."]),
+            "",
+            "## Use",
+            "",
+            "```",
+            *(f"metacli {command}" for command in commands(model)),
+            "```",
+            "",
+            *(() if isinstance(model, MultiTaskModel) else (CAUTION, "")),
+        ]
     )
-    lines += [
-        "",
-        "## Use",
-        "",
-        "```",
-        usage,
-        "metacli export THIS_FOLDER --format onnx"
-        if document["method"]
-        else "metacli evaluate THIS_FOLDER",
-        "```",
-        "",
-    ]
-    lines += [
-        "What it was not tested on is unknown: measure it on your own data (`metacli evaluate`).",
-        "",
-    ]
-    return "\n".join(lines)
 
 
-def _input(spec: Mapping[str, Any]) -> str:
-    if spec["kind"] != "image":
-        return f"numbers of shape {tuple(spec['shape'])}"
-    channels, height, width = spec["shape"]
-    strokes = ", dark strokes on light paper" if spec["invert"] else ""
+def summary(model: AnyModel) -> str:
+    """What it is, in a sentence."""
+    match model:
+        case MultiTaskModel():
+            return f"A model of {len(model.heads.tasks)} tasks of {model.recipe.data.source}."
+        case FewShotModel():
+            name = model.recipe.algorithm.name
+            return f"A {name} model that adapts to new tasks from a few examples."
+        case AdaptedModel():
+            return f"Adapted with `{model.method}` to {len(model.classes or ())} classes."
+
+
+def facts(model: AnyModel) -> dict[str, Plain]:
+    """The rows of the table; those without a value are left out."""
+    recipe, provenance = model.recipe, model.provenance
+    classes = model.classes if isinstance(model, AdaptedModel) else None
+    return {
+        "kind": model.kind,
+        **methods(recipe),
+        "trained on": recipe.data.source,
+        "input": input_text(model.inputs),
+        "classes": ", ".join(classes or ()),
+        "adapted from": provenance.get("from"),
+        "seed": str(recipe.seed),
+        "made": f"{provenance.get('created', '')} by metacli {__version__}",
+    }
+
+
+def methods(recipe: Recipe) -> dict[str, Plain]:
+    """What learned, and which network."""
+    match recipe.kind:
+        case "multitask":
+            return {"sharing": recipe.sharing.name, "backbone": recipe.backbone.name}
+        case "meta":
+            return {"learner": recipe.algorithm.name, "backbone": recipe.backbone.name}
+        case "meta-multitask":
+            return {"learner": recipe.algorithm.name}
+
+
+def commands(model: AnyModel) -> tuple[str, ...]:
+    """How it is used, without `metacli` in front."""
+    image = model.inputs.kind == "image"
+    match model:
+        case MultiTaskModel():
+            rows = "IMAGE.png" if image else "ROWS.csv"
+            return (f"predict THIS_FOLDER {rows}", "evaluate THIS_FOLDER", "export THIS_FOLDER")
+        case FewShotModel():
+            return "adapt THIS_FOLDER MY_CLASSES/", "evaluate THIS_FOLDER"
+        case AdaptedModel():
+            rows = "IMAGE.png" if image else "ROWS.csv"
+            return f"predict THIS_FOLDER {rows}", "export THIS_FOLDER --format onnx"
+
+
+def input_text(inputs: InputSpec) -> str:
+    if inputs.kind != "image":
+        return f"numbers of shape {inputs.shape}"
+    channels, height, width = inputs.shape
+    strokes = ", dark strokes on light paper" if inputs.invert else ""
     return f"images, {height}x{width}, {'grey' if channels == 1 else 'colour'}{strokes}"
 
 
-def _score(value: Any) -> str:
-    if isinstance(value, Mapping) and "mean" in value:
-        half = value.get("ci95")
-        return f"{value['mean']:.4f}" + (f" ± {half:.4f} (95 %)" if half is not None else "")
-    if isinstance(value, Mapping) and "value" in value:
-        return _held_out(value)
-    if isinstance(value, Mapping) and "verdict" in value:
-        return f"{value['verdict'].replace('_', ' ')}{_against(value)}"
-    return escape(str(value))
+def score_text(score: Plain) -> str:
+    """A score of whatever verb, with its interval."""
+    if not isinstance(score, Mapping):
+        return escape(str(score))
+    if "mean" in score:
+        half = score.get("ci95")
+        interval = "" if half is None else f" ± {rounded(half)} (95 %)"
+        return f"{rounded(score['mean'])}{interval}"
+    if "value" in score:
+        return held_out_text(score)
+    if "verdict" in score:
+        return f"{str(score['verdict']).replace('_', ' ')}{against_text(score)}"
+    return escape(str(score))
 
 
-def _held_out(score: Mapping[str, Any]) -> str:
+def held_out_text(score: Record) -> str:
     """What `adapt` measured, with its interval and how it was obtained."""
     if score["value"] is None:
         return f"not measured: {escape(str(score.get('why') or 'too few examples'))}"
-    told = f"{score.get('metric', '')} {score['value']:.4f}"
+    text = f"{score.get('metric', '')} {rounded(score['value'])}"
     if score.get("low") is not None:
-        told += f" (95 % from {score['low']:.4f} to {score['high']:.4f})"
+        text += f" (95 % from {rounded(score['low'])} to {rounded(score['high'])})"
     if score.get("balanced") is not None:
-        told += f", balanced {score['balanced']:.4f}"
-    return f"{told}; {score.get('how', '')}, {score.get('n')} examples"
+        text += f", balanced {rounded(score['balanced'])}"
+    return f"{text}; {score.get('how', '')}, {score.get('n')} examples"
 
 
-def _against(transfer: Mapping[str, Any]) -> str:
-    if not transfer.get("baseline"):
+def against_text(transfer: Record) -> str:
+    """How much better it is than the best model without a source."""
+    baseline, interval = transfer.get("baseline"), transfer.get("delta_ci95")
+    if not isinstance(baseline, Mapping) or not isinstance(interval, list | tuple):
         return ""
-    low, high = transfer["delta_ci95"]
-    name = transfer["baseline"]["name"]
-    return f": {transfer['delta']:+.4f} against {name} (95 % from {low:+.4f} to {high:+.4f})"
+    low, high = (signed(end) for end in interval)
+    delta = signed(transfer.get("delta"))
+    return f": {delta} against {baseline.get('name')} (95 % from {low} to {high})"
+
+
+def rounded(value: Plain) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) else str(value)
+
+
+def signed(value: Plain) -> str:
+    return f"{value:+.4f}" if isinstance(value, int | float) else str(value)
 
 
 def escape(text: str) -> str:

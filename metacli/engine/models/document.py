@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from metacli.data.image_changes import Change
 
@@ -65,7 +65,7 @@ class AnswersPart(Part):
     kinds: tuple[Literal["classification", "regression"], ...] = ()
     metric: str | None = None
     labels: tuple[Names, ...] = ()
-    read: dict[str, Any] = Field(default_factory=dict)
+    read: dict[str, JsonValue] = Field(default_factory=dict)
     guard: tuple[Literal["together", "alone"], ...] = ()
     spread: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
 
@@ -91,7 +91,7 @@ class InputPart(Part):
     kind: Literal["image", "numbers", "text"]
     shape: tuple[Size, ...]
     invert: bool
-    reader: dict[str, Any] | None = None
+    reader: dict[str, JsonValue] | None = None
     target: TargetPart | None = None
     shorter: Size | None = None
     changes: tuple[Change, ...] = ()
@@ -114,13 +114,13 @@ class ModelDocument(Part):
     way: Size
     classes: Names | None
     method: str | None
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     input: InputPart
-    recipe: dict[str, Any]
-    state: dict[str, Any]
-    scores: dict[str, Any]
+    recipe: dict[str, JsonValue]
+    state: dict[str, JsonValue]
+    scores: dict[str, JsonValue]
     answers: AnswersPart
-    provenance: dict[str, Any]
+    provenance: dict[str, JsonValue]
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> ModelDocument:
@@ -134,10 +134,10 @@ class ModelDocument(Part):
         return self
 
 
-def validated(raw: bytes) -> dict[str, Any]:
-    """The values of a file that holds what it should.
+def validated(raw: bytes) -> ModelDocument:
+    """A file that holds what it should.
 
     Raises:
         ValueError: it does not; the message names the key.
     """
-    return ModelDocument.model_validate_json(raw).model_dump(mode="json")
+    return ModelDocument.model_validate_json(raw)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+
+from pydantic import JsonValue
 
 from metacli.algorithms.learner import Adapter
 from metacli.engine.models.model import FewShotModel
@@ -26,13 +27,13 @@ def with_fields(model: FewShotModel, overrides: Sequence[str]) -> FewShotModel:
 
 def checked_fields(
     learner: Adapter, recipe: Recipe, way: int, overrides: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, JsonValue]:
     """The fields that `KEY=VALUE` overrides name.
 
     Raises:
         UsageProblem: not KEY=VALUE. RecipeError: no such field, or a value out of range.
     """
-    fields: dict[str, Any] = {}
+    fields: dict[str, JsonValue] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:

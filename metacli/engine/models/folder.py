@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from metacli import __version__
+from metacli.data.plain import Record
 from metacli.engine.models.card import model_card
-from metacli.engine.models.document import validated
+from metacli.engine.models.document import ModelDocument, validated
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.parts import Columns, Confidence, TaskHeads
+from metacli.engine.results.base import Json
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
@@ -40,14 +41,14 @@ def save(model: AnyModel, folder: Path, *, replace: bool = False) -> None:
     files = {
         MODEL: json_bytes(document),
         WEIGHTS: tensors_to_bytes(model.params),
-        "README.md": model_card(document).encode(),
+        "README.md": model_card(model).encode(),
     }
     write_folder(folder, files, replace=replace)
 
 
-def document_of(model: AnyModel) -> dict[str, Any]:
+def document_of(model: AnyModel) -> dict[str, Json]:
     """What `model.json` says."""
-    common = {
+    common: dict[str, Json] = {
         "format": FORMAT,
         "metacli": __version__,
         "kind": model.kind,
@@ -61,6 +62,7 @@ def document_of(model: AnyModel) -> dict[str, Any]:
         "state": {},
         "answers": {},
     }
+    own: dict[str, Json]
     match model:
         case MultiTaskModel():
             own = {"way": len(model.heads.tasks), "answers": model.heads.as_dict()}
@@ -150,43 +152,45 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
     return made
 
 
-def from_document(document: Mapping[str, Any], params: Params) -> AnyModel:
+def from_document(document: ModelDocument, params: Params) -> AnyModel:
     """The model that `model.json` describes: its keys decide the class, here alone."""
-    recipe = parse_recipe(document["recipe"])
-    common: dict[str, Any] = {
-        "recipe": recipe,
-        "params": params,
-        "inputs": InputSpec.from_dict(document["input"]),
-        "scores": document["scores"],
-        "provenance": document["provenance"],
-    }
-    answers = document["answers"]
-    if document["kind"] == "tasks":
+    recipe, inputs = parse_recipe(document.recipe), InputSpec.of(document.input)
+    scores, provenance = document.scores, document.provenance
+    if document.kind == "tasks":
         if not isinstance(recipe, MultiTaskRecipe):
             raise ValueError(f"a model of tasks with a recipe of kind {recipe.kind}")
-        return MultiTaskModel(**common, heads=TaskHeads.from_dict(answers))
-    common |= {"state": document["state"], "kind": document["kind"], "way": document["way"]}
-    if document["method"] is None:
+        heads = TaskHeads.of(document.answers)
+        return MultiTaskModel(recipe, params, inputs, heads, scores, provenance)
+    if document.method is None:
         if not isinstance(recipe, FewShotRecipe):
             raise ValueError(f"a model that adapts with a recipe of kind {recipe.kind}")
-        return FewShotModel(**common)
-    classes = document["classes"]
+        return FewShotModel(
+            recipe, params, document.state, inputs, document.kind, document.way, scores, provenance
+        )
     return AdaptedModel(
-        **common,
-        method=document["method"],
-        options=document.get("options") or older_options(document),
-        classes=None if classes is None else tuple(classes),
-        confidence=Confidence.from_dict(answers),
-        columns=Columns.from_dict(answers),
-        support=tuple(answers.get("support") or ()),
+        recipe,
+        params,
+        document.state,
+        inputs,
+        document.kind,
+        document.way,
+        method=document.method,
+        options=document.options or older_options(document),
+        classes=document.classes,
+        confidence=Confidence.of(document.answers),
+        columns=Columns.of(document.answers),
+        support=document.answers.support or (),
+        scores=scores,
+        provenance=provenance,
     )
 
 
-def older_options(document: Mapping[str, Any]) -> dict[str, Any]:
+def older_options(document: ModelDocument) -> Record:
     """Prototypes once kept their fields among the recipe's."""
-    changed = document["recipe"].get("evaluate", {})
-    fields = ("distance", "scale") if document["method"] == "prototype" else ()
-    return {name: changed[name] for name in fields if name in changed}
+    changed = document.recipe.get("evaluate")
+    if document.method != "prototype" or not isinstance(changed, dict):
+        return {}
+    return {name: changed[name] for name in ("distance", "scale") if name in changed}
 
 
 def require_weights(made: AnyModel, folder: Path) -> None:

@@ -3,10 +3,9 @@ training data were."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.pools import Pool
@@ -17,6 +16,7 @@ from metacli.data.plain import Record
 from metacli.data.tables.coded import Encoder, encoder_of, is_text
 from metacli.data.tables.encoding import Encoding, Target
 from metacli.data.user.row_loading import RowSpec
+from metacli.engine.models.document import InputPart
 from metacli.engine.models.parts import NO_COLUMNS, Columns
 from metacli.engine.results.base import Json
 from metacli.schema.recipe import Recipe
@@ -98,18 +98,11 @@ class InputSpec:
         return plain
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> InputSpec:
-        """Raises ValueError, KeyError or TypeError for what `as_dict` does not give."""
-        target = value.get("target")
-        return cls(
-            value["kind"],
-            tuple(value["shape"]),
-            value["invert"],
-            value.get("reader"),
-            None if target is None else Target(**target),
-            value.get("shorter"),
-            tuple(value.get("changes", ())),
-        )
+    def of(cls, part: InputPart) -> InputSpec:
+        found = part.target
+        target = None if found is None else Target(found.name, found.mean, found.scale, found.unit)
+        shape, changes = part.shape, part.changes
+        return cls(part.kind, shape, part.invert, part.reader, target, part.shorter, changes)
 
 
 def input_of_pool(pool: Pool, recipe: Recipe) -> InputSpec:

@@ -6,14 +6,14 @@ tasks that it was trained on. A verb opens one, and finds out which in one `matc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 
 from metacli.algorithms.learner import Adapter
+from metacli.data.plain import Record
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.learners import NATIVE, make_method
 from metacli.engine.models.multi_task_networks import make_task_problem
@@ -48,10 +48,10 @@ class Model(Protocol):
     def kind(self) -> str: ...
 
     @property
-    def scores(self) -> Mapping[str, Any]: ...
+    def scores(self) -> Record: ...
 
     @property
-    def provenance(self) -> Mapping[str, Any]: ...
+    def provenance(self) -> Record: ...
 
     def weights(self) -> Params:
         """Those that its network wants, of any value."""
@@ -75,8 +75,8 @@ class FewShotModel:
     inputs: InputSpec
     kind: Kind
     way: int
-    scores: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    scores: Record = field(default_factory=dict)
+    provenance: Record = field(default_factory=dict)
 
     def learner(self) -> Adapter:
         """As it is deployed: `evaluate`'s fields in place."""
@@ -118,13 +118,13 @@ class AdaptedModel:
     kind: Kind
     way: int
     method: str = NATIVE
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Record = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     confidence: Confidence = UNKNOWN
     columns: Columns = NO_COLUMNS
     support: tuple[str, ...] = ()
-    scores: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    scores: Record = field(default_factory=dict)
+    provenance: Record = field(default_factory=dict)
 
     def learner(self) -> Adapter:
         """What adapted it, which also predicts."""
@@ -155,8 +155,8 @@ class MultiTaskModel:
     params: Params
     inputs: InputSpec
     heads: TaskHeads
-    scores: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    scores: Record = field(default_factory=dict)
+    provenance: Record = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -179,7 +179,7 @@ def moved(model: AnyModel, device: torch.device) -> AnyModel:
     return replace(model, params={name: value.to(device) for name, value in model.params.items()})
 
 
-def learner_of(recipe: Recipe, method: str, options: Mapping[str, Any]) -> Adapter:
+def learner_of(recipe: Recipe, method: str, options: Record) -> Adapter:
     """The learner that adapts with `method`. Raises BundleError for a multi-task recipe, which has
     none of its own."""
     if method != NATIVE:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
+from metacli.data.plain import Record
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.folder import load
 from metacli.engine.models.model import (
@@ -96,7 +97,7 @@ def from_state(run: Path, report: Reporter) -> tuple[AnyModel, Path]:
     return made_of(saved, load_recipe(str(run)), run_file.read(run).as_dict()), saved.path
 
 
-def made_of(saved: Saved, loaded: Loaded, facts: dict[str, Any]) -> AnyModel:
+def made_of(saved: Saved, loaded: Loaded, facts: Record) -> AnyModel:
     """The model of a state; of a multi-task run one without the spread of its errors."""
     provenance = {
         "recipe": facts.get("recipe"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from metacli.data.plain import Record, text_in, text_or_none_in, texts_in
+from metacli.engine.models.document import AnswersPart, CalibrationPart, RejectPart
+from metacli.engine.results.base import Json, Part
 from metacli.errors import BundleError
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Part):
     """The temperature that held-out examples ask for, and their log loss with and without it."""
 
     temperature: float
@@ -19,21 +21,13 @@ class Calibration:
     log_loss: float | None = None
     log_loss_before: float | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Calibration:
-        return cls(
-            float(value["temperature"]),
-            value.get("examples"),
-            value.get("log_loss"),
-            value.get("log_loss_before"),
-        )
+    def of(cls, part: CalibrationPart) -> Calibration:
+        return cls(part.temperature, part.examples, part.log_loss, part.log_loss_before)
 
 
 @dataclass(frozen=True)
-class Rejection:
+class Rejection(Part):
     """An input whose largest logit is below `logit` is none of the classes: a limit that the share
     `known` of the held-out examples reach."""
 
@@ -41,24 +35,18 @@ class Rejection:
     known: float | None = None
     examples: int | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Rejection:
-        return cls(float(value["logit"]), value.get("known"), value.get("examples"))
+    def of(cls, part: RejectPart) -> Rejection:
+        return cls(part.logit, part.known, part.examples)
 
 
 @dataclass(frozen=True)
-class Residual:
+class Residual(Part):
     """How far the share `coverage` of the held-out predictions of a regression were off at most, in
     the user's units."""
 
     residual: float
     coverage: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -78,8 +66,8 @@ class Confidence:
         """What logits are divided by before they become probabilities."""
         return 1.0 if self.calibration is None else self.calibration.temperature
 
-    def as_dict(self) -> dict[str, Any]:
-        known: dict[str, Any] = {}
+    def as_dict(self) -> dict[str, Json]:
+        known: dict[str, Json] = {}
         if self.reject is not None:
             limit = self.reject
             known["reject"] = limit.as_dict() if isinstance(limit, Rejection) else limit
@@ -88,12 +76,12 @@ class Confidence:
         return known if self.residual is None else {**known, **self.residual.as_dict()}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Confidence:
-        calibration, limit, off = map(value.get, ("calibration", "reject", "residual"))
+    def of(cls, answers: AnswersPart) -> Confidence:
+        limit, error = answers.reject, answers.residual
         return cls(
-            Calibration.from_dict(calibration) if calibration else None,
-            Rejection.from_dict(limit) if isinstance(limit, Mapping) else limit,
-            None if off is None else Residual(float(off), value.get("coverage")),
+            None if answers.calibration is None else Calibration.of(answers.calibration),
+            Rejection.of(limit) if isinstance(limit, RejectPart) else limit,
+            None if error is None else Residual(error, answers.coverage),
         )
 
 
@@ -112,13 +100,13 @@ class Columns:
     input: str | None = None
     unit: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         named = {"target": self.target, "input": self.input} if self.target else {}
         return {**named, **({"unit": self.unit} if self.unit else {})}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Columns:
-        return cls(value.get("target"), value.get("input"), value.get("unit"))
+    def of(cls, answers: AnswersPart) -> Columns:
+        return cls(answers.target, answers.input, answers.unit)
 
 
 NO_COLUMNS = Columns()
@@ -143,7 +131,7 @@ class TaskHeads:
     kinds: tuple[str, ...]
     metric: str
     labels: tuple[tuple[str, ...], ...] = ()
-    read: Mapping[str, Any] = field(default_factory=dict)
+    read: Record = field(default_factory=dict)
     guard: tuple[str, ...] = ()
     spread: Mapping[str, float] | None = None
 
@@ -151,7 +139,7 @@ class TaskHeads:
         return self.kinds[task] == "regression"
 
     @property
-    def cells(self) -> Mapping[str, Any]:
+    def cells(self) -> Record:
         """How the cells of a row become numbers. Raises BundleError."""
         if "columns" not in self.read:
             raise BundleError(
@@ -164,19 +152,19 @@ class TaskHeads:
     @property
     def task_column(self) -> str | None:
         """The column that names the task of a row."""
-        return self.read.get("task")
+        return text_or_none_in(self.read, "task")
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The column of each task; () where the data did not say."""
-        return tuple(self.read.get("targets") or ())
+        return texts_in(self.read, "targets") if self.read.get("targets") else ()
 
     @property
     def text_column(self) -> str:
         """The column of the texts of a model of texts."""
-        return str(self.read["column"])
+        return text_in(self.read, "column")
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Json]:
         return {
             "tasks": list(self.tasks),
             "kinds": list(self.kinds),
@@ -188,13 +176,16 @@ class TaskHeads:
         }
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> TaskHeads:
+    def of(cls, answers: AnswersPart) -> TaskHeads:
+        """Raises ValueError: no metric."""
+        if answers.metric is None:
+            raise ValueError("the metric of the tasks is not given")
         return cls(
-            tuple(value["tasks"]),
-            tuple(value["kinds"]),
-            value["metric"],
-            tuple(map(tuple, value.get("labels") or ())),
-            value.get("read") or {},
-            tuple(value.get("guard") or ()),
-            value.get("spread"),
+            answers.tasks,
+            answers.kinds,
+            answers.metric,
+            answers.labels,
+            answers.read,
+            answers.guard,
+            answers.spread,
         )

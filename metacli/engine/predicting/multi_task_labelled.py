@@ -55,7 +55,7 @@ def labelled_rows(model: MultiTaskModel, path: Path, reading: Reading) -> list[L
     if model.inputs.kind == "image":
         for name, folder in task_folders(path):
             number = number_of(model, name, folder)
-            found[number] = of_pictures(model, number, folder, reading)
+            found[number] = of_images(model, number, folder, reading)
     else:
         for piece in pieces_of(model, path, choice):
             one = of_table(model, piece)
@@ -73,8 +73,8 @@ def labelled_rows(model: MultiTaskModel, path: Path, reading: Reading) -> list[L
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a table that are of one task; their names, since rows that are picked are numbered
-    anew."""
+    """Rows of a table that are of one task; their names, since rows that are picked get new
+    numbers."""
 
     task: int
     table: Table
@@ -110,7 +110,7 @@ def task_folders(path: Path) -> Iterator[tuple[str, Path]]:
         raise not_a_task(listing)
 
 
-def of_pictures(model: MultiTaskModel, number: int, folder: Path, reading: Reading) -> Labelled:
+def of_images(model: MultiTaskModel, number: int, folder: Path, reading: Reading) -> Labelled:
     spec = model.inputs.image()
     task = load_task(
         folder,

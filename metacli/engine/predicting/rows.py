@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from metacli.engine.models.model import AdaptedModel
-from metacli.nn.problem import channels_last
+from metacli.nn.layers.inputs import channels_last
 
 ROWS = 64  # at a time
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+from metacli.data.plain import Record, record_in
 from metacli.engine.reporting.measured import on_what, scored
 from metacli.engine.reporting.subject import Line, Subject
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
@@ -24,14 +25,20 @@ def headline(subject: Subject) -> str:
                 return of_examples(line)
             case _:
                 return of_episodes(line)
-    made = subject.model.scores.get("score") or {}
+    scores = subject.model.scores
+    made = record_in(scores, "score")
     if made.get("value") is not None:
-        return of_held_out(made, subject.model.scores.get("transfer") or {})
-    for name, value in subject.model.scores.items():
-        if name.startswith("val_") and value:
+        return of_held_out(made, record_in(scores, "transfer"))
+    for name in scores:
+        if name.startswith("val_") and (value := measured(scores, name)):
             shown = score(name, value.get("mean"), value.get("ci95"))
             return f"{named(name)} {shown} on validation; not evaluated on test tasks yet."
     return "Not measured yet."
+
+
+def measured(scores: Record, name: str) -> Line:
+    """A score with its interval; empty where there is none."""
+    return record_in(scores, name)
 
 
 def of_episodes(line: Line) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from metacli.data.plain import record_in
 from metacli.engine.events import Reporter
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting.blocks import (
@@ -42,7 +43,8 @@ def of_adapted(subject: Subject, model: AdaptedModel, report: Reporter) -> list[
 
 def scores(subject: Subject, model: AdaptedModel, found: Examples) -> list[Section]:
     """What `adapt` measured on held-out examples, and whether the source helps."""
-    made, transfer = model.scores.get("score") or {}, model.scores.get("transfer") or {}
+    made: Line = record_in(model.scores, "score")
+    transfer: Line = record_in(model.scores, "transfer")
     blocks: list[Block] = []
     if made.get("value") is None:
         blocks.append(

@@ -34,7 +34,8 @@ class Fit:
 
     @property
     def errors(self) -> np.ndarray:
-        return ((self.guesses - self.truth) ** 2).mean(1)
+        result: np.ndarray = ((self.guesses - self.truth) ** 2).mean(1)
+        return result
 
 
 @torch.no_grad()

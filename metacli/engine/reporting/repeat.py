@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator
 
+from metacli.data.plain import Plain, record_in
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting.blocks import Commands, Facts, Section, Source, section
 from metacli.engine.reporting.subject import Line, Subject, called
@@ -15,14 +16,14 @@ from metacli.engine.spelling import visible
 def repeat(subject: Subject, recipe: str) -> list[Section]:
     """The commands, the versions, and the recipe."""
     facts, provenance = subject.facts, subject.model.provenance
-    versions = facts.get("versions") or provenance.get("versions") or {}
+    versions = facts.get("versions") or record_in(provenance, "versions")
     machine = {
         **{f"version of {key}": value for key, value in versions.items()},
         "commit": short(facts.get("commit")),
         "device": facts.get("device") or provenance.get("device"),
         "threads": facts.get("threads") or provenance.get("threads"),
         "fingerprint of the data": short(
-            (facts.get("data") or provenance.get("data") or {}).get("digest")
+            (facts.get("data") or record_in(provenance, "data")).get("digest")
         ),
     }
     rows = tuple((key, visible(value)) for key, value in machine.items() if value is not None)
@@ -35,7 +36,7 @@ def repeat(subject: Subject, recipe: str) -> list[Section]:
     )
 
 
-def short(digest: str | None) -> str | None:
+def short(digest: Plain) -> str | None:
     """Enough of it to compare."""
     return None if digest is None else str(digest)[:12]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from metacli.data.plain import record_in, text_or_none_in, whole_or_none_in
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.reporting import plots
@@ -35,7 +36,7 @@ def what_it_is(subject: Subject) -> list[Section]:
     sharing = None if multi is None else multi.sharing.name
     weighting = None if multi is None else multi.weighting.name
     surgery = None if multi is None or multi.surgery is None else multi.surgery.name
-    data = facts.get("data") or provenance.get("data") or {}
+    data = facts.get("data") or record_in(provenance, "data")
     size = sum(value.numel() for value in model.params.values())
     rows = {
         "status": facts.get("status"),
@@ -55,10 +56,10 @@ def what_it_is(subject: Subject) -> list[Section]:
         "parameters": f"{size:,}",
         "adapted with": model.method if isinstance(model, AdaptedModel) else None,
         "classes": classes(model.classes) if isinstance(model, AdaptedModel) else None,
-        "steps": number(facts.get("steps") or provenance.get("steps")),
+        "steps": number(facts.get("steps") or whole_or_none_in(provenance, "steps")),
         "seed": str(recipe.seed),
         "started": when(facts.get("started")),
-        "made": None if facts else when(provenance.get("created")),
+        "made": None if facts else when(text_or_none_in(provenance, "created")),
         "took": duration(facts["seconds"]) if facts.get("seconds") else None,
     }
     shown = tuple((key, visible(value)) for key, value in rows.items() if value not in (None, "-"))

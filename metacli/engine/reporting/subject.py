@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.training import journal, run_file
 from metacli.errors import MetacliError
 
-Line = dict[str, Any]
+Line = Mapping[str, Any]  # one of a file of results, or a part of it
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def called(path: str | Path, otherwise: str | None = None) -> str:
 
 def lines_of(path: Path) -> list[Line]:
     """The good lines of a file of JSON lines; a run that is going on may have half a line."""
-    found = []
+    found: list[Line] = []
     for text in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
         try:
             value = json.loads(text)

@@ -48,7 +48,7 @@ class Part:
         """The fields as plain data, in their order."""
         found = {}
         for one in fields(self):
-            value: Value = getattr(self, one.name)  # a dataclass knows its fields
+            value: Value = vars(self)[one.name]
             if value is not None or one.name not in self.optional:
                 found[one.name] = plain(value)
         return found
@@ -67,7 +67,7 @@ class Result(Part, dict[str, Json]):
 
     def __reduce__(self) -> tuple[type[Result], tuple[Value, ...]]:
         """Copies and pickles are made of the fields, not item by item."""
-        return type(self), tuple(getattr(self, one.name) for one in fields(self))
+        return type(self), tuple(vars(self)[one.name] for one in fields(self))
 
     def _fixed(self, *_: Value, **__: Value) -> NoReturn:
         raise TypeError(f"{type(self).__name__} is frozen: as_dict() gives a dictionary to change")

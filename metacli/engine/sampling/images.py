@@ -56,7 +56,8 @@ def pixels_of(data: str, pool: Pool) -> Pixels:
 
     def stored(number: int, row: int, turns: int) -> np.ndarray:
         turned = np.rot90(pool.images[row], turns, axes=(-2, -1))  # [C, H, W]
-        return turned[0] if len(turned) == 1 else turned.transpose(1, 2, 0)
+        result: np.ndarray = turned[0] if len(turned) == 1 else turned.transpose(1, 2, 0)
+        return result
 
     return stored
 

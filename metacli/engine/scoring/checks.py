@@ -6,8 +6,9 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import split_assignment
 from metacli.errors import CheckFailed, UsageProblem
 
@@ -69,7 +70,7 @@ def require_known(checks: Sequence[Check], names: Sequence[str]) -> None:
 
 
 def require_checks(
-    checks: Sequence[Check], values: Mapping[str, float | None], result: dict[str, Any]
+    checks: Sequence[Check], values: Mapping[str, float | None], result: dict[str, Json]
 ) -> None:
     """Raises CheckFailed for the first that does not hold, UsageProblem for a metric that was not
     measured."""

@@ -54,7 +54,7 @@ def mean_difference(
     found: dict[Json, list[float]] = {line["split_seed"]: [own.mean_delta]}
     for other in neighbours(run, report):
         same = all(other.get(key) == line[key] for key in ("trained", "split"))
-        value = mean_delta((other.get("result") or {}).get("tasks") or [])["mean_delta"]
+        value = mean_delta((other.get("result") or {}).get("tasks") or []).mean_delta
         if same and value is not None:
             found.setdefault(other["split_seed"], []).append(value)
     if len(found) < FEWEST:
@@ -64,7 +64,7 @@ def mean_difference(
     return MeanDelta(delta, (low, high), f"{len(found)} divisions of the rows")
 
 
-def neighbours(run: Path, report: Reporter) -> Iterator[dict[str, Any]]:
+def neighbours(run: Path, report: Reporter) -> Iterator[Mapping[str, Any]]:
     """What was evaluated of the other runs in the same folder."""
     for path in sorted(run.parent.glob(f"*/{score_file.SCORES}")):
         if path.parent == run:

@@ -10,7 +10,8 @@ import torch
 
 from metacli.algorithms.learner import Adapter
 from metacli.autodiff import map_batches, over_tasks
-from metacli.nn.problem import Problem, channels_last
+from metacli.nn.layers.inputs import channels_last
+from metacli.nn.problem import Problem
 from metacli.types import Batch, Episode, Params, State
 
 

@@ -16,6 +16,7 @@ from metacli.engine.scoring.protocol import Protocol
 from metacli.engine.scoring.unseen import fit_to, require_kind, require_unseen
 from metacli.engine.training.few_shot.sources import make_source
 from metacli.errors import DataError
+from metacli.schema.values import largest
 
 FOLDS = ("fold",)  # of sets of texts that hold the same intents
 
@@ -90,7 +91,7 @@ def source_of(model: FewShotModel, protocol: Protocol) -> EpisodeSource:
 def with_room(model: FewShotModel, wanted: list[Protocol], report: Reporter) -> list[Protocol]:
     """The same protocols with as many queries, which nobody asked for, as the smallest class leaves
     after the most shots: one number for all, so that they can be compared."""
-    shots = [one.shot if isinstance(one.shot, int) else one.shot[1] for one in wanted]
+    shots = [largest(one.shot) for one in wanted]
     least = make_source(model.recipe, wanted[0].split, way=2, shot=1, query=1, seed=0)
     if not isinstance(least, ClassEpisodes):
         return wanted

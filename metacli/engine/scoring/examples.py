@@ -52,7 +52,8 @@ def labels_of(
         )
     assert rows.y is not None
     numbers = np.array([classes.index(label) for label in labels])
-    return numbers[rows.y]
+    result: np.ndarray = numbers[rows.y]
+    return result
 
 
 def mean_log_loss(found: HeldOut) -> float:

@@ -132,11 +132,13 @@ def pooled_with_task(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Pr
 
 def trees_with_task(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:
     """Gradient-boosted trees of all rows with the task's number as a column."""
-    numbered = lambda rows: [  # noqa: E731
-        np.column_stack([one, np.full(len(one), float(t))]) for t, one in enumerate(rows)
-    ]
     made = boosted(outputs_of(table, 0), joined(numbered(x)), joined(y), joined(numbered(inputs)))
     return divided(made, inputs)
+
+
+def numbered(rows: Rows) -> list[np.ndarray]:
+    """Rows with the number of their task as a last column."""
+    return [np.column_stack([one, np.full(len(one), float(t))]) for t, one in enumerate(rows)]
 
 
 def augmented(table: MultiTaskData, x: Rows, y: Rows, inputs: Rows) -> Predictions:

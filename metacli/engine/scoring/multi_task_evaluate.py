@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from metacli.data.multi_task.dataset import SPLITS, MultiTaskRows
+from metacli.data.plain import Record, record_in
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.folder import load_multi_task
 from metacli.engine.models.model import MultiTaskModel
@@ -136,9 +136,9 @@ def against(made: Score, other: Score, metric: str) -> Baseline:
     return Baseline(estimate(other), against=found)
 
 
-def require_same(provenance: Mapping[str, Any], rows: MultiTaskRows) -> None:
+def require_same(provenance: Record, rows: MultiTaskRows) -> None:
     """Raises DataError where other rows would be called test rows than were left out."""
-    trained = provenance.get("data", {}).get("digest")
+    trained = record_in(provenance, "data").get("digest")
     if trained is not None and trained != rows.digest:
         raise DataError(
             "the data or their division are not those that the model was trained on",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from metacli.data.plain import Record
+from metacli.engine.results.base import Json
 from metacli.engine.results.evaluate import MeanDelta
 from metacli.engine.scoring.intervals import Estimate, paired
 from metacli.engine.scoring.multi_task_scores import (
@@ -36,9 +37,9 @@ def estimate(made: Score) -> Estimate:
 
 def table_of(
     metric: str, names: tuple[str, ...], y: Rows, together: Rows, apart: Rows
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Json]]:
     """One row for each task: its score, that of its single-task model, and the difference."""
-    found = []
+    found: list[dict[str, Json]] = []
     for name, *one in zip(names, y, together, apart, strict=True):
         first, second = task_score(metric, one[0], one[1]), task_score(metric, one[0], one[2])
         difference = compare(first, second)
@@ -64,12 +65,19 @@ def mean_over_tasks(deltas: Sequence[float | None]) -> MeanDelta:
     return MeanDelta(delta, (low, high), f"{len(known)} tasks")
 
 
-def mean_delta(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """`mean_over_tasks` of the rows of `tasks.json`, as plain data."""
-    return {**mean_over_tasks([one["delta"] for one in tasks]).as_dict()}
+def mean_delta(tasks: Sequence[Record]) -> MeanDelta:
+    """`mean_over_tasks` of the rows of `tasks.json`."""
+    return mean_over_tasks([delta_of(one) for one in tasks])
 
 
-def read_comparison(run: Path) -> dict[str, Any]:
+def delta_of(task: Record) -> float | None:
+    """Of a row of `tasks.json`; None where there was nothing to compare."""
+    delta = task["delta"]
+    return float(delta) if isinstance(delta, int | float) else None
+
+
+def read_comparison(run: Path) -> dict[str, Json]:
+    """`tasks.json` of a run; empty where there is none."""
     path = run / COMPARISON
-    found: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    found: dict[str, Json] = json.loads(path.read_bytes()) if path.is_file() else {}
     return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.request import EpisodeOptions
 from metacli.errors import DataError, UsageProblem
-from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.blocks import Evaluate, Expect
+from metacli.schema.few_shot import Episodes, FewShotRecipe
 
 Range = int | tuple[int, int]
 
@@ -43,10 +45,9 @@ def protocols(model: FewShotModel, asked: EpisodeOptions) -> list[Protocol]:
         )
     band = recipe.expect if asked.expect else None
     usual = (recipe.evaluate, recipe.episodes)
-    blocks = usual if band is None else (band, *usual)
-    first = lambda values: next(value for value in values if value is not None)  # noqa: E731
+    blocks: tuple[Expect | Evaluate | Episodes, ...] = usual if band is None else (band, *usual)
     way = parse_range(asked.way, "--way") or first(one.way for one in blocks)
-    query = asked.query or first(one.query for one in blocks)
+    query = asked.query or next(one.query for one in blocks if one.query is not None)
     require_way(model, way)
     split = asked.split or ("test" if band is None else band.split)
     episodes = asked.episodes if band is None else band.episodes
@@ -68,6 +69,11 @@ def shots_of(text: str | int | None) -> list[Shot]:
         return [] if one is None else [(one, isinstance(one, int))]
     parts = [parse_range(part, "--shot") for part in str(text).split(",")]
     return [(part, True) for part in parts if part is not None]
+
+
+def first(values: Iterable[Range | None]) -> Range:
+    """The first that is given."""
+    return next(value for value in values if value is not None)
 
 
 def default_shot(shot: Range, recipe: FewShotRecipe) -> Shot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -98,12 +98,8 @@ class EpisodeOptions:
 
     def only(self, *allowed: str) -> bool:
         """Whether nothing else was asked for."""
-        plain = EpisodeOptions(episodes=self.episodes)
-        return all(
-            getattr(self, one.name) == getattr(plain, one.name)
-            for one in fields(self)
-            if one.name not in allowed
-        )
+        asked, plain = asdict(self), asdict(EpisodeOptions(episodes=self.episodes))
+        return all(value == plain[name] for name, value in asked.items() if name not in allowed)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metacli.data.plain import record_in
 from metacli.engine.results.base import Json, Result
 from metacli.engine.storage.paths import RUNS
 from metacli.engine.storage.serial import finite
@@ -32,7 +33,7 @@ def units_hash(**what: Json) -> str:
 def arm_of(model: Model) -> dict[str, Json]:
     """What lets runs of one recipe under several seeds be counted as one: a fingerprint of how the
     model was trained, without the seed, and the seed."""
-    trained = model.provenance.get("data", {})
+    trained = record_in(model.provenance, "data")
     left_out = {"seed", "data", "expect", "baselines"}
     how = {key: value for key, value in model.recipe.plain().items() if key not in left_out}
     data = {key: value for key, value in trained.items() if key != "classes"}

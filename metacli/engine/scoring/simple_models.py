@@ -7,11 +7,13 @@ rows that are given.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
+from torch import Tensor
 
 from metacli.nn.sharing.mean_ridge import MeanRidge, moments
 
@@ -50,19 +52,19 @@ def logistic(
     labels, counts = np.unique(y, return_counts=True)
     if len(labels) < 2:
         return spread(np.ones((inputs.shape[0], 1)), labels, outputs)
-    make = lambda c: LogisticRegression(C=c, max_iter=300)  # noqa: E731
+    make = partial(LogisticRegression, max_iter=300)
     best = 1.0
     if counts.min() >= FOLDS:
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
         column = np.searchsorted(labels, y)
 
         def held_out(c: float) -> float:
-            p = cross_val_predict(make(c), x, y, cv=folds, method="predict_proba")
+            p = cross_val_predict(make(C=c), x, y, cv=folds, method="predict_proba")
             right = p[np.arange(len(y)), column]
             return float(np.log(right.clip(1e-12)).mean())  # a probability may round to 0
 
         best = max(strengths or (CS if len(y) < MANY else CS_OF_MANY), key=held_out)
-    return spread(make(best).fit(x, y).predict_proba(inputs), labels, outputs)
+    return spread(make(C=best).fit(x, y).predict_proba(inputs), labels, outputs)
 
 
 def boosted(outputs: int, x: np.ndarray, y: np.ndarray, inputs: np.ndarray) -> np.ndarray:
@@ -123,7 +125,9 @@ def augmented_ridge(
         ]
         parts.append(tuple(torch.cat([one[i] for one in each]) for i in range(2)))
     gram, cross = (torch.stack([part[i] for part in parts]).sum(0) for i in range(2))
-    fit = lambda g, c, alpha: MeanRidge().fit(g, c, alpha, alpha, alpha).numpy()  # noqa: E731
+
+    def fit(gram: Tensor, cross: Tensor, alpha: float) -> np.ndarray:
+        return MeanRidge().fit(gram, cross, alpha, alpha, alpha).numpy()
 
     def held_out(alpha: float) -> float:
         total = 0.0

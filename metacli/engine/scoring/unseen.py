@@ -11,6 +11,7 @@ from metacli.data.few_shot.pools import fitted
 from metacli.data.few_shot.regression import RegressionEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.few_shot.user_regression import holds_tables
+from metacli.data.plain import record_in, text_or_none_in, texts_in
 from metacli.data.sources import load_pool
 from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.user.open import list_task
@@ -76,7 +77,7 @@ def require_unseen(model: FewShotModel, source: EpisodeSource, split: str) -> No
     if seen:
         hint = "the folder has changed since training: keep train/ and test/ apart"
         if data in DATASETS:
-            hint = f"it has the images of {model.provenance['data']['source']} in other splits"
+            hint = f"it has the images of {trained_on(model)} in other splits"
         raise DataError(
             f"{len(seen)} class(es) of split {split} were trained on: {', '.join(seen[:5])}",
             code="data.seen_class",
@@ -85,16 +86,20 @@ def require_unseen(model: FewShotModel, source: EpisodeSource, split: str) -> No
         )
 
 
+def trained_on(model: FewShotModel) -> str | None:
+    """The data set or folder, as the model names it."""
+    return text_or_none_in(record_in(model.provenance, "data"), "source")
+
+
 def trained_classes(model: FewShotModel, data: str) -> set[str]:
     """Class names that training used, where `data` has the same images: a folder as it was then,
     or another data set that shares them. Splits of one data set are disjoint by themselves.
     """
-    trained = model.provenance.get("data", {})
-    source = trained.get("source")
+    trained, source = record_in(model.provenance, "data"), trained_on(model)
     if source == data:
-        return set(trained.get("classes") or ())
+        return set(texts_in(trained, "classes")) if trained.get("classes") else set()
     shared = source in DATASETS and data in DATASETS
-    if not shared or DATASETS[source].folder != DATASETS[data].folder:
+    if source is None or not shared or DATASETS[source].folder != DATASETS[data].folder:
         return set()
     names = {field.name for field in fields(DATASETS[source].options)}
     options = {key: value for key, value in trained.items() if key in names}

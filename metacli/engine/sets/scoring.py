@@ -75,10 +75,9 @@ def coverage_of(found: Gaussian, y: Tensor) -> Tensor:
 def joined(parts: list[SetScores]) -> SetScores:
     """The scores of several meta-batches, one after the other."""
     return SetScores(
-        *(
-            np.concatenate([getattr(one, name) for one in parts])
-            for name in ("error", "log_likelihood", "coverage")
-        )
+        np.concatenate([one.error for one in parts]),
+        np.concatenate([one.log_likelihood for one in parts]),
+        np.concatenate([one.coverage for one in parts]),
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
+from metacli.engine.results.base import Json
 from metacli.errors import BundleError
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _CODE_CARRIERS = (b"\x80", b"PK\x03\x04", b"\x1f\x8b")
 
 
-def json_bytes(value: Any) -> bytes:
+def json_bytes(value: Json) -> bytes:
     """Canonical JSON of plain data: sorted keys, two spaces, ASCII; NaN and infinities are null.
 
     Keys become text, so that {1: "a"} comes back as {"1": "a"}.
@@ -61,13 +63,13 @@ def bytes_to_tensors(data: bytes, name: str = "weights.safetensors") -> dict[str
     return {name: found[name] for name in sorted(found)}
 
 
-def finite(value: Any) -> Any:
+def finite(value: Json | AbstractSet[str]) -> Json:
     """Plain data as JSON can hold it: NaN and infinities are None, keys are text."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
+    if isinstance(value, AbstractSet):
         return [finite(item) for item in sorted(value)]
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from metacli.engine.results.base import Json
 from metacli.engine.storage.disk import (
     damaged,
     is_stream,
@@ -90,7 +91,7 @@ def write_output(path: Path, data: bytes) -> None:
         write_file(path, data)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Json) -> None:
     """`write_file` of `json_bytes(value)`."""
     write_file(path, json_bytes(value))
 
@@ -190,14 +191,14 @@ def sweep(folder: Path) -> list[str]:
 
 def manifest_bytes(files: Mapping[str, bytes]) -> bytes:
     """The manifest of `files`: size and SHA-256 of each, and the SHA-256 of the list itself."""
-    entries = {
+    entries: dict[str, Json] = {
         name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in files.items()
     }
     return _sealed({"format": MANIFEST_FORMAT, "files": entries})
 
 
-def _sealed(body: dict[str, Any]) -> bytes:
+def _sealed(body: Mapping[str, Json]) -> bytes:
     return json_bytes({**body, "sha256": hashlib.sha256(json_bytes(body)).hexdigest()})
 
 
@@ -210,7 +211,7 @@ def _listing(path: Path) -> dict[str, dict[str, Any]]:
     try:
         value = json.loads(data)
         del value["sha256"]
-        # Sealed anew it has to be the same bytes: no flipped bit, not even in white space, passes.
+        # Sealed again it has to be the same bytes: no flipped bit, not even in white space, passes.
         intact = data == _sealed(value)
         number, files = value["format"], value["files"]
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):

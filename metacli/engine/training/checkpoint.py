@@ -36,7 +36,7 @@ def save(folder: Path, prefix: str, snapshot: Snapshot, facts: Mapping[str, Json
     """Write `folder/<prefix>-<step>` whole, then remove older ones of the prefix beyond the newest
     two."""
     path = folder / f"{prefix}-{snapshot.step}"
-    meta = {"step": snapshot.step, "state": snapshot.state, "facts": facts}
+    meta: dict[str, Json] = {"step": snapshot.step, "state": snapshot.state, "facts": facts}
     files = {
         PARAMS: tensors_to_bytes(snapshot.params),
         OPTIMIZER: tensors_to_bytes(snapshot.optimizer),

@@ -97,7 +97,7 @@ def record_failure(session: Session, step: int, error: RunFailed) -> None:
     if error.code != "run.not_finite":
         return
     size = session.recipe.train.meta_batch
-    facts = {
+    facts: dict[str, Json] = {
         "step": step + 1,
         "episodes": list(range(step * size, (step + 1) * size)),
         "seed": session.recipe.seed,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metacli.engine.results.base import Json
 from metacli.engine.results.tune import Trial, TuneResult
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.storage.writer import write_file, write_json
@@ -40,7 +41,11 @@ class Search:
 
     def save(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        facts = {"recipe": self.recipe, "settings": list(self.words), "seed": self.seed}
+        facts: dict[str, Json] = {
+            "recipe": self.recipe,
+            "settings": list(self.words),
+            "seed": self.seed,
+        }
         write_json(self.folder / FACTS, facts)
 
 
@@ -75,7 +80,7 @@ def open_study(search: Search) -> optuna.Study:
 
 
 def run_trial(search: Search, study: optuna.Study, train: Train) -> None:
-    """One training: its validation score is told to the study. A training whose loss is not finite
+    """One training, whose validation score is reported to the study. One whose loss is not finite
     counts as failed; whatever else stops it leaves the trial failed and goes on to the caller."""
     trial = study.ask()
     fail = importlib.import_module("optuna").trial.TrialState.FAIL

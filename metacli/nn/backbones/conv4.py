@@ -1,6 +1,6 @@
 """Conv4: four 3x3 convolutions, the backbone of the few-shot literature.
 
-Vinyals et al. 2016 and Snell et al. 2017 halve the picture with max-pooling, Finn et al. 2017 with
+Vinyals et al. 2016 and Snell et al. 2017 halve the image with max-pooling, Finn et al. 2017 with
 stride 2 on Omniglot (and there take the mean over space before the head).
 """
 
@@ -23,7 +23,7 @@ class Conv4:
     Args:
         width: channels of each of the four layers.
         norm: normalisation after each convolution.
-        downsample: how each layer halves the picture.
+        downsample: how each layer halves the image.
         features: `flatten` keeps the remaining positions, `mean` averages over them.
     """
 
@@ -35,8 +35,8 @@ class Conv4:
     takes = ("image",)
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[nn.Module, int]:
-        """The module for [C, H, W] pictures and its number of features D, 0 where nothing is left
-        of so small a picture."""
+        """The module for [C, H, W] images and its number of features D, 0 where nothing is left
+        of so small an image."""
         channels, height, width = input_shape
         layers: list[nn.Module] = []
         for _ in range(4):

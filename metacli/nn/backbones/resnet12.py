@@ -37,8 +37,8 @@ class ResNet12:
     takes = ("image",)
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[nn.Module, int]:
-        """The module for [C, H, W] pictures and its number of features D, 0 where nothing is left
-        of so small a picture."""
+        """The module for [C, H, W] images and its number of features D, 0 where nothing is left
+        of so small an image."""
         channels, height, width = input_shape
         blocks: list[nn.Module] = []
         for wanted in self.widths:

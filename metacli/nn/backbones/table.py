@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 from torch import nn
 
 from metacli.nn.backbones.outside import outside
@@ -54,7 +54,7 @@ class FromFile(Protocol):
 
 
 def _of(module: str, cls: str) -> Callable[[], type]:
-    return lambda: getattr(import_module(f"metacli.nn.backbones.{module}"), cls)
+    return lambda: vars(import_module(f"metacli.nn.backbones.{module}"))[cls]
 
 
 BACKBONES: dict[str, Callable[[], type]] = {
@@ -75,7 +75,7 @@ def backbones(name: str) -> Mapping[str, Callable[[], type]]:
     return BACKBONES if path is None else {**BACKBONES, name: partial(outside, path)}
 
 
-def make_backbone(name: str, options: Mapping[str, Any]) -> Backbone:
+def make_backbone(name: str, options: Mapping[str, JsonValue]) -> Backbone:
     """The options object of a recipe that was checked before.
 
     Raises:

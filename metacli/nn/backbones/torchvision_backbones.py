@@ -56,7 +56,7 @@ class Torchvision:
     takes = ("image",)
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[nn.Module, int]:
-        """The module for [C, H, W] pictures, C 1 or 3, and its number of features D. `weights` is
+        """The module for [C, H, W] images, C 1 or 3, and its number of features D. `weights` is
         not read: a model that was trained has its own."""
         network = _network(self.arch)
         for name, layer in list(network.named_modules()):

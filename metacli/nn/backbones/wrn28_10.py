@@ -3,7 +3,7 @@ https://arxiv.org/abs/1605.07146, table 1; the backbone of Rusu et al. 2019 and 
 in few-shot learning.
 
 Where we differ: no dropout; the features are the mean over all remaining positions, whatever the
-size of the picture.
+size of the image.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class WRN:
     takes = ("image",)
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[nn.Module, int]:
-        """The module for [C, H, W] pictures and its number of features D."""
+        """The module for [C, H, W] images and its number of features D."""
         layers: list[nn.Module] = [nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False)]
         channels = 16
         for group, stride in ((16, 1), (32, 2), (64, 2)):
@@ -48,7 +48,7 @@ class WRN:
 
 
 class Block(nn.Module):
-    """Two convolutions, each after its normalisation and ReLU, beside a shortcut."""
+    """Two convolutions, each after its normalisation and ReLU, and a shortcut."""
 
     def __init__(self, channels: int, width: int, stride: int, norm: NormName) -> None:
         super().__init__()
@@ -63,5 +63,6 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [M, C, H, W] -> [M, width, H / stride, W / stride]
         start = self.relu(self.norm1(x))
         h = self.conv2(self.relu(self.norm2(self.conv1(start))))
-        beside: Tensor = x if self.shortcut is None else self.shortcut(start)
-        return beside + h
+        shortcut: Tensor = x if self.shortcut is None else self.shortcut(start)
+        result: Tensor = shortcut + h
+        return result

@@ -28,9 +28,9 @@ class PixelInput(nn.Module):
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same pictures [M, C, H, W] with their channels side by side in memory: convolutions and
+    """The same images [M, C, H, W] with their channels side by side in memory: convolutions and
     max-pooling of that layout are twice as fast on CPUs. Anything else is returned as it is.
-    (`contiguous` would leave pictures of one channel as they are.)"""
+    (`contiguous` would leave images of one channel as they are.)"""
     if x.dim() != 4:
         return x
     return torch.empty_like(x, memory_format=torch.channels_last).copy_(x)

@@ -5,12 +5,12 @@ patches with a matrix, per task where the weights are a task's own, and all that
 products is sums along the rows, which it fuses. Without a compiler the layers are no faster than
 torch's.
 
-Shape letters: M pictures, C O channels in and out, H W a picture, h w after the stride, L any.
+Shape letters: M images, C O channels in and out, H W an image, h w after the stride, L any.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -89,8 +89,15 @@ def patches_of(x: Tensor, stride: int) -> Tensor:  # [..., H, W, C] -> [..., h, 
     return found
 
 
+class _Kept(Protocol):
+    """What the forward pass keeps for the backward one."""
+
+    stride: int
+    size: torch.Size
+
+
 class _Patches(torch.autograd.Function):
-    """The 3x3 neighbourhoods of a picture. Linear: its derivative is its adjoint, and that one's
+    """The 3x3 neighbourhoods of an image. Linear: its derivative is its adjoint, and that one's
     derivative is this again, so that any number of differentiations stays in this form."""
 
     @staticmethod
@@ -98,35 +105,39 @@ class _Patches(torch.autograd.Function):
         return _gather(x, stride)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+    def setup_context(ctx: _Kept, inputs: tuple[Tensor, int], output: Tensor) -> None:
         ctx.stride, ctx.size = inputs[1], inputs[0].shape[-3:-1]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
+    def backward(ctx: _Kept, grad: Tensor) -> tuple[Tensor, None]:
         return _PatchSum.apply(grad, ctx.stride, *ctx.size), None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, stride: int) -> Any:
+    def vmap(
+        info: tuple[int, str], in_dims: tuple[int, ...], x: Tensor, stride: int
+    ) -> tuple[Tensor, int]:
         return _Patches.apply(x.movedim(in_dims[0], 0), stride), 0
 
 
 class _PatchSum(torch.autograd.Function):
-    """The adjoint: every neighbourhood added onto the picture where it came from."""
+    """The adjoint: every neighbourhood added onto the image where it came from."""
 
     @staticmethod
     def forward(patches: Tensor, stride: int, height: int, width: int) -> Tensor:
         return _scatter(patches, stride, height, width)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+    def setup_context(ctx: _Kept, inputs: tuple[Tensor, int, int, int], output: Tensor) -> None:
         ctx.stride = inputs[1]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
+    def backward(ctx: _Kept, grad: Tensor) -> tuple[Tensor, None, None, None]:
         return _Patches.apply(grad, ctx.stride), None, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, patches: Tensor, *sizes: int) -> Any:
+    def vmap(
+        info: tuple[int, str], in_dims: tuple[int, ...], patches: Tensor, *sizes: int
+    ) -> tuple[Tensor, int]:
         return _PatchSum.apply(patches.movedim(in_dims[0], 0), *sizes), 0
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
-
-def _of(module: str, cls: str) -> Callable[[], type]:
-    return lambda: getattr(import_module(f"metacli.nn.sharing.{module}"), cls)
+from metacli.nn.sharing.scheme import Sharing
 
 
-SHARING: dict[str, Callable[[], type]] = {
+def _of(module: str, cls: str) -> Callable[[], type[Sharing]]:
+    return lambda: vars(import_module(f"metacli.nn.sharing.{module}"))[cls]
+
+
+SHARING: dict[str, Callable[[], type[Sharing]]] = {
     "hard": _of("hard", "Hard"),
     "soft-l2": _of("soft_l2", "SoftL2"),
     "soft-pairwise": _of("soft_pairwise", "SoftPairwise"),
@@ -30,6 +31,6 @@ SHARING: dict[str, Callable[[], type]] = {
 }
 
 
-def make_sharing(name: str, options: Mapping[str, Any]) -> Any:
+def make_sharing(name: str, options: Mapping[str, JsonValue]) -> Sharing:
     """The options object of a recipe that was checked before."""
     return TypeAdapter(SHARING[name]()).validate_json(json.dumps(dict(options)), strict=True)

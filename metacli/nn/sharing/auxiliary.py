@@ -15,18 +15,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metacli.nn.sharing.scheme import heads, layer, trunk, trunk_init
+from metacli.nn.sharing.scheme import Sharing, heads, layer, trunk, trunk_init
 from metacli.types import Params
 
 RIDGE = 5.0  # of fitted heads, in rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auxiliary:
+class Auxiliary(Sharing):
     """Nothing to set."""
 
     needs_trunk = True
-    copies = False
     apart = True
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metacli.nn.sharing.mean_ridge import weighted, with_intercept
-from metacli.nn.sharing.scheme import heads
+from metacli.nn.sharing.scheme import Sharing, heads
 from metacli.types import Batch, Params
 
 EPS = 1e-4  # of a variance: Ω stays invertible
@@ -32,7 +32,7 @@ NEWTON = 25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coupled:
+class Coupled(Sharing):
     """Options.
 
     Args:
@@ -47,7 +47,6 @@ class Coupled:
     folds: Annotated[int, Ge(2)] = 3
 
     needs_trunk = False
-    copies = False
     kinds = ("regression", "classification")
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
@@ -118,7 +117,8 @@ def covariance(w: Tensor) -> Tensor:
     """The best Ω for these weights [T, D]."""
     values, vectors = torch.linalg.eigh(w @ w.T + EPS * torch.eye(len(w), dtype=w.dtype))
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    return root / root.trace()
+    result: Tensor = root / root.trace()
+    return result
 
 
 def newton(x: Tensor, batch: Batch, binary: Tensor | None, w: Tensor, precision: Tensor) -> Tensor:
@@ -130,7 +130,10 @@ def newton(x: Tensor, batch: Batch, binary: Tensor | None, w: Tensor, precision:
         prior[:, column, :, column] = precision
     prior[:, -1, :, -1] = INTERCEPT * torch.eye(tasks, dtype=w.dtype)
     flat = prior.view(tasks * columns, -1)
-    value = lambda v: losses(x, batch, v, binary).sum() + 0.5 * v.flatten() @ flat @ v.flatten()  # noqa: E731
+
+    def value(v: Tensor) -> Tensor:
+        return losses(x, batch, v, binary).sum() + 0.5 * v.flatten() @ flat @ v.flatten()
+
     now = value(w)
     for _ in range(NEWTON):
         slope, curve = derivatives(x, batch, w, binary)

@@ -17,18 +17,17 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from metacli.nn.sharing.scheme import heads, layer
+from metacli.nn.sharing.scheme import Sharing, heads, layer
 from metacli.types import Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossStitch:
+class CrossStitch(Sharing):
     """own: share of a task's own activations in its mixture at the start."""
 
     own: Annotated[float, Ge(0), Le(1)] = 0.9
 
     needs_trunk = True
-    copies = False
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         params: Params = {}

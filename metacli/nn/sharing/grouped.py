@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from metacli.nn.sharing.scheme import Block, Sharing, Solvable
 from metacli.types import Batch, Params
 
 
 @dataclass(frozen=True)
-class Grouped:
+class Grouped(Sharing):
     """Any scheme, group by group.
 
     Args:
@@ -25,14 +25,12 @@ class Grouped:
         groups: task numbers; each task is in one of them.
     """
 
-    scheme: Any
+    scheme: Sharing
     groups: tuple[tuple[int, ...], ...]
-
-    copies = False
 
     @property
     def needs_trunk(self) -> bool:
-        return bool(self.scheme.needs_trunk)
+        return self.scheme.needs_trunk
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         """Every group begins as it would by itself."""
@@ -61,7 +59,7 @@ class Grouped:
         """Nothing is shared by all."""
         return ()
 
-    def blocks(self, names: Sequence[str]) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+    def blocks(self, names: Sequence[str], tasks: int) -> list[Block]:
         """For each group its tasks and the names that these share."""
         found = []
         for number, group in enumerate(self.groups):
@@ -80,13 +78,15 @@ class Grouped:
 class GroupedSolved(Grouped):
     """The same for a scheme with an exact solution."""
 
+    solver: Solvable
+
     def solve(
         self, batch: Batch, rng: torch.Generator, binary: Tensor | None = None
     ) -> tuple[Params, Tensor]:
         found: Params = {}
         scores = []
         for number, group in enumerate(self.groups):
-            own, errors = self.scheme.solve(rows_of(batch, group), rng, of(binary, group))
+            own, errors = self.solver.solve(rows_of(batch, group), rng, of(binary, group))
             found.update({f"group.{number}.{name}": value for name, value in own.items()})
             scores.append(errors.min() * len(group))
         mean = torch.stack(scores).sum() / sum(len(group) for group in self.groups)
@@ -95,13 +95,15 @@ class GroupedSolved(Grouped):
     def refit(self, batch: Batch, params: Params, binary: Tensor | None = None) -> Params:
         found: Params = {}
         for number, (group, own) in enumerate(self._parts(params)):
-            again = self.scheme.refit(rows_of(batch, group), own, of(binary, group))
+            again = self.solver.refit(rows_of(batch, group), own, of(binary, group))
             found.update({f"group.{number}.{name}": value for name, value in again.items()})
         return found
 
 
-def grouped(scheme: Any, groups: tuple[tuple[int, ...], ...]) -> Grouped:
-    return (GroupedSolved if hasattr(scheme, "solve") else Grouped)(scheme, groups)
+def grouped(scheme: Sharing, groups: tuple[tuple[int, ...], ...]) -> Grouped:
+    if isinstance(scheme, Solvable):
+        return GroupedSolved(scheme, groups, scheme)
+    return Grouped(scheme, groups)
 
 
 def inside(params: Params, prefix: str) -> Params:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metacli.nn.sharing.scheme import heads, layer, trunk, trunk_init
+from metacli.nn.sharing.scheme import Sharing, heads, layer, trunk, trunk_init
 from metacli.types import Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hard:
+class Hard(Sharing):
     """Nothing to set: the backbone says what the trunk is."""
 
     needs_trunk = True

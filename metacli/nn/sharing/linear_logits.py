@@ -116,7 +116,8 @@ def fit(
     columns = x.T.tocsr()
 
     def weights(flat: np.ndarray) -> np.ndarray:
-        return (scale * flat[: len(place)])[common] + own * flat[len(place) :]
+        result: np.ndarray = (scale * flat[: len(place)])[common] + own * flat[len(place) :]
+        return result
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         penalised = np.append(np.where(middle, 0.0, flat[: len(place)]), flat[len(place) :])
@@ -131,7 +132,7 @@ def fit(
     found = np.asarray(minimize(objective, begin, jac=True, method="L-BFGS-B", options=options).x)
     means = np.zeros((int(cluster.max()) + 1, width))
     means.ravel()[place] = scale * found[: len(place)]
-    w = means[cluster]
+    w: np.ndarray = means[cluster]
     w.reshape(tasks * width)[used] += own * found[len(place) :]
     return w
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from metacli.nn.sharing.linear_logits import Rows, clustered, disorder, fit, mean_loss
 from metacli.nn.sharing.mean_ridge import Positive
-from metacli.nn.sharing.scheme import heads
+from metacli.nn.sharing.scheme import Sharing, heads
 from metacli.types import Batch, Params
 
 Choice = tuple[int, float, float]
@@ -33,7 +33,7 @@ Choice = tuple[int, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanLogistic:
+class MeanLogistic(Sharing):
     """Options.
 
     Args:
@@ -54,7 +54,6 @@ class MeanLogistic:
     judge: Literal["loss", "auc"] = "loss"
 
     needs_trunk = False
-    copies = False
     sparse = True  # packed rows come as sparse tensors
     kinds = ("classification",)
 
@@ -93,15 +92,15 @@ class MeanLogistic:
         for task in range(rows.tasks):
             own = np.flatnonzero(rows.task == task)
             fold[own] = torch.randperm(len(own), generator=rng).numpy() % self.folds
-        told = np.zeros((len(choices), len(rows.y)))  # logits of held-out rows
+        logits = np.zeros((len(choices), len(rows.y)))  # of held-out rows
         for k in range(self.folds):
             inner, held = rows.where(fold != k), rows.where(fold == k)
             found = {count: clustered(inner, count, rng) for count, *_ in choices}
             for number, (count, slope, mean) in enumerate(choices):
                 w = fit(inner, found[count], slope, mean, share=self.share)
-                told[number, fold == k] = held.x @ w.ravel()
+                logits[number, fold == k] = held.x @ w.ravel()
         judge = mean_loss if self.judge == "loss" else disorder
-        scores = torch.tensor([judge(rows, one) for one in told], dtype=torch.float64)
+        scores = torch.tensor([judge(rows, one) for one in logits], dtype=torch.float64)
         count, slope, mean = choices[int(scores.argmin())]
         own = clustered(rows, count, rng)
         w = fit(rows, own, slope, mean, share=self.share)
@@ -128,7 +127,8 @@ def sparse_heads(params: Params, x: Tensor) -> Tensor:
     """`heads` of sparse rows [T, M, D] or [M, D]: [T, M]."""
     weight, bias = params["heads.weight"], params["heads.bias"]
     if x.dim() == 2:
-        return torch.sparse.mm(x, weight.T).T + bias[:, None]
+        result: Tensor = torch.sparse.mm(x, weight.T).T + bias[:, None]
+        return result
     task, row, place = x.indices()
     out = bias[:, None].repeat(1, x.shape[1])
     at = task * x.shape[1] + row

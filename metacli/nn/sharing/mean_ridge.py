@@ -25,14 +25,14 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from metacli.nn.sharing.scheme import heads
+from metacli.nn.sharing.scheme import Sharing, heads
 from metacli.types import Batch, Params
 
 Positive = Annotated[float, Gt(0)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanRidge:
+class MeanRidge(Sharing):
     """Options: penalties to choose from, in units of rows (columns have standard deviation 1).
 
     Args:
@@ -49,7 +49,6 @@ class MeanRidge:
     folds: Annotated[int, Ge(2)] = 5
 
     needs_trunk = False
-    copies = False
     kinds = ("regression",)
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
@@ -112,7 +111,7 @@ class MeanRidge:
         own = torch.full((size,), slope, dtype=gram.dtype)
         own[-1] = intercept
         both = torch.cat([gram, cross[..., None]], -1)
-        solved = torch.linalg.solve(gram + torch.diag(own), both)  # A⁻¹ [G, g]
+        solved: Tensor = torch.linalg.solve(gram + torch.diag(own), both)  # A⁻¹ [G, g]
         a_gram, a_cross = solved[..., :-1], solved[..., -1]
         if not self.share:
             return a_cross
@@ -121,7 +120,8 @@ class MeanRidge:
         left = (gram - gram @ a_gram).sum(0) + torch.diag(common)
         right = (cross - (gram @ a_cross[..., None]).squeeze(-1)).sum(0)
         w0 = torch.linalg.solve(left, right)
-        return w0 + a_cross - a_gram @ w0
+        result: Tensor = w0 + a_cross - a_gram @ w0
+        return result
 
     def as_params(self, w: Tensor, penalties: tuple[float, float, float]) -> Params:
         return {

@@ -1,4 +1,4 @@
-"""Mixed-effects regression: slopes and intercepts of each task's own beside one curved function
+"""Mixed-effects regression: slopes and intercepts of each task's own, and one curved function
 that all tasks share; every strength is learned.
 
 N. Laird, J. Ware, Biometrics 38 (1982), with the random features of A. Rahimi, B. Recht, NeurIPS
@@ -25,7 +25,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from metacli.nn.sharing.mean_ridge import MeanRidge, Positive
-from metacli.nn.sharing.scheme import heads
+from metacli.nn.sharing.scheme import Sharing, heads
 from metacli.nn.solvers.mixed_models import Mixed, Moments, expected, learned, precisions, with_ones
 from metacli.types import Batch, Params
 
@@ -37,7 +37,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixedEffects:
+class MixedEffects(Sharing):
     """Options.
 
     Args:
@@ -56,7 +56,6 @@ class MixedEffects:
     share: bool = True
 
     needs_trunk = False
-    copies = False
     kinds = ("regression",)
     one_network = False  # the curve is no part of what a new task can begin with
 
@@ -146,14 +145,13 @@ class MixedEffects:
         total = 0.0
         for k in range(self.folds):
             inner = [part != k for part in fold]
-            learn = lambda rows, keep: [a[b] for a, b in zip(rows, keep, strict=True)]  # noqa: E731
-            found = self.fit(learn(x, inner), learn(y, inner), curve)
+            found = self.fit(kept(x, inner), kept(y, inner), curve)
             for task, keep in enumerate(inner):
                 rows = x[task][~keep]
                 w = found.fixed[: rows.shape[1] + 1] + found.random[task]
-                told = with_ones(rows) @ w
-                told += np.cos(rows @ curve[0] + curve[1]) @ found.fixed[rows.shape[1] + 1 :]
-                total += float(((y[task][~keep] - told) ** 2).sum())
+                predicted = with_ones(rows) @ w
+                predicted += np.cos(rows @ curve[0] + curve[1]) @ found.fixed[rows.shape[1] + 1 :]
+                total += float(((y[task][~keep] - predicted) ** 2).sum())
         return total / sum(map(len, y))
 
     def as_params(self, begin: Params, curve: Curve, found: Mixed) -> Params:
@@ -179,3 +177,8 @@ def rows_of(batch: Batch) -> tuple[list[np.ndarray], list[np.ndarray]]:
     return [a[k] for a, k in zip(x, keep, strict=True)], [
         b[k] for b, k in zip(y, keep, strict=True)
     ]
+
+
+def kept(rows: list[np.ndarray], keep: list[np.ndarray]) -> list[np.ndarray]:
+    """Of each task those rows that its mask keeps."""
+    return [a[b] for a, b in zip(rows, keep, strict=True)]

@@ -16,18 +16,17 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from metacli.nn.sharing.scheme import heads, layer, trunk
+from metacli.nn.sharing.scheme import Sharing, heads, layer, trunk
 from metacli.types import Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class MMoE:
+class MMoE(Sharing):
     """experts: trunks of the backbone's size."""
 
     experts: Annotated[int, Ge(1)] = 4
 
     needs_trunk = True
-    copies = False
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         params: Params = {}

@@ -22,19 +22,18 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from metacli.nn.sharing.scheme import heads, layer
+from metacli.nn.sharing.scheme import Sharing, heads, layer
 from metacli.types import Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class PLE:
+class PLE(Sharing):
     """own: experts of each task in every layer. experts: shared ones."""
 
     own: Annotated[int, Ge(1)] = 1
     experts: Annotated[int, Ge(1)] = 2
 
     needs_trunk = True
-    copies = False
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         params: Params = {}

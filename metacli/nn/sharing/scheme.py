@@ -7,6 +7,7 @@ their rows; predictions are [T, M].
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
@@ -16,36 +17,59 @@ from torch import Tensor
 
 from metacli.types import Batch, Params
 
+Block = tuple[tuple[int, ...], tuple[str, ...]]
+"""Tasks that share parameters, and the names of these."""
 
-class Sharing(Protocol):
-    """A frozen dataclass of options whose methods are the network of all tasks.
 
-    `needs_trunk`: shares hidden layers, so there must be some. `copies`: `forward` also takes
-    shared parameters with a leading task axis, one copy for each task.
-    """
-
-    @property
-    def needs_trunk(self) -> bool: ...
+class Sharing(ABC):
+    """The base of the schemes: frozen dataclasses of options whose methods are the network of all
+    tasks. What a scheme can do beyond that it declares by the properties below."""
 
     @property
-    def copies(self) -> bool: ...
+    @abstractmethod
+    def needs_trunk(self) -> bool:
+        """Shares hidden layers, so there must be some."""
 
+    @property
+    def copies(self) -> bool:
+        """`forward` also takes shared parameters with a leading task axis, a copy for each task."""
+        return False
+
+    @property
+    def apart(self) -> bool:
+        """Each task has a network of its own."""
+        return False
+
+    @property
+    def sparse(self) -> bool:
+        """Packed rows come as sparse tensors."""
+        return False
+
+    @property
+    def one_network(self) -> bool:
+        """Whether a new task can begin with a network that the tasks share, or are pulled to."""
+        return True
+
+    @abstractmethod
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         """Fresh weights. sizes: D and the units of each hidden layer."""
-        ...
 
+    @abstractmethod
     def forward(self, params: Params, x: Tensor) -> Tensor:
         """[T, M] from standardised x."""
-        ...
 
+    @abstractmethod
     def penalty(self, params: Params) -> Tensor:
         """What pulls the tasks together, added to the loss; a scalar."""
-        ...
 
+    @abstractmethod
     def shared(self, names: Sequence[str]) -> tuple[str, ...]:
         """The parameters that every task's loss reaches, first layer first; () when there are
         none."""
-        ...
+
+    def blocks(self, names: Sequence[str], tasks: int) -> list[Block]:
+        """Who shares what: all tasks the same."""
+        return [(tuple(range(tasks)), self.shared(names))]
 
 
 @runtime_checkable
@@ -84,7 +108,8 @@ class ForSizes(Protocol):
 def layer(fan_in: int, shape: Sequence[int], rng: torch.Generator) -> Tensor:
     """Uniform in ±1/sqrt(fan_in), as `torch.nn.Linear` begins."""
     bound = fan_in**-0.5
-    return (2 * torch.rand(tuple(shape), generator=rng) - 1) * bound
+    result: Tensor = (2 * torch.rand(tuple(shape), generator=rng) - 1) * bound
+    return result
 
 
 def trunk_init(sizes: Sequence[int], rng: torch.Generator, prefix: str = "trunk") -> Params:

@@ -15,12 +15,12 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from metacli.nn.sharing.scheme import heads, layer, trunk, trunk_init
+from metacli.nn.sharing.scheme import Sharing, heads, layer, trunk, trunk_init
 from metacli.types import Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftL2:
+class SoftL2(Sharing):
     """Options.
 
     Args:
@@ -31,7 +31,6 @@ class SoftL2:
 
     needs_trunk = False
     apart = True  # each task has a network of its own
-    copies = False
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         one = trunk_init(sizes, rng)

@@ -60,7 +60,8 @@ class SoftPairwise(SoftL2):
             c = torch.tensor(self.coupling, dtype=gram.dtype, device=gram.device)
             squares = gram.diagonal()
             pull = 0.5 * (c * (squares[:, None] + squares - 2 * gram)).sum()
-        return self.strength * pull / len(gram)
+        result: Tensor = self.strength * pull / len(gram)
+        return result
 
     def covariance(self, params: Params) -> Tensor:
         """The learned Ω, [T, T]: how the tasks are related."""
@@ -69,4 +70,5 @@ class SoftPairwise(SoftL2):
         ).double()
         values, vectors = torch.linalg.eigh(theta @ theta.T)
         root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-        return root / root.trace()
+        result: Tensor = root / root.trace()
+        return result

@@ -66,7 +66,8 @@ class Boosted:
             found = x.gather(1, features[at])
             node = 2 * node + 1 + (found > thresholds[at]).long()
         leaves = values[node - inner + (inner + 1) * tree]
-        return self.base + leaves.unflatten(1, (rounds, outputs)).sum(1)
+        result: Tensor = self.base + leaves.unflatten(1, (rounds, outputs)).sum(1)
+        return result
 
 
 def fit_boosted(

@@ -87,7 +87,8 @@ def solved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.solve(matrix, vector)
     except np.linalg.LinAlgError:
-        return np.linalg.lstsq(matrix, vector, rcond=None)[0]
+        result: np.ndarray = np.linalg.lstsq(matrix, vector, rcond=None)[0]
+        return result
 
 
 def by_lbfgs(

@@ -32,4 +32,5 @@ class AlignedMTL(Surgery):
         if not len(values):
             return torch.zeros_like(rows[0])
         balance = values.min().sqrt() * (vectors / values.sqrt()) @ vectors.T
-        return (balance.mean(1) @ wide).to(rows.dtype)
+        result: Tensor = (balance.mean(1) @ wide).to(rows.dtype)
+        return result

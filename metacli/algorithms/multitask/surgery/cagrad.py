@@ -39,7 +39,8 @@ class CAGrad(Surgery):
         length = worst.norm()
         if self.c == 0 or length <= 1e-12 * mean.norm():
             return mean
-        return mean + self.c * mean.norm() / length * worst
+        result: Tensor = mean + self.c * mean.norm() / length * worst
+        return result
 
     def weights(self, rows: Tensor) -> Tensor:
         """w of the dual problem, [T]."""

@@ -17,7 +17,8 @@ def gramian(rows: Tensor) -> Tensor:
 def factor(rows: Tensor) -> Tensor:
     """R with RᵀR = the scaled Gramian, [T, T]."""
     values, vectors = torch.linalg.eigh(gramian(rows))
-    return values.clamp(min=0).sqrt()[:, None] * vectors.T
+    result: Tensor = values.clamp(min=0).sqrt()[:, None] * vectors.T
+    return result
 
 
 def nonnegative(left: Tensor, right: Tensor) -> Tensor:

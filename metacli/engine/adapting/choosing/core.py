@@ -1,6 +1,6 @@
 """Choosing among candidates on folds, with the choice repeated inside every fold that is scored.
 
-The best of many scores is too good: some candidate is lucky. So each outer fold chooses anew, on
+The best of many scores is too good: some candidate is lucky. So each outer fold chooses again, on
 inner folds of what it does not hold out, and the printed score is that of the whole procedure
 (S. Varma, R. Simon, "Bias in error estimation when using cross-validation for model selection",
 BMC Bioinformatics 2006). The choice that is kept is made in the same way on all examples.
@@ -58,7 +58,8 @@ class Targets:
         """Of each row, [m]: squared error, or log loss at the temperature that suits all of these
         rows best, so that heads are not compared by how sure they are in general."""
         if self.regression:
-            return np.square(answers[:, 0] - self.y[rows])
+            result: np.ndarray = np.square(answers[:, 0] - self.y[rows])
+            return result
         tried = [log_losses(answers / one, self.y[rows]) for one in TEMPERATURES]
         return min(tried, key=lambda one: float(one.mean()))
 
@@ -75,7 +76,8 @@ def log_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     scaled = logits.astype(np.float64)
     scaled = scaled - scaled.max(1, keepdims=True)
     logs = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
-    return -np.maximum(logs[np.arange(len(y)), y], np.log(SMALLEST))
+    result: np.ndarray = -np.maximum(logs[np.arange(len(y)), y], np.log(SMALLEST))
+    return result
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from metacli.nn.backbones.table import Backbone, backbones
 from metacli.nn.problem import Problem
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
+from metacli.schema.values import largest
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,8 @@ def build_few_shot(loaded: Loaded) -> FewShotBuilt:
     problems.raise_any()
     if recipe.train.execution == "compiled":
         require_compiler()
-    way = recipe.episodes.way if isinstance(recipe.episodes.way, int) else recipe.episodes.way[1]
     resolved = resolve(recipe, learner, backbone, inputs)
-    return FewShotBuilt(resolved, learner, deployed, inputs, kind, way)
+    return FewShotBuilt(resolved, learner, deployed, inputs, kind, largest(recipe.episodes.way))
 
 
 def with_classes(

@@ -6,6 +6,7 @@ from metacli.algorithms.learner import Learner
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training.problems import Problems
 from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.values import largest
 
 
 def check_execution(recipe: FewShotRecipe, learner: Learner, problems: Problems) -> None:
@@ -46,8 +47,9 @@ def resolve_execution(
         return train.execution, min(train.chunk or 8, train.meta_batch)
     if inputs.kind == "numbers":
         return "vmap", train.meta_batch
-    high = lambda span: span if isinstance(span, int) else span[1]  # noqa: E731
-    per_task = high(recipe.episodes.way) * (high(recipe.episodes.shot) + recipe.episodes.query)
+    per_task = largest(recipe.episodes.way) * (
+        largest(recipe.episodes.shot) + recipe.episodes.query
+    )
     if learner.trains_on == "classes":
         return "loop", 1
     strided = recipe.backbone.options.get("downsample") == "stride"

@@ -24,6 +24,7 @@ from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import cache_root
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.recipe import Recipe
+from metacli.schema.values import largest
 from metacli.types import Episode
 
 Kind = Literal["classification", "regression"]
@@ -57,7 +58,8 @@ def is_sinusoid(recipe: Recipe) -> bool:
 def sinusoid_options(recipe: Recipe) -> SinusoidOptions:
     """Raises DataError for options that the data set does not have."""
     entry = DATASETS[recipe.data.source]
-    options: SinusoidOptions = make_options_of_data(entry, recipe.data.options)
+    options = make_options_of_data(entry, recipe.data.options)
+    assert isinstance(options, SinusoidOptions)  # as of every entry that `is_sinusoid`
     return options
 
 
@@ -78,8 +80,8 @@ def pool_of(recipe: FewShotRecipe, split: str) -> Pool:
     """The pool of classes of one split."""
     options = {k: v for k, v in recipe.data.options.items() if k != "invert"}
     if recipe.data.source not in DATASETS:
-        span = recipe.episodes.way  # each part of a folder that is divided needs this many classes
-        options.setdefault("way", span if isinstance(span, int) else span[1])
+        # Each part of a folder that is divided needs this many classes.
+        options.setdefault("way", largest(recipe.episodes.way))
     return load_pool(recipe.data.source, split, options, cache_root())
 
 
@@ -105,8 +107,8 @@ def make_source(
     key: tuple[Key, ...] = ("train", recipe.seed)
     if is_sinusoid(recipe):
         key = key if training else (seed, "sinusoid", split, way, shot, query)
-        told = sinusoid_options(recipe).told
-        return Sinusoids(shot, query, key, meta_batch=size, split=split, told=told)
+        known = sinusoid_options(recipe).told
+        return Sinusoids(shot, query, key, meta_batch=size, split=split, told=known)
     if has_regression_tasks(recipe):
         tasks = regression_tasks_of(recipe, split)
         key = key if training else (seed, tasks.digest, shot, query)

@@ -80,12 +80,15 @@ def compare_with_others(
     tasks = table_of(metric, built.table.tasks, y, together, apart)
     for row, decision in zip(tasks, decisions or [], strict=False):
         row["guard"] = decision.as_dict()
+    mean = mean_delta(tasks)
     guarded_score = {f"val_{metric}": estimate_of(metric, y, together)}
     return Comparison(
         tasks=tuple(tasks),
         baselines=baselines,
         metrics=None if decisions is None else guarded_score,
-        **mean_delta(tasks),
+        mean_delta=mean.mean_delta,
+        mean_delta_ci95=mean.mean_delta_ci95,
+        mean_delta_over=mean.mean_delta_over,
     )
 
 
@@ -160,7 +163,7 @@ def single_task(
     folder = workspace.baselines / SINGLE
     try:
         old = model_folder.load_multi_task(folder) if folder.is_dir() else None
-        if old is not None and old.provenance["steps"] == steps:
+        if old is not None and old.provenance.get("steps") == steps:
             return validated(old, built.rows)
     except BundleError as error:
         control.report(Notice(f"trained again: {error.message}", "run.baseline_damaged"))

@@ -85,7 +85,8 @@ def fishers(
 
     def embedded(rows: Batch) -> Tensor:
         found = formulas.fisher(problem, formulas.fit_heads(problem, params, rows), rows)
-        return found / found.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        result: Tensor = found / found.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return result
 
     whole = embedded(batch)
     first, second = (embedded(half) for half in formulas.halves(batch, rng))
