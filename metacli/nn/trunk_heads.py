@@ -126,4 +126,5 @@ def affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if weight.shape[1] == h.shape[1]:
         return h @ weight.transpose(-1, -2) + bias[:, :, None]
     long = h.flatten(1, 2) @ weight[:, 0].transpose(-1, -2) + bias
-    return long.unflatten(1, h.shape[1:3])
+    result: Tensor = long.unflatten(1, h.shape[1:3])
+    return result

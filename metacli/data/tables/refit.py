@@ -59,7 +59,8 @@ def hashed(encoder: HashedText, rows: np.ndarray) -> Change:
 
     def change(x: np.ndarray) -> np.ndarray:
         parts = [scaled_to_1(half) for half in np.split(x * weights, halves, axis=1)]
-        return (np.concatenate(parts, 1) / np.sqrt(halves)).astype(np.float32)
+        result: np.ndarray = (np.concatenate(parts, 1) / np.sqrt(halves)).astype(np.float32)
+        return result
 
     return change
 

@@ -11,7 +11,8 @@ from metacli.algorithms.transfer.transfer import Transfer
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.predicting.rows import ROWS
 from metacli.errors import UsageProblem
-from metacli.nn.problem import Problem, channels_last, make_module
+from metacli.nn.layers.inputs import channels_last
+from metacli.nn.problem import Problem, make_module
 
 
 def answers_together(model: AdaptedModel) -> bool:

@@ -29,6 +29,7 @@ from metacli.engine.reporting.set_measures import (
     Curve,
     Gain,
     SetLook,
+    TaskFit,
     coupled_kinds,
     looks,
     over_points,
@@ -140,7 +141,7 @@ def fits(seen: list[SetLook]) -> list[Section]:
     return section("fits", "Before and after the other tasks are seen", *blocks)
 
 
-def fit(name: str, task: set_plots.TaskFit, axis: str = "x") -> Plot:
+def fit(name: str, task: TaskFit, axis: str = "x") -> Plot:
     before, after = task.error(task.alone), task.error(task.together)
     title = visible(task.name)
     says = f"{len(task.points[0])} labels."
