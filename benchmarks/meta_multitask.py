@@ -22,7 +22,6 @@ import torch
 from meta_multitask_train import POINTS as TRAIN_POINTS
 from meta_multitask_train import RUNS, Run, load, problem_of
 
-from metacli.algorithms.meta_multitask.coupled import Coupled
 from metacli.algorithms.meta_multitask.mtnp import MTNP
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.data.sets.functions import Functions, Variant
@@ -32,8 +31,10 @@ from metacli.engine.sets.arms.pretraining import ridge_answers
 from metacli.engine.sets.arms.scratch import trained
 from metacli.engine.sets.arms.tuned import Tuned
 from metacli.engine.sets.arms.tuning import Tuning
-from metacli.engine.sets.evaluate import Gathered, by_task, one_kind, pair_score
-from metacli.engine.sets.relations import Hiding, Learned, Strengths, joined_pairs, pairs_of
+from metacli.engine.sets.coupling import coupling_of
+from metacli.engine.sets.evaluate import Gathered, by_task
+from metacli.engine.sets.model import SetModel
+from metacli.engine.sets.relations import joined_pairs, pair_score, pairs_of
 from metacli.engine.sets.scoring import (
     Answers,
     Guard,
@@ -45,7 +46,9 @@ from metacli.engine.sets.scoring import (
     scored,
     task_errors,
 )
+from metacli.engine.training.options import written_out
 from metacli.nn.set_attention import Gaussian
+from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.types import Params, SetEpisode
 
 RESULTS = Path(__file__).parent / "results" / "meta_multitask"
@@ -69,11 +72,19 @@ class Measured:
         settings = {} if self.tuned is None else self.tuned.settings(arm, points)
         return answers_of(self.run.learner.varied(settings), problem_of(self.run), self.params)
 
-    def strengths(self) -> Strengths:
-        learner, problem = self.run.learner, problem_of(self.run)
-        if isinstance(learner, Coupled):
-            return Learned(learner, problem, self.params)
-        return Hiding(answers_of(learner, problem, self.params))
+    def model(self, name: str) -> SetModel:
+        """The learner called `name` as a model."""
+        run = self.run
+        recipe = {
+            "version": 1,
+            "kind": "meta-multitask",
+            "data": {"source": "functions", "variant": run.variant},
+            "sets": {"points": list(TRAIN_POINTS), "query": 8},
+            "algorithm": {"name": name, **written_out(run.learner)},
+            "train": {"steps": run.train.steps},
+        }
+        made = MetaMultiTaskRecipe.model_validate(recipe)
+        return SetModel(made, self.params, {}, Functions(run.variant).names, 1)
 
 
 def main() -> None:
@@ -119,7 +130,8 @@ def measure(name: str, variants: list[str]) -> None:
             document["cells"].append(cell)
             write(name, document)
     if {"mixed"} & set(variants or suited(run)) and "coupling" not in document:
-        document["coupling"] = coupling_of(measured_run.strengths())
+        model = measured_run.model(name.partition("-")[0])
+        document["coupling"] = relatives_of(model)
         write(name, document)
 
 
@@ -210,14 +222,14 @@ def test_source(variant: Variant | str, points: int) -> Functions:
     )
 
 
-def coupling_of(strengths: Strengths) -> dict[str, Any]:
+def relatives_of(model: SetModel) -> dict[str, Any]:
     """How well relatives are told from strangers in mixed sets of 10 points."""
-    source, parts = test_source("mixed", 10), []
+    source, parts, what = test_source("mixed", 10), [], ""
     for step in range(-(-PAIRED // GROUP)):
-        related = torch.from_numpy(source.relations_at(step).related)
-        assert not one_kind(related)
-        parts.append(pairs_of(strengths(source.meta_batch_at(step)), related, step * GROUP))
-    return pair_score(joined_pairs(parts), strengths.what).as_dict()
+        found = coupling_of(model, source.meta_batch_at(step))
+        related, what = source.relations_at(step).related, found.what
+        parts.append(pairs_of(found.matrix, related, step * GROUP))
+    return pair_score(joined_pairs(parts), what).as_dict()
 
 
 def suited(run: Run) -> tuple[Variant, ...]:

@@ -91,10 +91,10 @@ RUNS = {
     "coupled-shared-0": Run(IN_CONTEXT, "shared", gradient_steps(8_000)),
     "mcavia-shared-0": Run(MCAVIA(inner_lr=3.0), "shared", gradient_steps(8_000)),
     # The rates of manil are those chosen for mmaml.
-    "manil-shared-0": Run(MANIL(inner_lr=0.1), "shared", gradient_steps(7_000, 1e-2)),
-    "mreptile-shared-0": Run(MReptile(inner_lr=0.05), "shared", following(6_000)),
+    "manil-shared-0": Run(MANIL(inner_lr=0.1), "shared", gradient_steps(5_000, 1e-2)),
+    "mreptile-shared-0": Run(MReptile(inner_lr=0.05), "shared", following(5_000)),
     "mmaml-pooled-0": Run(
-        MMAML(inner_lr=0.1), "pooled", gradient_steps(4_000, 5e-3), begin="mmaml-shared-0"
+        MMAML(inner_lr=0.1), "pooled", gradient_steps(3_000, 5e-3), begin="mmaml-shared-0"
     ),
     "coupled-pooled-0": Run(IN_CONTEXT, "pooled", gradient_steps(5_500), begin="coupled-shared-0"),
     "mtnp-mixed-0": Run(

@@ -16,9 +16,14 @@ from metacli.engine.sets.arms.pretraining import gathered, pretrained, ridge_ans
 from metacli.engine.sets.arms.scratch import fresh_network, trained
 from metacli.engine.sets.arms.tuned import load_tuned, save_tuned
 from metacli.engine.sets.arms.tuning import Tuning, best
-from metacli.engine.sets.relations import Hiding, auc, pairs_of
+from metacli.engine.sets.relations import (
+    PairScores,
+    joined_pairs,
+    one_kind,
+    pair_score,
+    pairs_of,
+)
 from metacli.errors import BundleError
-from metacli.nn.set_attention import Gaussian
 from metacli.nn.set_problem import SetProblem
 from metacli.types import Batch, Params, SetEpisode
 
@@ -171,28 +176,24 @@ def test_tuning_ends_after_the_arm_at_which_it_was_stopped() -> None:
     assert list(wanted.tuned().choices.arms) == seen == ["joint", "separate"]
 
 
-def test_the_area_under_the_curve_counts_ties_half() -> None:
-    strength = np.array([0.9, 0.5, 0.5, 0.1])
-    assert auc(strength, np.array([True, True, False, False])) == pytest.approx(3.5 / 4)
-    assert auc(-strength, np.array([True, True, False, False])) == pytest.approx(0.5 / 4)
-    assert np.isnan(auc(strength, np.ones(4, bool)))
+def test_pairs_keep_the_number_of_their_set_and_both_directions() -> None:
+    coupling = np.arange(18.0).reshape(2, 3, 3)
+    related = np.zeros((2, 3, 3), bool)
+    related[:, 0, 1] = True
+    pairs = pairs_of(coupling, related, 7)
+    assert pairs.strength.tolist() == [4, 8, 12, 22, 26, 30]
+    assert pairs.related.tolist() == 2 * [True, False, False]
+    assert pairs.set.tolist() == 3 * [7] + 3 * [8]
+    assert one_kind(np.ones((2, 3, 3), bool))
+    assert not one_kind(related)
 
 
-def test_hiding_a_task_costs_those_that_it_says_something_about() -> None:
-    """A learner that answers a task by the mean of what tasks 0 and 1 say, if it sees them."""
-    episodes = sets(count=3)
-    told = torch.tensor([1.0, 1.0, 0.0, 0.0])
-
-    def answer(given: SetEpisode, sees: torch.Tensor) -> Gaussian:
-        known = (sees.float() * told).sum(-1)[..., None].expand_as(given.query.y)
-        return Gaussian(given.query.y, (-2 * known).exp())
-
-    strength = Hiding(answer)(episodes)
-    # One informative task less: log σ is 1 higher, so a query of the others loses 1.
-    expected = torch.tensor([[0.0, 1, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]])
-    # Task 0 hidden sees itself alone, and loses task 1.
-    torch.testing.assert_close(strength, expected.expand(3, 4, 4))
-    related = torch.ones(3, 4, 4, dtype=torch.bool)
-    pairs = pairs_of(strength, related, 7)
-    assert pairs.strength.tolist() == 3 * [1.0, 0.5, 0.5, 0.5, 0.5, 0.0]
-    assert sorted(set(pairs.set.tolist())) == [7, 8, 9]
+def test_areas_are_over_all_pairs_and_within_sets() -> None:
+    first = PairScores(np.array([3.0, 1, 2]), np.array([True, False, False]), np.zeros(3, int))
+    second = PairScores(np.array([0.5, 0.1]), np.array([True, False]), np.ones(2, int))
+    all_alike = PairScores(np.array([9.0]), np.array([True]), np.full(1, 2))
+    found = pair_score(joined_pairs([first, second, all_alike]), "strength")
+    assert found.within.mean == 1
+    assert found.within.n == 2
+    assert (found.pairs, found.related, found.sets) == (6, 3, 3)
+    assert found.auc == pytest.approx((3 + 1 + 3) / 9)  # 3 beats 1, 2, 0.1; 0.5 beats 0.1; 9 all

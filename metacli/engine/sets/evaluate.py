@@ -6,7 +6,6 @@ Shape letters: B sets, T tasks.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from metacli.data.sets.functions import Functions
 from metacli.data.sets.sources import FunctionsOptions
-from metacli.engine.results.sets import Arm, ComparedArm, NamedTaskScore, PairScore, SetCell
+from metacli.engine.results.sets import Arm, ComparedArm, NamedTaskScore, SetCell
 from metacli.engine.scoring.intervals import (
     Estimate,
     Verdict,
@@ -25,9 +24,16 @@ from metacli.engine.scoring.intervals import (
     t_quantile,
 )
 from metacli.engine.sets.arms.answers import Arms
-from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE, TRAINED
+from metacli.engine.sets.arms.names import ARMS, JOINT, SEPARATE, TRAINED
+from metacli.engine.sets.coupling import coupling_of
 from metacli.engine.sets.model import SetModel
-from metacli.engine.sets.relations import PairScores, Strengths, auc, joined_pairs, pairs_of
+from metacli.engine.sets.relations import (
+    PairScores,
+    joined_pairs,
+    one_kind,
+    pair_score,
+    pairs_of,
+)
 from metacli.engine.sets.scoring import SetScores, joined, scored, task_errors
 from metacli.engine.training.options import parsed
 from metacli.types import Batch, SetEpisode
@@ -66,15 +72,12 @@ class Gathered:
     separate: list[np.ndarray]
     roles: list[np.ndarray]
     pairs: list[PairScores]
+    what: str = ""  # the strength of a pair
 
 
-def evaluate_cells(arms: Arms, wanted: Wanted, strengths: Strengths) -> tuple[SetCell, ...]:
-    """A cell for every shape.
-
-    Args:
-        strengths: how the coupling of sets is measured.
-    """
-    return tuple(cell_of(arms, points, tasks, wanted, strengths) for points, tasks in wanted.shapes)
+def evaluate_cells(arms: Arms, wanted: Wanted) -> tuple[SetCell, ...]:
+    """A cell for every shape."""
+    return tuple(cell_of(arms, points, tasks, wanted) for points, tasks in wanted.shapes)
 
 
 def shapes_of(model: SetModel, points: Sequence[int]) -> tuple[Shape, ...]:
@@ -91,9 +94,7 @@ def groups_of(sets: int) -> int:
     return -(-sets // GROUP)
 
 
-def cell_of(
-    arms: Arms, points: int, tasks: int | None, wanted: Wanted, strengths: Strengths
-) -> SetCell:
+def cell_of(arms: Arms, points: int, tasks: int | None, wanted: Wanted) -> SetCell:
     """One cell; `tasks` None is all of them. With fewer, the first of each set see each other, and
     the error is theirs."""
     options = parsed(FunctionsOptions, arms.model.recipe.data.options)
@@ -106,13 +107,13 @@ def cell_of(
         wanted.tick(f"{points} points")
         episodes = first_tasks(source.meta_batch_at(step), tasks)
         seen = max(seen, episodes.roles.shape[1])
-        related = torch.from_numpy(source.relations_at(step).related)[:, :tasks, :tasks]
-        gather(found, arms, episodes, related, points, step)
-        if ORACLE in wanted.arms and tasks is None and step * GROUP < PAIRED_SETS:
-            if one_kind(related):
-                continue
-            found.pairs.append(pairs_of(strengths(episodes), related, step * GROUP))
-    return cell_from(found, arms, points, seen, strengths.what)
+        related = source.relations_at(step).related[:, :tasks, :tasks]
+        gather(found, arms, episodes, torch.from_numpy(related), points, step)
+        if step * GROUP < PAIRED_SETS and tasks is None and not one_kind(related):
+            coupling = coupling_of(arms.model, episodes)
+            found.what = coupling.what
+            found.pairs.append(pairs_of(coupling.matrix, related, step * GROUP))
+    return cell_from(found, arms, points, seen)
 
 
 def gather(
@@ -135,14 +136,7 @@ def gather(
     found.roles.append(episodes.roles.numpy())
 
 
-def one_kind(related: Tensor) -> bool:
-    """Whether all pairs of tasks are related, or none."""
-    tasks = related.shape[-1]
-    pairs = related[:, torch.ones(tasks, tasks, dtype=torch.bool).triu(1)]
-    return bool(pairs.all()) or not bool(pairs.any())
-
-
-def cell_from(found: Gathered, arms: Arms, points: int, tasks: int, what: str) -> SetCell:
+def cell_from(found: Gathered, arms: Arms, points: int, tasks: int) -> SetCell:
     """The scores of a cell."""
     whole = {name: joined(parts) for name, parts in found.scores.items()}
     joint, separate = whole[JOINT], whole[SEPARATE]
@@ -157,7 +151,7 @@ def cell_from(found: Gathered, arms: Arms, points: int, tasks: int, what: str) -
         *(beside.delta, beside.delta_ci95, beside.verdict),
         arms=compared,
         by_task=by_task(found, arms.model.known),
-        coupling=pair_score(joined_pairs(found.pairs), what) if found.pairs else None,
+        coupling=pair_score(joined_pairs(found.pairs), found.what) if found.pairs else None,
     )
 
 
@@ -221,16 +215,6 @@ def bonferroni(tests: int, units: int) -> float:
     """By how much a 95 % interval is wider that is to hold for several tests at once."""
     level = 1 - 0.025 / max(1, tests)
     return t_quantile(units - 1, level) / t_quantile(units - 1)
-
-
-def pair_score(pairs: PairScores, what: str) -> PairScore:
-    """The areas over all pairs and within the sets."""
-    numbers = np.unique(pairs.set)
-    areas = [auc(pairs.strength[pairs.set == n], pairs.related[pairs.set == n]) for n in numbers]
-    within = over_episodes(np.array([one for one in areas if not math.isnan(one)]))
-    related = int(pairs.related.sum())
-    whole = auc(pairs.strength, pairs.related)
-    return PairScore(whole, within, len(pairs.related), related, len(numbers), what)
 
 
 def first_tasks(episodes: SetEpisode, count: int | None) -> SetEpisode:

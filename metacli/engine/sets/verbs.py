@@ -27,7 +27,6 @@ from metacli.engine.sets.arms.tuned import ARMS_FOLDER, Tuned, load_tuned
 from metacli.engine.sets.evaluate import Wanted, evaluate_cells, groups_of, shapes_of
 from metacli.engine.sets.folder import save
 from metacli.engine.sets.opening import open_adapted, open_source
-from metacli.engine.sets.relations import strengths_of
 from metacli.engine.sets.scoring import Z90
 from metacli.engine.storage.paths import RUNS, new_folder
 from metacli.engine.storage.paths import target as target_folder
@@ -242,7 +241,7 @@ def evaluate_sets(
         done += 1
 
     wanted = Wanted(shapes, sets, seed, arms=arms, tick=tick)
-    cells = () if dry_run else evaluate_cells(compared, wanted, strengths_of(source))
+    cells = () if dry_run else evaluate_cells(compared, wanted)
     first = cells[0] if cells else None
     recipe = source.recipe
     return SetEvaluation(
