@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from metacli.algorithms.meta_multitask.coupled import Coupled
+from metacli.algorithms.meta_multitask.manil import MANIL
+from metacli.algorithms.meta_multitask.mcavia import MCAVIA
 from metacli.algorithms.meta_multitask.mmaml import MMAML
+from metacli.algorithms.meta_multitask.mreptile import MReptile, union
 from metacli.algorithms.meta_multitask.mtnp import AVERAGE, MTNP
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, alone, together
 from metacli.errors import UsageProblem
@@ -25,7 +28,10 @@ LEARNERS: tuple[ClassSetLearner, ...] = (
     MTNP(width=8, heads=2, blocks=1, reads=1),
     MMAML(**STEPS),
     Coupled(embedding=4, **STEPS),
+    MANIL(**STEPS),
+    MReptile(**STEPS),
 )
+DIFFERENTIATED = LEARNERS[:4]
 BY_NAME = pytest.mark.parametrize("learner", LEARNERS, ids=lambda one: type(one).__name__)
 SHARED = pytest.mark.parametrize("shared", [False, True], ids=["own-labels", "shared-labels"])
 
@@ -193,7 +199,8 @@ def test_labels_of_other_tasks_matter_jointly_and_not_alone(learner: ClassSetLea
     x = episodes.support.x.clone()
     x[:, 1:] += 1.0
     other = episodes._replace(support=episodes.support._replace(x=x))
-    for seeing, same in ((alone, True), (together, False)):
+    heads_alone = isinstance(learner, MANIL)  # which pass nothing on where labels differ
+    for seeing, same in ((alone, True), (together, heads_alone)):
         sees = seeing(episodes.roles)
         before, after = (
             learner.respond(problem, params, one, sees).logits[:, 0] for one in (episodes, other)
@@ -218,7 +225,40 @@ def test_a_class_without_an_example_is_answered_only_where_a_task_with_the_same_
     assert apart.tolist() == [-math.inf] * 3
 
 
-@BY_NAME
+@SHARED
+@pytest.mark.parametrize("mixed", [False, True], ids=["classes", "mixed"])
+def test_reptile_moves_to_where_loops_over_the_examples_of_sets_led(
+    *, shared: bool, mixed: bool
+) -> None:
+    if shared and mixed:
+        pytest.skip("labels are shared by classifications alone")
+    learner, episodes = replace(LEARNERS[4], alone=0.0), sets(mixed=mixed, count=2)  # type: ignore[type-var]
+    problem, params = start(learner, shared=shared)
+    rng = torch.Generator().manual_seed(0)
+    found = learner.direction(problem, params, episodes, {}, rng).direction
+    everything = episodes._replace(support=union(episodes))
+    led = []
+    for at in range(2):
+        one = SetEpisode(*(pick_set(part, at) for part in everything))
+        assert one.ways is not None
+        ways = one.ways[0].tolist()
+        phi = reference.joint_inner_loop(params, examples_of(one), ways, 0.05, 2, shared=shared)
+        led.append({"backbone.0.weight": phi["backbone.0.weight"], "value.weight": phi["w2.0"]})
+    for name in ("backbone.0.weight", *(("value.weight",) if mixed else ())):
+        mean = torch.stack([one[name] for one in led]).mean(0)
+        torch.testing.assert_close(found[name], (params[name] - mean).detach())
+    if not mixed:
+        assert bool((found["value.weight"] == 0).all())
+
+
+def pick_set(part: Batch | Tensor | None, at: int) -> Batch | Tensor | None:
+    """Set `at` as a meta-batch of one."""
+    if part is None or isinstance(part, Tensor):
+        return None if part is None else part[at : at + 1]
+    return Batch(*(None if value is None else value[at : at + 1] for value in part))
+
+
+@pytest.mark.parametrize("learner", DIFFERENTIATED, ids=lambda one: type(one).__name__)
 @SHARED
 def test_the_direction_is_the_derivative_of_the_query_loss(
     learner: ClassSetLearner, *, shared: bool
@@ -244,6 +284,7 @@ def test_the_direction_is_the_derivative_of_the_query_loss(
         MTNP: ("backbone.0.weight", "self.0.kin", "class.scale", "class.raw", "query.weight"),
         MMAML: ("backbone.0.weight", "rates.backbone.0.weight", "rates.head.bias"),
         Coupled: ("coupling.q.weight", "coupling.self", "rates.backbone.0.weight"),
+        MANIL: ("backbone.0.weight", "rates.head.weight", "rates.head.bias"),
     }[type(learner)]
     for name in names:
         slope = (value(name, 1e-5) - value(name, -1e-5)) / 2e-5
@@ -293,3 +334,9 @@ def test_a_learned_head_needs_one_number_of_classes() -> None:
     found = learner.respond(problem, params, episodes, together(episodes.roles)).logits
     assert found.shape == (1, 3, 3, 2)
     assert bool(torch.isfinite(found).all())
+
+
+def test_contexts_are_for_columns() -> None:
+    encoder = Problem(make_module(nn.Identity(), nn.Linear(3, 6)), 6, "classification", None)
+    with pytest.raises(UsageProblem, match="mcavia learns sets of regressions"):
+        MCAVIA().encoded(encoder, 0, None, shared_labels=False)
