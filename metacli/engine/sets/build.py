@@ -42,6 +42,7 @@ class SetBuilt:
         """Numbers of points for which the arms of `evaluate` are tuned: those that it measures, as
         far as training has them."""
         given = self.recipe.sets.points
+        assert given is not None  # as of every set of regressions
         low, high = given if isinstance(given, tuple) else (given, given)
         return tuple(one for one in POINTS if low <= one <= high) or (low,)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue, ValidationError
 
 from metacli import __version__
+from metacli.engine.models.document import InputPart
 from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.results.base import Json
@@ -101,7 +102,7 @@ def from_document(document: Mapping[str, JsonValue], params: Params) -> ClassSet
     if not (way is None or isinstance(way, int)):
         raise TypeError(f"{way!r} is no number of classes")
     facts = ClassFacts(
-        InputSpec.from_dict(as_mapping(document["input"])),
+        InputSpec.of(InputPart.model_validate_json(json.dumps(document["input"]))),
         way,
         bool(said["shared_labels"]),
         mixed=bool(said["mixed"]),
