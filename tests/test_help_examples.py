@@ -45,6 +45,7 @@ ELSEWHERE = {
     "compare runs/glyphs-5w1s-protonet/20260101T000000Z @last",
     "compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o table.txt",
     "compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o plot.svg",
+    "compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o page.html",
     "export @last --with-support --format onnx -o learner.onnx",  # tests/engine/test_export_support
 }
 # In this order each finds what those before it made.

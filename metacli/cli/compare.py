@@ -32,6 +32,7 @@ def compare(frame: Frame, paths: Paths) -> None:
       metacli compare runs/glyphs-5w1s-protonet/20260101T000000Z @last
       metacli compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o table.txt
       metacli compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o plot.svg
+      metacli compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o page.html
     """
 
     def work(report: Reporter) -> Result:
@@ -43,8 +44,12 @@ def compare(frame: Frame, paths: Paths) -> None:
 
 
 def draw(result: Result, target: Path) -> bool:
-    """A plot where the file is named like an image."""
-    from metacli.engine.reporting import compare_plot
+    """A plot where the file is named like an image, a page where it is named like one."""
+    from metacli.engine.reporting import compare_page, compare_plot
+
+    if target.suffix.lower() in compare_page.ENDINGS:
+        compare_page.write(result, target)
+        return True
 
     if target.suffix.lower() not in compare_plot.ENDINGS:
         return False

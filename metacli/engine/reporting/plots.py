@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metacli.engine.spelling import is_fraction
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -135,6 +137,29 @@ def curves(
         axes.set_ylabel(y_label)
         if len(lines) > 1:
             axes.legend(fontsize=8)
+        return svg_of(drawn, name)
+
+
+def overlaid(
+    name: str,
+    lines: Sequence[tuple[str, Sequence[Point]]],
+    x_label: str,
+    y_label: str,
+    *,
+    metric: str,
+) -> str:
+    """The same thing of several runs over one x axis, each in a colour of its own."""
+    with figure() as (drawn, axes):
+        for at, (label, points) in enumerate(lines):
+            x, y = [p[0] for p in points], [p[1] for p in points]
+            marker = "o" if len(points) <= FEW else None
+            axes.plot(x, y, color=f"C{at}", label=label, linewidth=1.6, marker=marker, markersize=3)
+        whole_ticks(axes)
+        if is_fraction(metric):
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        axes.legend(fontsize=8)
         return svg_of(drawn, name)
 
 
