@@ -62,8 +62,10 @@ def test_texts_with_semicolons_stay_whole_in_a_csv() -> None:
     assert table.columns == ("text", "label")
 
 
-def test_a_comma_in_a_file_of_tabs_may_stand_between_thousands() -> None:
-    assert parse_table(b"a\tb\n1,500\t2\n", "tsv", "t.tsv").words("a") == ["1,500"]
+def test_a_comma_in_a_file_of_tabs_stands_between_thousands() -> None:
+    table = parse_table(b"a\tb\n1,500\t2\n", "tsv", "t.tsv")
+    assert table.words("a") == ["1500"]
+    assert table.guessed == ("commas between thousands in a",)
 
 
 def test_a_workbook_is_not_read_as_text() -> None:
@@ -121,7 +123,7 @@ def test_numbers_that_leave_no_room_for_their_squares_are_refused() -> None:
         (b"a,b\n1,2\n1,2,3\n", "table.ragged", "t.csv:3, column b"),
         (b"a,b\n1,2\n1\n", "table.ragged", "t.csv:3, column b"),
         (b"a,a\n1,2\n", "table.same_name", "t.csv:1, column a"),
-        (b",a\n0,2\n", "table.no_name", "t.csv:1, column 1"),
+        (b"a,,b\n0,2,1\n", "table.no_name", "t.csv:1, column 2"),
         ("a,b\n1,x\n2,caf\xe9\n".encode("latin-1"), "table.encoding", "t.csv:3, column b"),
         (b"a,b\n1,x\n\x00,y\n", "table.encoding", "t.csv:3, column a"),
         ("a,b\n1,2\n".encode("utf-16"), "table.encoding", "t.csv:1, column 1"),

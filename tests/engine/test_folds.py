@@ -56,8 +56,14 @@ def test_folds_are_a_function_of_labels_and_seed() -> None:
     assert [s.query.tolist() for s in first] != [s.query.tolist() for s in other]
 
 
-def test_a_class_with_one_example_has_no_folds() -> None:
-    assert folds.stratified_folds(labels(5, 1), seed=0) == []
+def test_a_class_with_one_example_is_in_every_support_and_in_no_query() -> None:
+    y = labels(5, 1, 3)
+    found = folds.stratified_folds(y, seed=0)
+    assert len(found) == 3
+    for split in found:
+        assert np.flatnonzero(y == 1) in split.support
+        assert set(y[split.query]) == {0, 2}
+    assert folds.stratified_folds(labels(1, 1), seed=0) == []
 
 
 @pytest.mark.parametrize(
@@ -144,7 +150,8 @@ def test_two_folds_give_no_verdict() -> None:
         ((5,) * 5, 10),
         ((6, 95), 5),
         ((3, 99), 9),
-        ((1, 4), 0),
+        ((1, 4), 4),
+        ((1, 1), 0),
     ],
 )
 def test_few_folds_are_dealt_again(counts: tuple[int, ...], splits: int) -> None:
@@ -154,7 +161,8 @@ def test_few_folds_are_dealt_again(counts: tuple[int, ...], splits: int) -> None
     k = len(folds.stratified_folds(y, 0))
     deals = [found[start : start + k] for start in range(0, splits, k or 1)]
     for deal in deals:  # every one is a whole partition, and no two are the same
-        assert sorted(np.concatenate([one.query for one in deal])) == list(range(len(y)))
+        often = [row for row, label in enumerate(y) if (y == label).sum() > 1]
+        assert sorted(np.concatenate([one.query for one in deal])) == often
     assert len({str([one.query.tolist() for one in deal]) for deal in deals}) == len(deals)
 
 

@@ -11,12 +11,14 @@ which are scikit-learn's LogisticRegression(C=1/λ) and Ridge(alpha=λ) on the s
 is free. μ is the mean feature of the support and s its root mean square distance from it (one
 number, so that λ means the same for every network); both are folded into the head that is kept.
 
-Where we differ: a probe of the last layer alone. λ = `penalty`; not given, it is the one with the
+Where we differ: a probe of the last layer alone; of many parameters W is found until the gradient
+is 10⁻⁴/λ at most. λ = `penalty`; not given, it is the one with the
 smallest log loss (squared error) on folds of the support, which also calibrates the probabilities.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -28,10 +30,12 @@ from metacli.algorithms.meta.episodic import frozen_features
 from metacli.algorithms.meta.inner import HEAD
 from metacli.algorithms.transfer.transfer import Transfer, choices, filled, network_of, outputs_of
 from metacli.nn.problem import Problem
-from metacli.nn.solvers.logistic import fit_logistic
+from metacli.nn.solvers.logistic import NEWTON, fit_logistics
 from metacli.types import NO_STATE, Batch, Params, State
 
 GRID = {"penalty": (1e-3, 1e-2, 1e-1, 1.0, 10.0)}
+EXACT = 1e-9  # of the gradient
+ROUGH_PART = 1e-4  # of it in units of 1/λ, where there are many parameters: next to its minimum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ class LinearProbe(Transfer):
     ) -> list[tuple[Self, Tensor]]:
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         query = problem.embed(frozen, x)
-        heads = [(one, one.head(problem, features, support)) for one in choices(self, GRID)]
+        heads = self.heads(problem, features, support, choices(self, GRID))
         return [(one, problem.read_out(head, query)) for one, head in heads]
 
     def adapt(
@@ -59,23 +63,34 @@ class LinearProbe(Transfer):
 
     def head(self, problem: Problem, features: Tensor, support: Batch) -> Params:
         """W [N, D] and b [N] on the features themselves; λ is given."""
-        assert self.penalty is not None
+        ((_, head),) = self.heads(problem, features, support, [self])
+        return head
+
+    def heads(
+        self, problem: Problem, features: Tensor, support: Batch, tried: Sequence[Self]
+    ) -> list[tuple[Self, Params]]:
+        """The same of several λ; what they share is computed once."""
         keep = slice(None) if support.mask is None else support.mask
         x, y = features[keep].double(), support.y[keep]
         mean = x.mean(0)
         spread = (x - mean).square().sum(1).mean().sqrt()
         size = torch.where(spread > 0, spread, 1.0)
         z = (x - mean) / size
+        penalties = [one.penalty for one in tried if one.penalty is not None]
         if problem.kind == "classification":
-            c = 1 / self.penalty
-            weight, bias = fit_logistic(z, y, outputs_of(problem, support), c=c)
+            way = outputs_of(problem, support)
+            exact = way * (min(z.shape) + 1) <= NEWTON
+            limits = {1 / p: EXACT if exact else ROUGH_PART / p for p in penalties}
+            found = fit_logistics(z, y, way, limits)
+            solved = [found[1 / penalty] for penalty in penalties]
         else:
-            weight, bias = centred_ridge(z, y.double(), self.penalty)
-        weight = weight / size
-        return {
-            HEAD[0]: weight.to(features.dtype),
-            HEAD[1]: (bias - weight @ mean).to(features.dtype),
-        }
+            solved = [centred_ridge(z, y.double(), penalty) for penalty in penalties]
+        heads: list[tuple[Self, Params]] = []
+        for one, (weight, bias) in zip(tried, solved, strict=True):
+            scaled = weight / size
+            intercept = (bias - scaled @ mean).to(features.dtype)
+            heads.append((one, {HEAD[0]: scaled.to(features.dtype), HEAD[1]: intercept}))
+        return heads
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         return problem.predict(adapted, x)

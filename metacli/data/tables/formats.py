@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from metacli.data.files import shown
 from metacli.data.plain import Plain
+from metacli.data.tables.cells import MISSING
 from metacli.data.tables.lines import SEPARATORS, USUAL, lines_of, separator_of
+from metacli.data.tables.spelled_numbers import plain_numbers
 from metacli.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 MAX_FIELD = 2**20  # characters in one cell; a longer one is a quote that was never closed
 BLOCK = 20_000  # rows
 
+UNNAMED = "unnamed"  # which `kinds` takes for the name of an identifier
 _COMMA_NUMBER = r"^\s*[-+]?\d+(,\d+)?\s*$"
 
 Cells = Sequence[str | None]
@@ -40,17 +43,20 @@ def _separated(content: bytes, ending: str, name: str) -> Read:
     before = csv.field_size_limit(MAX_FIELD)
     try:
         records = _records(lines_of(content, name), separator, name)
-        header = _checked_header(next(records, []), name)
-        frame = _framed(header, _same_width(records, header, name))
+        first = next(records, [])
+        header = _checked_header(with_names(first), name)
+        frame, empty = without_empty(_framed(header, _same_width(records, header, name)), first)
     finally:
         csv.field_size_limit(before)
-    guessed = []
+    guessed = [*empty]
     if separator != USUAL.get(ending):
         guessed.append(f"columns are separated by {SEPARATORS[separator]}")
     if separator == ";":  # elsewhere a comma may stand between thousands
         frame, changed = with_points(frame)
         if changed:
             guessed.append(f"decimal commas in {', '.join(map(shown, changed[:12]))}")
+    frame, spelled = plain_numbers(frame, MISSING)
+    guessed += [f"{how} in {', '.join(map(shown, of[:12]))}" for how, of in spelled.items()]
     return frame, 2, tuple(guessed)
 
 
@@ -101,6 +107,32 @@ def with_points(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
             changed.append(one)
     made = [pl.col(one).str.replace(",", ".", literal=True) for one in changed]
     return frame.with_columns(made) if changed else frame, changed
+
+
+def with_names(header: Sequence[str]) -> list[str]:
+    """The header with a name for columns that have none: the first, as pandas writes its index, and
+    the last ones, as a separator at the end of each row makes them."""
+    names = [one.strip() for one in header]
+    last = max((number for number, one in enumerate(names) if one), default=-1)
+    if last < 0:
+        return names
+    filled = names[:1] if names[0] else [UNNAMED]
+    return [
+        *filled,
+        *names[1 : last + 1],
+        *(f"{UNNAMED} {n + 1}" for n in range(last + 1, len(names))),
+    ]
+
+
+def without_empty(
+    frame: pl.DataFrame, header: Sequence[str]
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Without the columns that had no name and hold nothing; and that in words."""
+    nameless = [one for one, was in zip(frame.columns, header, strict=True) if not was.strip()]
+    empty = [one for one in nameless if frame[one].str.strip_chars().is_in(["", None]).all()]
+    if not empty or len(empty) == len(frame.columns):
+        return frame, ()
+    return frame.drop(empty), (f"{len(empty)} empty column without a name is left out",)
 
 
 def _checked_header(names: Sequence[str], name: str) -> list[str]:
@@ -176,7 +208,7 @@ def _json_row(line: str, number: int, name: str) -> dict[str, str | None]:
 
 
 def _json_frame(names: Iterable[str], rows: Sequence[dict[str, str | None]]) -> pl.DataFrame:
-    return _frame(list(names), [[row.get(key) for row in rows] for key in names])
+    return frame_of(list(names), [[row.get(key) for row in rows] for key in names])
 
 
 def _object(pairs: list[tuple[str, Plain]]) -> dict[str, Plain]:
@@ -269,13 +301,13 @@ def _framed(names: Sequence[str], records: Iterable[Sequence[str]]) -> pl.DataFr
     for record in records:
         block.append(record)
         if len(block) == BLOCK:
-            frames.append(_frame(names, list(zip(*block, strict=True))))
+            frames.append(frame_of(names, list(zip(*block, strict=True))))
             block = []
-    frames.append(_frame(names, list(zip(*block, strict=True))))
+    frames.append(frame_of(names, list(zip(*block, strict=True))))
     return pl.concat(frames)
 
 
-def _frame(names: Sequence[str], columns: Sequence[Cells]) -> pl.DataFrame:
+def frame_of(names: Sequence[str], columns: Sequence[Cells]) -> pl.DataFrame:
     import polars as pl  # slow to import
 
     given = columns or [()] * len(names)

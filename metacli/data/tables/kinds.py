@@ -12,9 +12,10 @@ import numpy as np
 
 from metacli.data.files import mode_of
 from metacli.data.images import FILE_SUFFIXES
+from metacli.data.tables.cells import MISSING
 from metacli.data.tables.dates import order_of
 from metacli.data.tables.molecules import is_molecules
-from metacli.data.tables.reader import MISSING, Table
+from metacli.data.tables.reader import Table
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metacli.data.files import read_regular, shown
+from metacli.data.tables.cells import MISSING
 from metacli.data.tables.formats import READERS, separated
 from metacli.errors import DataError
 
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS = 20_000
 LARGE = 1e30  # float32 holds it; a square or a sum of squares float64 does
-MISSING = (
-    *("", "NA", "N/A", "na", "n/a", "#N/A", "<NA>", "nan", "NaN", "NAN"),
-    *("null", "NULL", "None", "?"),
-)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Texts to numbers: hashed n-grams of words and characters, or a frozen sentence encoder.
 
-Hashed n-grams are scikit-learn's `HashingVectorizer` (signed MurmurHash3): nothing has to be
-fitted and a text that was never seen is read as well; `idf` is its `TfidfTransformer`'s weight over
-the training texts and part of the model.
+Hashed n-grams are those of scikit-learn's `HashingVectorizer` (signed MurmurHash3), made by
+`hashing` without it: nothing has to be fitted and a text that was never seen is read as well; `idf`
+is its `TfidfTransformer`'s weight over the training texts and part of the model.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metacli.data.plain import Plain, Record, flag_in, numbers_in, span_in, text_in, whole_in
+from metacli.data.tables.hashing import characters, counted, words
 from metacli.errors import DataError, EnvironmentProblem
 
 if TYPE_CHECKING:
@@ -54,14 +55,13 @@ class HashedText:
     def weigh(self, halves: Sequence[csr_matrix]) -> csr_matrix:
         """The same from `counts`."""
         from scipy.sparse import diags, hstack
-        from sklearn.preprocessing import normalize
 
         if self.sublinear:
             halves = [damped(half) for half in halves]
         if self.idf:
             weights = np.split(np.array(self.idf), len(halves))
             halves = [half @ diags(own) for half, own in zip(halves, weights, strict=True)]
-        scaled = [normalize(half) for half in halves]
+        scaled = [of_length_1(half) for half in halves]
         return (hstack(scaled, format="csr") / np.sqrt(len(halves))).astype(np.float32)
 
     def fit(self, texts: Sequence[str]) -> HashedText:
@@ -76,16 +76,12 @@ class HashedText:
 
     def counts(self, texts: Sequence[str]) -> list[csr_matrix]:
         """How often each feature is in each text: sparse [M, F / 2] of words and of characters."""
-        from sklearn.feature_extraction.text import HashingVectorizer
-
         alone = self.characters == (0, 0)
         size = self.features if alone else self.features // 2
-        common = {"n_features": size, "norm": None, "dtype": np.float64}
-        words = HashingVectorizer(ngram_range=self.words, **common).transform(texts)
-        if alone:
-            return [words]
-        letters = HashingVectorizer(analyzer="char_wb", ngram_range=self.characters, **common)
-        return [words, letters.transform(texts)]
+        spelled = [counted(texts, words, self.words, size)]
+        if not alone:
+            spelled.append(counted(texts, characters, self.characters, size))
+        return spelled
 
     def as_dict(self) -> dict[str, Plain]:
         return {
@@ -112,6 +108,14 @@ def idf_of(texts: np.ndarray, total: int) -> tuple[float, ...]:
     """The weight of each feature, of the number of texts [F] that it is in."""
     idf = np.log((1 + total) / (1 + texts)) + 1
     return tuple(np.round(idf / idf.max(), DIGITS).tolist())
+
+
+def of_length_1(rows: csr_matrix) -> csr_matrix:
+    """Each row that is not zero, divided by its length."""
+    from scipy.sparse import diags
+
+    length = np.sqrt(np.asarray(rows.multiply(rows).sum(1)).ravel())
+    return diags(1 / np.where(length > 0, length, 1.0)) @ rows
 
 
 def damped(counts: csr_matrix) -> csr_matrix:

@@ -25,6 +25,7 @@ from metacli.data.user.row_loading import RowSpec
 from metacli.data.user.table_layouts import list_tables
 from metacli.data.user.task_yaml import NAME as TASK_FILE
 from metacli.data.user.task_yaml import list_task_file
+from metacli.data.user.text_folders import holds_texts, list_texts
 from metacli.errors import DataError
 
 __all__ = [
@@ -87,14 +88,14 @@ def survey_task(path: Path, choice: Choice = NOTHING_SAID, only: Entries | None 
     if only is None:
         kind, entries = _recognise(path, choice)
     else:
-        kind, entries = _recognise_folder(path, only), only
+        kind, entries = _recognise_folder(path, only, choice), only
     lister = LISTERS.get(kind)
     if lister is None:
         raise DataError(
-            f"{shown(path)} is plain text; examples are read from tables and folders of images",
+            f"{shown(path)} is plain text; examples are read from tables and folders of classes",
             code="data.kind_not_supported",
             where=shown(path),
-            hint="a CSV with the columns text and label",
+            hint="a CSV with the columns text and label, or a folder of text files for each class",
         )
     return lister(path, entries, survey_task, choice)
 
@@ -215,15 +216,17 @@ def _recognise(path: Path, choice: Choice) -> tuple[str, Entries | None]:
             raise nothing_usable(path, "is neither a folder, nor an image, nor a table")
         return kind, None
     entries = scan(path, follow=choice.follow_links)
-    return _recognise_folder(path, entries), entries
+    return _recognise_folder(path, entries, choice), entries
 
 
-def _recognise_folder(path: Path, entries: Entries) -> str:
+def _recognise_folder(path: Path, entries: Entries, choice: Choice) -> str:
     if TASK_FILE in entries.files:
         return "task file"
     tables = [name for name in entries.files if kind_of(name) == "table"]
     if any(name.startswith(tuple(f"{word}." for word in SUPPORT_NAMES)) for name in tables):
         return "table"
+    if entries.folders and not tables and holds_texts(path, entries, choice):
+        return "text folders"
     if entries.folders:
         # One table beside one folder: the table names the images in it.
         return "table" if len(tables) == 1 and len(entries.folders) == 1 else "images"
@@ -243,4 +246,5 @@ LISTERS: dict[str, Lister] = {
     "images": list_images,
     "table": list_tables,
     "task file": list_task_file,
+    "text folders": list_texts,
 }

@@ -16,6 +16,11 @@ SHOWN_PROBLEMS = 20
 # Problems of single files: `--skip-bad` leaves those files out and counts them.
 SKIPPABLE = frozenset({"data.link", "data.special_file"})
 FEW_NAMES = 3
+UNREADABLE = SKIPPABLE | {
+    *("data.damaged_image", "data.not_an_image", "data.unsupported_format", "data.pixel_range"),
+    *("data.image_too_large", "data.not_text", "data.empty_text"),
+}
+LEFT_OUT = "--skip-bad goes on without them"
 
 
 def as_finding(error: DataError, level: Literal["error", "warning"] = "error") -> Finding:
@@ -25,7 +30,7 @@ def as_finding(error: DataError, level: Literal["error", "warning"] = "error") -
 def downgrade(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings with the problems of single files as warnings."""
     return tuple(
-        replace(finding, level="warning") if finding.code in SKIPPABLE else finding
+        replace(finding, level="warning") if finding.code in UNREADABLE else finding
         for finding in findings
     )
 
@@ -60,8 +65,9 @@ def raise_problems(path: Path, findings: Iterable[Finding]) -> None:
     errors = alike_as_one(every, path)
     first = errors[0]
     if len(errors) == 1:
+        hint = first.hint or leaves_out(errors)
         raise DataError(
-            first.message, code=first.code, where=first.where, hint=first.hint, findings=errors
+            first.message, code=first.code, where=first.where, hint=hint, findings=errors
         )
     groups = Counter(_group(error.code) for error in every)
     counts = ", ".join(f"{count} {group}" for group, count in groups.items())
@@ -70,9 +76,15 @@ def raise_problems(path: Path, findings: Iterable[Finding]) -> None:
         f"{len(every)} problems in {shown(path)}: {counts}{listed}",
         code=first.code if len(groups) == 1 else "data.problems",
         where=shown(path),
-        hint=first.hint,
+        hint=first.hint or leaves_out(errors),
         findings=errors[:SHOWN_PROBLEMS],
     )
+
+
+def leaves_out(errors: Iterable[Finding]) -> str | None:
+    """What to type to go on without files that cannot be read; None where something else is wrong,
+    too."""
+    return LEFT_OUT if all(one.code in UNREADABLE for one in errors) else None
 
 
 def alike_as_one(findings: Iterable[Finding], folder: Path) -> list[Finding]:

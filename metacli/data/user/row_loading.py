@@ -20,7 +20,7 @@ from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import target_numbers, targets_of
 from metacli.data.user.listing import Listing, TabularTask
 from metacli.data.user.loading import Examples, Task, same_examples
-from metacli.data.user.problems import as_finding, raise_problems
+from metacli.data.user.problems import UNREADABLE, as_finding, downgrade, raise_problems
 from metacli.errors import DataError, Finding
 
 
@@ -70,7 +70,8 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
     Raises:
         DataError: problems in the tables or between them.
     """
-    found = list(listing.findings)
+    found = list(downgrade(listing.findings) if skip_bad else listing.findings)
+    left_out = sum(one.level == "warning" and one.code in UNREADABLE for one in found)
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     sides: dict[str, list[Examples]] = {"support": [], "query": []}
     for part in listing.children or (listing,):
@@ -101,7 +102,7 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
         query=_together(sides["query"]) if sides["query"] else None,
         guessed=listing.guessed,
         findings=(*found, *clashes, *repeats),
-        skipped=0,
+        skipped=left_out,
         duplicates=len(clashes) if listing.kind == "text" else 0,
         unit=next((unit for unit in units if unit is not None), None),
         target=content.target,

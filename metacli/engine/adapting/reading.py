@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from metacli.data.files import shown
 from metacli.data.image_changes import changed
 from metacli.data.images import ImageSpec, read_pixels
 from metacli.data.user.appearance import Appearance, appearance_of
@@ -57,6 +58,7 @@ def read(source: Source, request: Request) -> Examples:
     )
     require_classes(source, task)
     report_findings(task, request.report)
+    report_single(source, task, request.report)
     report_unlike(source, task, content, request)
     support = batch(source, request, task.support.x, task.support.y)
     query = None
@@ -108,6 +110,20 @@ def content_of(request: Request, spec: ImageSpec | RowSpec | None = None) -> Con
     if known is not None and (known.path, known.choice) == (request.task, request.choice):
         return known
     return look(request.task, request.choice, spec)
+
+
+def report_single(source: Source, task: Task, report: Reporter) -> None:
+    """Says which classes are learned from a single example, and so left out of the score."""
+    if source.kind != "classification" or task.query is not None or task.support.y is None:
+        return
+    counts = np.bincount(task.support.y, minlength=len(task.labels))
+    if not (counts == 1).any() or (counts <= 1).all():
+        return
+    names = [shown(label) for label, count in zip(task.labels, counts, strict=True) if count == 1]
+    few = f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+    verb = "has" if len(names) == 1 else "have"
+    message = f"{few} {verb} a single example: learned from it, and the score is of the others"
+    report(Notice(message, "adapt.single_example"))
 
 
 def report_unlike(source: Source, task: Task, content: Content, request: Request) -> None:

@@ -119,7 +119,7 @@ def how_held_out(source: Source, labels: Tensor, request: Request) -> HowHeldOut
         return HowHeldOut(tuple(splits), f"holdout:{request.holdout:g}", why)
     folds = dealt(source, request.folds)(y, request.seed)
     if not folds:
-        why = "a class has a single example, so nothing can be held out; add images or a query/ "
+        why = "every class has a single example, so none can be held out; add more or a query/ "
         return HowHeldOut((), "none", f"{why}folder")
     times, _ = times_and_rows(folds)
     return HowHeldOut(tuple(folds), f"kfold:{len(folds) // times}")

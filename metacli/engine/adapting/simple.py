@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from metacli.engine.adapting.held_out import Predict
 from metacli.engine.adapting.source import Source
-from metacli.nn.solvers.logistic import fit_logistic
+from metacli.nn.solvers.logistic import NEWTON, fit_logistic
 from metacli.types import Batch
 
 MOST_PIXELS = 84  # to a side, of what logistic regression reads
+EXACT, NEAR = 1e-9, 1e-4  # of the gradient; the latter where there are many parameters
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression
 LOGISTIC = "logistic regression on raw pixels"
 SIMPLE = {"image": LOGISTIC, "text": "logistic regression on the same n-grams"}
@@ -37,7 +38,9 @@ def logistic_on_raw(classes: int) -> Predict:
     smaller by means over squares."""
 
     def predict(support: Batch, x: Tensor) -> Tensor:
-        weight, bias = fit_logistic(raw(support.x), support.y, classes)
+        known = raw(support.x)
+        many = classes * (min(known.shape) + 1) > NEWTON
+        weight, bias = fit_logistic(known, support.y, classes, precision=NEAR if many else EXACT)
         return torch.softmax(raw(x) @ weight.T + bias, 1)
 
     return predict

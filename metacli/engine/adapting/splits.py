@@ -33,24 +33,26 @@ def repeated_folds(y: np.ndarray, seed: int) -> list[Split]:
     """
     first = stratified_folds(y, seed)
     k = len(first)
-    if k in (0, len(y)) or (k == MAX_FOLDS and len(y) > SMALL):
+    held = sum(len(one.query) for one in first)
+    if k in (0, held) or (k == MAX_FOLDS and len(y) > SMALL):
         return first  # leaving one out is the same whenever it is dealt
     again = range(1, math.ceil(FEWEST_SPLITS / k))
     return [*first, *(one for time in again for one in stratified_folds(y, seed, deal=time))]
 
 
 def stratified_folds(y: np.ndarray, seed: int, most: int = MAX_FOLDS, deal: int = 0) -> list[Split]:
-    """k = min(`most`, smallest class) folds that each hold every class; empty when a class has a
-    single example.
+    """k = min(`most`, smallest class) folds that each hold every class. A class with a single
+    example is learned from in every fold, and held out in none; empty where all classes are such.
 
     Args:
         deal: another number gives other folds.
     """
-    labels = np.unique(y)
-    k = min(most, *(int((y == label).sum()) for label in labels))
-    if k < 2:
+    labels, counts = np.unique(y, return_counts=True)
+    labels, counts = labels[counts > 1], counts[counts > 1]
+    if not len(labels):
         return []
-    fold = np.empty(len(y), int)
+    k = min(most, int(counts.min()))
+    fold = np.full(len(y), -1)
     offset = 0
     again = (deal,) if deal else ()
     for label in labels:

@@ -54,7 +54,7 @@ def settled(
 
 
 def validation_folds(problem: Problem, support: Batch, seed: int) -> list[Split]:
-    """Few folds; none where a class has a single example."""
+    """Few folds; none where every class has a single example."""
     y = support.y.cpu().numpy()
     if problem.kind == "regression":  # every row may stand anywhere
         y = y[:, 0] * 0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from metacli.data.image_changes import ENDS
 from metacli.data.images import LONGEST
+from metacli.data.tables.cells import MISSING
 from metacli.data.tables.dates import patterns_of
-from metacli.data.tables.reader import MISSING
 from metacli.engine.exporting import companion_parts as parts
 from metacli.engine.models.card import escape
 from metacli.engine.results.export import ExportResult, TensorSpec

@@ -168,11 +168,12 @@ def how_scored(task: Listing, support: dict[str, int]) -> str:
         return f"on the query, {len(task.query)} images"
     if not support:
         return "none: no images"
-    smallest = min(support, key=lambda label: support[label])
-    if support[smallest] < 2:
-        has = "a single image" if support[smallest] else "no image"
-        return f"none is possible: class {smallest} has {has}, so none can be held out"
-    return f"{min(5, support[smallest])}-fold over the support"
+    several = [count for count in support.values() if count > 1]
+    if not several:
+        return "none is possible: every class has a single image, so none can be held out"
+    single = [label for label, count in support.items() if count < 2]
+    few = f"; of {', '.join(single[:3])} nothing can be held out" if single else ""
+    return f"{min(5, *several)}-fold over the support{few}"
 
 
 def pool_details(listing: Listing) -> dict[str, Json]:

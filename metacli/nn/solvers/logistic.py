@@ -13,7 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.nn.solvers.lbfgs import minimised
+
 ROUGH = 1e-6  # precision from which a few steps of L-BFGS are the faster way whatever the size
+MOST = 10_000  # steps
 NEWTON = 600  # numbers to find, up to which a system of equations is the faster way
 
 
@@ -94,20 +97,11 @@ def solved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
 def by_lbfgs(
     z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: float, precision: float = 1e-9
 ) -> np.ndarray:
-    """The same where the matrix of second derivatives would be large.
-
-    By SciPy: the first step of torch's own L-BFGS imports torch's compiler, for over a second.
-    """
-    from scipy.optimize import minimize
-
+    """The same where the matrix of second derivatives would be large."""
     loss_at, inputs, _ = objective_of(z, y, classes, c, penalty)
     begin = np.zeros(classes * inputs.shape[1])
-    limits = {"maxiter": 10_000, "maxfun": 20_000, "maxcor": 20}
-    options = {**limits, "ftol": 0.0, "gtol": precision}
-    found = minimize(
-        lambda flat: loss_at(flat)[:2], begin, jac=True, method="L-BFGS-B", options=options
-    )
-    return np.asarray(found.x).reshape(classes, -1)
+    found = minimised(lambda flat: loss_at(flat)[:2], begin, precision, MOST)
+    return found.reshape(classes, -1)
 
 
 LossAt = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]

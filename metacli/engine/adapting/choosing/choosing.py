@@ -148,8 +148,6 @@ def tried_in_turn(
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Small systems of equations on one thread: others would wait for each other, awake."""
-    import scipy.optimize  # noqa: F401  # slow; a limit is for libraries that are there already
-
     with computing_with(1), threadpool_limits(limits=1):
         yield
 

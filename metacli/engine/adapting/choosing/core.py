@@ -64,7 +64,7 @@ class Targets:
         return min(tried, key=lambda one: float(one.mean()))
 
     def folds(self, rows: np.ndarray, seed: int) -> list[Split]:
-        """A few of these rows, in numbers of all examples; none where a class has one."""
+        """A few of these rows, in numbers of all examples; none where each class has one."""
         y = np.zeros(len(rows), int) if self.regression else self.y[rows]
         return [
             Split(rows[one.support], rows[one.query]) for one in stratified_folds(y, seed, INNER)

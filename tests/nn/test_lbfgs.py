@@ -1,0 +1,45 @@
+"""L-BFGS beside closed forms and SciPy's."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize, rosen, rosen_der
+
+from metacli.nn.solvers.lbfgs import minimised
+
+
+def test_a_quadratic_of_any_condition_is_solved() -> None:
+    draw = np.random.default_rng(0)
+    turn = np.linalg.qr(draw.normal(size=(40, 40)))[0]
+    matrix = turn @ np.diag(np.logspace(-2, 3, 40)) @ turn.T
+    wanted = draw.normal(size=40)
+
+    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
+        away = x - wanted
+        return float(0.5 * away @ matrix @ away), matrix @ away
+
+    found = minimised(function, np.zeros(40), 1e-9, 10_000)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_a_curved_valley_is_followed_as_scipy_follows_it() -> None:
+    begin = np.array([-1.2, 1.0, -0.5, 2.0])
+    found = minimised(lambda x: (float(rosen(x)), rosen_der(x)), begin, 1e-8, 1000)
+    other = minimize(rosen, begin, jac=rosen_der, method="L-BFGS-B", options={"gtol": 1e-8})
+    np.testing.assert_allclose(found, other.x, atol=1e-5)
+
+
+def test_it_stops_where_rounding_hides_what_is_left() -> None:
+    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
+        return float(1e6 + np.cosh(x - 1).sum()), np.sinh(x - 1)
+
+    calls = 0
+
+    def counted(x: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal calls
+        calls += 1
+        return function(x)
+
+    found = minimised(counted, np.array([3.0, -2.0]), 0.0, 10_000)
+    np.testing.assert_allclose(found, 1.0, atol=1e-4)
+    assert calls < 5000
