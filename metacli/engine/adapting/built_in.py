@@ -11,7 +11,6 @@ import torch
 
 from metacli.data.catalogue.encoders import SOURCES
 from metacli.data.plain import Record
-from metacli.data.tables.choice import Choice
 from metacli.data.tables.encoding import fit_target
 from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.static_text import StaticText
@@ -67,14 +66,14 @@ def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
         return column_source(request.task, request.choice)
     if name == PIXELS:
         return pixel_source(request.device)
-    fitted = HashedText(sublinear=True).fit(support_texts(request.task, request.choice))
+    fitted = HashedText(sublinear=True).fit(support_texts(request))
     made = text_source(name, fitted if name == NGRAMS else JoinedText(StaticText(), fitted))
     return for_target(made, request)
 
 
 def for_target(made: Opened[FewShotModel], request: Request) -> Opened[FewShotModel]:
     """The source for the numbers that the task's texts are to tell; as it is for classes."""
-    content = list_task(request.task, choice=request.choice).content
+    content = list_task(request.task, choice=request.choice, skip_bad=request.skip_bad).content
     if content is None or content.type == "classification":
         return made
     values = target_numbers(content.support, content.target)
@@ -151,9 +150,10 @@ def recipe_of(name: str, backbone: Record) -> FewShotRecipe:
     )
 
 
-def support_texts(task: Path, choice: Choice) -> list[str]:
+def support_texts(request: Request) -> list[str]:
     """The texts that a task is learned from. Raises DataError for a task without."""
-    listing = list_task(task, choice=choice)
+    task = request.task
+    listing = list_task(task, choice=request.choice, skip_bad=request.skip_bad)
     if listing.kind != "text":
         raise DataError(
             f"{task} holds no texts, and `{NGRAMS}` are made of them",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from metacli.data.tables.coded import Encoder
 from metacli.data.tables.encoding import DatePart, Encoding, Numeric
 from metacli.data.tables.refit import refit
 from metacli.engine.adapting.built_in import BOTH, NGRAMS
@@ -30,7 +31,7 @@ def for_support(source: Source, support: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.from_numpy(change(x.cpu().numpy())).to(x)
 
 
-def as_they_are(encoder: object) -> bool:
+def as_they_are(encoder: Encoder) -> bool:
     """Whether columns are taken without any scale."""
     return isinstance(encoder, Encoding) and all(
         isinstance(one, Numeric | DatePart) and (one.mean, one.scale) == (0.0, 1.0)
