@@ -11,6 +11,7 @@ from metacli.algorithms.meta.maml_plus_plus import MAMLPlusPlus as MAMLPlusPlus
 from metacli.algorithms.meta.matchingnet import MatchingNet as MatchingNet
 from metacli.algorithms.meta.meta_sgd import MetaSGD as MetaSGD
 from metacli.algorithms.meta.metacurvature import MetaCurvature as MetaCurvature
+from metacli.algorithms.meta.pmf import PMF as PMF
 from metacli.algorithms.meta.pretrain import Pretrain as Pretrain
 from metacli.algorithms.meta.protonet import ProtoNet as ProtoNet
 from metacli.algorithms.meta.r2d2 import R2D2 as R2D2

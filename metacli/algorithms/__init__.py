@@ -105,6 +105,9 @@ ALGORITHMS: dict[str, Entry] = {
     "protonet": Entry(
         "meta", "meta.protonet", "ProtoNet", "classify by the nearest class mean in feature space"
     ),
+    "pmf": Entry(
+        "meta", "meta.pmf", "PMF", "ProtoNet whose network is fine-tuned on each support, augmented"
+    ),
     "r2d2": Entry(
         "meta", "meta.r2d2", "R2D2", "ridge regression on the features, solved and trained through"
     ),

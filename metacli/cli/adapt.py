@@ -98,10 +98,6 @@ Compare = Annotated[
         show_default=False,
     ),
 ]
-Guard = Annotated[
-    bool,
-    typer.Option("--guard", help="Of a set: tasks that are better alone are answered alone."),
-]
 NewOnly = Annotated[
     bool, typer.Option("--new-only", help="Of a folder of tasks: those without a model yet.")
 ]
@@ -118,11 +114,12 @@ def adapt(
     baseline: Baseline = False,
     budget: Budget = None,
     add: Add = False,
-    guard: Guard = False,
+    guard: options.Guard = False,
     folds: Folds = None,
     compare: Compare = None,
     new_only: NewOnly = False,
     fit_inputs: FitInputs = False,
+    standalone: options.Standalone = False,
     skip_bad: options.SkipBad = False,
     allow_duplicates: options.AllowDuplicates = False,
     follow_links: options.FollowLinks = False,
@@ -141,6 +138,7 @@ def adapt(
     share, limit = words.fraction(holdout), words.seconds(budget, "--budget")
     model, task, overrides = what_is_there(words_)
     checks = words.checks_of(fail_under, fail_over, fail_if, strict=strict)
+    read = words.reading(skip_bad, allow_duplicates, follow_links, fit_inputs)
 
     def work(report: Reporter) -> Result:
         from metacli.engine.adapt import adapt as verb
@@ -158,10 +156,8 @@ def adapt(
             folds=folds,
             compare=compare,
             new_only=new_only,
-            fit_inputs=fit_inputs,
-            skip_bad=skip_bad,
-            allow_duplicates=allow_duplicates,
-            follow_links=follow_links,
+            standalone=standalone,
+            **read,
             **checks,
             **frame.shared(report),
         )

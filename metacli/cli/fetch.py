@@ -19,7 +19,7 @@ Name = Annotated[
     str | None,
     typer.Argument(
         metavar="[NAME]",
-        help="A data set, a backbone, or hf:ORG/NAME.",
+        help="A data set, a network such as timm/resnet18.a1_in1k, or hf:ORG/NAME.",
         autocompletion=complete.data_sets,
     ),
 ]
@@ -83,7 +83,13 @@ def _dry(name: str, place: str | None) -> Result:
     """What would be fetched, without a socket."""
     if name.startswith(HUB_PREFIX):
         return {"name": name, "path": str(Path(place).absolute() if place else hub_folder(name))}
+    from metacli.data.cache.networks import is_hub_name, place_of
+    from metacli.engine.storage.paths import cache_root
+
     rows = Block(_listed(lambda event: None)).blocks("available")
+    if is_hub_name(name):
+        where = place_of(name, Path(place).absolute() if place else cache_root())
+        return {"name": name, "kind": "encoder", "path": str(where)}
     for row in rows:
         if row.name("name") == name:
             path = str(Path(place).absolute()) if place else row.value("path")

@@ -117,3 +117,10 @@ AllowDuplicates = Annotated[
     bool,
     typer.Option("--allow-duplicates", help="Accept an example that is in support and query."),
 ]
+Guard = Annotated[
+    bool,
+    typer.Option("--guard", help="Of a set: tasks that are better alone are answered alone."),
+]
+Standalone = Annotated[
+    bool, typer.Option("--standalone", help="Put a pretrained encoder into the folder.")
+]

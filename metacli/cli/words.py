@@ -124,6 +124,21 @@ def checks_of(
     return Checks(fail_under=under or (), fail_over=over or (), fail_if=doubts or (), strict=strict)
 
 
+class Reading(TypedDict):
+    """How a user's files are read."""
+
+    skip_bad: bool
+    allow_duplicates: bool
+    follow_links: bool
+    fit_inputs: bool
+
+
+def reading(skip_bad: bool, duplicates: bool, links: bool, fit: bool) -> Reading:
+    return Reading(
+        skip_bad=skip_bad, allow_duplicates=duplicates, follow_links=links, fit_inputs=fit
+    )
+
+
 def probability(words: str | None) -> str | float | None:
     """`auto` or a number in 0..1; for `--reject`."""
     if words is None or words == "auto":

@@ -55,7 +55,7 @@ def adapt(
         add: `model` is adapted already; these examples are added to those that it was adapted to.
         more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `follow_links`, `folds`,
             `compare`, `new_only`, `fail_under`, `fail_over`, `fail_if`, `strict`, `out`,
-            `force`, `device`, `seed`, `dry_run`, `budget`, `fit_inputs`; see
+            `force`, `device`, `seed`, `dry_run`, `budget`, `fit_inputs`, `standalone`; see
             `Settings`.
 
     Returns:
@@ -172,7 +172,7 @@ def output_of(settings: Settings, request: Request, tasks: Sequence[Path]) -> Ou
     usual = new_folder(RUNS / "adapted" / first.absolute().name)
     again = settings.force or (bool(tasks) and settings.new_only)
     folder = target(settings.out, usual, force=again)
-    return Output(folder, settings.force, settings.dry_run)
+    return Output(folder, settings.force, settings.dry_run, settings.standalone)
 
 
 def checked(result: Adaptation, checks: Sequence[Check], doubts: Sequence[Doubt]) -> Adaptation:

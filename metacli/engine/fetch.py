@@ -1,4 +1,4 @@
-"""`fetch`: bring a data set, or a model of a hub, into the cache.
+"""`fetch`: bring a data set, a pretrained network or a model of a hub into the cache.
 
 With `push` the only verb that opens a socket.
 """
@@ -9,7 +9,9 @@ import hashlib
 from pathlib import Path
 
 from metacli.data.cache.download import fetch_dataset
+from metacli.data.cache.networks import is_hub_name
 from metacli.data.catalogue.registry import DATASETS
+from metacli.engine.encoders.fetching import fetch_network, installed, is_installed_name, networks
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.hub import bring, hub_name
 from metacli.engine.results.fetch import Fetchable, FetchResult
@@ -36,8 +38,10 @@ def fetch(
     """Download a data set, or take it from `from_path`, check its contents, and decode it once.
 
     Args:
-        name: of a data set or a backbone, or `hf:ORG/NAME[@REVISION]` for a model that `push` sent;
-            then `hf:ORG/NAME` is a MODEL for every other verb, and `dir` the model's own folder.
+        name: of a data set or a backbone; `owner/name[@COMMIT]` for a network of timm or
+            sentence-transformers on the hub; or `hf:ORG/NAME[@REVISION]` for a model that `push`
+            sent; then `hf:ORG/NAME` is a MODEL for every other verb, and `dir` the model's own
+            folder.
         dir: the cache to put it in; default METACLI_CACHE or the platform's cache folder.
         from_path: a local archive, a folder of archives, or an unpacked archive.
 
@@ -49,6 +53,10 @@ def fetch(
     if name.startswith(HUB_PREFIX):
         return fetch_model(name, None if dir is None else Path(dir), force=force, report=report)
     cache = Path(dir).absolute() if dir is not None else cache_root()
+    if is_installed_name(name):
+        return installed(name)
+    if is_hub_name(name):
+        return fetch_network(name, cache, from_path, force=force, report=report)
     found = fetch_dataset(
         name,
         cache,
@@ -85,8 +93,8 @@ def file_digest(path: Path) -> str:
 
 
 def fetchable() -> list[Fetchable]:
-    """What `fetch` knows: name, one line, where it comes from."""
-    return [
+    """What `fetch` knows: name, one line, where it comes from; and the encoders that are there."""
+    sets = [
         Fetchable(
             name=one.name,
             kind=one.kind,
@@ -97,3 +105,4 @@ def fetchable() -> list[Fetchable]:
         )
         for one in DATASETS.values()
     ]
+    return [*sets, *networks()]

@@ -15,7 +15,7 @@ from test_export_example import run_alone
 from metacli.data.tables.text import HashedText
 from metacli.engine.adapt import adapt
 from metacli.engine.export import export
-from metacli.engine.exporting.entrance import Words, weights_of
+from metacli.engine.exporting.texts import Words, weights_of
 from metacli.engine.predict import predict
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metacli.data.few_shot.feature_rows import FeatureRows
 from metacli.data.images import ImageSpec, fit
 from metacli.data.tables.coded import CodedRows, Encoder
 from metacli.errors import DataError
@@ -20,7 +21,7 @@ SPLITS = ("train", "val", "test")
 TURN_NAMES = ("rot000", "rot090", "rot180", "rot270")
 
 
-Store = np.ndarray | CodedRows
+Store = np.ndarray | CodedRows | FeatureRows
 
 
 class Layout(NamedTuple):
@@ -44,7 +45,8 @@ class Pool:
         classes: class names.
         rows: rows[c] are the int64 row numbers of class c in `store`.
         store: [M, C, H, W] uint8, memory-mapped where large; or `CodedRows`, texts and tables that
-            become numbers [M, F] when they are asked for.
+            become numbers [M, F] when they are asked for, or `FeatureRows`, images [M, D] as a
+            frozen network sees them.
         turns: [classes] quarter turns, counter-clockwise, applied to every image of the class;
             None: none.
         random_turns: each class of each episode draws its own number of quarter turns, 0..3.
@@ -77,6 +79,8 @@ class Pool:
     @property
     def images(self) -> np.ndarray:
         """The store of a pool of images."""
+        if isinstance(self.store, FeatureRows):
+            return self.store.images
         assert isinstance(self.store, np.ndarray)
         return self.store
 

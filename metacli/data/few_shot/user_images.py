@@ -31,7 +31,7 @@ from metacli.data.few_shot.pools import Pool, check_split, divide_classes, make_
 from metacli.data.few_shot.user_rows import row_pool
 from metacli.data.files import read_regular, shown
 from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
-from metacli.data.plain import Record
+from metacli.data.plain import Plain, Record
 from metacli.data.tables.choice import choice_of
 from metacli.data.user.listing import Listing, Row, holds_rows
 from metacli.data.user.open import list_task
@@ -45,6 +45,7 @@ class FolderOptions:
 
     Args:
         size: height and width in pixels that images are resized to.
+        middle: their shorter side is resized to `size` and the middle is cut out.
         channels: 1 grey, 3 colour; 0: colour when the first image of any class has colour.
         way: least number of classes in each part of a divided pool.
         skip_bad: leave out files that cannot be read.
@@ -56,9 +57,15 @@ class FolderOptions:
     way: int = 5
     skip_bad: bool = False
     allow_duplicates: bool = False
+    middle: bool = False
+
+    @property
+    def shorter(self) -> int | None:
+        """As `ImageSpec`'s."""
+        return self.size if self.middle else None
 
 
-IMAGES_ONLY = ("size", "channels")
+IMAGES_ONLY = ("size", "channels", "middle")
 
 
 class _Example(NamedTuple):
@@ -155,7 +162,10 @@ def _stored(
 
 def _digest(examples: Sequence[_Example], options: FolderOptions, report: Report) -> str:
     """SHA-256 of how images are read, and of every class name and file."""
-    how = (1, options.size, options.channels, options.skip_bad, options.allow_duplicates)
+    how: tuple[Plain, ...] = (
+        *(1, options.size, options.channels, options.skip_bad, options.allow_duplicates),
+        *(("middle",) if options.middle else ()),
+    )
     whole = hashlib.sha256(repr(how).encode())
     for number, one in enumerate(examples, 1):
         try:
@@ -178,7 +188,7 @@ def _build(
 ) -> None:
     """Decodes into the folder, straight to disk: a pool may be larger than the memory."""
     channels = options.channels or _channels(examples)
-    spec = ImageSpec(channels, options.size, options.size)
+    spec = ImageSpec(channels, options.size, options.size, options.shorter)
     bad = _decode(folder, examples, spec, options, report)
     if bad:
         errors = list(bad.values())

@@ -17,6 +17,7 @@ from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.reader import Table
 from metacli.data.tables.static_text import StaticText
 from metacli.data.tables.text import HashedText, SentenceText, TextEncoder, text_encoder
+from metacli.data.tables.token_numbers import TokenNumbers
 from metacli.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ ENCODERS: Mapping[str, Callable[[Record], Encoder]] = {
     "sentence": SentenceText.from_dict,
     "static": StaticText.from_dict,
     "joined": JoinedText.from_dict,
+    "tokens": TokenNumbers.from_dict,
 }
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metacli.data.plain import Plain, Record, flag_in, numbers_in, span_in, text_in, whole_in
 from metacli.data.tables.hashing import characters, counted, words
+from metacli.data.tables.token_numbers import TokenNumbers
 from metacli.errors import DataError, EnvironmentProblem
 
 if TYPE_CHECKING:
@@ -159,6 +161,13 @@ class SentenceText:
 
 
 _LOADED: dict[str, SentenceTransformer] = {}
+_FOLDERS: dict[str, Path] = {}
+"""Where models that were fetched lie, by their name."""
+
+
+def know_sentence_model(name: str, folder: Path) -> None:
+    """Says where the model of that name lies."""
+    _FOLDERS[name] = folder
 
 
 def load_sentence_model(name: str) -> SentenceTransformer:
@@ -174,32 +183,35 @@ def load_sentence_model(name: str) -> SentenceTransformer:
             hint="pip install 'metacli[text]'",
         ) from None
     try:
-        model = SentenceTransformer(name, local_files_only=True, device="cpu")
+        place = str(_FOLDERS.get(name, name))
+        model = SentenceTransformer(place, local_files_only=True, device="cpu")
     except (OSError, ValueError, RuntimeError) as error:
         where = "a folder" if os.sep in name else "among the models on this machine"
         raise EnvironmentProblem(
             f"no sentence-transformers model {name} ({where}): {str(error).splitlines()[0][:100]}",
             code="environment.text_model",
             where=name,
-            hint="save it with that library and name its folder: sentence:path/to/model",
+            hint=f"metacli fetch {name}; or save it with that library and name its folder",
         ) from None
     _LOADED[name] = model
     return model
 
 
-TextEncoder = HashedText | SentenceText
+TextEncoder = HashedText | SentenceText | TokenNumbers
 
 
 def text_encoder(name: str, features: int = 8192) -> TextEncoder:
-    """`hashed`, or `sentence:<name or folder>`. Raises DataError for another word."""
+    """`hashed`, `tokens`, or `sentence:<name or folder>`. Raises DataError for another word."""
     if name == "hashed":
         if features < 64 or features % 2:
             raise DataError(f"features is {features}; wanted an even number of 64 or more")
         return HashedText(features)
+    if name == "tokens":
+        return TokenNumbers()
     kind, _, model = name.partition(":")
     if kind != "sentence" or not model:
         raise DataError(
-            f"encoder is {name!r}; wanted hashed, or sentence:NAME_OR_FOLDER",
+            f"encoder is {name!r}; wanted hashed, tokens or sentence:NAME_OR_FOLDER",
             code="data.encoder",
         )
     return SentenceText(model)

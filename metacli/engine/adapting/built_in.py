@@ -1,6 +1,6 @@
 """Sources of `adapt` that are always there: `photos` and `texts`, the pretrained encoders that are
-installed with metacli, the `columns` of a table, and what a model has to beat, `pixels` and
-`ngrams`. A head is fitted to the examples."""
+installed with metacli, `intents`, what was meta-learned on one of them, the `columns` of a table,
+and what a model has to beat, `pixels` and `ngrams`. A head is fitted to the examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from metacli.data.catalogue.encoders import SOURCES
+from metacli.data.catalogue.encoders import ENCODERS, SOURCES, PackagedEncoder
+from metacli.data.catalogue.heads import HEAD_SOURCES
 from metacli.data.plain import Record
 from metacli.data.tables.encoding import fit_target
 from metacli.data.tables.joined_text import JoinedText
@@ -28,6 +29,7 @@ from metacli.engine.models.networks import make_problem
 from metacli.engine.models.opening import Opened
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
+from metacli.nn.backbones.efficientnet_lite0 import SHORTER, SIZE
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Params
 
@@ -36,17 +38,21 @@ TEXTS = "texts"
 PIXELS = "pixels"
 NGRAMS = "ngrams"
 BOTH = "texts+ngrams"
+INTENTS = "intents"
+INTENTS_BOTH = "intents+ngrams"
 METHODS = {
     PHOTOS: "ridge",
     TEXTS: "logistic",
     PIXELS: "ridge",
     NGRAMS: "logistic",
     BOTH: "logistic",
+    INTENTS: "logistic",
+    INTENTS_BOTH: "logistic",
     COLUMNS: "linear-probe",
 }
 """The head where none is asked for: each was at or above the others on examples that no result
 comes from."""
-SIZE, SHORTER = 224, 256  # pixels, as the network was trained
+
 POOL = 7  # pixels to a side of what is one number of `pixels`, 32 x 32 in all
 NETWORK = "backbone."
 
@@ -58,8 +64,8 @@ def is_built_in(name: str) -> bool:
 
 def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
     """A source by its name, for the texts or columns of the task that is asked for."""
-    if name == TEXTS:
-        return for_target(text_source(name, StaticText(SOURCES[name].name)), request)
+    if name in (TEXTS, *HEAD_SOURCES):
+        return for_target(text_source(name, static_of(name)), request)
     if name in SOURCES:
         return encoder_source(name, request.device, request.report)
     if name == COLUMNS:
@@ -67,8 +73,22 @@ def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
     if name == PIXELS:
         return pixel_source(request.device)
     fitted = HashedText(sublinear=True).fit(support_texts(request))
-    made = text_source(name, fitted if name == NGRAMS else JoinedText(StaticText(), fitted))
+    first = name.partition("+")[0]
+    made = text_source(name, fitted if name == NGRAMS else JoinedText(static_of(first), fitted))
     return for_target(made, request)
+
+
+def static_of(name: str) -> StaticText:
+    """The embeddings of `texts`, or those under a head that comes with metacli."""
+    head = HEAD_SOURCES.get(name)
+    return StaticText(SOURCES[name].name) if head is None else StaticText(head.encoder, head.name)
+
+
+def encoder_behind(name: str) -> PackagedEncoder | None:
+    """The pretrained encoder that a source needs."""
+    first = name.partition("+")[0]
+    head = HEAD_SOURCES.get(first)
+    return SOURCES.get(first) if head is None else ENCODERS[head.encoder]
 
 
 def for_target(made: Opened[FewShotModel], request: Request) -> Opened[FewShotModel]:
@@ -136,7 +156,7 @@ def opened(
     return Opened(model, Path(name), None)
 
 
-def recipe_of(name: str, backbone: Record) -> FewShotRecipe:
+def recipe_of(name: str, backbone: Record, method: str = "") -> FewShotRecipe:
     """The recipe that a model needs to be made again; what is in it was trained elsewhere."""
     return FewShotRecipe.model_validate(
         {
@@ -144,7 +164,7 @@ def recipe_of(name: str, backbone: Record) -> FewShotRecipe:
             "data": {"source": name},
             "episodes": {"way": 2, "shot": 1, "query": 1},
             "backbone": backbone,
-            "algorithm": {"name": METHODS[name]},
+            "algorithm": {"name": method or METHODS[name]},
             "train": {"steps": 1, "chunk": 1},
         }
     )

@@ -3,21 +3,24 @@ head to them, in however many folds, works on those."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metacli.algorithms.transfer.transfer import Transfer, network_of
 from metacli.engine.adapting.reading import Examples
 from metacli.engine.adapting.source import Source
 from metacli.engine.encoders.feature_cache import FeatureCache
+from metacli.engine.encoders.pool_features import bare_width, frozen_of
 from metacli.engine.encoders.pretrained import digest_of
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.storage.paths import cache_root
+from metacli.nn.backbones.frozen import Frozen
 from metacli.nn.layers.inputs import channels_last
-from metacli.nn.problem import Problem
+from metacli.nn.problem import Problem, make_module
 from metacli.types import Batch, Params
 
 WORTH_KEEPING = 3 * 64 * 64  # numbers of an image; features of smaller ones are soon computed
@@ -34,21 +37,37 @@ class Seen:
 
 
 def featured(source: Source, examples: Examples, report: Reporter) -> Seen:
-    """Features where the network stays as it is, the examples themselves otherwise."""
+    """Features where the network, or the encoder that it stands on, stays as it is; the examples
+    themselves otherwise."""
+    problem = source.problem()
+    if source.inputs.kind == "image" and frozen_of(source.recipe) is not None:
+        encoder = encoder_alone(problem, frozen_of(source.recipe))
+        params = network_of(encoder, source.params)
+        return Seen(source, with_rows(examples, encoder, params, report))
     if not is_frozen(source):
         return Seen(source, examples)
-    problem = source.problem()
-    params = network_of(problem, source.params)
+    seen = with_rows(examples, problem, network_of(problem, source.params), report)
+    return Seen(replace(source, params={}, features=problem.features), seen)
+
+
+def encoder_alone(problem: Problem, backbone: Frozen | None) -> Problem:
+    """The part of a network before what is trained on it."""
+    assert backbone is not None
+    inner = nn.Sequential(OrderedDict(encoder=problem.module.get_submodule("backbone.encoder")))
+    module = make_module(problem.module.get_submodule("input"), inner)
+    return Problem(module, features=bare_width(backbone), kind=problem.kind, head=None)
+
+
+def with_rows(examples: Examples, problem: Problem, params: Params, report: Reporter) -> Examples:
+    """The examples as features of this network."""
     support, query = examples.support, examples.query
     both = support.x if query is None else torch.cat([support.x, query.x])
-    rows = features_of(problem, params, both, report)
-    count = len(support.x)
-    seen = replace(
+    rows, count = features_of(problem, params, both, report), len(support.x)
+    return replace(
         examples,
         support=Batch(rows[:count], support.y),
         query=None if query is None else Batch(rows[count:], query.y),
     )
-    return Seen(replace(source, params={}, features=problem.features), seen)
 
 
 def is_frozen(source: Source) -> bool:

@@ -31,11 +31,13 @@ NONE_HELPS = "adapt.none_helps"
 
 @dataclass(frozen=True)
 class Output:
-    """Where the model goes; `force` replaces what is there, `dry_run` writes nothing."""
+    """Where the model goes; `force` replaces what is there, `dry_run` writes nothing,
+    `standalone` puts the encoder into the folder."""
 
     folder: Path
     force: bool = False
     dry_run: bool = False
+    standalone: bool = False
 
 
 def adapt_to_task(
@@ -90,7 +92,7 @@ def adapt_to_task(
     if output.dry_run:
         return replace(result, dry_run=True)
     made = adapted(source, examples, seen, found, request, output.folder)
-    save(made, output.folder, replace=output.force)
+    save(made, output.folder, replace=output.force, standalone=output.standalone)
     return replace(result, model=output.folder, options=made.options)
 
 

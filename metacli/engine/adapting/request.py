@@ -45,6 +45,7 @@ class AdaptKeywords(TypedDict, total=False):
     dry_run: bool
     budget: float | None
     fit_inputs: bool
+    standalone: bool
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Settings:
         force: replace it.
         budget: seconds of processor time for a choice among the sources on this machine; None: 30.
         fit_inputs: change images where they then suit the source better.
+        standalone: a pretrained encoder is put into the folder, not named by its hash.
     """
 
     target: str | None = None
@@ -88,6 +90,7 @@ class Settings:
     dry_run: bool = False
     budget: float | None = None
     fit_inputs: bool = False
+    standalone: bool = False
 
     def checks(self) -> list[Check]:
         """Raises UsageProblem."""

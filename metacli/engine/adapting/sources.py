@@ -10,6 +10,7 @@ from metacli.algorithms import ALGORITHMS
 from metacli.engine.adapting.backbone_source import backbone_options, is_backbone, open_source
 from metacli.engine.adapting.built_in import METHODS, is_built_in, open_built_in
 from metacli.engine.adapting.feature_source import FEATURES, feature_source
+from metacli.engine.adapting.hub_source import is_hub_source, open_hub_source
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.transfer import starting_point
@@ -36,6 +37,9 @@ def open_sources(names: Sequence[str], request: Request) -> list[Source]:
         if is_built_in(name):
             built = open_built_in(name, request)
             opened.append(Opened(built.model, built.path, built.run))
+        elif is_hub_source(name):
+            network = open_hub_source(name, request.device)
+            opened.append(Opened(network.model, network.path, network.run))
         elif name == FEATURES and not Path(name).exists():
             features = feature_source(request.task, request.choice)
             opened.append(Opened(features.model, features.path, features.run))
@@ -78,7 +82,8 @@ def prepared(opened: Opened[AnyModel], overrides: Sequence[str], method: str) ->
         case FewShotModel() as model:
             if needs_method(opened) and method == NATIVE:
                 classes = model.kind == "classification"
-                method = METHODS.get(str(opened.path), LINEAR_PROBE) if classes else LINEAR_PROBE
+                own = model.recipe.algorithm.name if is_backbone(opened) else LINEAR_PROBE
+                method = METHODS.get(str(opened.path), own) if classes else LINEAR_PROBE
             return few_shot_source(opened, model, overrides, method)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from metacli.data.cache.pickled import read_state
-from metacli.data.catalogue.encoders import ENCODERS, file_of
+from metacli.data.catalogue.encoders import ENCODERS, PackagedFile, file_of
+from metacli.data.tables.static_text import WEIGHT
 from metacli.engine.events import Notice, Reporter, ignore
 from metacli.engine.storage.serial import bytes_to_tensors, tensors_to_bytes
 from metacli.engine.storage.writer import write_file
@@ -24,7 +25,7 @@ FOLDER = "encoders"
 
 @dataclass(frozen=True)
 class Network:
-    """A network whose weights come with an encoder.
+    """Parameters that come with an encoder.
 
     Args:
         convert: the tensors of the package's file to the parameters of our module.
@@ -35,10 +36,18 @@ class Network:
     digest: str
 
 
+def table_alone(state: Mapping[str, Tensor]) -> Params:
+    """The embeddings of tokens [V, D], as `Table` of the backbone `words` has them."""
+    return {"table": state[WEIGHT].float()}
+
+
 NETWORKS = {
     "efficientnet-lite0": Network(
         folded, "0c4ed589ca24bd2cf3536302647337526d759b4e12a632dab6b0d8905b145a63"
-    )
+    ),
+    "wordllama": Network(
+        table_alone, "3e1af78bfb0e17d253421eab3a7f60c5a53998b281d1fe53388e2f925673c306"
+    ),
 }
 
 
@@ -60,7 +69,7 @@ def pretrained(name: str, cache: Path, report: Reporter = ignore) -> Params:
         report(Notice(f"the cached copy of {name} is damaged: made again", "encoder.damaged_cache"))
     encoder = ENCODERS[name]
     source = file_of(encoder, "weights")
-    made = NETWORKS[name].convert(read_state(source, encoder.files["weights"].sha256))
+    made = NETWORKS[name].convert(read_weights(source, encoder.files["weights"]))
     if digest_of(made) != wanted:
         raise DataError(
             f"the weights of {name} are not those that metacli knows",
@@ -73,6 +82,13 @@ def pretrained(name: str, cache: Path, report: Reporter = ignore) -> Params:
     except EnvironmentProblem as error:
         report(Notice(f"{name} is not kept in the cache: {error.message}", "encoder.not_cached"))
     return made
+
+
+def read_weights(path: Path, file: PackagedFile) -> Mapping[str, Tensor]:
+    """The tensors of a package's file, whose content is one that is known."""
+    if file.pickled:
+        return read_state(path, file.sha256)
+    return bytes_to_tensors(path.read_bytes(), str(path))
 
 
 def kept_at(name: str, cache: Path) -> Path:

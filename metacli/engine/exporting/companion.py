@@ -12,7 +12,22 @@ from metacli.data.tables.cells import MISSING
 from metacli.data.tables.dates import patterns_of
 from metacli.engine.exporting import companion_parts as parts
 from metacli.engine.models.card import escape
-from metacli.engine.results.export import ExportResult, TensorSpec
+from metacli.engine.results.export import ExportResult, TensorSpec, TextFeatures
+
+
+def tokenizer_of(result: ExportResult) -> str | None:
+    """The encoder whose tokenizer the example reads; None where there are no tokens."""
+    return next((one.tokenizer for one in result.inputs if one.tokenizer is not None), None)
+
+
+def features_of(result: ExportResult) -> TextFeatures | None:
+    """How n-grams of a text become numbers; None where there are none."""
+    return next((one.text for one in result.inputs if one.text is not None), None)
+
+
+def tokenizer_file(file: Path) -> Path:
+    """The tokenizer beside an exported file."""
+    return file.with_name(f"{file.name}.tokenizer.json")
 
 
 def names(file: Path) -> tuple[Path, Path]:
@@ -43,7 +58,7 @@ def given_as(result: ExportResult) -> str:
     first = result.inputs[0]
     if first.columns is not None:
         return "cells"
-    if first.text is not None:
+    if first.text is not None or first.tokenizer is not None:
         return "texts"
     return "images" if len(first.shape) == 4 else "numbers"
 
@@ -51,10 +66,14 @@ def given_as(result: ExportResult) -> str:
 def example(result: ExportResult) -> str:
     """The script that runs the file."""
     given, kind = given_as(result), result.format
-    more = {"images": ["Pillow"], "texts": ["scikit-learn"]}.get(given, [])
+    hashed, tokens = features_of(result) is not None, tokenizer_of(result) is not None
+    more = needs_of(result)
     extra = {
         "images": ["from PIL import Image, ImageOps"],
-        "texts": ["from sklearn.feature_extraction.text import HashingVectorizer"],
+        "texts": [
+            *(["from sklearn.feature_extraction.text import HashingVectorizer"] if hashed else []),
+            *(["from tokenizers import Tokenizer"] if tokens else []),
+        ],
     }
     table = given == "cells" or (given == "texts" and adapts(result))
     dated = any(one.date is not None for one in result.inputs[0].columns or ())
@@ -72,15 +91,26 @@ def example(result: ExportResult) -> str:
         "\n".join(standard) + "\n",
         "\n".join(imports) + "\n",
         "\n".join(facts(result, given)) + "\n",
-        (parts.READ[given] if given != "images" else parts.images(result.inputs[0]))
+        reading_of(result, given)
         + (parts.DATES if dated else "")
         + "\n"
         + parts.NAMED.get(given, parts.AS_GIVEN)
+        + ("" if adapts(result) or result.outputs[0].task is not None else "\n" + parts.GIVEN)
         + "\n"
         + parts.RUN[kind],
         '\nif __name__ == "__main__":' + main_of(result, given),
     ]
     return "\n".join(pieces)
+
+
+def reading_of(result: ExportResult, given: str) -> str:
+    """How the script reads what a user has."""
+    if given == "images":
+        return parts.images(result.inputs[0])
+    if given == "texts":
+        hashed = features_of(result) is not None
+        return parts.texts(tokens=tokenizer_of(result) is not None, hashed=hashed)
+    return parts.READ[given]
 
 
 def facts(result: ExportResult, given: str) -> list[str]:
@@ -103,9 +133,8 @@ def facts(result: ExportResult, given: str) -> list[str]:
         orders = sorted({one.date.order for one in first.columns or () if one.date is not None})
         found += [f"SHAPES = { ({one: patterns_of(one) for one in orders})!r}"] if orders else []
         found += [f"MISSING = {MISSING!r}", f"COLUMNS = {columns!r}"]
-    elif first.text is not None:
-        found.append(f"FEATURES, WORDS = {first.text.features}, {tuple(first.text.words)}")
-        found.append(f"CHARACTERS = {tuple(first.text.characters)}")
+    elif given == "texts":
+        found += text_facts(result)
     else:
         found.append(f"SHAPE = {tuple(shape)}")
     if adapts(result):
@@ -116,6 +145,28 @@ def facts(result: ExportResult, given: str) -> list[str]:
     elif outputs[0].labels is not None:
         found.append(f"LABELS = {listed(outputs[0].labels)!r}")
     return found
+
+
+def text_facts(result: ExportResult) -> list[str]:
+    """How texts are read."""
+    found, hashed = [], features_of(result)
+    if tokenizer_of(result) is not None:
+        length = result.inputs[0].shape[1]
+        file = json.dumps(tokenizer_file(file_of(result)).name)
+        found.append(f"TOKENIZER = Path(__file__).with_name({file})")
+        found.append(f"LENGTH = {length if isinstance(length, int) else None}")
+    if hashed is not None:
+        found.append(f"FEATURES, WORDS = {hashed.features}, {tuple(hashed.words)}")
+        found.append(f"CHARACTERS = {tuple(hashed.characters)}")
+    return found
+
+
+def needs_of(result: ExportResult) -> list[str]:
+    """Packages of the example beside numpy and what runs the file."""
+    if given_as(result) == "images":
+        return ["Pillow"]
+    hashed, tokens = features_of(result) is not None, tokenizer_of(result) is not None
+    return [*(["scikit-learn"] if hashed else []), *(["tokenizers"] if tokens else [])]
 
 
 def main_of(result: ExportResult, given: str) -> str:
@@ -138,7 +189,7 @@ def readme(result: ExportResult, name: str) -> str:
     lines += ["", *_notes(result), "", "## Run it", "", "```"]
     lines += [
         f"pip install numpy {parts.NEEDS[kind]}"
-        + {"images": " pillow", "texts": " scikit-learn"}.get(given_as(result), "")
+        + "".join(f" {one.lower()}" for one in needs_of(result))
     ]
     lines += [f"python {names(file)[1].name} {usage(result)}", "```", ""]
     lines += [
@@ -175,7 +226,14 @@ def _notes(result: ExportResult) -> list[str]:
     if given == "cells":
         notes.append("Scaling is inside; reading a table and looking words up is in the example.")
     if given == "texts":
-        notes.append("A text model starts from its features: the example hashes the words.")
+        how = ["hashes the words"] if features_of(result) is not None else []
+        if tokenizer_of(result) is not None:
+            how.append("reads the tokenizer file beside it")
+        notes.append(
+            f"A text model starts from its features: the example {' and '.join(how)}."
+            if how
+            else "A text model starts from its features."
+        )
     if given == "images":
         notes.append(
             "Scaling of the pixels is inside; decoding an image and resizing it are not: the "

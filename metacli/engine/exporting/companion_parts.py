@@ -128,8 +128,20 @@ def part_of(text, part, order):
     day = datetime.date(year, month, int(said.get("day") or 1))
     return float(day.isoweekday() if part == "weekday" else getattr(day, part))
 '''
-_TEXTS = '''
-def read(texts):
+_TOKENS = '''
+def tokens_of(texts):
+    """Numbers of tokens, counted from 1 and 0 for none, [texts, tokens]."""
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    rows = [one.ids for one in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+    found = np.zeros((len(rows), LENGTH or max(1, *map(len, rows))), dtype=np.int64)
+    for row, ids in zip(found, rows):
+        row[: len(ids)] = np.array(ids[: len(row)], dtype=np.int64) + 1
+    return found
+'''
+_COUNTS = '''
+def counts_of(texts):
     """Signed counts of hashed n-grams of words and of characters, [texts, features]."""
     common = {"n_features": FEATURES, "norm": None}
     words = HashingVectorizer(ngram_range=WORDS, **common)
@@ -139,6 +151,19 @@ def read(texts):
         parts.append(letters.transform(texts).toarray())
     return np.concatenate(parts, 1).astype(np.float32)
 '''
+_READ_TEXTS = '''
+def read(texts):
+    """Texts as the inputs of the file take them."""
+    return {found}
+'''
+
+
+def texts(*, tokens: bool, hashed: bool) -> str:
+    """How texts are read: a list of arrays where there are two inputs."""
+    made = [*(["tokens_of(texts)"] if tokens else []), *(["counts_of(texts)"] if hashed else [])]
+    found = made[0] if len(made) == 1 else f"[{', '.join(made)}]"
+    pieces = [*([_TOKENS] if tokens else []), *([_COUNTS] if hashed else [])]
+    return "\n".join([*pieces, _READ_TEXTS.format(found=found)])
 
 
 def images(spec: TensorSpec) -> str:
@@ -149,7 +174,7 @@ def images(spec: TensorSpec) -> str:
     return _IMAGES_BEGIN + before + _IN_MODE + fitted + _IMAGES_END + more
 
 
-READ = {"cells": _CELLS, "numbers": _NUMBERS, "texts": _TEXTS}
+READ = {"cells": _CELLS, "numbers": _NUMBERS}
 NAMED = {
     "cells": '''
 def named(words, found):
@@ -163,15 +188,22 @@ def named(words, found):
     return words
 '''
 
+GIVEN = '''
+def given(words):
+    """The inputs of the file."""
+    found = read(words)
+    return found if isinstance(found, list) else [found]
+'''
+
 LABELS = """
     words = sys.argv[1:]
-    (found,) = run(read(words))
+    (found,) = run(*given(words))
     for name, row in zip(named(words, found), found):
         print(f"{name}\\t{LABELS[row.argmax()]}\\t{row.max():.4f}")
 """
 VALUES = """
     words = sys.argv[1:]
-    (found,) = run(read(words))
+    (found,) = run(*given(words))
     for name, row in zip(named(words, found), found):
         print(name, *(f"{one:.6g}" for one in row), sep="\\t")
 """

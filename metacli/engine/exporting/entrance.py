@@ -7,7 +7,7 @@ Shape letters: B rows, C cells, D numbers, F features of a text.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,11 +16,24 @@ from torch import Tensor, nn
 
 from metacli.data.image_changes import Change, in_words
 from metacli.data.tables.encoding import Categorical, DatePart, Encoding, Numeric
+from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.molecules import refuse_export
+from metacli.data.tables.static_text import StaticText
 from metacli.data.tables.text import HashedText, SentenceText
+from metacli.data.tables.token_numbers import TokenNumbers
+from metacli.engine.exporting.texts import (
+    AsFloat,
+    Both,
+    Tokens,
+    Words,
+    counts_of,
+    token_numbers,
+    weights_of,
+)
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.results.export import ColumnSpec, DateSpec, TensorSpec, TextFeatures
 
+TRACED = 5  # of a size that may be any number
 Cell = Numeric | DatePart | Categorical
 """A column whose cells are one number each."""
 
@@ -36,21 +49,31 @@ class Entrance:
         values: what its numbers are, in words.
         raw: the inverse of `module`, for rows that were read already.
         columns: of a table whose cells it takes.
-        text: how a text becomes its numbers.
+        text: how a text becomes its numbers. tokenizer: the encoder whose tokens they are.
+        of_texts: texts to the arrays of this input and the one beside it; None: it takes none.
+        beside: a second input, which `module` takes, too.
         shorter: of images whose middle it takes, the shorter side before that.
         changes: what is done to images before.
     """
 
     module: nn.Module
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int | str, ...]
     values: str | None = None
     raw: Callable[[np.ndarray], np.ndarray] = np.asarray
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Literal["float32", "float64", "int64"] = "float32"
     columns: tuple[ColumnSpec, ...] | None = None
     text: TextFeatures | None = None
     shorter: int | None = None
     changes: tuple[Change, ...] | None = None
+    tokenizer: str | None = None
+    of_texts: Callable[[Sequence[str]], tuple[np.ndarray, ...]] | None = None
+    beside: Entrance | None = None
+
+    @property
+    def every(self) -> tuple[Entrance, ...]:
+        """This input, and the one beside it."""
+        return (self,) if self.beside is None else (self, self.beside)
 
     def described(self, rows: str, name: str | None = None) -> TensorSpec:
         """As it is written into the file; `rows` names the size that may be any number."""
@@ -63,12 +86,14 @@ class Entrance:
             text=self.text,
             shorter=self.shorter,
             changes=self.changes,
+            tokenizer=self.tokenizer,
         )
 
     def zeros(self, rows: int) -> Tensor:
         """So many rows to trace with."""
-        kind = torch.float64 if self.dtype == "float64" else torch.float32
-        return torch.zeros(rows, *self.shape, dtype=kind)
+        kinds = {"float64": torch.float64, "int64": torch.int64}
+        shape = [size if isinstance(size, int) else TRACED for size in self.shape]
+        return torch.zeros(rows, *shape, dtype=kinds.get(self.dtype, torch.float32))
 
     def filled(self, x: np.ndarray) -> np.ndarray:
         """Rows that were read, as the file takes them."""
@@ -82,6 +107,12 @@ def entrance_of(spec: InputSpec) -> Entrance:
         return of_cells(encoder)
     if isinstance(encoder, HashedText):
         return of_words(encoder)
+    if isinstance(encoder, StaticText):
+        return of_tokens(encoder, Tokens(encoder))
+    if isinstance(encoder, TokenNumbers):
+        return of_tokens(encoder, AsFloat())
+    if isinstance(encoder, JoinedText):
+        return of_both(encoder)
     if isinstance(encoder, SentenceText):
         values = f"embeddings of the sentence-transformers model {encoder.model}, of length 1"
         return Entrance(nn.Identity(), "embeddings", spec.shape, values)
@@ -151,6 +182,40 @@ def of_words(encoder: HashedText) -> Entrance:
         "weighing and scaling are inside",
         lambda x: x / weights_of(encoder),
         text=TextFeatures(size, encoder.words, encoder.characters),
+        of_texts=lambda texts: (counts_of(encoder, texts),),
+    )
+
+
+def of_tokens(encoder: StaticText | TokenNumbers, module: nn.Module) -> Entrance:
+    """Texts from the numbers of their tokens on."""
+    static = StaticText(encoder.encoder)
+    length = encoder.length if isinstance(encoder, TokenNumbers) else None
+    most = "" if length is None else f" of the first {length}"
+    return Entrance(
+        module,
+        "tokens",
+        ("length",) if length is None else (length,),
+        f"numbers of tokens{most}, counted from 1, 0 for none: those that the tokenizer file "
+        "gives, plus 1",
+        dtype="int64",
+        tokenizer=encoder.encoder,
+        of_texts=(lambda texts: (token_numbers(static, texts),))
+        if length is None
+        else (lambda texts: (encoder.encode(texts).astype(np.int64),)),
+    )
+
+
+def of_both(encoder: JoinedText) -> Entrance:
+    """Tokens, and n-grams beside them."""
+    words = of_words(encoder.hashed)
+    first = of_tokens(encoder.static, Both(encoder))
+    return replace(
+        first,
+        beside=words,
+        of_texts=lambda texts: (
+            token_numbers(encoder.static, texts),
+            counts_of(encoder.hashed, texts),
+        ),
     )
 
 
@@ -203,26 +268,3 @@ def cells_of(columns: Sequence[Cell], x: np.ndarray) -> np.ndarray:
         value = part[:, 0] * one.scale + one.mean
         cells.append(np.where(part[:, 1] > 0, np.nan, value) if one.missing else value)
     return np.stack(cells, 1)
-
-
-class Words(nn.Module):
-    """Signed counts [B, F] to the features of `HashedText`: weighed, and each part, of words and of
-    characters, of one length (0 where it has no n-gram)."""
-
-    weights: Tensor
-
-    def __init__(self, encoder: HashedText) -> None:
-        super().__init__()
-        self.parts = 1 if encoder.characters == (0, 0) else 2
-        self.register_buffer("weights", torch.from_numpy(weights_of(encoder)))
-
-    def forward(self, counts: Tensor) -> Tensor:
-        parts = (counts * self.weights).chunk(self.parts, 1)
-        scaled = [part / part.norm(dim=1, keepdim=True).clamp(min=1e-12) for part in parts]
-        result: Tensor = torch.cat(scaled, 1) / self.parts**0.5
-        return result
-
-
-def weights_of(encoder: HashedText) -> np.ndarray:
-    """float32 [F]."""
-    return np.array(encoder.idf or np.ones(encoder.features), np.float32)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from metacli import __version__
+from metacli.data.tables.static_text import tokenizer_text
 from metacli.engine.exporting import companion
 from metacli.engine.exporting.exportable import Exportable
 from metacli.engine.exporting.exporters import FORMATS
@@ -91,8 +92,15 @@ def written(opened: Opened[AnyModel], result: ExportResult, data: bytes) -> Expo
     """The result with its README and example, after all three files were written."""
     assert result.file is not None  # of an export that agrees
     readme, example = companion.names(result.file)
+    encoder = companion.tokenizer_of(result)
+    tokenizer = (
+        {}
+        if encoder is None
+        else {companion.tokenizer_file(result.file): tokenizer_text(encoder).encode()}
+    )
     write_together(
         {
+            **tokenizer,
             example: companion.example(result).encode(),
             readme: companion.readme(result, name_of(opened)).encode(),
             result.file: data,

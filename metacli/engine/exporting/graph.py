@@ -79,9 +79,10 @@ class Deployed(nn.Module):
         self.problem = replace(owned, statistics=problem.statistics, unit=problem.unit)
         self.eval()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
         params = {name: getattr(self, buffer) for name, buffer in self.names.items()}
-        prediction = self.learner.predict(self.problem, params, self.entrance(x))
+        given = self.entrance(x) if beside is None else self.entrance(x, beside)
+        prediction = self.learner.predict(self.problem, params, given)
         if self.classifies:
             return torch.softmax(prediction / self.temperature, 1)
         return prediction * self.target.scale + self.target.mean
@@ -101,9 +102,9 @@ def adapted_graph(model: AdaptedModel) -> Graph:
     entrance = entrance_of(model.inputs)
     return Graph(
         Deployed(model, entrance.module),
-        (entrance.described("batch"),),
+        tuple(one.described("batch") for one in entrance.every),
         (described_output(model, "batch"),),
-        (entrance.zeros(_TRACED),),
+        tuple(one.zeros(_TRACED) for one in entrance.every),
     )
 
 

@@ -16,7 +16,7 @@ from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.graph import Arrays, Run, reference
 from metacli.engine.exporting.graph_support import answer
 from metacli.engine.exporting.graph_tasks import entrance_of_tasks, tasks_reference, units
-from metacli.engine.exporting.real_inputs import Learned, real_inputs, real_rows, real_tasks
+from metacli.engine.exporting.real_inputs import Learned, real_pairs, real_rows, real_tasks
 from metacli.engine.models.model import AdaptedModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.results.export import Parity
@@ -57,19 +57,19 @@ def difference(found: Arrays, expected: Arrays) -> float:
 
 def compare_adapted(opened: Opened[AdaptedModel], run: Run, seed: int) -> Compared:
     """File and PyTorch over several batch sizes of inputs."""
-    x, source = real_inputs(opened, seed)
-    inputs, scale = entrance_of(opened.model.inputs).filled(x), spread(opened.model)
+    x, inputs, source = real_pairs(opened, seed)
+    scale = spread(opened.model)
     expected = reference(opened.model, x) / scale
     differences = []
     for first, last in batches(len(x)):
-        (found,) = run(inputs[first:last])
+        (found,) = run(*(one[first:last] for one in inputs))
         differences.append(difference((found / scale,), (expected[first:last],)))
     return Compared(largest(differences), len(x), source)
 
 
 def float32_error(opened: Opened[AdaptedModel], seed: int) -> float:
     """The largest difference of PyTorch in float32 to itself in float64, on the same inputs."""
-    x, _ = real_inputs(opened, seed)
+    x, _, _ = real_pairs(opened, seed)
     params = {k: v.double() if v.is_floating_point() else v for k, v in opened.model.params.items()}
     exact = reference(replace(opened.model, params=params), x)
     scale = spread(opened.model)

@@ -15,8 +15,11 @@ import torch
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.images import read_image
 from metacli.data.plain import text_or_none_in
-from metacli.data.user.open import Row, load_task, survey_task
+from metacli.data.tables.choice import Choice
+from metacli.data.tables.coded import dense, encoded
+from metacli.data.user.open import Row, list_task, load_task, survey_task
 from metacli.engine.exporting.entrance import entrance_of
+from metacli.engine.exporting.texts import MADE_UP
 from metacli.engine.models.model import AdaptedModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.storage.paths import cache_root
@@ -50,6 +53,36 @@ def real_rows(model: MultiTaskModel, seed: int) -> tuple[np.ndarray, str]:
     if model.inputs.kind == "text":  # kept as places and weights
         rows = unpacked(torch.from_numpy(rows), model.inputs.shape[0]).numpy()
     return rows, "rows of the data"
+
+
+def real_pairs(
+    opened: Opened[AdaptedModel], seed: int
+) -> tuple[np.ndarray, tuple[np.ndarray, ...], str]:
+    """What the network takes [M, ...], the same as a file takes it, and what it is."""
+    entrance, encoder = entrance_of(opened.model.inputs), opened.model.inputs.encoder
+    if entrance.of_texts is None or encoder is None:
+        x, source = real_inputs(opened, seed)
+        return x, (entrance.filled(x),), source
+    own = texts_of_task(opened)
+    texts = own or MADE_UP
+    source = "the task's rows" if own else "made-up texts"
+    return dense(encoded(texts, encoder)), entrance.of_texts(texts), source
+
+
+def texts_of_task(opened: Opened[AdaptedModel]) -> tuple[str, ...] | None:
+    """Texts of the task that the model was adapted to, when it is still where it was."""
+    model, place = opened.model, opened.model.provenance.get("task")
+    if place is None:
+        return None
+    choice = Choice(model.columns.target, (model.columns.input,) if model.columns.input else None)
+    try:
+        listing = list_task(opened.path / place, skip_bad=True, choice=choice)
+        if listing.kind != "text":
+            return None
+        texts = listing.tables.support.texts(listing.tables.roles.inputs[0])
+    except DataError:
+        return None
+    return tuple(texts[:: max(1, math.ceil(len(texts) / MOST))])
 
 
 def real_inputs(opened: Opened[AdaptedModel], seed: int) -> tuple[np.ndarray, str]:

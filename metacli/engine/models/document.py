@@ -105,6 +105,12 @@ class InputPart(Part):
         return self
 
 
+class EncoderPart(Part):
+    name: str
+    digest: str
+    prefix: str
+
+
 class ModelDocument(Part):
     """The whole file. The recipe has a schema of its own."""
 
@@ -121,6 +127,7 @@ class ModelDocument(Part):
     scores: dict[str, JsonValue]
     answers: AnswersPart
     provenance: dict[str, JsonValue]
+    encoder: EncoderPart | None = None
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> ModelDocument:

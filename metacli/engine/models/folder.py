@@ -21,6 +21,13 @@ from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.parts import Columns, Confidence, TaskHeads
 from metacli.engine.results.base import Json
+from metacli.engine.models.shared_encoder import (
+    SharedEncoder,
+    bring_along,
+    completed,
+    files_of_encoders,
+    shared_encoder,
+)
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
@@ -31,16 +38,28 @@ from metacli.schema.recipe import parse_recipe
 from metacli.types import Params
 
 FORMAT = 1
+WITHOUT_ENCODER = 2  # the format of a folder that names its encoder
 WEIGHTS = "weights.safetensors"
 MODEL = "model.json"
 
 
-def save(model: AnyModel, folder: Path, *, replace: bool = False) -> None:
-    """Write the folder whole. Raises as `write_folder`."""
-    document = document_of(model)
+def save(model: AnyModel, folder: Path, *, replace: bool = False, standalone: bool = False) -> None:
+    """Write the folder whole. Raises as `write_folder`.
+
+    Args:
+        standalone: with the encoder inside, which is otherwise named and kept once on this machine.
+    """
+    shared = None if standalone else shared_encoder(model)
+    document, params = document_of(model), model.params
+    if shared is not None:
+        document |= {"format": WITHOUT_ENCODER, "encoder": shared.as_dict()}
+        left_out = shared.names(params)
+        params = {name: value for name, value in params.items() if name not in left_out}
+    brought = files_of_encoders(model.inputs) if standalone else {}
     files = {
+        **brought,
         MODEL: json_bytes(document),
-        WEIGHTS: tensors_to_bytes(model.params),
+        WEIGHTS: tensors_to_bytes(params),
         "README.md": model_card(model).encode(),
     }
     write_folder(folder, files, replace=replace)
@@ -118,10 +137,10 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
         number, maker = document["format"], document["metacli"]
     except (ValueError, KeyError, TypeError):
         raise damaged(folder / MODEL, "is not what metacli writes") from None
-    if number != FORMAT:
+    if number not in (FORMAT, WITHOUT_ENCODER):
         raise BundleError(
             f"model format {number} of metacli {maker}; "
-            f"this is metacli {__version__}, which reads format {FORMAT}",
+            f"this is metacli {__version__}, which reads formats up to {WITHOUT_ENCODER}",
             code="model.newer",
             where=str(folder),
             hint="pip install --upgrade metacli",
@@ -134,8 +153,8 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
             hint=f"metacli adapt {folder} SET.csv",
         )
     try:
-        params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
-        made = from_document(validated(files[MODEL]), params)
+        found = validated(files[MODEL])
+        made = from_document(found, params_of(files, found, folder))
         if not isinstance(made, MultiTaskModel):
             made.learner()
     except ValidationError as error:
@@ -150,6 +169,14 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
         raise damaged(folder / MODEL, f"is not what metacli writes: {error!r}") from None
     require_weights(made, folder)
     return made
+
+
+def params_of(files: Mapping[str, bytes], document: ModelDocument, folder: Path) -> Params:
+    """The parameters, with those of an encoder that the folder names. Raises as `completed`."""
+    bring_along(files, folder)
+    params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
+    encoder = document.encoder
+    return params if encoder is None else completed(params, SharedEncoder.of(encoder), str(folder))
 
 
 def from_document(document: ModelDocument, params: Params) -> AnyModel:

@@ -9,8 +9,9 @@ from metacli.algorithms.learner import Adapter, Learner
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training.options import parsed
 from metacli.errors import RecipeError
+from metacli.nn.backbones.frozen import Frozen
 from metacli.nn.backbones.table import Backbone, Normalised, make_backbone
-from metacli.nn.layers.inputs import PixelInput
+from metacli.nn.layers.inputs import PixelInput, PixelOrFeatureInput
 from metacli.nn.problem import Problem, Statistics, make_module
 from metacli.schema.few_shot import FewShotRecipe
 
@@ -30,7 +31,7 @@ def make_problem(recipe: FewShotRecipe, learner: Adapter, inputs: InputSpec, way
     backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
     module, features = backbone.build(inputs.shape)
     pixels = inputs.kind == "image"
-    entrance = PixelInput(inputs.shape[0], invert=inputs.invert) if pixels else nn.Identity()
+    entrance = entrance_of(backbone, inputs) if pixels else nn.Identity()
     return Problem(
         module=make_module(entrance, module),
         features=features,
@@ -40,6 +41,12 @@ def make_problem(recipe: FewShotRecipe, learner: Adapter, inputs: InputSpec, way
         chunk=recipe.train.chunk or 1,
         unit=inputs.unscaled.scale,
     )
+
+
+def entrance_of(backbone: Backbone, inputs: InputSpec) -> nn.Module:
+    """What pixels meet first."""
+    kind = PixelOrFeatureInput if isinstance(backbone, Frozen) else PixelInput
+    return kind(inputs.shape[0], invert=inputs.invert)
 
 
 def restore_learner(recipe: FewShotRecipe, *, deployed: bool = True) -> Learner:

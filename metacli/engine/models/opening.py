@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 import torch
 
 from metacli.data.plain import Record
+from metacli.data.cache.networks import is_hub_name, kept_model
+from metacli.data.tables.text import SentenceText, know_sentence_model
+from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.folder import load
 from metacli.engine.models.model import (
@@ -18,7 +21,7 @@ from metacli.engine.models.model import (
     MultiTaskModel,
     moved,
 )
-from metacli.engine.storage.paths import MODEL_FILE, find_run_or_model
+from metacli.engine.storage.paths import MODEL_FILE, cache_root, find_run_or_model
 from metacli.engine.training import checkpoint, run_file
 from metacli.engine.training.checkpoint import Saved
 from metacli.engine.training.few_shot.build import build_few_shot
@@ -68,10 +71,22 @@ def open_model(name: str, device: torch.device, report: Reporter) -> Opened[AnyM
             where=name,
             hint=f"a model holds {MODEL_FILE}, a run holds run.json: metacli inspect {name}",
         )
+    know_fetched(model)
     install_data(model.recipe)
     for sentence in changed_plugins(model.recipe, model.provenance):
         report(Notice(sentence, "plugin.version"))
     return Opened(moved(model, device), path, run)
+
+
+def know_fetched(model: AnyModel) -> None:
+    """Says where the sentence encoder of a model lies, if it was fetched. Raises DataError for one
+    that is damaged."""
+    encoder = model.inputs.encoder
+    if not isinstance(encoder, SentenceText) or not is_hub_name(encoder.model):
+        return
+    kept = kept_model(encoder.model, cache_root())
+    if kept is not None:
+        know_sentence_model(encoder.model, kept.path)
 
 
 def is_run(path: Path) -> bool:
@@ -120,7 +135,7 @@ def made_of(saved: Saved, loaded: Loaded, facts: Record) -> AnyModel:
     built = build_few_shot(loaded)
     return FewShotModel(
         recipe=built.recipe,
-        params=saved.snapshot.params,
+        params=with_encoder(built.recipe, saved.snapshot.params),
         state=saved.snapshot.state,
         inputs=built.inputs,
         kind=built.kind,

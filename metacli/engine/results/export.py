@@ -52,10 +52,12 @@ class TensorSpec(Part):
         shorter: pixels of an image's shorter side before its middle is cut out; None: the image is
             stretched.
         changes: what is done to an image before: grey, contrast, invert.
+        tokenizer: the encoder whose tokenizer gives the numbers of an input's tokens; its file is
+            written beside the model.
     """
 
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"values", "labels", "task", "columns", "text", "shorter", "changes"}
+        {"values", "labels", "task", "columns", "text", "shorter", "changes", "tokenizer"}
     )
 
     name: str
@@ -68,6 +70,7 @@ class TensorSpec(Part):
     text: TextFeatures | None = None
     shorter: int | None = None
     changes: tuple[str, ...] | None = None
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True)

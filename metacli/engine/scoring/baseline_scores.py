@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.data.few_shot.source import EpisodeSource
+from metacli.engine.encoders.parameters import FROZEN, ON_FEATURES
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.fields import with_fields
 from metacli.engine.models.folder import load_few_shot
@@ -17,6 +18,7 @@ from metacli.engine.scoring.episodes import EpisodeScores, pixel_scores, score_e
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.protocol import Protocol
 from metacli.nn.problem import Problem
+from metacli.trees import without
 from metacli.types import Params, State
 
 UNTRAINED_EPISODES = 100  # enough to see where a model stands; they cost as much as its own
@@ -45,7 +47,10 @@ def score_baselines(
     begin = {**model.params, **{k: v.to(device) for k, v in fresh.items()}}
     found = {"untrained": on.score("untrained", replace(model, state=state, params=begin), few)}
     if model.inputs.kind == "image":
-        found["pixels"] = Baseline(over_episodes(pixel_scores(source.episode, few)))
+        on_features = model.recipe.backbone.name in ON_FEATURES
+        found["features" if on_features else "pixels"] = Baseline(
+            over_episodes(pixel_scores(source.episode, few))
+        )
     if opened.run is not None:
         for folder in sorted((opened.run / "baselines").glob("*")):
             other = adapted_as_often(load_few_shot(folder), model)
@@ -95,6 +100,6 @@ def as_seen(source: EpisodeSource, of: FewShotModel) -> EpisodeSource:
 
 def untrained(model: FewShotModel, problem: Problem) -> tuple[Params, State]:
     """What the model's training began with: its parameters, those of its learner, and its state."""
-    fresh = problem.init(model.recipe.seed)
+    fresh = without(problem.init(model.recipe.seed), FROZEN)  # the encoder is not trained
     own, state = restore_learner(model.recipe, deployed=False).init(problem, fresh)
     return {**fresh, **own}, state

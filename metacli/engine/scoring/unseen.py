@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.feature_rows import FeatureRows
 from metacli.data.few_shot.pools import fitted
 from metacli.data.few_shot.regression import RegressionEpisodes
 from metacli.data.few_shot.source import EpisodeSource
@@ -61,6 +62,8 @@ def fit_to(model: FewShotModel, source: EpisodeSource) -> EpisodeSource:
         return source
     if not isinstance(source, ClassEpisodes):
         return source
+    if isinstance(source.pool.store, FeatureRows):
+        return source  # as `make_source` made it for the model's network
     encoder = model.inputs.encoder
     if source.pool.encoder is not None and encoder is not None:
         store = source.pool.coded.read_by(encoder)

@@ -33,6 +33,7 @@ STAGES = (  # kernel, stride, expansion, channels, blocks
 )
 STEM, LAST, WIDTH = 32, 320, 1280
 MEAN, STD = 0.5, 0.5
+SIZE, SHORTER = 224, 256  # pixels: what is seen, and the shorter side before that is cut out
 ENTRIES = 6  # of a state dict for one layer: a weight, four of its normalisation, and a counter
 
 Features = Literal["joined", "h", "b6"]

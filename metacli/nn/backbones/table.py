@@ -63,8 +63,11 @@ BACKBONES: dict[str, Callable[[], type]] = {
     "wrn28_10": _of("wrn28_10", "WRN"),
     "torchvision": _of("torchvision_backbones", "Torchvision"),
     "efficientnet-lite0": _of("efficientnet_lite0", "EfficientNetLite0"),
+    "frozen": _of("frozen", "Frozen"),
+    "timm": _of("timm_backbones", "Timm"),
     "mlp": _of("mlp", "MLP"),
     "text": _of("text", "Text"),
+    "words": _of("words", "Words"),
     "linear": _of("linear", "Linear"),
 }
 

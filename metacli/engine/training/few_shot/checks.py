@@ -55,6 +55,9 @@ def check_backbone(
     name = recipe.backbone.name
     if inputs.kind not in backbone.takes:
         problems.add("backbone.name", f"backbone {name} does not take {inputs.kind}")
+    elif (name == "words") != ((inputs.reader or {}).get("name") == "tokens"):
+        message = f"data.encoder tokens and backbone words are for each other, not for {name}"
+        problems.add("backbone.name", message, "data.encoder=tokens backbone.name=words")
     elif backbone.build(inputs.shape)[1] == 0:
         size = "x".join(map(str, inputs.shape[1:]))
         hint = "data.size=28, or backbone.downsample=stride of conv4"

@@ -11,6 +11,7 @@ import torch
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.source import EpisodeSource
+from metacli.engine.encoders.parameters import to_train, with_encoder
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.results.base import Json
@@ -81,7 +82,8 @@ class FewShotRun:
 
     def start(self) -> Start:
         problem = self.built.problem
-        return start_of(self.built.learner.init, problem, problem.init(self.recipe.seed))
+        fresh = to_train(self.recipe, problem.init(self.recipe.seed))
+        return start_of(self.built.learner.init, problem, fresh)
 
     def train(
         self, begin: Snapshot, learned: frozenset[str], device: torch.device, hooks: Hooks
@@ -115,7 +117,7 @@ class FewShotRun:
         facts |= appearance_of_training(self.train_source)
         made = FewShotModel(
             recipe=built.recipe,
-            params=best.snapshot.params,
+            params=with_encoder(built.recipe, best.snapshot.params),
             state=best.snapshot.state,
             inputs=built.inputs,
             kind=built.kind,

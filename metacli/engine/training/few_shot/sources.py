@@ -19,6 +19,7 @@ from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.few_shot.user_regression import holds_regression_tasks
 from metacli.data.sources import load_pool, load_regression_tasks
 from metacli.data.user.appearance import appearance_of_stack
+from metacli.engine.encoders.pool_features import SEES, STORED, frozen_of, pool_of_features
 from metacli.engine.models.inputs import InputSpec, input_of_pool, input_of_tasks
 from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import cache_root
@@ -28,6 +29,7 @@ from metacli.schema.values import largest
 from metacli.types import Episode
 
 Kind = Literal["classification", "regression"]
+KIND: Kind = "classification"
 Range = int | tuple[int, int]
 VALIDATION_SEED = 0
 LOOKED_AT = 128  # training images, evenly spaced over the classes
@@ -47,7 +49,10 @@ def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, Kind]:
         return InputSpec("numbers", sinusoid_options(recipe).input_shape), "regression"
     if has_regression_tasks(recipe):
         return input_of_tasks(regression_tasks_of(recipe, "train")), "regression"
-    return input_of_pool(pool_of(recipe, "train"), recipe), "classification"
+    pool = pool_of(recipe, "train")
+    if frozen_of(recipe) is not None and pool.encoder is None:
+        return InputSpec("image", (3, SEES.height, SEES.width), shorter=SEES.shorter), KIND
+    return input_of_pool(pool, recipe), KIND
 
 
 def is_sinusoid(recipe: Recipe) -> bool:
@@ -82,7 +87,11 @@ def pool_of(recipe: FewShotRecipe, split: str) -> Pool:
     if recipe.data.source not in DATASETS:
         # Each part of a folder that is divided needs this many classes.
         options.setdefault("way", largest(recipe.episodes.way))
-    return load_pool(recipe.data.source, split, options, cache_root())
+    frozen = frozen_of(recipe)
+    if frozen is not None and recipe.data.source not in DATASETS:
+        options |= STORED
+    pool = load_pool(recipe.data.source, split, options, cache_root())
+    return pool if frozen is None or pool.encoder else pool_of_features(pool, frozen)
 
 
 def make_source(

@@ -1,0 +1,74 @@
+"""What was meta-learned on a pretrained encoder and comes with metacli: small files, known by their
+SHA-256, made by `benchmarks/heads.py` of data whose licence allows it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from safetensors.numpy import load
+
+from metacli.errors import DataError
+
+FOLDER = "trained_heads"
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """A head of texts.
+
+    Args:
+        name: and version; a later head has another name, so that a model keeps its own.
+        source: what a user writes instead of a MODEL.
+        encoder: whose features it takes.
+        bytes: of the file. trained_on: in words, with the licence of the data.
+    """
+
+    name: str
+    source: str
+    encoder: str
+    sha256: str
+    bytes: int
+    trained_on: str
+    licence: str
+    citation: str
+
+    @property
+    def summary(self) -> str:
+        return f"short texts: {self.encoder} and what was meta-learned of {self.trained_on}"
+
+
+INTENTS = TrainedHead(
+    name="intents-1",
+    source="intents",
+    encoder="wordllama",
+    sha256="SHA",
+    bytes=0,
+    trained_on="requests of the 100 training and validation intents of CLINC150, division 1",
+    licence="that of wordllama (MIT) and of the data (CC BY 3.0)",
+    citation="S. Larson et al., EMNLP 2019",
+)
+HEADS: dict[str, TrainedHead] = {}
+HEAD_SOURCES = {one.source: one for one in HEADS.values()}
+
+
+@cache
+def tensors_of(name: str) -> dict[str, np.ndarray]:
+    """The arrays of a head, float32.
+
+    Raises:
+        DataError: the file is not the one that is known.
+    """
+    known = HEADS[name]
+    content = files("metacli.data.catalogue").joinpath(FOLDER, f"{name}.safetensors").read_bytes()
+    if hashlib.sha256(content).hexdigest() != known.sha256:
+        raise DataError(
+            f"the head {name} is not the one that metacli knows",
+            code="encoder.changed",
+            where=f"{FOLDER}/{name}.safetensors",
+            hint="pip install --force-reinstall metacli",
+        )
+    return {key: value.astype(np.float32) for key, value in load(content).items()}
