@@ -99,11 +99,10 @@ def images(name: str, folder: Path, device: torch.device) -> FewShotModel:
 def looks_at(cfg: Record, where: str) -> tuple[InputSpec, dict[str, Plain]]:
     """What images the network wants, and the options of its backbone. Raises BundleError."""
     try:
-        size = numbers_in(cfg, "input_size") or (3, 224, 224)
+        size = numbers_in(cfg, "input_size") if cfg.get("input_size") else (3, 224, 224)
         channels, height, width = (int(one) for one in size)
         crop = number_in(cfg, "crop_pct") if cfg.get("crop_pct") else CROP
-        given = {key: numbers_in(cfg, key) for key in ("mean", "std")}
-        found = {key: one for key, one in given.items() if one}
+        found = {key: numbers_in(cfg, key) for key in ("mean", "std") if cfg.get(key)}
         right = channels == 3 and 1 <= max(height, width) <= LARGEST and 0.1 <= crop <= 1
         if not right or any(len(one) != 3 for one in found.values()):
             raise ValueError(f"images of {channels} x {height} x {width} pixels, {crop} of them")
@@ -138,7 +137,11 @@ def settings_of(folder: Path) -> dict[str, Plain]:
 
 
 def model_of(
-    name: str, backbone: dict[str, Plain], params: dict[str, Tensor], inputs: InputSpec, folder: Path
+    name: str,
+    backbone: dict[str, Plain],
+    params: dict[str, Tensor],
+    inputs: InputSpec,
+    folder: Path,
 ) -> FewShotModel:
     """The model; its weights are known by the hash of their file."""
     path = folder / WEIGHTS

@@ -20,7 +20,6 @@ from metacli.engine.models.document import ModelDocument, validated
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.parts import Columns, Confidence, TaskHeads
-from metacli.engine.results.base import Json
 from metacli.engine.models.shared_encoder import (
     SharedEncoder,
     bring_along,
@@ -28,6 +27,7 @@ from metacli.engine.models.shared_encoder import (
     files_of_encoders,
     shared_encoder,
 )
+from metacli.engine.results.base import Json
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder

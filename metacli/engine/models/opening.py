@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 import torch
 
-from metacli.data.plain import Record
 from metacli.data.cache.networks import is_hub_name, kept_model
+from metacli.data.plain import Record
 from metacli.data.tables.text import SentenceText, know_sentence_model
 from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.events import Notice, Reporter
