@@ -20,6 +20,7 @@ from metacli.engine.export import export
 from metacli.engine.meta_train import meta_train
 from metacli.engine.models.folder import load
 from metacli.engine.predict import predict
+from metacli.engine.report import report
 from metacli.engine.training.few_shot.sources import make_source
 from metacli.schema.load import load as load_recipe
 
@@ -83,6 +84,14 @@ def test_its_model_is_evaluated_adapted_and_exported(
     result = export(tmp_path / "mine", out=tmp_path / "mine.pt2")
     assert result["parity"]["inputs"] == "the task's images"
     assert result["parity"]["max_abs"] <= 1e-4
+
+
+def test_a_report_shows_the_images_and_not_their_features(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METACLI_CACHE", str(runs["protonet"].parent / "cache"))
+    report(runs["protonet"], out=tmp_path / "page.html", device="cpu")
+    assert (tmp_path / "page.html").read_text().count("data:image/png") > 3
 
 
 def test_features_are_of_each_image_as_the_network_sees_it_and_computed_once(

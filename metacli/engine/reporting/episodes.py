@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from metacli.data.few_shot.episodes import ClassEpisodes, EpisodeMembers
+from metacli.data.few_shot.feature_rows import FeatureRows
 from metacli.data.few_shot.pools import Pool
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.tables.encoding import Encoding
@@ -127,7 +128,7 @@ def look(
     problem, learner = model.problem(), model.learner()
     device = next(iter(model.params.values())).device
     found = Looked(source.pool.classes, show, np.zeros((0, 0)))
-    per_step = []
+    per_step, shown = [], with_images(source)
     for index in range(episodes):
         members, episode = source.members(index), source.episode(index)
         support, query = to_device(episode, device)
@@ -135,12 +136,21 @@ def look(
         guesses = [learner.predict(problem, phi, query.x).argmax(1).cpu().numpy() for phi in path]
         y = episode.query.y.numpy()
         per_step.append([float((one == y).mean()) for one in guesses])
-        remember(found, members, episode, guesses[-1])
+        seen = episode if shown is source else shown.episode(index)
+        remember(found, members, seen, guesses[-1])
         if index < SAMPLES:
-            found.samples.append(Sample(index, members, episode, guesses[-1]))
+            found.samples.append(Sample(index, members, seen, guesses[-1]))
         report(Progress("validation episodes", index + 1, episodes, "episodes"))
     found.per_step = np.array(per_step).T
     return found
+
+
+def with_images(source: ClassEpisodes) -> ClassEpisodes:
+    """The same episodes as their images, where the model takes features of them."""
+    pool = source.pool
+    if not isinstance(pool.store, FeatureRows):
+        return source
+    return replace(source, pool=replace(pool, store=pool.images))
 
 
 def remember(
