@@ -76,7 +76,7 @@ def images(name: str, folder: Path, device: torch.device) -> FewShotModel:
             hint="config.json names the architecture, modules.json the modules of a text model",
         )
     inputs, options = looks_at(cfg, str(folder))
-    backbone = {"name": "timm", "arch": arch, **options}
+    backbone: dict[str, Plain] = {"name": "timm", "arch": arch, **options}
     problem = make_problem(recipe_of(name, backbone, METHOD), make_method(METHOD, {}), inputs, 2)
     weights = weights_of(folder)
     params: dict[str, Tensor] = {}
@@ -92,7 +92,7 @@ def images(name: str, folder: Path, device: torch.device) -> FewShotModel:
                 hint="pip install --upgrade timm; the weights may be of another version of it",
             )
         params[key] = given.detach().float().to(device)
-    wide = {**backbone, "width": problem.features}
+    wide: dict[str, Plain] = {**backbone, "width": problem.features}
     return model_of(name, wide, params, inputs, folder)
 
 
@@ -111,7 +111,7 @@ def looks_at(cfg: Record, where: str) -> tuple[InputSpec, dict[str, Plain]]:
             f"{CONFIG} is not what timm writes: {error}", code="weights.unknown", where=where
         ) from None
     shorter = max(height, width, math.floor(min(height, width) / crop))
-    return InputSpec("image", (3, height, width), shorter=shorter), found
+    return InputSpec("image", (3, height, width), shorter=shorter), {**found}
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ def encoder_of(recipe: Recipe) -> tuple[str, str] | None:
     if backbone.name in NETWORKS:
         return backbone.name, BACKBONE
     name = backbone.options.get("encoder")
-    return (name, FROZEN) if name in NETWORKS else None
+    return (name, FROZEN) if isinstance(name, str) and name in NETWORKS else None
 
 
 def to_train(recipe: FewShotRecipe, params: Params) -> Params:

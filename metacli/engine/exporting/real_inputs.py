@@ -71,7 +71,7 @@ def real_pairs(
 
 def texts_of_task(opened: Opened[AdaptedModel]) -> tuple[str, ...] | None:
     """Texts of the task that the model was adapted to, when it is still where it was."""
-    model, place = opened.model, opened.model.provenance.get("task")
+    model, place = opened.model, text_or_none_in(opened.model.provenance, "task")
     if place is None:
         return None
     choice = Choice(model.columns.target, (model.columns.input,) if model.columns.input else None)
