@@ -67,7 +67,8 @@ def features_of_images(images: np.ndarray, backbone: Frozen, report: Reporter) -
         seen = np.stack([fit(pixels(one), SEES) for one in part])
         return np.asarray(network(channels_last(entrance(torch.from_numpy(seen)))).numpy())
 
-    key = f"{NETWORKS[backbone.encoder].digest} {backbone.features} {SEES}"
+    seen_as = f"{SHORTER} {SIZE}"
+    key = f"{NETWORKS[backbone.encoder].digest} {backbone.features} {seen_as}"
     return FeatureCache(cache_root(), key).features(
         images,
         width,
