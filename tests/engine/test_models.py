@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from small_runs import copied, damage
 from tiny_models import adapted_model, saved, tiny_model, tiny_regression
 
@@ -228,7 +229,14 @@ def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
         scores={"val_accuracy": {"mean": 0.91234, "ci95": 0.01}, "score": {"value": None}},
         provenance={"recipe": "tiny", "from": "../source"},
     )
-    assert text.startswith("# tiny\n")
+    _, head, body = text.split("---\n", 2)
+    assert yaml.safe_load(head) == {
+        "library_name": "metacli",
+        "license": "unknown",
+        "pipeline_tag": "image-classification",
+        "tags": ["metacli", "few-shot-learning", "protonet"],
+    }
+    assert body.startswith("\n# tiny\n")
     assert "Adapted with `native` to 3 classes" in text
     assert "| classes | ant, bee, cat |" in text
     assert "| adapted from | ../source |" in text
@@ -236,6 +244,13 @@ def test_the_card_says_what_the_model_is_and_what_it_reached() -> None:
     assert "metacli predict" in text
     assert "metacli adapt" in model_card(tiny_model())
     assert "None measured" in card(scores={})
+    assert {"## Limits", "## Licence"} <= set(text.splitlines())
+
+
+def test_a_model_of_a_known_data_set_names_its_licence() -> None:
+    text = model_card(tiny_model())
+    assert "\nlicense: mit\n" in text
+    assert "learned from, glyphs: MIT." in text
 
 
 def test_names_of_a_user_cannot_break_the_card() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from metacli import __version__
 from metacli.data.plain import Plain, Record
+from metacli.engine.models.card_header import header, licence_text
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.schema.recipe import Recipe
@@ -19,6 +21,7 @@ def model_card(model: AnyModel) -> str:
     scores = [f"- {key}: {score_text(value)}" for key, value in sorted(model.scores.items())]
     return "\n".join(
         [
+            *header(model),
             f"# {model.provenance.get('recipe', 'a metacli model')}",
             "",
             summary(model),
@@ -37,9 +40,30 @@ def model_card(model: AnyModel) -> str:
             *(f"metacli {command}" for command in commands(model)),
             "```",
             "",
-            *(() if isinstance(model, MultiTaskModel) else (CAUTION, "")),
+            "## Limits",
+            "",
+            limits(model),
+            "",
+            "## Licence",
+            "",
+            licence_text(model),
+            "",
         ]
     )
+
+
+def limits(model: AnyModel) -> str:
+    """What it is not for."""
+    answers = {
+        "classification": "It answers with one of its classes, whatever it is shown"
+        + (" (`predict --reject auto` says *none of these*)." if is_adapted(model) else "."),
+        "regression": "Far from the values that it learned from its answers mean little.",
+    }
+    return f"{answers.get(model.kind, '')} {CAUTION}".strip()
+
+
+def is_adapted(model: AnyModel) -> bool:
+    return isinstance(model, AdaptedModel)
 
 
 def summary(model: AnyModel) -> str:
@@ -51,7 +75,8 @@ def summary(model: AnyModel) -> str:
             name = model.recipe.algorithm.name
             return f"A {name} model that adapts to new tasks from a few examples."
         case AdaptedModel():
-            return f"Adapted with `{model.method}` to {len(model.classes or ())} classes."
+            what = "numbers" if model.classes is None else f"{len(model.classes)} classes"
+            return f"Adapted with `{model.method}` to {what}."
 
 
 def facts(model: AnyModel) -> dict[str, Plain]:
@@ -61,7 +86,7 @@ def facts(model: AnyModel) -> dict[str, Plain]:
     return {
         "kind": model.kind,
         **methods(recipe),
-        "trained on": recipe.data.source,
+        "trained on": Path(recipe.data.source).name,  # a card travels: no folder of this machine
         "input": input_text(model.inputs),
         "classes": ", ".join(classes or ()),
         "adapted from": provenance.get("from"),

@@ -65,7 +65,9 @@ def of_group(
     rows = [
         plots.Difference(
             judged(one, letters),
-            *(scale * value for value in (one["delta"], *one["delta_ci95"])),
+            scale * one["delta"],
+            scale * one["delta_ci95"][0],
+            scale * one["delta_ci95"][1],
             one["verdict"],
         )
         for one in pairs
