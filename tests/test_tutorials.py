@@ -110,8 +110,8 @@ def requests(name: str, each: int, before: str = "") -> None:
 
 def test_texts():
     requests("requests.csv", 8)
-    requests("new_requests.csv", 4, "hey, ")
-    requests("labelled_requests.csv", 4, "hello, ")
+    requests("new_requests.csv", 4, "hey ")
+    requests("labelled_requests.csv", 4, "hello ")
     for line in lines_of("texts.md", "adapt requests.csv -o intents"):
         run(line)
     assert Path("intents.onnx").is_file()
