@@ -102,6 +102,11 @@ class Adapter(ABC):
         return ("",)
 
     @property
+    def shared_labels(self) -> bool:
+        """Whether outputs have to mean the same in every task."""
+        return False
+
+    @property
     def has_together(self) -> bool:
         """Whether predictions may use the statistics of all queries: `predict_together`."""
         return False

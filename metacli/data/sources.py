@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -9,13 +12,16 @@ from metacli.data.cache.store import Report, silent
 from metacli.data.catalogue.options import check_options
 from metacli.data.catalogue.registry import DATASETS, find, make_options, resolve
 from metacli.data.few_shot import user_images, user_regression
+from metacli.data.few_shot.class_tasks import ClassTasks
 from metacli.data.few_shot.pools import Pool
+from metacli.data.few_shot.read_class_tasks import class_tasks, division_of, without_division
 from metacli.data.few_shot.regression import RegressionTasks
-from metacli.data.files import mode_of
+from metacli.data.files import mode_of, scan
 from metacli.data.multi_task.dataset import MultiTaskData
 from metacli.data.multi_task.from_user import UserMultiTaskOptions, user_multi_task
 from metacli.data.plain import Record
-from metacli.data.tables.choice import choice_of
+from metacli.data.tables.choice import TaskType, choice_of
+from metacli.data.user.open import survey_task
 from metacli.errors import DataError
 
 
@@ -96,3 +102,58 @@ def load_regression_tasks(source: str, split: str, options: Record, cache: Path)
         return user_regression.user_regression_tasks(Path(source), split, choice_of(options))
     table, _ = load_multi_task(source, options, cache)
     return user_regression.named_regression_tasks(table, split)
+
+
+def kind_of_tasks(source: str, options: Record, cache: Path) -> TaskType | None:
+    """What the tasks of a set are, where tasks are what is new; None for a pool of classes.
+
+    Raises:
+        DataError: not fetched yet, or as `list_task`.
+    """
+    if source in DATASETS:
+        if DATASETS[source].kind != "tasks":
+            return None
+        kinds = set(tasks_with_cells(source, options, cache).kinds)
+        return "regression" if kinds == {"regression"} else "classification"
+    path, choice = Path(source), choice_of(options)
+    if not user_regression.holds_tables(path) and not has_folders_in_folders(path):
+        return None
+    listing = survey_task(path, choice)
+    if listing.what != "tasks":
+        return None
+    numbers = [
+        one.content is not None and one.tables.type == "regression" for one in listing.children
+    ]
+    return "regression" if all(numbers) else "classification"
+
+
+def has_folders_in_folders(path: Path) -> bool:
+    """Whether a folder may hold tasks of class folders: a look at names alone."""
+    try:
+        return path.is_dir() and any(scan(path / one).folders for one in scan(path).folders)
+    except DataError:
+        return False  # whoever opens it says why
+
+
+def load_class_tasks(source: str, split: str, options: Record, cache: Path) -> ClassTasks:
+    """The tasks of one split.
+
+    Raises:
+        DataError: not fetched yet, tasks that are no classifications, or too few tasks.
+    """
+    return class_tasks(tasks_with_cells(source, options, cache), split, division_of(options))
+
+
+def tasks_with_cells(source: str, options: Record, cache: Path) -> MultiTaskData:
+    """All tasks of a set; a set of the catalogue is kept for a while, as a run asks for it several
+    times."""
+    own = without_division(options)
+    if source in DATASETS:
+        return _named_tasks(source, json.dumps(own, sort_keys=True), cache)
+    known = {one.name for one in fields(UserMultiTaskOptions)}
+    return load_multi_task(source, {k: v for k, v in own.items() if k in known}, cache)[0]
+
+
+@lru_cache(maxsize=2)
+def _named_tasks(source: str, options: str, cache: Path) -> MultiTaskData:
+    return load_multi_task(source, json.loads(options), cache)[0]

@@ -11,6 +11,7 @@ from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.evaluating import evaluate_each
 from metacli.engine.many.models import models_below
 from metacli.engine.models.opening import open_model
+from metacli.engine.results.class_tasks import ClassTaskEvaluation
 from metacli.engine.results.evaluate import Evaluation
 from metacli.engine.results.evaluate_many import Evaluations
 from metacli.engine.scoring.checks import require_checks, require_known
@@ -72,9 +73,10 @@ def evaluate(
         each = replace(asked, out=settings.place())
         return evaluate_each(models, each, checks, device)
     scorer = SetScorer(sets) if sets else scorer_of(open_model(str(model), device, report))
-    require_known(checks, (scorer.metric,))
+    require_known(checks, scorer.checked)
     request = replace(asked, out=settings.place())
     result = scorer.evaluate(request)
     if not request.dry_run:
-        require_checks(checks, {result.metric: result.mean}, result)
+        values = result.checked() if isinstance(result, ClassTaskEvaluation) else {}
+        require_checks(checks, {result.metric: result.mean, **values}, result)
     return result

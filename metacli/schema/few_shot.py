@@ -12,12 +12,14 @@ from metacli.schema.values import Count, Shape
 
 
 class Episodes(Block):
-    """N way, K shot, Q query per class; a pair is a range, drawn for each meta-batch."""
+    """N way, K shot, Q query per class; a pair is a range, drawn for each meta-batch. Where tasks
+    are what is new, `per: task` makes K and Q the rows of the whole task."""
 
     way: Shape
     shot: Shape
     query: Count
     balanced: bool = True
+    per: Literal["class", "task"] = "class"
     shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels; in training only
 
 

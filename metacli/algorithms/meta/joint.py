@@ -6,7 +6,8 @@ adapts.
     direction = ∇_θ (1/B) Σ_i L_{S_i ∪ Q_i}(θ)
 
 Where we differ: nothing. It needs outputs that mean the same in every task, so it is for
-regression; classes are new in every episode.
+regression and for tasks that all have the same labels, not for classes that are new in every
+episode.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from metacli.algorithms.learner import Learner
-from metacli.algorithms.meta.inner import Descent, inner_path, query_loss, trained, union
+from metacli.algorithms.meta.inner import (
+    Descent,
+    count_classes,
+    inner_path,
+    query_loss,
+    trained,
+    union,
+)
 from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem
 from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
@@ -30,7 +38,7 @@ class Joint(Learner):
     inner_lr: Annotated[float, Gt(0)] = 0.01
     inner_steps: Annotated[int, Ge(0), Le(1000)] = 5
 
-    kinds = ("regression",)
+    shared_labels = True
     has_path = True
 
     def head_size(self, way: int) -> int | None:
@@ -55,7 +63,7 @@ class Joint(Learner):
             problem,
             params,
             support,
-            way=1,
+            way=count_classes(support.y, problem),
             head="linear",
             adapts=("",),
             rule=Descent(self.inner_lr),

@@ -18,6 +18,7 @@ import torch
 from metacli.data.draws import Key, integers, stream
 from metacli.data.multi_task.read_as import ReadAs
 from metacli.data.tables.choice import TaskType
+from metacli.data.tables.reader import Table
 from metacli.errors import Finding
 from metacli.types import Batch
 
@@ -48,6 +49,7 @@ class MultiTaskData:
             task are its test, or `more`: at random, and the last rows are test too.
         groups: the known group of each task; -1 for one that is related to no other.
         contents: SHA-256 hex of what the numbers were made from.
+        raw: the rows of each task as cells, where x was made of cells.
         findings: what was left out or looks odd.
     """
 
@@ -70,6 +72,7 @@ class MultiTaskData:
     read: ReadAs | None = None
     texts: tuple[tuple[str, ...], ...] = ()
     packed: int = 0
+    raw: tuple[Table, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -91,6 +91,7 @@ def table_set(
         split="last" if any(tested) else "random",
         test_rows=tested,
         classes=tuple(one.labels for one in answers),
+        raw=tuple(one.table for one in pieces),
     )
     parts = divide_rows(made, seed)
     learned = [one.table.rows(rows) for one, rows in zip(pieces, parts["train"], strict=True)]

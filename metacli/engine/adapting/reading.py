@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from metacli.data.files import shown
 from metacli.data.image_changes import changed
 from metacli.data.images import ImageSpec, read_pixels
 from metacli.data.user.appearance import Appearance, appearance_of
+from metacli.data.user.loading import Examples as TaskExamples
 from metacli.data.user.open import Content, RowSpec, Task, look
 from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.adapting.request import Request
@@ -57,6 +58,7 @@ def read(source: Source, request: Request) -> Examples:
         report=lambda what, done, total: request.report(Progress(what, done, total)),
     )
     require_classes(source, task)
+    task = with_labels_of(source, task)
     report_findings(task, request.report)
     report_single(source, task, request.report)
     report_unlike(source, task, content, request)
@@ -86,7 +88,9 @@ def batch(source: Source, request: Request, x: np.ndarray, y: np.ndarray | None)
 def require_classes(source: Source, task: Task) -> None:
     """Raises DataError when a fixed head meets another number of classes."""
     fixed = not source.learner.any_way and source.kind == "classification"
-    if fixed and len(task.labels) != source.way:
+    if fixed and source.inputs.labels:
+        require_labels(source, task)
+    elif fixed and len(task.labels) != source.way:
         assert isinstance(source.recipe, FewShotRecipe)  # every transfer method takes any number
         raise DataError(
             f"{source.recipe.algorithm.name} has a head of {source.way} classes, "
@@ -95,6 +99,34 @@ def require_classes(source: Source, task: Task) -> None:
             where=str(task.path),
             hint=f"--method prototype; or train another model: {any_way_hint()}",
         )
+
+
+def require_labels(source: Source, task: Task) -> None:
+    """Raises DataError for a label that the tasks of the model do not have."""
+    known = source.inputs.labels
+    unknown = [one for one in task.labels if one not in known]
+    if unknown:
+        raise DataError(
+            f"the model answers {' or '.join(known)} in every task, {task.path} has {unknown[0]}",
+            code="model.labels",
+            where=str(task.path),
+            hint="rename the labels, or --method prototype, which takes any",
+        )
+
+
+def with_labels_of(source: Source, task: Task) -> Task:
+    """The task with the labels of the model in its order, where they mean the same in every
+    task."""
+    known = source.inputs.labels
+    if not known or source.learner.any_way or task.labels == known:
+        return task
+    place = np.array([known.index(one) for one in task.labels])
+
+    def moved(half: TaskExamples) -> TaskExamples:
+        return half if half.y is None else replace(half, y=place[half.y])
+
+    query = None if task.query is None else moved(task.query)
+    return replace(task, labels=known, support=moved(task.support), query=query)
 
 
 def report_findings(task: Task, report: Reporter) -> None:

@@ -95,6 +95,7 @@ class InputPart(Part):
     target: TargetPart | None = None
     shorter: Size | None = None
     changes: tuple[Change, ...] = ()
+    labels: Names = ()
 
     @model_validator(mode="after")
     def _fits_in_memory(self) -> InputPart:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.class_tasks import ClassTasks
 from metacli.data.few_shot.pools import Pool
 from metacli.data.few_shot.regression import RegressionTasks
 from metacli.data.image_changes import Change
@@ -33,6 +34,8 @@ class InputSpec:
         reader: how texts or cells of a table become the numbers; None for images, and for
             numbers that no user's file holds.
         target: of a regression on tables: name, mean, scale and unit.
+        labels: names of the classes in the order of a fixed head, where they are the same in every
+            task that the model was trained on; () where classes are new in every task.
         shorter, changes: as `ImageSpec`'s.
     """
 
@@ -43,6 +46,7 @@ class InputSpec:
     target: Target | None = None
     shorter: int | None = None
     changes: tuple[Change, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def image(self) -> ImageSpec:
         channels, height, width = self.shape
@@ -95,14 +99,18 @@ class InputSpec:
             plain["shorter"] = self.shorter
         if self.changes:
             plain["changes"] = list(self.changes)
+        if self.labels:
+            plain["labels"] = list(self.labels)
         return plain
 
     @classmethod
     def of(cls, part: InputPart) -> InputSpec:
         found = part.target
         target = None if found is None else Target(found.name, found.mean, found.scale, found.unit)
-        shape, changes = part.shape, part.changes
-        return cls(part.kind, shape, part.invert, part.reader, target, part.shorter, changes)
+        return cls(
+            *(part.kind, part.shape, part.invert, part.reader, target),
+            *(part.shorter, part.changes, part.labels),
+        )
 
 
 def input_of_pool(pool: Pool, recipe: Recipe) -> InputSpec:
@@ -111,9 +119,22 @@ def input_of_pool(pool: Pool, recipe: Recipe) -> InputSpec:
     if pool.encoder is not None:
         kind: Literal["text", "numbers"] = "text" if is_text(pool.coded.rows) else "numbers"
         return InputSpec(kind, pool.example_shape, reader=pool.encoder.as_dict())
+    return InputSpec("image", pool.example_shape, is_inverted(recipe))
+
+
+def is_inverted(recipe: Recipe) -> bool:
+    """Whether images are dark strokes on light paper, as the data set or the recipe says."""
     entry = DATASETS.get(recipe.data.source)
-    invert = recipe.data.options.get("invert", entry.ink if entry else False)
-    return InputSpec("image", pool.example_shape, bool(invert))
+    return bool(recipe.data.options.get("invert", entry.ink if entry else False))
+
+
+def input_of_class_tasks(tasks: ClassTasks, recipe: Recipe) -> InputSpec:
+    """Rows of tasks with classes."""
+    labels, shape = tasks.shared or (), tasks.example_shape
+    if tasks.encoder is None:
+        return InputSpec("image", shape, is_inverted(recipe), labels=labels)
+    kind: Literal["text", "numbers"] = "numbers" if isinstance(tasks.encoder, Encoding) else "text"
+    return InputSpec(kind, shape, reader=tasks.encoder.as_dict(), labels=labels)
 
 
 def input_of_tasks(tasks: RegressionTasks) -> InputSpec:

@@ -43,8 +43,11 @@ def parse_checks(fail_under: Sequence[str], fail_over: Sequence[str]) -> list[Ch
 
 
 def plain_name(metric: str) -> str:
-    """`accuracy` of `val_accuracy`, and of `accuracy_low`, the end of an interval."""
-    return metric.removeprefix("val_").removesuffix("_low").removesuffix("_high")
+    """`accuracy` of `val_accuracy`, of `accuracy_low`, the end of an interval, and of
+    `accuracy_worst`, that of the worst task."""
+    for end in ("_low", "_high", "_worst"):
+        metric = metric.removesuffix(end)
+    return metric.removeprefix("val_")
 
 
 def require_fraction(check: Check) -> None:

@@ -17,21 +17,26 @@ from metacli.engine.models.fields import with_fields
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.results.base import Json
+from metacli.engine.results.class_tasks import ClassTaskEvaluation
 from metacli.engine.results.evaluate import CurvePoint, EpisodeEvaluation, Expected
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.baseline_scores import score_baselines, steps_of
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
+from metacli.engine.scoring.class_task_evaluate import evaluate_class_tasks
 from metacli.engine.scoring.episodes import EpisodeScores, score_episodes
 from metacli.engine.scoring.evaluation_episodes import replace_source, source_of, with_room
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.protocol import Protocol, protocols
 from metacli.engine.scoring.request import Request
 from metacli.engine.scoring.simple_scores import simple_scores
+from metacli.engine.training.few_shot.sources import has_class_tasks
 from metacli.errors import CheckFailed, UsageProblem
 from metacli.nn.problem import Statistics
 
 
-def evaluate_episodes(opened: Opened[FewShotModel], request: Request) -> EpisodeEvaluation:
+def evaluate_episodes(
+    opened: Opened[FewShotModel], request: Request
+) -> EpisodeEvaluation | ClassTaskEvaluation:
     """The result for the last protocol, with a curve where there are several.
 
     Raises:
@@ -43,6 +48,8 @@ def evaluate_episodes(opened: Opened[FewShotModel], request: Request) -> Episode
         opened = opened.having(with_fields(opened.model, request.overrides))
         out = out or score_file.place_of_variant(opened.run, opened.path, request.overrides)
     opened, wanted = replace_source(opened, request.data, request.reading), request.wanted
+    if has_class_tasks(opened.model.recipe):
+        return evaluate_class_tasks(opened, replace(request, out=out))
     asked = protocols(opened.model, wanted)
     if wanted.shot is not None and wanted.query is None and not wanted.expect:
         asked = with_room(opened.model, asked, request.report)

@@ -6,14 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.read_class_tasks import EVERY
 from metacli.data.few_shot.source import EpisodeSource
+from metacli.data.sources import kind_of_tasks
 from metacli.data.user.open import Reading
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.scoring.protocol import Protocol
 from metacli.engine.scoring.unseen import fit_to, require_kind, require_unseen
+from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.few_shot.sources import make_source
 from metacli.errors import DataError
 from metacli.schema.values import largest
@@ -35,6 +39,8 @@ def replace_source(
         require_kind(opened.model, data)
         shared = FOLDS if opened.model.inputs.kind == "text" else ()
         kept = {key: recipe.data.options[key] for key in shared if key in recipe.data.options}
+        if DATASETS[data].kind == "tasks":  # all of them are new to a model of other tasks
+            kept["test_tasks"] = EVERY
         source = recipe.data.model_copy(update={"source": data, "options": kept})
     else:
         path = Path(data)
@@ -50,6 +56,8 @@ def replace_source(
         if opened.model.inputs.kind == "image":
             channels, height, _ = opened.model.inputs.shape
             options |= {"size": height, "channels": channels}
+        if kind_of_tasks(str(path), options, cache_root()) == "classification":
+            options["test_tasks"] = EVERY
         source = recipe.data.model_copy(update={"source": str(path.absolute()), "options": options})
     moved = recipe.model_copy(update={"data": source})
     return opened.having(replace(opened.model, recipe=moved))
@@ -86,6 +94,14 @@ def source_of(model: FewShotModel, protocol: Protocol) -> EpisodeSource:
     )
     require_unseen(model, source, protocol.split)
     return fit_to(model, source)
+
+
+def class_tasks_asked(model: FewShotModel, protocol: Protocol) -> ClassTaskEpisodes:
+    """The classification tasks of a protocol, one row of each class being enough to be asked.
+    Raises as `source_of`."""
+    source = source_of(model, replace(protocol, query=1))
+    assert isinstance(source, ClassTaskEpisodes)  # whoever calls this has asked
+    return source
 
 
 def with_room(model: FewShotModel, wanted: list[Protocol], report: Reporter) -> list[Protocol]:

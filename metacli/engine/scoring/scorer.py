@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from metacli.data.plain import record_in
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.results.evaluate import Evaluation, ExampleEvaluation
+from metacli.engine.scoring.class_measures import MEASURES
 from metacli.engine.scoring.episode_evaluate import evaluate_episodes
 from metacli.engine.scoring.example_evaluate import evaluate_examples
 from metacli.engine.scoring.multi_task_evaluate import evaluate_tasks
@@ -26,6 +28,11 @@ class Scorer(Protocol):
     @property
     def metric(self) -> str: ...
 
+    @property
+    def checked(self) -> tuple[str, ...]:
+        """What a check may name."""
+        ...
+
     def evaluate(self, request: Request) -> Evaluation:
         """Raises UsageProblem for options that mean nothing to this kind of model."""
         ...
@@ -41,6 +48,10 @@ class EpisodeScorer:
     def metric(self) -> str:
         return "mse" if self.opened.model.kind == "regression" else "accuracy"
 
+    @property
+    def checked(self) -> tuple[str, ...]:
+        return (self.metric, *of_tasks(self.opened.model))
+
     def evaluate(self, request: Request) -> Evaluation:
         return evaluate_episodes(self.opened, request)
 
@@ -54,6 +65,10 @@ class ExampleScorer:
     @property
     def metric(self) -> str:
         return "mae" if self.opened.model.kind == "regression" else "accuracy"
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        return (self.metric,)
 
     def evaluate(self, request: Request) -> ExampleEvaluation:
         request.require_labelled("FOLDER_OF_CLASSES/")
@@ -71,6 +86,10 @@ class MultiTaskScorer:
     def metric(self) -> str:
         return self.opened.model.heads.metric
 
+    @property
+    def checked(self) -> tuple[str, ...]:
+        return (self.metric,)
+
     def evaluate(self, request: Request) -> Evaluation:
         request.require_no_overrides()
         if not request.wanted.only("split"):
@@ -85,6 +104,14 @@ class MultiTaskScorer:
                 f"--split is of the data that it was trained on, not of {request.data}"
             )
         return evaluate_users_rows(self.opened, request.data, request)
+
+
+def of_tasks(model: FewShotModel) -> tuple[str, ...]:
+    """What is measured of a model of classification tasks: the mean over them, the lower end of its
+    interval, and the worst task."""
+    if "tasks" not in record_in(model.provenance, "data"):
+        return ()
+    return tuple(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_worst"))
 
 
 def scorer_of(opened: Opened[AnyModel]) -> Scorer:

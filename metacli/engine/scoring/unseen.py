@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.feature_rows import FeatureRows
 from metacli.data.few_shot.pools import fitted
@@ -60,6 +61,8 @@ def fit_to(model: FewShotModel, source: EpisodeSource) -> EpisodeSource:
                 hint="adapt the model to one of them: metacli adapt",
             )
         return source
+    if isinstance(source, ClassTaskEpisodes):
+        return read_as_trained(model, source)
     if not isinstance(source, ClassEpisodes):
         return source
     if isinstance(source.pool.store, FeatureRows):
@@ -71,8 +74,39 @@ def fit_to(model: FewShotModel, source: EpisodeSource) -> EpisodeSource:
     return replace(source, pool=fitted(source.pool, tuple(model.inputs.shape)))
 
 
+def read_as_trained(model: FewShotModel, source: ClassTaskEpisodes) -> ClassTaskEpisodes:
+    """Classification tasks with the numbers and the labels of the model.
+
+    Raises:
+        DataError: other columns, images of another size, or other labels than its head's.
+    """
+    tasks, inputs = source.tasks, model.inputs
+    fixed = inputs.labels if not model.learner().any_way else ()
+    if fixed and tasks.shared != fixed:
+        have = tasks.shared or tasks.labels[0]
+        raise DataError(
+            f"the model answers {' or '.join(fixed)} in every task, {tasks.name} has the labels "
+            f"{', '.join(have[:8])}",
+            code="model.labels",
+            where=tasks.name,
+            hint="a learner whose head is made of the support takes any labels: protonet, r2d2, or "
+            "algorithm.head=proto",
+        )
+    if tasks.encoder is not None and inputs.encoder is not None:
+        if tasks.encoder.as_dict() == inputs.reader:
+            return source
+        return replace(source, tasks=tasks.read_by(inputs.encoder))
+    if tasks.example_shape != tuple(inputs.shape):
+        shapes = ["x".join(map(str, one)) for one in (tasks.example_shape, inputs.shape)]
+        message = f"the rows are {shapes[0]}, the model takes {shapes[1]}"
+        raise DataError(message, code="data.mismatch", where=tasks.name)
+    return source
+
+
 def require_unseen(model: FewShotModel, source: EpisodeSource, split: str) -> None:
     """Raises DataError when a class of the split was trained on."""
+    if isinstance(source, ClassTaskEpisodes) and split != "train":
+        require_new_tasks(model, source)
     if not isinstance(source, ClassEpisodes) or split == "train":
         return
     data = model.recipe.data.source
@@ -92,6 +126,23 @@ def require_unseen(model: FewShotModel, source: EpisodeSource, split: str) -> No
 def trained_on(model: FewShotModel) -> str | None:
     """The data set or folder, as the model names it."""
     return text_or_none_in(record_in(model.provenance, "data"), "source")
+
+
+def require_new_tasks(model: FewShotModel, source: ClassTaskEpisodes) -> None:
+    """Raises DataError when a task of the split was trained on: the data have changed since."""
+    if trained_on(model) != model.recipe.data.source:
+        return
+    trained = record_in(model.provenance, "data")
+    names = texts_in(trained, "tasks") if trained.get("tasks") else ()
+    seen = sorted(set(names) & set(source.tasks.tasks))
+    if seen:
+        raise DataError(
+            f"{len(seen)} task(s) of split {source.tasks.split} were trained on: "
+            f"{', '.join(seen[:5])}",
+            code="data.seen_task",
+            where=model.recipe.data.source,
+            hint="data.test_tasks=A,B in the recipe names those that stay unseen",
+        )
 
 
 def trained_classes(model: FewShotModel, data: str) -> set[str]:

@@ -25,6 +25,10 @@ class SetScorer:
     def metric(self) -> str:
         return "accuracy" if is_class_model(self.path) else "mse"
 
+    @property
+    def checked(self) -> tuple[str, ...]:
+        return (self.metric,)
+
     def evaluate(self, request: Request) -> SetEvaluation:
         """Raises UsageProblem for options that mean nothing to sets."""
         arms = arms_of(request.overrides)

@@ -16,7 +16,12 @@ from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.networks import make_problem
 from metacli.engine.training.few_shot.checks import check_fit
 from metacli.engine.training.few_shot.execution import resolve_execution
-from metacli.engine.training.few_shot.sources import Kind, describe_data, pool_of
+from metacli.engine.training.few_shot.sources import (
+    Kind,
+    describe_data,
+    has_class_tasks,
+    pool_of,
+)
 from metacli.engine.training.options import make_learner, make_named, replaced, written_out
 from metacli.engine.training.problems import Problems
 from metacli.nn.backbones.table import Backbone, backbones
@@ -89,6 +94,10 @@ def with_classes(
 ) -> Learner:
     """The learner with the number of classes of the training pool, where it needs that."""
     if learner.trains_on != "classes" or kind != "classification":
+        return learner
+    if has_class_tasks(recipe):
+        message = f"{recipe.algorithm.name} learns the classes of a pool, and here tasks are new"
+        problems.add("algorithm.name", message, "joint learns all tasks with one head")
         return learner
     count, given = num_labels(pool_of(recipe, "train")), written_out(learner)["classes"]
     if given not in (None, count):

@@ -6,7 +6,7 @@ from metacli.algorithms.learner import Learner
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.networks import statistics_of
 from metacli.engine.training.few_shot.execution import check_execution
-from metacli.engine.training.few_shot.sources import Kind
+from metacli.engine.training.few_shot.sources import Kind, has_class_tasks
 from metacli.engine.training.problems import Problems
 from metacli.errors import RecipeError
 from metacli.nn.backbones.table import Backbone, FromFile
@@ -26,12 +26,33 @@ def check_fit(
         kinds = " and ".join(learner.kinds)
         message = f"{recipe.algorithm.name} is for {kinds}, {recipe.data.source} is {kind}"
         problems.add("algorithm.name", message)
+    if learner.shared_labels and kind == "classification" and not inputs.labels:
+        message = f"{recipe.algorithm.name} needs labels that mean the same in every task; "
+        message += f"{recipe.data.source} has other classes in each"
+        problems.add("algorithm.name", message, "protonet, r2d2 or maml make a head of each task")
+    check_episodes(recipe, inputs, problems)
     check_backbone(recipe, backbone, inputs, problems)
     check_prefixes(learner, backbone, inputs, problems)
     if kind == "classification" and not learner.any_way:
         check_way(recipe, problems)
     check_statistics(recipe, learner, backbone, problems)
     check_execution(recipe, learner, problems)
+
+
+def check_episodes(recipe: FewShotRecipe, inputs: InputSpec, problems: Problems) -> None:
+    """What is for pools of classes, or for tasks, alone."""
+    episodes, tasks = recipe.episodes, has_class_tasks(recipe)
+    if episodes.per == "task" and not tasks:
+        message = "episodes.per: task is for classification tasks; these data are not"
+        problems.add("episodes.per", message, "leave episodes.per out")
+    if tasks and not episodes.balanced:
+        message = "classes of one task are drawn with one number of examples"
+        problems.add("episodes.balanced", message, "episodes.per=task draws rows of all classes")
+    if tasks and episodes.shift:
+        problems.add("episodes.shift", "images of tasks are not moved", "leave it out")
+    if inputs.labels and episodes.way != len(inputs.labels):
+        message = f"every task has {len(inputs.labels)} labels, episodes.way is {episodes.way}"
+        problems.add("episodes.way", message, f"episodes.way={len(inputs.labels)}")
 
 
 def check_way(recipe: FewShotRecipe, problems: Problems) -> None:

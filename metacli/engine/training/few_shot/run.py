@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.encoders.parameters import to_train, with_encoder
@@ -161,6 +162,8 @@ def shown_data(data: Data, source: EpisodeSource) -> dict[str, Json]:
     """What was trained on. Class names of a user's own folder, which may change between training
     and evaluation."""
     facts: dict[str, Json] = {"source": data.source, **data.options, "digest": source.digest}
+    if isinstance(source, ClassTaskEpisodes):
+        return {**facts, "tasks": [*source.tasks.tasks], "left_out": [*source.tasks.left_out]}
     if data.source in DATASETS or not isinstance(source, ClassEpisodes):
         return facts
     return {**facts, "classes": list(source.pool.classes)}

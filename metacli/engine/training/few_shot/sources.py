@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 import numpy as np
+from pydantic import JsonValue
 
 from metacli.algorithms.learner import Learner
 from metacli.data.catalogue.registry import DATASETS
@@ -12,17 +13,29 @@ from metacli.data.catalogue.registry import make_options as make_options_of_data
 from metacli.data.catalogue.sinusoid import SinusoidOptions, Sinusoids
 from metacli.data.draws import Key
 from metacli.data.few_shot.class_batches import ClassBatches
+from metacli.data.few_shot.class_tasks import ClassTaskEpisodes, ClassTasks, Need, without_small
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import Pool
+from metacli.data.few_shot.read_class_tasks import division_of
 from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
 from metacli.data.few_shot.source import EpisodeSource
-from metacli.data.few_shot.user_regression import holds_regression_tasks
-from metacli.data.sources import load_pool, load_regression_tasks
+from metacli.data.sources import (
+    kind_of_tasks,
+    load_class_tasks,
+    load_pool,
+    load_regression_tasks,
+)
 from metacli.data.user.appearance import appearance_of_stack
 from metacli.engine.encoders.pool_features import SEES, STORED, frozen_of, pool_of_features
-from metacli.engine.models.inputs import InputSpec, input_of_pool, input_of_tasks
+from metacli.engine.models.inputs import (
+    InputSpec,
+    input_of_class_tasks,
+    input_of_pool,
+    input_of_tasks,
+)
 from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import cache_root
+from metacli.errors import DataError
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.recipe import Recipe
 from metacli.schema.values import largest
@@ -49,6 +62,8 @@ def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, Kind]:
         return InputSpec("numbers", sinusoid_options(recipe).input_shape), "regression"
     if has_regression_tasks(recipe):
         return input_of_tasks(regression_tasks_of(recipe, "train")), "regression"
+    if has_class_tasks(recipe):
+        return input_of_class_tasks(class_tasks_of(recipe, "train"), recipe), KIND
     pool = pool_of(recipe, "train")
     if frozen_of(recipe) is not None and pool.encoder is None:
         return InputSpec("image", (3, SEES.height, SEES.width), shorter=SEES.shorter), KIND
@@ -70,10 +85,28 @@ def sinusoid_options(recipe: Recipe) -> SinusoidOptions:
 
 def has_regression_tasks(recipe: Recipe) -> bool:
     """Whether episodes are of regression tasks, not of classes."""
-    entry = DATASETS.get(recipe.data.source)
-    if entry is not None:
-        return entry.kind == "tasks"
-    return holds_regression_tasks(recipe.data.source, recipe.data.options)
+    return kind_of_tasks_of(recipe) == "regression"
+
+
+def has_class_tasks(recipe: Recipe) -> bool:
+    """Whether episodes are of classification tasks, where tasks are what is new."""
+    return kind_of_tasks_of(recipe) == "classification"
+
+
+def kind_of_tasks_of(recipe: Recipe) -> Kind | None:
+    """Of the tasks that episodes are drawn from; None for a pool of classes."""
+    data = recipe.data
+    return kind_of_tasks(data.source, own_options(recipe), cache_root())
+
+
+def own_options(recipe: Recipe) -> dict[str, JsonValue]:
+    """What the recipe says to the data set, and not to the network."""
+    return {key: value for key, value in recipe.data.options.items() if key != "invert"}
+
+
+def class_tasks_of(recipe: Recipe, split: str) -> ClassTasks:
+    """The classification tasks of one split."""
+    return load_class_tasks(recipe.data.source, split, own_options(recipe), cache_root())
 
 
 def regression_tasks_of(recipe: Recipe, split: str) -> RegressionTasks:
@@ -83,7 +116,7 @@ def regression_tasks_of(recipe: Recipe, split: str) -> RegressionTasks:
 
 def pool_of(recipe: FewShotRecipe, split: str) -> Pool:
     """The pool of classes of one split."""
-    options = {k: v for k, v in recipe.data.options.items() if k != "invert"}
+    options = own_options(recipe)
     if recipe.data.source not in DATASETS:
         # Each part of a folder that is divided needs this many classes.
         options.setdefault("way", largest(recipe.episodes.way))
@@ -122,6 +155,9 @@ def make_source(
         tasks = regression_tasks_of(recipe, split)
         key = key if training else (seed, tasks.digest, shot, query)
         return RegressionEpisodes(tasks=tasks, shot=shot, query=query, seed=key, meta_batch=size)
+    if has_class_tasks(recipe):
+        key = key if training else (seed, split, way, shot, query, episodes.per)
+        return class_task_source(recipe, split, way, shot, query, key, meta_batch=size)
     pool = pool_of(recipe, split)
     return ClassEpisodes(
         pool=pool,
@@ -132,6 +168,30 @@ def make_source(
         seed=key if training else (seed, pool.digest, split, way, shot, query),
         meta_batch=size,
         shift=episodes.shift if training else 0,
+    )
+
+
+def class_task_source(
+    recipe: FewShotRecipe,
+    split: str,
+    way: Range,
+    shot: Range,
+    query: int,
+    key: tuple[Key, ...],
+    *,
+    meta_batch: int = 1,
+) -> ClassTaskEpisodes:
+    """Episodes of classification tasks. Raises DataError: a range of ways, or tasks that are too
+    small and were not to be left out."""
+    if not isinstance(way, int):
+        message = f"way is a range, {way[0]} to {way[1]}; tasks have one number of classes"
+        raise DataError(message, code="data.way", hint="episodes.way=2")
+    tasks, per = class_tasks_of(recipe, split), recipe.episodes.per
+    if division_of(recipe.data.options).skip_small:
+        most = shot if isinstance(shot, int) else shot[1]
+        tasks = without_small(tasks, Need(way, most, query, per))
+    return ClassTaskEpisodes(
+        tasks, way, shot, query, per, (*key, tasks.digest) if key[0] != "train" else key, meta_batch
     )
 
 
