@@ -180,3 +180,16 @@ def test_a_task_that_became_a_test_task_after_training_is_refused(tmp_path: Path
             one.unlink()
     with pytest.raises(DataError, match="were trained on"):
         evaluate(run, episodes=4)
+
+
+def test_data_alone_are_given_a_learner_whose_head_the_tasks_share(tmp_path: Path) -> None:
+    folder, remarks = tasks_in(tmp_path / "patients"), []
+    words = ["train.steps=2", "evaluate.every=2", "evaluate.episodes=4"]
+    result = meta_train(
+        str(folder), words, out=tmp_path / "run", device="cpu", report=remarks.append
+    )
+    recipe = (tmp_path / "run" / "recipe.yaml").read_text()
+    assert "name: maml" in recipe
+    assert "head: linear" in recipe
+    assert any("training tasks-maml" in str(one) for one in remarks)
+    assert result.status == "finished"

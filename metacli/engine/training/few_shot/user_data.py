@@ -7,12 +7,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from pydantic import JsonValue
 
 from metacli.data.catalogue.registry import DATASETS
-from metacli.data.few_shot.user_regression import holds_regression_tasks, holds_tables
-from metacli.data.sources import load_pool, load_regression_tasks
+from metacli.data.few_shot.user_regression import holds_tables
+from metacli.data.sources import (
+    kind_of_tasks,
+    load_class_tasks,
+    load_pool,
+    load_regression_tasks,
+)
 from metacli.data.tables.choice import choice_of
+from metacli.data.tables.encoding import Encoding
 from metacli.data.user.open import list_task
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.storage.paths import cache_root
@@ -28,13 +35,16 @@ NAME = "folder-anyway-protonet"
 TABLE_NAME = "table-anyway-protonet"
 TEXTS_NAME = "texts-anyway-r2d2"
 REGRESSION_NAME = "tables-maml"
+TASKS_NAME = "tasks-maml"
 HEADERS = {
     NAME: "ProtoNet for any number of classes",
     TABLE_NAME: "ProtoNet for any number of classes of a table's rows",
     TEXTS_NAME: "Ridge regression on texts for any number of classes",
     REGRESSION_NAME: "MAML for regression",
+    TASKS_NAME: "MAML for tasks with the same labels",
 }
 STEPS = 2000
+FEW_TASKS = 0.1  # share of the tasks that may be left out for larger episodes
 MOST_WAYS, MOST_SHOTS, MOST_QUERIES = 20, 10, 5
 
 
@@ -70,7 +80,10 @@ def chosen(source: str, options: Mapping[str, JsonValue]) -> tuple[str, str, lis
     """The recipe to begin with, the name of what it becomes, and its settings for these data."""
     path = Path(source)
     own = source not in DATASETS
-    if DATASETS[source].kind == "tasks" if not own else number_tasks(path, options):
+    kind_of_it = kind_of_tasks(source, plain_options(options), cache_root())
+    if kind_of_it == "classification":
+        return of_class_tasks(source, plain_options(options))
+    if kind_of_it == "regression":
         sizes = [10, 12]
         if own:
             tasks = load_regression_tasks(source, "train", options, cache_root())
@@ -86,8 +99,47 @@ def chosen(source: str, options: Mapping[str, JsonValue]) -> tuple[str, str, lis
     return BASE, TABLE_NAME if kind == "table" else NAME, steps
 
 
-def number_tasks(path: Path, options: Mapping[str, JsonValue]) -> bool:
-    return holds_tables(path) and holds_regression_tasks(str(path), options)
+def plain_options(options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """What is said to the data set, and not to the network."""
+    return {key: value for key, value in options.items() if key != "invert"}
+
+
+def of_class_tasks(source: str, options: Mapping[str, JsonValue]) -> tuple[str, str, list[str]]:
+    """MAML with a head that all tasks share where their labels are the same, a ProtoNet otherwise
+    and for images, ridge regression for texts; episodes as large as most tasks allow.
+
+    Raises:
+        DataError: no task has two rows of two classes.
+    """
+    parts = [load_class_tasks(source, split, options, cache_root()) for split in ("train", "val")]
+    ways = [len(labels) for part in parts for labels in part.labels]
+    way = min(ways)
+    counts = [part.counts(task).min() for part in parts for task in range(len(part.tasks))]
+    rows = int(np.quantile(counts, FEW_TASKS, method="lower"))
+    if rows < 2:
+        raise DataError(
+            f"training needs 2 rows of each class of a task, most tasks have {rows} of the rarest",
+            code="data.too_few",
+            where=source,
+            hint="episodes.per=task counts the rows of all classes of a task together",
+        )
+    query = min(MOST_QUERIES, max(1, rows // 3))
+    shape = [
+        "episodes.balanced=true",
+        f"episodes.way={way}",
+        f"episodes.shot={min(MOST_SHOTS, rows - query)}",
+        f"episodes.query={query}",
+        f"evaluate.query={query}",
+        *(["data.skip_small=true"] if rows > min(counts) else []),
+    ]
+    steps = [f"train.steps={STEPS}", "evaluate.way=null"]
+    if parts[0].encoder is None:
+        return BASE, NAME, [*shape, *steps]
+    if not isinstance(parts[0].encoder, Encoding):
+        return TEXTS, TEXTS_NAME, [*shape, "evaluate.way=null"]
+    if parts[0].shared is None:
+        return BASE, TABLE_NAME, [*shape, *steps]
+    return REGRESSION, TASKS_NAME, shape
 
 
 def kind_of_rows(path: Path, options: Mapping[str, JsonValue]) -> str:
