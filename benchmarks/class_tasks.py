@@ -1,6 +1,8 @@
 """Classification tasks as the unit, by benchmarks/protocols/class_tasks.md.
 
-python benchmarks/class_tasks.py tox21|sider|grasps|heart
+python benchmarks/class_tasks.py tox21|sider|grasps|heart [FOLDER]
+
+What is finished of it is kept in FOLDER (inputs, folds, hospitals), from which it goes on.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,8 @@ from metacli.types import Batch, Episode, Params, SetEpisode
 
 RESULTS = Path(__file__).parent / "results" / "class_tasks"
 SPLITS = {"tox21": (3, 1), "sider": (6, 2)}  # the last targets test; before them, validate
+WORK = RESULTS / "parts"
+SECONDS: list[float] = []  # of processor time, of each part
 Answer = Callable[[Batch, Tensor], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 Table = dict[str, np.ndarray]
@@ -182,27 +187,37 @@ def meta_trained(
 def molecules(name: str) -> dict:
     test, val = SPLITS[name]
     division = {"test_tasks": f"last:{test}", "val_tasks": f"last:{val}"}
+    every = [
+        kept(f"{name}-{known}", partial(with_inputs, name, division, inputs, known))
+        for inputs, known in (("fingerprints", False), ("fingerprints and known labels", True))
+    ]
+    return {
+        "tasks": every[0]["tasks"],
+        "arms": {**every[0]["arms"], **every[1]["arms"]},
+        "choices": {**every[0]["choices"], **every[1]["choices"]},
+    }
+
+
+def with_inputs(name: str, division: dict, inputs: str, known: bool) -> dict:
     arms: dict[str, Table] = {}
     choices: dict[str, dict] = {}
-    for inputs, known in (("fingerprints", False), ("fingerprints and known labels", True)):
-        parts = {s: molecule_source(name, s, {**division, "known_labels": known}) for s in SPLIT}
-        options = {
-            "random forest": {f"share {s}": fitted(forest(s)) for s in ("sqrt", 0.1, 0.3)},
-            "logistic regression": {f"C {c:g}": fitted(logistic(c)) for c in (0.01, 0.1, 1, 10)},
-        }
-        learners = {
-            "protonet": ProtoNet(),
-            "maml": MAML(inner_lr=0.1, inner_steps=5),
-            "r2d2": R2D2(),
-        }
-        options["meta-trained"] = meta_trained(learners, (128, 64), parts["train"], 450)
-        for arm, settings in options.items():
-            called = f"{arm}, {inputs}"
-            choices[called] = choose(settings, parts["val"], (10,), 10)
-            arms[called] = scored(parts["test"], 10, 20, settings[choices[called]["chosen"]])
-            print(called, choices[called], arms[called]["auc"].mean(), flush=True)
-        if not known:
-            joint_arms(parts, arms, choices)
+    parts = {s: molecule_source(name, s, {**division, "known_labels": known}) for s in SPLIT}
+    options = {
+        "random forest": {f"share {s}": fitted(forest(s)) for s in ("sqrt", 0.1, 0.3)},
+        "logistic regression": {f"C {c:g}": fitted(logistic(c)) for c in (0.01, 0.1, 1, 10)},
+    }
+    learners = {
+        "protonet": ProtoNet(),
+        "maml": MAML(inner_lr=0.1, inner_steps=5),
+        "r2d2": R2D2(),
+    }
+    options["meta-trained"] = meta_trained(learners, (128, 64), parts["train"], 300)
+    for arm, settings in options.items():
+        called = f"{arm}, {inputs}"
+        choices[called] = choose(settings, parts["val"], (10,), 5)
+        arms[called] = scored(parts["test"], 10, 20, settings[choices[called]["chosen"]])
+    if not known:
+        joint_arms(parts, arms, choices)
     return {"tasks": list(parts["test"].tasks.tasks), "arms": arms, "choices": choices}
 
 
@@ -223,17 +238,16 @@ def joint_arms(parts: dict[str, ClassTaskEpisodes], arms: dict, choices: dict) -
             inner_lr=rate, inner_steps=3, hidden=(64, 64), frequencies=0, first_order=True
         )
         problem = SetProblem(learner.network(width, 0))
-        for step, theta in trained_on_sets(learner, problem, parts["train"], 450).items():
+        for step, theta in trained_on_sets(learner, problem, parts["train"], 300).items():
             options[f"rate {rate:g}, step {step}"] = (learner, problem, theta)
     for arm, sees in (("mmaml, joint", together), ("mmaml, one by one", alone)):
         val = {
-            name: float(set_table(parts["val"], 10, 10, one, sees)["auc"].mean())
+            name: float(set_table(parts["val"], 10, 5, one, sees)["auc"].mean())
             for name, one in options.items()
         }
         chosen = max(val, key=lambda name: val[name])
         choices[arm] = {"chosen": chosen, "validation_auc": val}
         arms[arm] = set_table(parts["test"], 10, 20, options[chosen], sees)
-        print(arm, choices[arm], arms[arm]["auc"].mean(), flush=True)
 
 
 def as_set(episodes: Sequence[Episode]) -> SetEpisode:
@@ -374,76 +388,89 @@ def options_of(source: ClassTaskEpisodes, rates: Sequence[float], steps: int) ->
     }
 
 
-def gathered(tables: Sequence[Table]) -> Table:
-    return {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
-
-
 def grasps() -> dict:
     names = list(tasks_with_cells("grasps", {}, cache_root()).tasks)
     names.sort(key=lambda one: hashlib.sha256(f"fold {one}".encode()).digest())
-    tables: dict[str, list[Table]] = {}
-    choices: dict[str, list[dict]] = {}
-    order = []
-    for fold in range(5):
-        tested = names[fold::5]
-        left = [one for one in names if one not in tested]
-        learned, val = left[:-5], left[-5:]
-        sources = [
-            source_of(part("grasps", one, learned), (5, 10)) for one in (learned, val, tested)
-        ]
-        order += tested
-        for arm, settings in options_of(sources[0], (0.02, 0.1, 0.3), 450).items():
-            for shot in (5, 10):
-                called = f"{arm}, {shot} grasps"
-                said = choose(settings, sources[1], (shot,), 5)
-                choices.setdefault(called, []).append(said)
-                found = scored(sources[2], shot, 5, settings[said["chosen"]])
-                tables.setdefault(called, []).append(found)
-        print("fold", fold, flush=True)
-    return {
-        "tasks": order,
-        "arms": {name: gathered(one) for name, one in tables.items()},
-        "choices": choices,
-    }
+    return merged([kept(f"grasps-{n}", partial(fold, names, n)) for n in range(5)])
+
+
+def fold(names: Sequence[str], number: int) -> dict:
+    tested = names[number::5]
+    left = [one for one in names if one not in tested]
+    learned, val = left[:-5], left[-5:]
+    sources = [source_of(part("grasps", one, learned), (5, 10)) for one in (learned, val, tested)]
+    arms, choices = {}, {}
+    for arm, settings in options_of(sources[0], (0.02, 0.1, 0.3), 300).items():
+        for shot in (5, 10):
+            called = f"{arm}, {shot} grasps"
+            choices[called] = choose(settings, sources[1], (shot,), 3)
+            arms[called] = scored(sources[2], shot, 5, settings[choices[called]["chosen"]])
+    return {"tasks": list(tested), "arms": arms, "choices": choices}
 
 
 def heart() -> dict:
     names = list(tasks_with_cells("heart", {}, cache_root()).tasks)
-    tables: dict[str, list[Table]] = {}
-    choices: dict[str, list[dict]] = {}
-    rates = (0.02, 0.1)
-    for tested in names:
-        others = [one for one in names if one != tested]
-        scores: dict[str, dict[str, list[float]]] = {}
-        for val in others:
-            learned = [one for one in others if one != val]
-            train = source_of(part("heart", learned, learned), (10, 20))
-            asked = source_of(part("heart", [val], learned), (10, 20))
-            for arm, settings in options_of(train, rates, 300).items():
-                for shot in (10, 20):
-                    said = choose(settings, asked, (shot,), 5)["validation_auc"]
-                    for name, value in said.items():
-                        of_arm = scores.setdefault(f"{arm}, {shot} patients", {})
-                        of_arm.setdefault(name, []).append(value)
-        train = source_of(part("heart", others, others), (10, 20))
-        asked = source_of(part("heart", [tested], others), (10, 20))
+    return merged([kept(f"heart-{one}", partial(left_out, names, one)) for one in names])
+
+
+def left_out(names: Sequence[str], tested: str) -> dict:
+    others, rates = [one for one in names if one != tested], (0.02, 0.1)
+    scores: dict[str, dict[str, list[float]]] = {}
+    for val in others:
+        learned = [one for one in others if one != val]
+        train = source_of(part("heart", learned, learned), (10, 20))
+        asked = source_of(part("heart", [val], learned), (10, 20))
         for arm, settings in options_of(train, rates, 300).items():
             for shot in (10, 20):
-                called = f"{arm}, {shot} patients"
-                means = {name: float(np.mean(one)) for name, one in scores[called].items()}
-                chosen = max(means, key=lambda name: means[name])
-                choices.setdefault(called, []).append({"chosen": chosen, "validation_auc": means})
-                found = scored(asked, shot, 20, settings[chosen])
-                tables.setdefault(called, []).append(found)
-        print("left out", tested, flush=True)
-    return {
-        "tasks": names,
-        "arms": {name: gathered(one) for name, one in tables.items()},
-        "choices": choices,
-    }
+                of_arm = scores.setdefault(f"{arm}, {shot} patients", {})
+                for name, value in choose(settings, asked, (shot,), 5)["validation_auc"].items():
+                    of_arm.setdefault(name, []).append(value)
+    train = source_of(part("heart", others, others), (10, 20))
+    asked = source_of(part("heart", [tested], others), (10, 20))
+    arms, choices = {}, {}
+    for arm, settings in options_of(train, rates, 300).items():
+        for shot in (10, 20):
+            called = f"{arm}, {shot} patients"
+            means = {name: float(np.mean(one)) for name, one in scores[called].items()}
+            chosen = max(means, key=lambda name: means[name])
+            choices[called] = {"chosen": chosen, "validation_auc": means}
+            arms[called] = scored(asked, shot, 20, settings[chosen])
+    return {"tasks": [tested], "arms": arms, "choices": choices}
 
 
 # Results
+
+
+def kept(name: str, make: Callable[[], dict]) -> dict:
+    """A part that is finished, read again; else made, and kept."""
+    path = WORK / f"{name}.json"
+    if not path.is_file():
+        started = time.process_time()
+        made = make()
+        made["seconds"] = time.process_time() - started
+        made["arms"] = {a: {m: v.tolist() for m, v in t.items()} for a, t in made["arms"].items()}
+        WORK.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(made))
+        print(name, f"{made['seconds']:.0f} s", flush=True)
+    found: dict = json.loads(path.read_text())
+    SECONDS.append(found["seconds"])
+    found["arms"] = {
+        a: {m: np.array(v) for m, v in table.items()} for a, table in found["arms"].items()
+    }
+    return found
+
+
+def merged(parts: Sequence[dict]) -> dict:
+    """Folds one behind the other."""
+    arms = {
+        arm: {m: np.concatenate([one["arms"][arm][m] for one in parts]) for m in table}
+        for arm, table in parts[0]["arms"].items()
+    }
+    return {
+        "tasks": [task for one in parts for task in one["tasks"]],
+        "arms": arms,
+        "choices": {arm: [one["choices"][arm] for one in parts] for arm in arms},
+    }
 
 
 def summary(table: Table) -> dict:
@@ -479,7 +506,6 @@ def differences(arms: dict[str, Table], metric: str) -> dict:
 
 
 def main(name: str) -> None:
-    started = time.process_time()
     with computing_with(1):
         made = {"grasps": grasps, "heart": heart}.get(name, lambda: molecules(name))()
     arms: dict[str, Table] = made["arms"]
@@ -487,7 +513,7 @@ def main(name: str) -> None:
         "protocol": "benchmarks/protocols/class_tasks.md",
         "data": name,
         "machine": f"{platform.machine()}, 1 thread",
-        "processor_seconds": round(time.process_time() - started, 1),
+        "processor_seconds": round(sum(SECONDS), 1),
         "tasks": made["tasks"],
         "arms": {called: summary(one) for called, one in arms.items()},
         "differences": differences(arms, "auc"),
@@ -498,4 +524,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        WORK = Path(sys.argv[2])
     main(sys.argv[1])

@@ -10,8 +10,10 @@ import pytest
 
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
+from metacli.engine.export import export
 from metacli.engine.meta_train import meta_train
 from metacli.engine.predict import predict
+from metacli.engine.report import report
 from metacli.engine.results.class_tasks import ClassTaskEvaluation
 from metacli.errors import CheckFailed, DataError, RecipeError, UsageProblem
 
@@ -100,6 +102,27 @@ def test_a_check_may_name_the_worst_task_and_the_same_evaluation_gives_the_same_
     assert found.value.result == measured.as_dict()
     with pytest.raises(UsageProblem, match="no metric 'mse'"):
         evaluate(run, episodes=4, fail_over=["mse=1"])
+
+
+def test_a_report_shows_every_task(
+    run: Path, measured: ClassTaskEvaluation, tmp_path: Path
+) -> None:
+    report(run, out=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "Task by task" in page
+    assert all(one.name in page for one in measured.tasks)
+    assert "on new tasks" in page
+
+
+def test_an_adapted_model_and_its_learner_are_exported(run: Path, tmp_path: Path) -> None:
+    made = adapt(
+        run, tasks_in(tmp_path / "new", 1) / "p00.csv", out=tmp_path / "made", device="cpu"
+    )
+    assert made.task.labels == ("no", "yes")
+    for model in (tmp_path / "made", run):
+        whole = model == run
+        found = export(model, out=tmp_path / f"{model.name}.pt2", with_support=whole)
+        assert found.parity.max_abs <= found.parity.tolerance
 
 
 def test_tasks_of_another_set_are_all_new(run: Path, tmp_path: Path) -> None:

@@ -18,7 +18,11 @@ SAME = ("data_digest", "split", "way", "query", "seed", "episodes")  # points of
 
 def measured(subject: Subject) -> list[Section]:
     """The results table, with a curve over the examples per class where there is one."""
-    episodes = [line for line in subject.evaluations if line.get("unit") == "episode"]
+    episodes = [
+        line
+        for line in subject.evaluations
+        if line.get("unit") == "episode" or line.get("measures")
+    ]
     command = f"metacli evaluate {shlex.quote(subject.name)}"
     if isinstance(subject.model, AdaptedModel):
         command += " LABELLED_EXAMPLES/"
@@ -36,7 +40,28 @@ def measured(subject: Subject) -> list[Section]:
     caption = "On tasks that training never saw; ± is half of a 95 % interval over tasks"
     table = Table(caption, *without_empty(header, rows))
     steps = [block for line in episodes[-1:] for block in per_step(line)]
-    return section("test", "Results", table, *curve(episodes), *steps)
+    tasks = [block for line in episodes[-1:] for block in of_each_task(line)]
+    return section("test", "Results", table, *tasks, *curve(episodes), *steps)
+
+
+def of_each_task(line: Line) -> Iterator[Table]:
+    """Every measure over classification tasks that are new, and every task by itself."""
+    if not line.get("measures"):
+        return
+    metric = line.get("metric")
+    over = tuple((visible(name), scored(name, one)) for name, one in line["measures"].items())
+    yield Table("Over the tasks", ("measure", "score"), over)
+    rows = tuple(
+        (
+            visible(one["name"]),
+            score(metric, one["value"], one.get("ci95")),
+            str(one["rows"]),
+            score("accuracy", min(one["rates"].values())),
+        )
+        for one in sorted(line["tasks"], key=lambda one: one["value"])
+    )
+    header = ("task", metric_name(metric), "rows", "rarest class")
+    yield Table("Task by task, the lowest first", header, rows)
 
 
 def without_empty(
