@@ -2,7 +2,7 @@
 
 A task is a drug assay, a patient, an object, a domain of reviews. Where all tasks have the same
 labels, a label means the same in every task and keeps its number; otherwise an episode draws
-classes of one task and numbers them anew.
+classes of one task and numbers them for itself.
 
 Letters: N classes, K support rows, Q query rows, B meta-batch, D numbers of a row, M rows.
 """
