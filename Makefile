@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all test-runs check docs bench bench-speed format clean
+.PHONY: demo test test-all test-lowest test-runs audit check docs bench bench-speed format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,21 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -m 'not network' --timeout 3600
+
+# The default tests with the lowest versions that the dependencies allow, in an environment of their own.
+$(VENV)-lowest/.installed: pyproject.toml .ci/lowest.py
+	$(PYTHON) -m venv $(VENV)-lowest
+	@mkdir -p build
+	$(PYTHON) .ci/lowest.py > build/lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --constraint build/lowest.txt --editable '.[test]'
+	@touch $@
+
+test-lowest: $(VENV)-lowest/.installed
+	$(VENV)-lowest/bin/python -m pytest
+
+# Whether an installed package has a known vulnerability; fails as well where that could not be looked up.
+audit: $(VENV)/.dev
+	$(BIN)/python .ci/audit.py
 
 # Ten runs in random order, half of them beside two busy loops: most of an hour.
 test-runs: $(VENV)/.dev
@@ -60,4 +75,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix metacli tests benchmarks
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest $(DEMO) build dist *.egg-info

@@ -213,7 +213,7 @@ def trace(name: str) -> dict[str, list[float]]:
             report=events.append,  # type: ignore[arg-type]
         )
 
-    hooks = runs.Hooks(lambda snapshot: None, lambda: False, ignore, lambda: 0.0)
+    hooks = runs.Hooks(lambda snapshot: None, lambda: False, ignore)
     with patch.object(runs, "train", in_double):
         begin = loop.Snapshot(0, start.params, start.state, {})
         final = run.train(begin, start.learned, torch.device("cpu"), hooks)

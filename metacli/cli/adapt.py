@@ -116,6 +116,7 @@ def adapt(
     add: Add = False,
     guard: options.Guard = False,
     folds: Folds = None,
+    order: options.Order = None,
     compare: Compare = None,
     new_only: NewOnly = False,
     fit_inputs: FitInputs = False,
@@ -133,12 +134,11 @@ def adapt(
     \b
       metacli adapt my_classes/ -o my_model
       metacli adapt @last my_classes/ --method lp-ft --baseline -o my_model
-      metacli adapt @last customers/ -o models
     """
     share, limit = words.fraction(holdout), words.seconds(budget, "--budget")
     model, task, overrides = what_is_there(words_)
     checks = words.checks_of(fail_under, fail_over, fail_if, strict=strict)
-    read = words.reading(skip_bad, allow_duplicates, follow_links, fit_inputs)
+    read = words.reading(skip_bad, allow_duplicates, follow_links, fit_inputs, order)
 
     def work(report: Reporter) -> Result:
         from metacli.engine.adapt import adapt as verb
@@ -304,6 +304,8 @@ def _calibrated(read: Block) -> str:
 def _how(score: Block) -> str:
     how = score.text("how", "none")
     kind, _, folds = how.partition(":")
+    if kind == "order":
+        return f"inductive, on the last rows, {folds} blocks, each after the rows before it"
     if kind == "kfold":
         return f"inductive, {folds}-fold over the support, re-adapted in each fold"
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -40,13 +41,23 @@ from metacli.cli.layout import Page, Pages, usage_problem
 from metacli.cli.streams import (
     PipeClosed,
     abandon,
+    end_loading,
     hold_standard_descriptors,
     loading_ends,
     stdout_problem,
     write_stderr,
     write_stdout,
 )
-from metacli.errors import EnvironmentProblem, ExitCode, Interrupted, MetacliError, UsageProblem
+from metacli.engine.machine import is_out_of_memory
+from metacli.engine.training.dropping import leaving
+from metacli.errors import (
+    EnvironmentProblem,
+    ExitCode,
+    Interrupted,
+    MetacliError,
+    RunFailed,
+    UsageProblem,
+)
 
 COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {  # name: (group, body), in the order shown
     "doctor": ("Start", doctor.doctor),
@@ -105,10 +116,10 @@ def _front(
         raise typer.Exit(ExitCode.USAGE)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run one command line and return its exit code; nothing is raised."""
     words = list(sys.argv[1:] if argv is None else argv)
-    session = Session()
+    session = Session() if session is None else session
     try:
         return _settle(words, session)
     except PipeClosed:
@@ -129,6 +140,9 @@ def _settle(words: list[str], session: Session) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             return _fail(_too_long(error), session)
+        if is_out_of_memory(error):
+            hint = "fewer or smaller inputs, or a machine with more memory"
+            return _fail(RunFailed("out of memory", code="run.out_of_memory", hint=hint), session)
         return _fail(_bug(error, words, session), session)
 
 
@@ -229,4 +243,26 @@ def run() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
             signal.signal(number, _stop)
-    sys.exit(main())
+    session = Session()
+    leaving.append(functools.partial(_leave, session))
+    code = main(session=session)
+    if code in STOPPED:  # workers may be in an operation that takes minutes
+        _end(code)
+    sys.exit(code)
+
+
+STOPPED = (ExitCode.HANGUP, ExitCode.INTERRUPTED, ExitCode.TERMINATED)
+
+
+def _leave(session: Session, error: MetacliError) -> None:
+    """Say what happened and end the process, from a thread beside one that cannot be stopped."""
+    end_loading()
+    _end(_fail(error, session))
+
+
+def _end(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+    os._exit(code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,8 +27,8 @@ Words = Annotated[
     ),
 ]
 Split = Annotated[
-    options.Split | None,
-    typer.Option("--split", help="Which classes.", show_default="test"),
+    Literal["train", "val", "test", "all"] | None,
+    typer.Option("--split", help="Which classes; all: of your own data.", show_default="test"),
 ]
 Way = Annotated[
     str | None,
@@ -71,6 +71,7 @@ def evaluate(
     skip_bad: options.SkipBad = False,
     allow_duplicates: options.AllowDuplicates = False,
     follow_links: options.FollowLinks = False,
+    order: options.Order = None,
 ) -> None:
     """Measure a model on unseen classes, or an adapted one on labelled examples.
 
@@ -102,6 +103,7 @@ def evaluate(
             skip_bad=skip_bad,
             allow_duplicates=allow_duplicates,
             follow_links=follow_links,
+            order=order,
             **frame.shared(report),
         )
 
@@ -144,6 +146,7 @@ def show(result: Result, model: str) -> Iterator[str]:
             (text.visible(metric or "score"), _inductive(read)),
             ("", _transductive(read)),
             ("", _by_class(read)),
+            ("intervals", _coverage(read)),
             ("chance", text.score(metric, read.number("chance")) if read.flag("chance") else ""),
             ("expected", _expected(metric, read.block("expect"))),
             ("on", _data(read)),
@@ -185,6 +188,15 @@ def _by_class(read: Block) -> str:
     more = [("macro F1", read.number("macro_f1")), ("log loss", read.number("log_loss"))]
     others = [f"{name} {text.number(value, 3)}" for name, value in more if value is not None]
     return ", ".join([f"balanced {text.score('accuracy', balanced)}", *others])
+
+
+def _coverage(read: Block) -> str:
+    """How many of the rows lie within the intervals of `predict`."""
+    found, level = read.number("coverage"), read.number("level")
+    if found is None:
+        return ""
+    made = "" if level is None else f", which are made to hold {level:.0%}"
+    return f"{found:.0%} of the rows within the intervals of predict{made}"
 
 
 def _data(read: Block) -> str:

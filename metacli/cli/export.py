@@ -77,7 +77,7 @@ def show(result: Result) -> Iterator[str]:
             ("parity", _parity(read.block("parity"))),
         ]
     )
-    if not read.flag("dry_run"):
+    if not read.flag("dry_run") and read.has("example"):  # none beside a file that was not written
         yield f"how: {text.path(read.name('readme'))}"
         yield f"next: python {text.path(read.name('example'))} {read.text('usage')}"
 

@@ -12,6 +12,7 @@ from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
+from metacli.engine.training.limits import MOST_SEEDS
 from metacli.errors import UsageProblem
 
 Words = Annotated[
@@ -37,7 +38,10 @@ Resume = Annotated[
     typer.Option("--resume", metavar="RUN", help="Continue a run.", autocompletion=complete.runs),
 ]
 Seeds = Annotated[
-    int | None, typer.Option("--seeds", metavar="N", min=1, help="Train N times, seeds 0 to N-1.")
+    int | None,
+    typer.Option(
+        "--seeds", metavar="N", min=1, max=MOST_SEEDS, help="Train N times, seeds 0 to N-1."
+    ),
 ]
 MaxTime = Annotated[
     str | None,
@@ -133,6 +137,7 @@ def run_rows(read: Block, of: str) -> list[tuple[str, str]]:
     rows = [
         ("run", text.path(read.name("run"))),
         ("model", text.path(read.name("model")) if read.has("model") else ""),
+        ("takes", _takes(read.block("estimate"))),
         ("status", "" if read.flag("dry_run") else status),
     ]
     for name, score in read.named("metrics"):
@@ -140,6 +145,16 @@ def run_rows(read: Block, of: str) -> list[tuple[str, str]]:
         value = text.score(name, score.number("mean"), score.number("ci95"))
         rows.append((text.visible(name), value + n))
     return rows + [("one of them", text.path(run.name("run"))) for run in read.blocks("runs")]
+
+
+def _takes(estimate: Block) -> str:
+    """`about 412 MB of memory and 3.5 minutes of processor time, without validation`."""
+    if not estimate.values:
+        return ""
+    about = "about" if estimate.flag("whole") else "at least"
+    minutes = text.number(estimate.number("minutes"), 2)
+    memory = text.size(estimate.number("memory_bytes"))
+    return f"{about} {memory} of memory and {minutes} minutes of processor time for the steps"
 
 
 def planned(read: Block) -> Iterator[str]:

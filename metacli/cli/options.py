@@ -109,6 +109,16 @@ Input = Annotated[
     str | None,
     typer.Option("--input", metavar="COL[,COL]", help="Of a table: the columns to predict from."),
 ]
+Guard = Annotated[
+    bool,
+    typer.Option("--guard", help="Of a set: tasks that are better alone are answered alone."),
+]
+Order = Annotated[
+    str | None,
+    typer.Option(
+        "--order", metavar="COL|rows", help="Of a table: hold out the last rows in this order."
+    ),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable files.")]
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="Read what links and ../ lead to.")

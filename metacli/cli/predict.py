@@ -19,6 +19,7 @@ from metacli.engine.events import Reporter
 from metacli.engine.results.base import Json
 from metacli.errors import DataError
 
+MOST_RANKS = 100  # columns of labels that are there although the model has fewer
 Inputs = Annotated[
     list[str],
     typer.Argument(
@@ -86,7 +87,8 @@ def predict(
 
     def deliver(result: Result) -> None:
         rows = Block(result).blocks("rows")
-        written = jsonl(rows) if format_ == "jsonl" else table(rows, top)
+        level = Block(result).number("coverage")
+        written = jsonl(rows) if format_ == "jsonl" else table(rows, top, level)
         if target is not None and not frame.dry_run:
             write_text(target, written)
             written = f"{target}\n"
@@ -120,15 +122,21 @@ def jsonl(rows: Sequence[Block]) -> str:
     return "".join(json.dumps(errors.plain(row.values)) + "\n" for row in rows)
 
 
-def table(rows: Sequence[Block], top: int) -> str:
+def table(rows: Sequence[Block], top: int, level: float | None = None) -> str:
     """CSV. Classification: input, prediction, probability (and the next ones), error.
 
-    Regression: input, prediction, low, high, error. Several tasks: both, after input and task.
+    Regression: input, prediction, low_90, high_90, error. Several tasks: both, after input and
+    task.
+
+    Args:
+        level: share of the truth that the intervals are made to hold, which their header names.
     """
     if any(row.flag("task") for row in rows):
-        return task_table(rows)
+        return task_table(rows, level)
     numeric = any(row.has("low") or _is_number(row) for row in rows)
-    middle = ["low", "high"] if numeric else _ranks(top)
+    most = max((len(row.block("probabilities").values) for row in rows), default=0)
+    top = min(top, max(most, MOST_RANKS))  # a header of 10^9 columns would take all memory
+    middle = _ends(level) if numeric else _ranks(top)
     lines = [_line(["input", "prediction", *middle, "error"])]
     for row in rows:
         ranked = [row.value("low"), row.value("high")] if numeric else _ranked(row, top)
@@ -137,9 +145,15 @@ def table(rows: Sequence[Block], top: int) -> str:
     return "".join(lines)
 
 
-def task_table(rows: Sequence[Block]) -> str:
+def _ends(level: float | None) -> list[str]:
+    """`low_90` and `high_90`; without a level where no interval is known."""
+    at = "" if level is None else f"_{100 * level:g}"
+    return [f"low{at}", f"high{at}"]
+
+
+def task_table(rows: Sequence[Block], level: float | None = None) -> str:
     """CSV of a model of several tasks, some of which may be numbers and some labels."""
-    lines = [_line(["input", "task", "prediction", "probability", "low", "high", "error"])]
+    lines = [_line(["input", "task", "prediction", "probability", *_ends(level), "error"])]
     for row in rows:
         first = [row.value(name) for name in ("input", "task", "prediction")]
         ends = [row.value(name) for name in ("low", "high")]

@@ -131,11 +131,16 @@ class Reading(TypedDict):
     allow_duplicates: bool
     follow_links: bool
     fit_inputs: bool
+    order: str | None
 
 
-def reading(skip_bad: bool, duplicates: bool, links: bool, fit: bool) -> Reading:
+def reading(skip_bad: bool, duplicates: bool, links: bool, fit: bool, order: str | None) -> Reading:
     return Reading(
-        skip_bad=skip_bad, allow_duplicates=duplicates, follow_links=links, fit_inputs=fit
+        skip_bad=skip_bad,
+        allow_duplicates=duplicates,
+        follow_links=links,
+        fit_inputs=fit,
+        order=order,
     )
 
 

@@ -54,7 +54,7 @@ def adapt(
         baseline: also train the same network from scratch.
         add: `model` is adapted already; these examples are added to those that it was adapted to.
         more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `follow_links`, `folds`,
-            `compare`, `new_only`, `fail_under`, `fail_over`, `fail_if`, `strict`, `out`,
+            `compare`, `new_only`, `order`, `fail_under`, `fail_over`, `fail_if`, `strict`, `out`,
             `force`, `device`, `seed`, `dry_run`, `budget`, `fit_inputs`, `standalone`; see
             `Settings`.
 
@@ -111,10 +111,11 @@ def request_of(
         seed=settings.seed or 0,
         device=require_device(settings.device),
         report=report,
-        folds=FOLDS if tasks and settings.folds is None else settings.folds,
+        folds=FOLDS if tasks and settings.folds is None and not settings.order else settings.folds,
         compare=compare or how.baseline,
         budget=BUDGET if settings.budget is None else settings.budget,
         fit_inputs=settings.fit_inputs,
+        order=settings.order,
     )
 
 

@@ -53,7 +53,7 @@ def evaluate(
         seed: of the episodes (0), not of the run.
         expect: measure under the recipe's `expect` and compare with its band.
         more: `fail_under`, `fail_over`, `target`, `input`, `skip_bad`, `allow_duplicates`,
-            `follow_links`, `out`, `force`, `device`, `dry_run`; see `Settings`.
+            `follow_links`, `order`, `out`, `force`, `device`, `dry_run`; see `Settings`.
 
     Raises:
         DataError: some tasks of a folder could not be evaluated; its `result` has every row.
@@ -65,7 +65,7 @@ def evaluate(
     wanted.require_episodes()
     asked = Request(
         *(str(model), None if data is None else str(data), spelled(overrides), wanted),
-        *(settings.reading(), None, settings.dry_run, report),
+        *(settings.reading(), None, settings.dry_run, report, settings.order),
     )
     sets, models = set_model_at(str(model)), models_below(model)
     device = require_device(settings.device)

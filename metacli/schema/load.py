@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import stat
@@ -25,6 +26,7 @@ from metacli.schema.recipe import Recipe, valid_keys
 
 COMMAND_LINE = "command line"
 RUN_FILE = "recipe.yaml"
+LONG = 300  # letters of a name that are shown
 _RUN_STAMP = re.compile(r"\d{4}-?\d{2}-?\d{2}[T_-]?\d{2}")
 
 
@@ -211,7 +213,9 @@ def _find(recipe: str) -> tuple[str, Path, str]:
                 )
         elif path.suffix.lower() not in (".yaml", ".yml") or not os.path.lexists(path):
             raise _not_found(recipe, names)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that no file can have is not there
+        if not isinstance(error, OSError) or error.errno in (errno.ENAMETOOLONG, errno.EINVAL):
+            raise _not_found(recipe[:LONG], names) from None
         raise _unreadable(str(path), error) from None
     return _name_of(path), path, str(path)
 

@@ -19,7 +19,9 @@ from metacli.errors import DataError, DownloadError, ExitCode
 SPLITS = ("train", "val", "test")
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 MIRROR = os.environ.get("METACLI_MIRROR") or (str(BESIDE) if BESIDE.is_dir() else None)
-needs_mirror = pytest.mark.skipif(MIRROR is None, reason="no METACLI_MIRROR with the archive")
+needs_mirror = pytest.mark.skipif(
+    MIRROR is None, reason="set METACLI_MIRROR to a folder with the archive"
+)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,9 @@ from metacli.errors import DataError, DownloadError
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 MIRROR = os.environ.get("METACLI_MIRROR") or (str(BESIDE) if BESIDE.is_dir() else None)
-needs_mirror = pytest.mark.skipif(MIRROR is None, reason="no METACLI_MIRROR with the archives")
+needs_mirror = pytest.mark.skipif(
+    MIRROR is None, reason="set METACLI_MIRROR to a folder with the archives"
+)
 
 LABELS = np.array([*range(10), 3, 3], np.uint8)
 PICTURES = np.random.Generator(np.random.PCG64(1)).integers(0, 256, (12, 28, 28), np.uint8)

@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 MIRROR = os.environ.get("METACLI_MIRROR") or (str(BESIDE) if BESIDE.is_dir() else None)
 needs_mirror = pytest.mark.skipif(
-    MIRROR is None, reason="no METACLI_MIRROR with Omniglot's archives"
+    MIRROR is None, reason="set METACLI_MIRROR to a folder with Omniglot's archives"
 )
 
 

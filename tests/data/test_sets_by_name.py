@@ -24,7 +24,9 @@ from metacli.errors import DataError
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 MIRROR = os.environ.get("METACLI_MIRROR") or (str(BESIDE) if BESIDE.is_dir() else None)
 MultiTask = None  # `keep` takes no options
-needs_mirror = pytest.mark.skipif(MIRROR is None, reason="no METACLI_MIRROR with the archives")
+needs_mirror = pytest.mark.skipif(
+    MIRROR is None, reason="set METACLI_MIRROR to a folder with the archives"
+)
 
 
 def silent(what: str, done: int, total: int | None) -> None:

@@ -75,13 +75,23 @@ def test_the_same_text_under_two_labels_or_in_both_sides_is_refused(tmp_path: Pa
     assert load_task(tmp_path, TEXTS, allow_duplicates=True).duplicates == 2
 
 
-def test_rows_of_a_table_that_are_alike_are_only_reported(tmp_path: Path) -> None:
+def test_the_same_row_in_both_sides_is_refused_unless_rows_repeat_by_chance(
+    tmp_path: Path,
+) -> None:
+    """One rule for tables and texts."""
     write(tmp_path / "support.csv", "a,label\n1,x\n2,y\n")
     write(tmp_path / "query.csv", "a,label\n1,x\n")
     table = list_task(tmp_path).content.support
     spec = RowSpec(fit_encoding([table], {"a": "numeric"}), "table", "classification", ("a",))
+    with pytest.raises(DataError, match="the same row in support and query"):
+        load_task(tmp_path, spec)
+    assert load_task(tmp_path, spec, allow_duplicates=True).duplicates == 1
+    write(tmp_path / "support.csv", "a,label\n1,x\n2,y\n2,y\n")
     task = load_task(tmp_path, spec)
     assert "table.same_rows" in {one.code for one in task.findings}
+    write(tmp_path / "support.csv", "text,label\nhello,x\nbye,y\nbye,y\n")
+    write(tmp_path / "query.csv", "text,label\nhello,x\n")
+    assert "data.same_text" in {one.code for one in load_task(tmp_path, TEXTS).findings}
 
 
 def test_texts_for_a_model_of_images_are_refused(tmp_path: Path) -> None:

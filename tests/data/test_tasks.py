@@ -17,7 +17,9 @@ from metacli.errors import DataError, DownloadError
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 MIRROR = os.environ.get("METACLI_MIRROR") or (str(BESIDE) if BESIDE.is_dir() else None)
-needs_files = pytest.mark.skipif(MIRROR is None, reason="no METACLI_MIRROR with the files")
+needs_files = pytest.mark.skipif(
+    MIRROR is None, reason="set METACLI_MIRROR to a folder with the files of these sets"
+)
 
 
 def table(sizes: tuple[int, ...] = (20, 33), **changes) -> MultiTaskData:

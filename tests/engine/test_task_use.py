@@ -138,7 +138,7 @@ def test_cells_are_read_as_in_training_and_answers_are_in_the_users_words(mixed,
     assert main(["predict", mixed, "new.csv"]) == 0
     lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(lines) == 6
-    assert (lines[2]["probability"], lines[0]["low"]) == ("", "")
+    assert (lines[2]["probability"], lines[0]["low_95"]) == ("", "")
 
 
 def ages(model: MultiTaskModel) -> dict:

@@ -51,11 +51,11 @@ AVERAGE = "average."
 
 @dataclass(frozen=True, kw_only=True)
 class MTNP:
-    width: Annotated[int, Gt(0)] = 64
-    heads: Annotated[int, Gt(0)] = 4
-    blocks: Annotated[int, Ge(0)] = 4
-    reads: Annotated[int, Gt(0)] = 2
-    frequencies: Annotated[int, Ge(0)] = 4
+    width: Annotated[int, Gt(0), Le(8192)] = 64
+    heads: Annotated[int, Gt(0), Le(512)] = 4
+    blocks: Annotated[int, Ge(0), Le(256)] = 4
+    reads: Annotated[int, Gt(0), Le(256)] = 2
+    frequencies: Annotated[int, Ge(0), Le(256)] = 4
     period: Annotated[float, Gt(0)] = 20.0
     alone: Annotated[float, Ge(0), Le(1)] = 1 / 3
     beta: Annotated[float, Ge(0), Le(1)] = 0.5

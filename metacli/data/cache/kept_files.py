@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from metacli.data.cache.store import Report
 from metacli.data.catalogue.options import Options
@@ -84,10 +84,18 @@ def read_index(folder: Path, name: str) -> dict[str, str] | None:
     try:
         index = json.loads((folder / INDEX).read_bytes())
         if index["format"] == FORMAT:
-            return dict(index["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+            files = dict(index["files"])
+            if all(_is_inside(file) and isinstance(sum_, str) for file, sum_ in files.items()):
+                return files
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     raise damaged(folder, name)
+
+
+def _is_inside(file: str) -> bool:
+    """Whether a name of the index stays below the folder, whoever wrote it."""
+    path = PurePosixPath(file)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def damaged(folder: Path, name: str) -> DataError:

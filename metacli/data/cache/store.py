@@ -75,9 +75,9 @@ def read_stored(folder: Path, name: str) -> Stored | None:
         if _file_digest(folder / "images.npy") != index["images"]:
             raise _damaged(folder, name, "images.npy is not what was written")
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        groups = _groups(index["classes"])
+        groups = _groups(index["classes"], len(images))
         contents = str(index["contents"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(folder, name, str(error)) from error
     return Stored(folder, images, groups, contents)
 
@@ -228,11 +228,16 @@ def _short(path: Path) -> str:
     return text if len(text) <= LONG else f"{text[:LONG]}..."
 
 
-def _groups(classes: Sequence[tuple[str, int]]) -> tuple[Group, ...]:
+def _groups(classes: Sequence[tuple[str, int]], images: int) -> tuple[Group, ...]:
+    """The classes in their order. Raises ValueError where they are not all of the images."""
     groups, first = [], 0
     for name, count in classes:
-        groups.append(Group(str(name), first, int(count)))
-        first += int(count)
+        if not isinstance(name, str) or type(count) is not int or count < 1:
+            raise ValueError(f"a class {name!r} of {count!r} images")
+        groups.append(Group(name, first, count))
+        first += count
+    if first != images:
+        raise ValueError(f"classes of {first} images, of which there are {images}")
     return tuple(groups)
 
 

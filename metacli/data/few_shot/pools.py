@@ -96,6 +96,9 @@ class Pool:
         return self.store.encoder if isinstance(self.store, CodedRows) else None
 
 
+ALL = "all"  # every class of a user's own data
+
+
 def check_split(split: str, name: str) -> None:
     """Raises: DataError naming the three splits."""
     if split not in SPLITS:

@@ -27,7 +27,7 @@ from metacli.data.cache.store import (
     write_index,
 )
 from metacli.data.catalogue.options import check_options
-from metacli.data.few_shot.pools import Pool, check_split, divide_classes, make_pool
+from metacli.data.few_shot.pools import ALL, Pool, check_split, divide_classes, make_pool
 from metacli.data.few_shot.user_rows import row_pool
 from metacli.data.files import read_regular, shown
 from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
@@ -80,7 +80,8 @@ def pool(path: Path, split: str, options: Record, cache: Path, report: Report = 
         DataError: no class folders, unreadable images, one image in two classes, too few
             classes in a part, or no such split.
     """
-    check_split(split, shown(path))
+    if split != ALL:
+        check_split(split, shown(path))
     if holds_rows(path):
         listing = list_task(path, choice=choice_of(options))
         if listing.kind != "images":
@@ -89,7 +90,7 @@ def pool(path: Path, split: str, options: Record, cache: Path, report: Report = 
     chosen: FolderOptions = check_options("a folder of images", FolderOptions, options)
     listing = list_task(path, skip_bad=chosen.skip_bad)
     examples = _examples(listing)
-    parts = _parts(listing, examples, chosen.way)
+    parts = _parts(listing, examples, chosen.way) if split != ALL else {ALL: _keys(examples)}
     if split not in parts:
         have = " and ".join(parts)
         message = f"{shown(path)} has pools for {have}, none for {split}"
@@ -128,13 +129,17 @@ def _examples(listing: Listing) -> list[_Example]:
     return sorted(found, key=lambda one: (_key(one), os.fsencode(one.row.path)))
 
 
+def _keys(examples: Sequence[_Example]) -> list[str]:
+    return sorted({_key(one) for one in examples})
+
+
 def _key(example: _Example) -> str:
     return f"{example.split}/{example.row.label}"
 
 
 def _parts(listing: Listing, examples: Sequence[_Example], way: int) -> dict[str, list[str]]:
     """Keys of the classes of each split."""
-    keys = sorted({_key(one) for one in examples})
+    keys = _keys(examples)
     if listing.what == "pool":
         return {
             split: [key for key in keys if key.startswith(f"{split}/")] for split in listing.pools

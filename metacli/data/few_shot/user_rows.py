@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metacli.data.catalogue.options import check_options
-from metacli.data.few_shot.pools import Pool, divide_classes, make_pool
+from metacli.data.few_shot.pools import ALL, Pool, divide_classes, make_pool
 from metacli.data.files import shown
 from metacli.data.plain import Record
 from metacli.data.tables.coded import CodedRows, coded, fitted_encoder
@@ -59,12 +59,15 @@ def row_pool(listing: Listing, split: str, options: Record) -> Pool:
             where=where,
         )
     refuse_clashes(listing, chosen.allow_duplicates)
-    parts = divide_classes([f"/{label}" for label in listing.labels], chosen.way, where)
-    names = {part: [key[1:] for key in keys] for part, keys in parts.items()}
+    keys = [f"/{label}" for label in listing.labels]
+    parts = {ALL: keys} if split == ALL else divide_classes(keys, chosen.way, where)
+    names = {part: [key[1:] for key in one] for part, one in parts.items()}
     rows: dict[str, list[int]] = {}
     for number, row in enumerate(listing.support):
         rows.setdefault(row.label or "", []).append(number)
-    learned = [number for label in names["train"] for number in rows[label]]
+    learned = [
+        number for label in names[ALL if split == ALL else "train"] for number in rows[label]
+    ]
     return make_pool(
         name=listing.path.resolve().name,
         identity="",

@@ -35,6 +35,7 @@ GRAMS = (1, 4)  # characters
 FEATURES = 2048  # of hashed n-grams
 EXTRA = "rdkit"
 LISTED = 20  # molecules that are named
+MOST_BITS, MOST_RADIUS = 2**20, 16  # of what a model may claim
 
 
 def is_molecules(name: str) -> bool:
@@ -81,7 +82,11 @@ class Fingerprint:
 
     @classmethod
     def from_dict(cls, value: Record) -> Fingerprint:
-        return cls(text_in(value, "name"), whole_in(value, "bits"), whole_in(value, "radius"))
+        """Raises ValueError: not what `as_dict` gives."""
+        bits, radius = whole_in(value, "bits"), whole_in(value, "radius")
+        if not (1 <= bits <= MOST_BITS and 0 <= radius <= MOST_RADIUS):
+            raise ValueError(f"{bits} bits of radius {radius}")
+        return cls(text_in(value, "name"), bits, radius)
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,11 @@ class Letters:
 
     @classmethod
     def from_dict(cls, value: Record) -> Letters:
-        return cls(text_in(value, "name"), whole_in(value, "features"), numbers_in(value, "idf"))
+        """Raises ValueError: not what `as_dict` gives."""
+        features, idf = whole_in(value, "features"), numbers_in(value, "idf")
+        if not 1 <= features <= MOST_BITS or (idf and len(idf) != features):
+            raise ValueError(f"{len(idf)} weights of {features} features")
+        return cls(text_in(value, "name"), features, idf)
 
 
 Wide = Fingerprint | Letters | TextCells

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 DIGITS = 4  # of an idf, as it is stored
+LONGEST = 32  # words or characters of one feature
+MOST = 2**24  # features
+HEAVIEST = 1e3  # weight of a feature; 1 as they are fitted now
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,24 @@ class HashedText:
 
     @classmethod
     def from_dict(cls, value: Record) -> HashedText:
-        return cls(
+        """Raises ValueError: not what `as_dict` gives."""
+        made = cls(
             whole_in(value, "features"),
             span_in(value, "words"),
             span_in(value, "characters"),
             numbers_in(value, "idf"),
             flag_in(value, "sublinear"),
         )
+        spans = [made.words] if made.characters == (0, 0) else [made.words, made.characters]
+        if any(not 1 <= low <= high <= LONGEST for low, high in spans):
+            raise ValueError(f"n-grams of {spans}; wanted 1 to {LONGEST}")
+        if not 2 <= made.features <= MOST or made.features % len(spans):
+            raise ValueError(f"{made.features} features in {len(spans)} parts")
+        if made.idf and len(made.idf) != made.features:
+            raise ValueError(f"{len(made.idf)} weights of {made.features} features")
+        if made.idf and not 0 <= min(made.idf) <= max(made.idf) <= HEAVIEST:
+            raise ValueError(f"weights of features from {min(made.idf):g} to {max(made.idf):g}")
+        return made
 
 
 def idf_of(texts: np.ndarray, total: int) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from metacli.data.files import shown
 from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
+from metacli.data.tables.reader import Table
 from metacli.data.user.listing import Listing, Row
 from metacli.data.user.problems import SHOWN_PROBLEMS, SKIPPABLE, as_finding, raise_problems
 from metacli.errors import DataError, Finding, RunFailed
@@ -43,6 +44,7 @@ class Task:
         duplicates: different images that are in support and query or under two labels.
         findings: warnings and notes; no errors.
         unit: of a number to predict. target: its column. input: the column of texts.
+        table: that the support was read from, row by row; None for images and several tables.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Task:
     unit: str | None = None
     target: str | None = None
     input: str | None = None
+    table: Table | None = None
 
 
 # pixel hash -> where the image was met: (support or query, label, name)

@@ -54,6 +54,8 @@ def require_same_kind(listing: Listing, spec: ImageSpec | RowSpec) -> None:
     if wants == "text" and listing.kind == "table":
         hint = "name the column of the texts: --input COLUMN; for the columns as they are: "
         hint += f"metacli adapt features {quoted(str(listing.path))}"
+    elif wants != listing.kind and listing.kind != "table":
+        hint = f"metacli adapt {quoted(str(listing.path))} tries what reads {words[listing.kind]}"
     elif listing.kind == "table":
         hint = f"metacli adapt features {quoted(str(listing.path))}"
     raise DataError(
@@ -74,6 +76,7 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
     left_out = sum(one.level == "warning" and one.code in UNREADABLE for one in found)
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     sides: dict[str, list[Examples]] = {"support": [], "query": []}
+    read: dict[str, list[Table]] = {"support": [], "query": []}
     for part in listing.children or (listing,):
         content = part.tables
         for side, table in (("support", content.support), ("query", content.query)):
@@ -83,6 +86,7 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
                 table, remarks = with_molecules(table, spec)
                 found += remarks
                 sides[side].append(_examples(table, content, listing.labels, spec))
+                read[side].append(table)
             except DataError as error:
                 found.append(as_finding(error))
                 continue
@@ -103,10 +107,11 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
         guessed=listing.guessed,
         findings=(*found, *clashes, *repeats),
         skipped=left_out,
-        duplicates=len(clashes) if listing.kind == "text" else 0,
+        duplicates=len(clashes),
         unit=next((unit for unit in units if unit is not None), None),
         target=content.target,
         input=content.roles.inputs[0] if listing.kind == "text" else None,
+        table=read["support"][0] if len(read["support"]) == 1 else None,
     )
 
 
@@ -165,17 +170,27 @@ def clashing(
 ) -> tuple[list[Finding], list[Finding]]:
     """Errors and warnings about examples that are the same.
 
-    Rows of a few categories may well be equal by chance, so of a table it is only said.
+    One rule for texts and for rows: what stands in support and query is an error, as the score
+    would be of something known. Where examples repeat within the support, too, they are equal by
+    chance, as rows of a few categories are, and it is only said. The same text under two labels is
+    an error; rows with the same inputs may well have different targets.
     """
-    if listing.kind == "text":
-        return same_examples(seen, "text")
-    clashes, _ = same_examples(seen, "row")
+    of_text = listing.kind == "text"
+    clashes, repeats = same_examples(seen, "text" if of_text else "row")
     across = [one for one in clashes if "support and query" in one.message]
-    if not across:
-        return [], []
-    rows = sum(len(places) for places in seen.values())
-    message = (
-        f"{len(across)} different rows stand in support and query alike (of {rows} rows), the "
-        f"first: {across[0].message.partition(': ')[2]}"
-    )
-    return [], [Finding("warning", "table.same_rows", message, shown(listing.path))]
+    labels = [one for one in clashes if one not in across] if of_text else []
+    said = list(repeats) if of_text else []
+    if across and any(_twice_in_support(places) for places in seen.values()):
+        rows = sum(len(places) for places in seen.values())
+        message = (
+            f"{len(across)} different examples stand in support and query alike (of {rows}), the "
+            f"first: {across[0].message.partition(': ')[2]}"
+        )
+        code = "data.same_text" if of_text else "table.same_rows"
+        return labels, [*said, Finding("warning", code, message, shown(listing.path))]
+    return [*across, *labels], said
+
+
+def _twice_in_support(places: list[tuple[str, str, str]]) -> bool:
+    labels = [label for side, label, _ in places if side == "support"]
+    return len(set(labels)) < len(labels)

@@ -181,9 +181,22 @@ def score_of_numbers(found: HeldOut, how: str, unit: str | None) -> RegressionSc
     )
 
 
-def residual_bound(found: HeldOut) -> Residual:
+def residual_bound(found: HeldOut, *, by_split: bool = False) -> Residual:
     """How far 90 % of the held-out answers were off at most, one more counted as beyond (split
-    conformal prediction)."""
-    errors = np.sort(np.abs(found.residuals))
-    place = found.times * math.ceil((found.examples + 1) * COVERAGE) - 1
-    return Residual(float(errors[min(place, len(errors) - 1)]), COVERAGE)
+    conformal prediction).
+
+    Args:
+        by_split: the largest of the splits' own bounds: rows that follow each other err alike, so
+            a block of them is no more than one observation.
+    """
+    errors = np.abs(found.residuals)
+    if by_split:
+        parts = np.split(errors, np.cumsum(found.sizes)[:-1])
+        return Residual(max(bound(one, len(one)) for one in parts), COVERAGE)
+    return Residual(bound(errors, found.examples, found.times), COVERAGE)
+
+
+def bound(errors: np.ndarray, examples: int, times: int = 1) -> float:
+    """The conformal quantile of errors of so many examples, each of them there `times` times."""
+    place = times * math.ceil((examples + 1) * COVERAGE) - 1
+    return float(np.sort(errors)[min(place, len(errors) - 1)])

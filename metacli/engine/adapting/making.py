@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -56,7 +57,7 @@ def adapted(
         method=source.method,
         options={} if source.method == NATIVE else dict(vars(learner)),
         classes=classes,
-        confidence=found.confidence,
+        confidence=replace(found.confidence, span=examples.span),
         columns=examples.columns,
         support=examples.hashes,
         scores={"score": found.score.as_dict(), "transfer": found.transfer.as_dict()},

@@ -10,16 +10,18 @@ import torch
 from metacli.data.files import shown
 from metacli.data.image_changes import changed
 from metacli.data.images import ImageSpec, read_pixels
+from metacli.data.tables.encoding import Encoding
 from metacli.data.user.appearance import Appearance, appearance_of
 from metacli.data.user.loading import Examples as TaskExamples
 from metacli.data.user.open import Content, RowSpec, Task, look
+from metacli.data.user.ordering import ROWS, looks_ordered, ranks
 from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.unlike import differences, learned_from
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models.hashes import example_hash
-from metacli.engine.models.parts import Columns
+from metacli.engine.models.parts import Columns, Span
 from metacli.engine.results.adapt import TaskFacts
 from metacli.errors import DataError
 from metacli.schema.few_shot import FewShotRecipe
@@ -36,6 +38,9 @@ class Examples:
         support: x [M, ...], y labels [M]; of a regression y [M, 1] as the network sees it.
         labels: class names in the order of the numbers; () for a regression.
         hashes: of the support's examples.
+        ordered: the column by which the rows stand in order; None where none is seen.
+        span: the lowest and highest of each number of the support, float64 [F] each; None for
+            images and texts.
     """
 
     facts: TaskFacts
@@ -44,6 +49,8 @@ class Examples:
     query: Batch | None
     columns: Columns
     hashes: tuple[str, ...]
+    ordered: str | None = None
+    span: Span | None = None
 
 
 def read(source: Source, request: Request) -> Examples:
@@ -62,7 +69,9 @@ def read(source: Source, request: Request) -> Examples:
     report_findings(task, request.report)
     report_single(source, task, request.report)
     report_unlike(source, task, content, request)
-    support = batch(source, request, task.support.x, task.support.y)
+    at = rows_in_order(task, request)
+    x, y = task.support.x[at], None if task.support.y is None else task.support.y[at]
+    support = batch(source, request, x, y)
     query = None
     if task.query is not None and task.query.y is not None:
         query = batch(source, request, task.query.x, task.query.y)
@@ -72,8 +81,34 @@ def read(source: Source, request: Request) -> Examples:
         support=support,
         query=query,
         columns=Columns(task.target, task.input if task.target else None, task.unit),
-        hashes=tuple(map(example_hash, task.support.x)),
+        hashes=tuple(map(example_hash, x)),
+        ordered=None if task.table is None else looks_ordered(task.table),
+        span=Span.of(x) if isinstance(source.inputs.encoder, Encoding) else None,
     )
+
+
+def rows_in_order(task: Task, request: Request) -> np.ndarray:
+    """Row numbers of the support, [M]: as they stand, or sorted by `--order`.
+
+    Raises:
+        DataError: images, or several tables, have no order; no such column.
+    """
+    if request.order is None or (
+        request.order == ROWS and task.table is None and not is_pixels(task)
+    ):
+        return np.arange(len(task.support.x))
+    if task.table is None:
+        raise DataError(
+            "only the rows of one table have an order",
+            code="data.no_order",
+            where=str(task.path),
+            hint="leave out --order",
+        )
+    return ranks(task.table, request.order)
+
+
+def is_pixels(task: Task) -> bool:
+    return task.kind == "images"
 
 
 def batch(source: Source, request: Request, x: np.ndarray, y: np.ndarray | None) -> Batch:

@@ -38,6 +38,7 @@ class AdaptKeywords(TypedDict, total=False):
     fail_over: Sequence[str]
     fail_if: Sequence[str]
     strict: bool
+    order: str | None
     out: str | Path | None
     force: bool
     device: str
@@ -62,6 +63,8 @@ class Settings:
         new_only: of a folder of tasks those alone that have no model yet.
         follow_links: read what links, and names that lead out of the task's folder, lead to.
         fail_under: `accuracy=0.9`: the check fails below; `fail_over` above.
+        order: a column, or `rows`: the last rows in that order are held out, each block predicted
+            from the rows before it.
         fail_if: `guessing`, `hurts`: fails where that is said of the model; `strict`: for each.
         out: the new model's folder; None: `runs/adapted/<task>/<UTC time>`.
         force: replace it.
@@ -83,6 +86,7 @@ class Settings:
     fail_over: Sequence[str] = ()
     fail_if: Sequence[str] = ()
     strict: bool = False
+    order: str | None = None
     out: str | Path | None = None
     force: bool = False
     device: str = "auto"
@@ -132,6 +136,8 @@ class Request:
         choice: what is said of the columns of tables.
         budget: seconds of processor time for a choice among the sources on this machine.
         fit_inputs: choose on folds whether images are inverted, made grey, or given contrast.
+        order: a column, or `rows`, by which the support is sorted, and whose last rows are held
+            out.
         onto: tasks that the examples are added to, each with what was said of its columns;
             `columns` are those of the model that was adapted to them.
         content: what the door found at the task, where it was asked already.
@@ -155,6 +161,7 @@ class Request:
     budget: float = BUDGET
     fit_inputs: bool = False
     content: Content | None = None
+    order: str | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageProblem."""
@@ -164,5 +171,7 @@ class Request:
             )
         if self.holdout is not None and not 0 < self.holdout < 1:
             raise UsageProblem(f"--holdout wants a share between 0 and 1, found {self.holdout:g}")
+        if self.order is not None and self.folds is not None:
+            raise UsageProblem("--folds deals random folds, and --order holds out the last rows")
         if not self.budget > 0:
             raise UsageProblem(f"--budget wants seconds above 0, found {self.budget:g}")

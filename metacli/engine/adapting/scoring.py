@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.transfer import Transfer as TransferMethod
+from metacli.data.user.ordering import autocorrelation
 from metacli.engine.adapting.calibration import Answer, answered, learned_from
 from metacli.engine.adapting.featured import Seen
 from metacli.engine.adapting.held_out import (
@@ -30,11 +31,18 @@ from metacli.engine.adapting.refitting import for_support, refitted
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.simple import simple_models
 from metacli.engine.adapting.source import Source
-from metacli.engine.adapting.splits import Split, repeated_folds, stratified_folds, times_and_rows
+from metacli.engine.adapting.splits import (
+    Split,
+    last_rows,
+    repeated_folds,
+    stratified_folds,
+    times_and_rows,
+)
 from metacli.engine.adapting.splits import holdout as hold_share
 from metacli.engine.adapting.time_order import last_value_before
 from metacli.engine.adapting.transfer import from_scratch, settled
-from metacli.engine.models.parts import UNKNOWN, Confidence
+from metacli.engine.events import Notice
+from metacli.engine.models.parts import UNKNOWN, Confidence, Residual
 from metacli.engine.predicting.finite import worst_column
 from metacli.engine.results.adapt import NoScore, Score, Transfer
 from metacli.errors import DataError
@@ -44,6 +52,7 @@ from metacli.types import Batch
 SCRATCH = FineTune(lr=1e-3, steps=200, head_rate=1.0)
 FEWEST = 10  # held-out examples from which an interval is reported
 ROWS = 64  # predicted at a time
+ORDER = "order"  # how rows were held out whose order counts
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,8 @@ def measured(
         run = lambda one: held_out(one, support.x, support.y, held.splits, unit)  # noqa: E731
     if found is None:
         return Measured(no_score(examples, held.why), Transfer(), confidence)
+    if request.order is None and (query is None or request.holdout is not None):
+        report_order(found, held, examples, request)
     score, splits = scored(found, examples, held.how), () if held.how == "query" else held.splits
     if not request.compare:
         return Measured(score, Transfer(), confidence, found, splits)
@@ -111,6 +122,8 @@ def measured(
 def how_held_out(source: Source, labels: Tensor, request: Request) -> HowHeldOut:
     """How the score is obtained from the support."""
     y = labels.cpu().numpy()
+    if request.order is not None:
+        return in_order(y, source, request)
     if source.kind == "regression":  # every row may stand anywhere
         y = np.zeros(len(y), int)
     if request.holdout is not None:
@@ -123,6 +136,16 @@ def how_held_out(source: Source, labels: Tensor, request: Request) -> HowHeldOut
         return HowHeldOut((), "none", f"{why}folder")
     times, _ = times_and_rows(folds)
     return HowHeldOut(tuple(folds), f"kfold:{len(folds) // times}")
+
+
+def in_order(y: np.ndarray, source: Source, request: Request) -> HowHeldOut:
+    """The last rows, each block predicted from those before it."""
+    splits = last_rows(len(y), request.holdout)
+    if source.kind == "classification":  # a class that was not seen before cannot be adapted to
+        every = len(np.unique(y))
+        splits = [one for one in splits if len(np.unique(y[one.support])) == every]
+    why = None if splits else "there are too few rows before the last ones"
+    return HowHeldOut(tuple(splits), f"{ORDER}:{len(splits)}" if splits else "none", why)
 
 
 def dealt(source: Source, most: int | None = None) -> Callable[[np.ndarray, int], list[Split]]:
@@ -144,9 +167,14 @@ def of_support(
     if source.kind == "regression":
         found = held_out(values_by(source), x, y, held.splits, unit_of(source))
         enough = found.examples >= FEWEST
-        return found, Confidence(residual=residual_bound(found)) if enough else UNKNOWN
+        return found, Confidence(residual=bound_of(found, held)) if enough else UNKNOWN
     asked = answered(answers_of(source, len(examples.labels)), x, y, held.splits)
     return asked.held_out(), learned_from(asked)
+
+
+def bound_of(found: HeldOut, held: HowHeldOut) -> Residual:
+    """How far answers are off: of rows in an order as far as in the worst block."""
+    return residual_bound(found, by_split=held.how.startswith(ORDER))
 
 
 def native(source: Source, classes: int) -> Predict:
@@ -244,6 +272,24 @@ def against_others(
         first = max((first, name), key=lambda one: others[one].quality.mean())
     compared = {name: compare(found, other, name, how) for name, other in others.items()}
     return Transfer(compared[first], tuple(compared.values()))
+
+
+def report_order(found: HeldOut, held: HowHeldOut, examples: Examples, request: Request) -> None:
+    """Says where rows look as if their order counted, as random folds flatter then."""
+    why = None if examples.ordered is None else f"they stand in the order of {examples.ordered}"
+    if why is None and found.unit is not None:
+        rows = np.concatenate([one.query for one in held.splits])
+        apart = np.zeros(len(examples.support.y))
+        np.add.at(apart, rows, found.residuals / found.times)
+        near = autocorrelation(apart)
+        why = None if near is None else f"neighbours err alike (autocorrelation {near:.2f})"
+    if why is not None:
+        name = examples.ordered or "rows"
+        message = (
+            f"the rows look ordered: {why}. Random folds flatter such rows: the score is that of "
+            f"gaps, not of what comes next; --order {name} holds out the last rows"
+        )
+        request.report(Notice(message, "adapt.ordered"))
 
 
 def scored(found: HeldOut, examples: Examples, how: str) -> Score:

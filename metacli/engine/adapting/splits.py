@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from metacli.data.draws import shuffled
 
 MAX_FOLDS = 5
 FEWEST_SPLITS = 9  # of folds that are dealt again, where they are few or the support is small
+LAST, BLOCKS = 0.4, 4  # of rows in an order: the share that is held out, and in how many parts
 SMALL = 100  # rows of a support whose five folds are cheap enough to be dealt twice
 
 
@@ -73,6 +75,23 @@ def holdout(y: np.ndarray, share: float, seed: int) -> list[Split]:
         held += rows[shuffled(len(rows), "holdout", seed, int(label))[:count]].tolist()
     query = np.array(sorted(held), int)
     return [Split(np.setdiff1d(np.arange(len(y)), query), query)] if len(query) else []
+
+
+def last_rows(count: int, share: float | None = None) -> list[Split]:
+    """The last rows of an order, in blocks, each to be predicted from all rows before it (rolling
+    origin: L. J. Tashman, International Journal of Forecasting 16 (2000)).
+
+    Args:
+        share: of the rows, held out as one block; None: the last 40 % in four blocks, in as many as
+            there are rows for.
+    """
+    held = max(1, round((LAST if share is None else share) * count))
+    blocks = 1 if share is not None else min(BLOCKS, held)
+    if count - held < 2:
+        return []
+    ends = np.linspace(count - held, count, blocks + 1).round().astype(int)
+    rows = np.arange(count)
+    return [Split(rows[:a], rows[a:b]) for a, b in pairwise(ends)]
 
 
 def times_and_rows(splits: Sequence[Split]) -> tuple[int, np.ndarray | None]:

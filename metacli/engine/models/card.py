@@ -10,6 +10,7 @@ from metacli.data.plain import Plain, Record
 from metacli.engine.models.card_header import header, licence_text
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
+from metacli.engine.spelling import visible
 from metacli.schema.recipe import Recipe
 
 CAUTION = "What it was not tested on is unknown: measure it on your own data (`metacli evaluate`)."
@@ -174,4 +175,5 @@ def signed(value: Plain) -> str:
 
 
 def escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """A name from outside in a table of Markdown: nothing in it acts on a terminal or a page."""
+    return visible(text.replace("\n", " ")).replace("|", "\\|").replace("<", "&lt;")

@@ -7,6 +7,7 @@ Keys that this version does not know are ignored, as a later version may have ad
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Hashable, Sequence
 from typing import Annotated, Literal, TypeVar
 
@@ -49,6 +50,17 @@ class RejectPart(Part):
     examples: Count | None = None
 
 
+class SpanPart(Part):
+    low: tuple[Finite, ...]
+    high: tuple[Finite, ...]
+
+    @model_validator(mode="after")
+    def _are_ends(self) -> SpanPart:
+        if len(self.low) != len(self.high) or any(map(operator.gt, self.low, self.high)):
+            raise ValueError("not the ends of spans")
+        return self
+
+
 class AnswersPart(Part):
     """Of an adapted model the first block, of a multi-task model the second."""
 
@@ -56,6 +68,7 @@ class AnswersPart(Part):
     reject: RejectPart | Share | None = None
     residual: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     coverage: Share | None = None
+    span: SpanPart | None = None
     support: tuple[str, ...] | None = None
     target: str | None = None
     input: str | None = None
@@ -137,6 +150,11 @@ class ModelDocument(Part):
         ):
             raise ValueError(f"{self.way} tasks, of which {len(self.answers.tasks)} are named")
         adapted = self.method is not None
+        if self.kind != "tasks" and self.input.reader is None:
+            of_numbers = self.input.kind == "numbers" and self.kind == "regression"
+            of_numbers = of_numbers and self.input.target is None
+            if self.input.kind != "image" and not of_numbers:
+                raise ValueError(f"{self.input.kind} that nothing reads")
         if adapted and self.kind == "classification" and not self.classes:
             raise ValueError("an adapted model without classes")
         return self

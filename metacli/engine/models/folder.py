@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from pydantic import ValidationError
 
 from metacli import __version__
@@ -20,6 +22,7 @@ from metacli.engine.models.document import ModelDocument, validated
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.parts import Columns, Confidence, TaskHeads
+from metacli.engine.models.probe import MISFITS, in_a_line, require_answers
 from metacli.engine.models.shared_encoder import (
     SharedEncoder,
     bring_along,
@@ -157,6 +160,7 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
         made = from_document(found, params_of(files, found, folder))
         if not isinstance(made, MultiTaskModel):
             made.learner()
+        require_weights(made, folder)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -165,9 +169,9 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
             code="model.damaged",
             where=str(folder),
         ) from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(folder / MODEL, f"is not what metacli writes: {error!r}") from None
-    require_weights(made, folder)
+    except MISFITS as error:
+        raise damaged(folder / MODEL, f"is not what metacli writes: {in_a_line(error)}") from None
+    require_answers(made, folder / MODEL)
     return made
 
 
@@ -222,7 +226,7 @@ def older_options(document: ModelDocument) -> Record:
 
 def require_weights(made: AnyModel, folder: Path) -> None:
     """Raises BundleError for weights that are not those of the network in `model.json`, or no
-    finite numbers."""
+    finite numbers. The network is made without memory: what a file claims is not allocated."""
     for name, value in made.params.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise BundleError(
@@ -231,7 +235,9 @@ def require_weights(made: AnyModel, folder: Path) -> None:
                 where=str(folder / WEIGHTS),
                 hint="use another copy, or make it again",
             )
-    for name, wanted in made.weights().items():
+    with torch.device("meta"):
+        network = replace(made).weights()  # of a copy, as a network is kept by its model
+    for name, wanted in network.items():
         found = made.params.get(name)
         if found is None or found.shape != wanted.shape:
             shape = "is missing" if found is None else f"has shape {list(found.shape)}"

@@ -6,8 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from metacli.data.plain import Record, text_in, text_or_none_in, texts_in
-from metacli.engine.models.document import AnswersPart, CalibrationPart, RejectPart
+from metacli.engine.models.document import (
+    AnswersPart,
+    CalibrationPart,
+    RejectPart,
+    SpanPart,
+)
 from metacli.engine.results.base import Json, Part
 from metacli.errors import BundleError
 
@@ -49,17 +56,40 @@ class Residual(Part):
     coverage: float | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Span:
+    """The lowest and highest of each number of the examples that a model was adapted to, float64
+    [F] each, as the network sees them: what lies outside is a guess."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> Span:
+        """Of examples [M, F]."""
+        return cls(x.min(0).astype(np.float64), x.max(0).astype(np.float64))
+
+    def as_dict(self) -> dict[str, Json]:
+        return {"low": self.low.tolist(), "high": self.high.tolist()}
+
+    @classmethod
+    def of_part(cls, part: SpanPart) -> Span:
+        return cls(np.array(part.low, np.float64), np.array(part.high, np.float64))
+
+
 @dataclass(frozen=True)
 class Confidence:
     """What held-out examples of the support say of later predictions; None is too few of them.
 
     Args:
         reject: a limit; in models of the first versions a probability.
+        span: of the examples; None for images, texts and models of before.
     """
 
     calibration: Calibration | None = None
     reject: Rejection | float | None = None
     residual: Residual | None = None
+    span: Span | None = None
 
     @property
     def temperature(self) -> float:
@@ -73,6 +103,8 @@ class Confidence:
             known["reject"] = limit.as_dict() if isinstance(limit, Rejection) else limit
         if self.calibration is not None:
             known["calibration"] = self.calibration.as_dict()
+        if self.span is not None:
+            known["span"] = self.span.as_dict()
         return known if self.residual is None else {**known, **self.residual.as_dict()}
 
     @classmethod
@@ -82,6 +114,7 @@ class Confidence:
             None if answers.calibration is None else Calibration.of(answers.calibration),
             Rejection.of(limit) if isinstance(limit, RejectPart) else limit,
             None if error is None else Residual(error, answers.coverage),
+            None if answers.span is None else Span.of_part(answers.span),
         )
 
 

@@ -20,6 +20,7 @@ from metacli.engine.models.parts import Rejection
 from metacli.engine.predicting.finite import not_finite
 from metacli.engine.predicting.inputs import LINES, Item, Wanted, images_of, tables_of
 from metacli.engine.predicting.limits import AUTO, NONE_OF_THESE, threshold
+from metacli.engine.predicting.outside import Outside, Seen, outside
 from metacli.engine.predicting.rows import calibrated, on_device_of, outputs
 from metacli.engine.predicting.together import outputs_together, require_together
 from metacli.engine.results.predict import Prediction, Predictions, RowError
@@ -27,8 +28,8 @@ from metacli.errors import DataError
 
 ROWS, IMAGES = 256, 64  # at a time
 Limit: TypeAlias = float | Literal["auto"] | None
-Answer = Callable[[Tensor], list[Prediction]]
-"""x [M, ...] -> a prediction for each row, without its name."""
+Answer = Callable[[Tensor, Outside | None], list[Prediction]]
+"""x [M, ...], and how far outside it lies -> a prediction for each row, without its name."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,11 @@ class ExamplePredictor:
             require_together(self.model)
         model, limit = self.model, threshold(self.model.confidence, reject)
         rows: list[Prediction] = []
-        for part in self.parts(items, limit, stdin):
+        seen = Seen()
+        for part in self.parts(items, limit, stdin, seen):
             rows += part
             report(Progress("predicting", len(rows), None, "rows"))
+        seen.report(report, intervals=model.confidence.residual is not None)
         known = model.confidence
         return Predictions(
             rows=tuple(rows),
@@ -70,7 +73,7 @@ class ExamplePredictor:
         )
 
     def parts(
-        self, items: Sequence[Item], limit: Limit, stdin: bytes | None
+        self, items: Sequence[Item], limit: Limit, stdin: bytes | None, seen: Seen
     ) -> Iterator[list[Prediction]]:
         """Rows of predictions, some at a time."""
         answer = self.answer(limit)
@@ -85,19 +88,19 @@ class ExamplePredictor:
                 continue
             if self.together:  # a row that cannot be read is an error: others would miss it
                 x, names = rows_of(self.model, table, np.arange(len(table))), range(len(table))
-                pairs = zip(names, answer(x), strict=True)
+                pairs = zip(names, answer(x, None), strict=True)
                 yield [one.called(table.row(number)) for number, one in pairs]
                 continue
             for first in range(0, len(table), ROWS):
-                numbers = np.arange(first, min(first + ROWS, len(table)))
-                yield list(of_rows(self.model, table, numbers, answer))
+                rows = np.arange(first, min(first + ROWS, len(table)))
+                yield list(of_rows(self.model, table, rows, answer, seen))
 
     def answer(self, limit: Limit) -> Answer:
         """Values of a regression, labels otherwise."""
         if self.model.kind == "regression":
-            return lambda x: values(self.model, x)
+            return lambda x, far: values(self.model, x, far)
         say = outputs_together if self.together else outputs
-        return lambda x: labels(self.model, x, say(self.model, x), limit)
+        return lambda x, far: labels(self.model, x, say(self.model, x), limit)
 
 
 def wanted_of(model: AdaptedModel) -> Wanted:
@@ -113,7 +116,7 @@ def of_images(
 ) -> list[Prediction]:
     """Predictions for some images; what cannot be read has its error."""
     good = [pixels for _, pixels in images if isinstance(pixels, np.ndarray)]
-    found = iter(answer(on_device_of(model, np.stack(good))) if good else ())
+    found = iter(answer(on_device_of(model, np.stack(good)), None) if good else ())
     return [
         Prediction(name, error=plain(one))
         if isinstance(one, DataError)
@@ -123,19 +126,22 @@ def of_images(
 
 
 def of_rows(
-    model: AdaptedModel, table: Table, numbers: np.ndarray, answer: Answer
+    model: AdaptedModel, table: Table, numbers: np.ndarray, answer: Answer, seen: Seen
 ) -> Iterator[Prediction]:
     """Predictions for some rows; where one cannot be read, each is tried by itself."""
     names = [table.row(int(number)) for number in numbers]
     try:
-        found = answer(rows_of(model, table, numbers))
+        x = rows_of(model, table, numbers)
+        far = outside(x.cpu().numpy(), model.confidence.span, model.inputs.encoder)
+        found = answer(x, far)
     except DataError as error:
         if len(numbers) == 1 or error.code in ("table.columns", "table.no_column"):
             yield from (Prediction(name, error=plain(error)) for name in names)
             return
         for number in numbers:
-            yield from of_rows(model, table, number[None], answer)
+            yield from of_rows(model, table, number[None], answer, seen)
         return
+    seen.add(names, far, model.inputs.encoder)
     yield from (one.called(name) for name, one in zip(names, found, strict=True))
 
 
@@ -176,25 +182,48 @@ def labels(model: AdaptedModel, x: Tensor, logits: Tensor, limit: Limit) -> list
     return found
 
 
-def values(model: AdaptedModel, x: Tensor) -> list[Prediction]:
-    """A number in the user's units, and from where to where: as far as held-out predictions were
-    off."""
+def numbers(model: AdaptedModel, x: Tensor) -> np.ndarray:
+    """The answers in the user's units, float64 [M]."""
     raw = outputs(model, x)[:, 0].cpu().double().numpy()
     with np.errstate(over="ignore", invalid="ignore"):
-        found = model.inputs.unscaled.decode(raw)
+        return model.inputs.unscaled.decode(raw)
+
+
+def values(model: AdaptedModel, x: Tensor, far: Outside | None = None) -> list[Prediction]:
+    """A number in the user's units, and from where to where: as far as held-out predictions were
+    off. Outside of what was seen nobody knows whether a trend goes on or stays where it was last
+    seen: the interval holds both answers, and is wider the farther out the row lies."""
+    found, low, high = intervals(model, x, far)
     known = model.confidence.residual
-    off = None if known is None else known.residual
     return [
         Prediction(
             "",
             float(value),
-            low=None if off is None else float(value - off),
-            high=None if off is None else float(value + off),
+            low=None if known is None else float(low[row]),
+            high=None if known is None else float(high[row]),
         )
         if np.isfinite(value)
         else Prediction("", error=lost(model, x[row]))
         for row, value in enumerate(found)
     ]
+
+
+def intervals(
+    model: AdaptedModel, x: Tensor, far: Outside | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Answers, and the ends of their intervals, float64 [M] each; the answers themselves where the
+    model knows no interval."""
+    found = numbers(model, x)
+    known = model.confidence.residual
+    low, high = found, found
+    if known is not None and far is not None and far.rows.any():
+        at = far.rows
+        low, high = found.copy(), found.copy()
+        nearest = numbers(model, on_device_of(model, far.inside[at]))
+        low[at], high[at] = np.fmin(found[at], nearest), np.fmax(found[at], nearest)
+    off = np.full(len(found), 0.0 if known is None else known.residual)
+    off = off if far is None else off * far.wider
+    return found, low - off, high + off
 
 
 def rejected(model: AdaptedModel, logits: Tensor, chances: Tensor, limit: Limit) -> list[bool]:

@@ -49,13 +49,20 @@ class Wanted:
 def items_of(inputs: Given | Sequence[Given]) -> list[Item]:
     """Paths, and what is in memory."""
     if isinstance(inputs, str | Path):
-        return [Path(inputs)]
+        return [path_of(inputs)]
     if isinstance(inputs, np.ndarray | Image.Image):
         return [Held("", inputs)]
     return [
-        Path(one) if isinstance(one, str | Path) else Held(f"[{place}]", one)
+        path_of(one) if isinstance(one, str | Path) else Held(f"[{place}]", one)
         for place, one in enumerate(inputs)
     ]
+
+
+def path_of(name: str | Path) -> Path:
+    """Raises DataError for an empty name, which would be the current folder."""
+    if name == "":
+        raise DataError("no such file or folder", code="data.missing", where="''")
+    return Path(name)
 
 
 # Images

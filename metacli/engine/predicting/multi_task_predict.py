@@ -4,7 +4,7 @@ otherwise."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,13 @@ from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.predicting.finite import not_finite
 from metacli.engine.predicting.inputs import STDIN, Held, Item, Wanted, images_of, tables_of
 from metacli.engine.predicting.limits import NONE_OF_THESE, probability_limit
+from metacli.engine.predicting.outside import Outside, Seen, outside
 from metacli.engine.results.predict import RowError, TaskPrediction, TaskPredictions
 from metacli.engine.scoring.multi_task_params import answer
 from metacli.errors import DataError
 
 ROWS = 256  # at a time
+COVERAGE = 0.95  # of the intervals around numbers
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,15 @@ class TaskPredictor:
         limit = probability_limit(reject)
         rows: list[TaskPrediction] = []
         read = asked_images if self.model.inputs.kind == "image" else asked_rows
+        encoder, seen = row_encoder_or_none(self.model), Seen()
         for part in read(self.model, items, stdin):
-            rows += answered(self.model, part, limit)
+            far = outside(part.x, None, encoder)
+            seen.add(part.names, far, encoder)
+            rows += answered(self.model, part, limit, far)
             report(Progress("predicting", len(rows), None, "rows"))
-        return TaskPredictions(tuple(rows), limit, tasks=self.model.heads.tasks)
+        seen.report(report, intervals=self.model.heads.spread is not None)
+        known = None if self.model.heads.spread is None else COVERAGE
+        return TaskPredictions(tuple(rows), limit, tasks=self.model.heads.tasks, coverage=known)
 
 
 @dataclass(frozen=True)
@@ -175,10 +182,15 @@ def asked_images(
         yield Asked([name], [task], pixels.reshape(1, -1).astype(np.float32))
 
 
-def answered(model: MultiTaskModel, asked: Asked, limit: float | None) -> list[TaskPrediction]:
-    """The rows of the result for some inputs."""
+def answered(
+    model: MultiTaskModel, asked: Asked, limit: float | None, far: Outside | None = None
+) -> list[TaskPrediction]:
+    """The rows of the result for some inputs; what lies outside of what was seen gets an interval
+    that also holds the answer for the nearest that was."""
     every = model.heads.tasks
     found = outputs(model, asked.x)
+    wider = np.ones(len(asked.x)) if far is None else far.wider
+    near = outputs(model, far.inside) if far is not None and far.rows.any() else found
     rows = []
     for number, (name, task) in enumerate(zip(asked.names, asked.tasks, strict=True)):
         if isinstance(task, DataError):
@@ -188,11 +200,21 @@ def answered(model: MultiTaskModel, asked: Asked, limit: float | None) -> list[T
             at = every.index(one)
             value = found[at][number]
             if np.isfinite(value).all():
-                rows.append(prediction(model, name, at, value, limit))
+                made = prediction(model, name, at, value, limit)
+                rows.append(widened(made, near[at][number], float(wider[number])))
             else:
                 error = not_finite(row_encoder_or_none(model), asked.x[number])
                 rows.append(TaskPrediction(name, error=error, task=one))
     return rows
+
+
+def widened(made: TaskPrediction, near: np.ndarray, wider: float) -> TaskPrediction:
+    """A number's interval for a row outside of what was seen."""
+    if wider == 1.0 or made.low is None or made.high is None or np.ndim(near):
+        return made
+    ends = (float(made.prediction or 0.0), float(near))
+    off = wider * (made.high - made.low) / 2
+    return replace(made, low=min(ends) - off, high=max(ends) + off)
 
 
 def row_encoder_or_none(model: MultiTaskModel) -> Encoder | None:

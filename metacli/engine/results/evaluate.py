@@ -194,6 +194,8 @@ class ExampleEvaluation(Evaluation):
 
     Args:
         low: of the interval, which is not symmetric.
+        coverage: of a regression, the share of the rows within the intervals that `predict` gives,
+            which are made to hold the share `level`.
         confusion: [N, N] counts: rows are the true classes, columns the predicted ones.
     """
 
@@ -205,6 +207,8 @@ class ExampleEvaluation(Evaluation):
     rmse: float | None = None
     r2: float | None = None
     unit: str | None = None
+    coverage: float | None = None
+    level: float | None = None
     way: int | None = None
     labels: tuple[str, ...] = ()
     confusion: Matrix | None = None

@@ -104,6 +104,7 @@ class Predictions(Rows[Prediction]):
 
 @dataclass(frozen=True, eq=False)
 class TaskPredictions(Rows[TaskPrediction]):
-    """Of a multi-task model, which has these `tasks`."""
+    """Of a multi-task model, which has these `tasks`; `coverage` as of `Predictions`."""
 
     tasks: tuple[str, ...] = ()
+    coverage: float | None = None

@@ -47,6 +47,23 @@ class Comparison(Part):
         return found
 
 
+@dataclass(frozen=True)
+class Estimated(Part):
+    """What a training will take, from real steps on this machine.
+
+    Args:
+        memory_bytes: that the process had at most. minutes: of processor time, for all steps,
+            without validation. step_seconds: of processor time.
+        whole: whether a step was finished in the time that there is for measuring; otherwise the
+            times are what it takes at least.
+    """
+
+    memory_bytes: int
+    minutes: float
+    step_seconds: float
+    whole: bool
+
+
 @dataclass(frozen=True, eq=False)
 class TrainResult(Result):
     """One run.
@@ -56,7 +73,7 @@ class TrainResult(Result):
         metrics: the best validation, by `val_<metric>`.
         comparison: of a multi-task run.
         resume_command: None where nothing was written.
-        plan: the resolved recipe, of a dry run.
+        plan: the resolved recipe, of a dry run; `estimate` what it would take.
     """
 
     run: Path
@@ -68,6 +85,7 @@ class TrainResult(Result):
     comparison: Comparison | None
     resume_command: str | None
     plan: str | None = None
+    estimate: Estimated | None = None
 
     def as_dict(self) -> dict[str, Json]:
         """The `result` of the command line's JSON document."""
@@ -84,6 +102,8 @@ class TrainResult(Result):
         found["resume_command"] = self.resume_command
         if self.plan is not None:
             found |= {"dry_run": True, "recipe": self.plan}
+        if self.estimate is not None:
+            found["estimate"] = self.estimate.as_dict()
         return found
 
 

@@ -156,6 +156,8 @@ def common_keys(arms: Sequence[Arm]) -> list[Key]:
     """
     keys = [key for key in arms[0].keys if all(key in arm.keys for arm in arms[1:])]
     if keys:
+        for key in keys:
+            require_same_length(arms, key)
         return keys
     a, b = next(
         (
@@ -172,6 +174,21 @@ def common_keys(arms: Sequence[Arm]) -> list[Key]:
         hint="metacli evaluate both with the same --split, --way, --shot, --query, --episodes and "
         "--seed, on the same data",
     )
+
+
+def require_same_length(arms: Sequence[Arm], key: Key) -> None:
+    """Raises DataError where values that belong together one by one are not equally many."""
+    members = [one for arm in arms for one in arm.members]
+    counts = {len(one.lines[key]["values"]): one for one in members}
+    if len(counts) > 1:
+        most, least = max(counts), min(counts)
+        raise DataError(
+            f"{most} and {least} values of the same units: {counts[most].path} and "
+            f"{counts[least].path}",
+            code="scores.damaged",
+            where=str(counts[least].path),
+            hint="metacli evaluate writes it again",
+        )
 
 
 def difference(a: Arm, b: Arm) -> str:

@@ -24,7 +24,12 @@ from metacli.engine.scoring.baseline_scores import score_baselines, steps_of
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.scoring.class_task_evaluate import evaluate_class_tasks
 from metacli.engine.scoring.episodes import EpisodeScores, score_episodes
-from metacli.engine.scoring.evaluation_episodes import replace_source, source_of, with_room
+from metacli.engine.scoring.evaluation_episodes import (
+    replace_source,
+    report_left_aside,
+    source_of,
+    with_room,
+)
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.protocol import Protocol, protocols
 from metacli.engine.scoring.request import Request
@@ -54,6 +59,8 @@ def evaluate_episodes(
     if wanted.shot is not None and wanted.query is None and not wanted.expect:
         asked = with_room(opened.model, asked, request.report)
     sources = [source_of(opened.model, one) for one in asked]  # what is wrong is found at once
+    if request.data is not None and wanted.split is None:
+        report_left_aside(opened.model, sources[0], request.report)
     results = [
         Measurement(opened, *one, out, request.report).result(dry_run=request.dry_run)
         for one in zip(asked, sources, strict=True)

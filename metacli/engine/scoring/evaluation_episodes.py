@@ -8,6 +8,7 @@ from pathlib import Path
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
+from metacli.data.few_shot.pools import ALL
 from metacli.data.few_shot.read_class_tasks import EVERY
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.sources import kind_of_tasks
@@ -16,7 +17,7 @@ from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.scoring.protocol import Protocol
-from metacli.engine.scoring.unseen import fit_to, require_kind, require_unseen
+from metacli.engine.scoring.unseen import fit_to, require_kind, require_unseen, trained_classes
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.few_shot.sources import make_source
 from metacli.errors import DataError
@@ -102,6 +103,24 @@ def class_tasks_asked(model: FewShotModel, protocol: Protocol) -> ClassTaskEpiso
     source = source_of(model, replace(protocol, query=1))
     assert isinstance(source, ClassTaskEpisodes)  # whoever calls this has asked
     return source
+
+
+def report_left_aside(model: FewShotModel, source: EpisodeSource, report: Reporter) -> None:
+    """Says how many classes of a user's folder are not measured, although the model was not trained
+    on them either."""
+    data = model.recipe.data.source
+    if data in DATASETS or not isinstance(source, ClassEpisodes):
+        return
+    whole = make_source(model.recipe, ALL, way=2, shot=1, query=1, seed=0)
+    if not isinstance(whole, ClassEpisodes):
+        return
+    rest = set(whole.pool.classes) - set(source.pool.classes) - trained_classes(model, data)
+    if rest and len(source.pool.classes) + len(rest) == len(whole.pool.classes):
+        message = (
+            f"{len(source.pool.classes)} of {len(whole.pool.classes)} classes are measured, as the "
+            "others are for training and validation; --split all measures every class"
+        )
+        report(Notice(message, "evaluate.part_of_classes"))
 
 
 def with_room(model: FewShotModel, wanted: list[Protocol], report: Reporter) -> list[Protocol]:

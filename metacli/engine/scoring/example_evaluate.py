@@ -11,18 +11,23 @@ import torch
 
 from metacli.data.user.loading import Examples
 from metacli.data.user.open import Task, load_task
+from metacli.data.user.ordering import autocorrelation, ranks
 from metacli.engine.adapting.held_out import HeldOut, confusion, score_of, score_of_numbers
+from metacli.engine.adapting.splits import LAST
 from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import Opened
+from metacli.engine.predicting.example_predict import intervals
+from metacli.engine.predicting.outside import outside
 from metacli.engine.predicting.rows import on_device_of, outputs, probabilities
 from metacli.engine.predicting.together import answers_together, outputs_together
-from metacli.engine.results.base import Json
+from metacli.engine.results.base import Json, Part
 from metacli.engine.results.evaluate import ExampleEvaluation
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.examples import digest_of, labels_of, mean_log_loss, require_new
 from metacli.engine.scoring.intervals import Estimate, wilson
 from metacli.engine.scoring.request import Request
+from metacli.errors import DataError
 
 
 @torch.no_grad()
@@ -36,7 +41,7 @@ def evaluate_examples(
         DataError: nothing that can be read, classes that the model does not know, or examples that
             it was adapted on.
     """
-    asked = read(opened.model, data, request)
+    asked = in_order(read(opened.model, data, request), request)
     facts = ExampleEvaluation(
         metric=asked.metric,
         data_digest=digest_of(asked.rows),
@@ -51,6 +56,9 @@ def evaluate_examples(
         result = with_together(of_classes(facts, found, asked.classes), opened.model, asked)
     else:
         result = of_numbers(facts, found, asked.task.unit or opened.model.columns.unit)
+        result = replace(result, **coverage_of(opened.model, asked).as_dict())
+        if request.order is None:
+            report_neighbours(found, request.report)
     path = score_file.place_for(opened.run, opened.path, request.out)
     units = score_file.units_hash(data_digest=facts.data_digest, rows=list(asked.rows.names))
     line: dict[str, Json] = {
@@ -62,6 +70,59 @@ def evaluate_examples(
     }
     score_file.record(path, line, found.hits, result)
     return replace(result, scores=path)
+
+
+@dataclass(frozen=True)
+class Coverage(Part):
+    """The share of the rows that lie within the intervals that `predict` gives, and the share that
+    these are made to hold; None of a model without them."""
+
+    coverage: float | None = None
+    level: float | None = None
+
+
+def coverage_of(model: AdaptedModel, asked: Asked) -> Coverage:
+    """Measured as `predict` answers, rows outside of what the model has seen included."""
+    residual = model.confidence.residual
+    if residual is None:
+        return Coverage()
+    x = on_device_of(model, asked.rows.x)
+    far = outside(asked.rows.x, model.confidence.span, model.inputs.encoder)
+    _, low, high = intervals(model, x, far)
+    y = model.inputs.unscaled.decode(asked.y)
+    return Coverage(float(((low <= y) & (y <= high)).mean()), residual.coverage)
+
+
+def report_neighbours(found: HeldOut, report: Reporter) -> None:
+    """Says where rows that follow each other err alike."""
+    near = autocorrelation(found.residuals)
+    if near is not None:
+        message = (
+            f"the rows look ordered: neighbours err alike (autocorrelation {near:.2f}), so the "
+            "interval, which counts each row by itself, is too narrow; --order rows measures the "
+            "last rows alone"
+        )
+        report(Notice(message, "evaluate.ordered"))
+
+
+def in_order(asked: Asked, request: Request) -> Asked:
+    """The last rows alone where an order is given. Raises DataError where the rows have none."""
+    if request.order is None:
+        return asked
+    if asked.task.query is not None or asked.task.table is None:
+        why = "the task has a query of its own" if asked.task.query else "it is not one table"
+        raise DataError(
+            f"--order measures the last rows of a table, and {why}",
+            code="data.no_order",
+            where=str(asked.task.path),
+            hint="leave out --order",
+        )
+    at = ranks(asked.task.table, request.order)[-max(1, round(LAST * len(asked.y))) :]
+    rows = asked.rows
+    part = Examples(
+        rows.x[at], tuple(rows.names[one] for one in at), None if rows.y is None else rows.y[at]
+    )
+    return replace(asked, rows=part, y=asked.y[at])
 
 
 @dataclass(frozen=True)

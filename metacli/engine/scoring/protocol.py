@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.pools import ALL
 from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.request import EpisodeOptions
@@ -49,6 +51,9 @@ def protocols(model: FewShotModel, asked: EpisodeOptions) -> list[Protocol]:
     way = parse_range(asked.way, "--way") or first(one.way for one in blocks)
     query = asked.query or next(one.query for one in blocks if one.query is not None)
     require_way(model, way)
+    if asked.split == ALL and recipe.data.source in DATASETS:
+        message = "--split all takes every class of your own folder or table"
+        raise UsageProblem(message, hint="--split train, val or test for a data set by name")
     split = asked.split or ("test" if band is None else band.split)
     episodes = asked.episodes if band is None else band.episodes
     shots = shots_of(asked.shot) or [default_shot(first(one.shot for one in blocks), recipe)]

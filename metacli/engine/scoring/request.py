@@ -27,6 +27,7 @@ class MoreOptions(TypedDict, total=False):
     skip_bad: bool
     allow_duplicates: bool
     follow_links: bool
+    order: str | None
     out: str | Path | None
     force: bool
     device: str
@@ -44,6 +45,7 @@ class Settings:
         skip_bad: leave out unreadable files.
         allow_duplicates: examples that the model knows are counted, too.
         follow_links: read what links, and names that lead out of a folder, lead to.
+        order: a column, or `rows`: only the last rows in that order are measured.
         out: the score file.
         force: replace it.
     """
@@ -55,6 +57,7 @@ class Settings:
     skip_bad: bool = False
     allow_duplicates: bool = False
     follow_links: bool = False
+    order: str | None = None
     out: str | Path | None = None
     force: bool = False
     device: str = "auto"
@@ -112,6 +115,7 @@ class Request:
         overrides: fields of the learner.
         reading: how `data` is to be read.
         out: the score file; None: the model's own.
+        order: as of `Settings`.
     """
 
     model: str
@@ -122,6 +126,7 @@ class Request:
     out: Path | None = None
     dry_run: bool = False
     report: Reporter = ignore
+    order: str | None = None
 
     def __post_init__(self) -> None:
         if self.data is None and self.reading.choice != NOTHING_SAID:
@@ -144,6 +149,11 @@ class Request:
                 "an adapted model is measured on labelled examples",
                 hint=f"metacli evaluate {self.model} {data}",
             )
+
+    def require_no_order(self) -> None:
+        """Raises UsageProblem: only rows that an adapted model is measured on have an order."""
+        if self.order is not None:
+            raise UsageProblem("--order is for an adapted model on the rows of a table")
 
     def require_no_overrides(self) -> None:
         """Raises UsageProblem: only a learner on episodes has fields that can be replaced."""

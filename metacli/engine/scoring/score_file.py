@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from metacli.data.plain import record_in
 from metacli.engine.results.base import Json, Result
+from metacli.engine.scoring.score_line import ScoreLine
 from metacli.engine.storage.paths import RUNS
 from metacli.engine.storage.serial import finite
 from metacli.engine.storage.writer import write_file
@@ -99,13 +101,20 @@ def record(
 
 
 def read(path: Path) -> list[dict[str, Any]]:
+    """The lines of a score file; none where there is no file. Raises BundleError for a line that
+    holds something else than `ScoreLine` says, whoever wrote it."""
     if not path.is_file():
         return []
+    lines: list[dict[str, Any]] = []
     try:
-        text = path.read_bytes().decode()
-        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, OSError):
-        lines = [None]
-    if not all(isinstance(line, dict) for line in lines):
-        raise BundleError("not a score file", code="scores.damaged", where=str(path))
+        for line in filter(bytes.strip, path.read_bytes().split(b"\n")):
+            read_line = ScoreLine.model_validate_json(line)
+            lines.append(read_line.model_dump(exclude_unset=True))  # counted
+    except (ValueError, OSError) as error:
+        why = ""
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False)[0]
+            why = f": line {len(lines) + 1}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        message = f"not a score file{why}"
+        raise BundleError(message, code="scores.damaged", where=str(path)) from None
     return lines

@@ -53,6 +53,7 @@ class EpisodeScorer:
         return (self.metric, *of_tasks(self.opened.model))
 
     def evaluate(self, request: Request) -> Evaluation:
+        request.require_no_order()
         return evaluate_episodes(self.opened, request)
 
 

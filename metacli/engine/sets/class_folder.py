@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import JsonValue, ValidationError
+import torch
 
 from metacli import __version__
-from metacli.engine.models.document import InputPart
 from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.probe import MISFITS, in_a_line
 from metacli.engine.results.base import Json
 from metacli.engine.sets.class_model import ClassFacts, ClassSetModel
-from metacli.engine.sets.folder import KIND, as_mapping
+from metacli.engine.sets.document import ClassSetDocument
+from metacli.engine.sets.folder import KIND, require_named_weights
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
@@ -73,43 +73,29 @@ def load_classes(folder: Path) -> ClassSetModel:
         BundleError: damaged, or not a model of sets of classifications.
     """
     files = read_folder(folder)
+    if MODEL not in files or WEIGHTS not in files:
+        raise BundleError("not a model folder", code="model.not_found", where=str(folder))
     try:
-        document = json.loads(files[MODEL])
+        document = ClassSetDocument.model_validate_json(files[MODEL])
         params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
         found = from_document(document, params)
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise damaged(folder / MODEL, f"is not what metacli writes: {error!r}") from None
-    for name, wanted in found.weights().items():
-        have = found.params.get(name)
-        if have is None or have.shape != wanted.shape:
-            shape = "is missing" if have is None else f"has shape {list(have.shape)}"
-            raise BundleError(
-                f"{name} {shape}, the network of {MODEL} has {list(wanted.shape)}",
-                code="model.weights",
-                where=str(folder / WEIGHTS),
-                hint="use another copy, or make it again",
-            )
+        with torch.device("meta"):  # what a file claims is not allocated
+            wanted = found.weights()
+    except MISFITS as error:
+        raise damaged(folder / MODEL, f"is not what metacli writes: {in_a_line(error)}") from None
+    require_named_weights(wanted, params, folder)
     return found
 
 
-def from_document(document: Mapping[str, JsonValue], params: Params) -> ClassSetModel:
+def from_document(document: ClassSetDocument, params: Params) -> ClassSetModel:
     """The model that `model.json` describes."""
-    recipe = parse_recipe(as_mapping(document["recipe"]))
+    recipe = parse_recipe(document.recipe)
     if not isinstance(recipe, MetaMultiTaskRecipe):
         raise ValueError(f"a model of sets with a recipe of kind {recipe.kind}")
-    said = as_mapping(as_mapping(document["answers"])["classes"])
-    way = said["way"]
-    if not (way is None or isinstance(way, int)):
-        raise TypeError(f"{way!r} is no number of classes")
-    facts = ClassFacts(
-        InputSpec.of(InputPart.model_validate_json(json.dumps(document["input"]))),
-        way,
-        bool(said["shared_labels"]),
-        mixed=bool(said["mixed"]),
-    )
-    scores, provenance = (as_mapping(document[name]) for name in ("scores", "provenance"))
-    state = dict(as_mapping(document["state"]))
-    return ClassSetModel(recipe, params, state, facts, scores, provenance)
+    said = document.answers.classes
+    facts = ClassFacts(InputSpec.of(document.input), said.way, said.shared_labels, mixed=said.mixed)
+    scores, provenance = document.scores, document.provenance
+    return ClassSetModel(recipe, params, document.state, facts, scores, provenance)
 
 
 def card(model: ClassSetModel) -> str:

@@ -116,6 +116,11 @@ class ClassSetRun:
         """`evaluate` compares it with the same model, each task alone."""
         return self
 
+    @property
+    def batch_bytes(self) -> int:
+        """At least one number for each set of a step."""
+        return 4 * self.recipe.train.meta_batch
+
     def details(self) -> dict[str, Json]:
         recipe = self.recipe
         return {"data": recipe.data.source, "learner": recipe.algorithm.name}

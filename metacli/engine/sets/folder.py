@@ -4,15 +4,15 @@ all three; the keys of `model.json` are those of every model, with `kind: sets`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import JsonValue, ValidationError
 
 from metacli import __version__
 from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
+from metacli.engine.models.probe import MISFITS, in_a_line
 from metacli.engine.results.base import Json
+from metacli.engine.sets.document import SetDocument
 from metacli.engine.sets.model import AdaptedSet, SetModel, SetTask
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
@@ -99,75 +99,100 @@ def load(folder: Path) -> SetModel | AdaptedSet:
         BundleError: damaged, or not a model of sets.
     """
     files = read_folder(folder)
+    if MODEL not in files or WEIGHTS not in files:
+        raise BundleError("not a model folder", code="model.not_found", where=str(folder))
     try:
-        document = json.loads(files[MODEL])
-        if document["kind"] != KIND:
-            raise BundleError("not a model of sets", code="model.kind", where=str(folder))
+        document = SetDocument.model_validate_json(files[MODEL])
         params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
         found = from_document(document, params)
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise damaged(folder / MODEL, f"is not what metacli writes: {error!r}") from None
-    source = found if isinstance(found, SetModel) else found.source
-    for name, wanted in source.weights().items():
-        have = source.params.get(name)
-        if have is None or have.shape != wanted.shape:
-            shape = "is missing" if have is None else f"has shape {list(have.shape)}"
-            raise BundleError(
-                f"{name} {shape}, the network of {MODEL} has {list(wanted.shape)}",
-                code="model.weights",
-                where=str(folder / WEIGHTS),
-                hint="use another copy, or make it again",
-            )
+        source = found if isinstance(found, SetModel) else found.source
+        require_set_weights(source, folder)
+        if isinstance(found, AdaptedSet):
+            require_set_answers(found)
+    except MISFITS as error:
+        raise damaged(folder / MODEL, f"is not what metacli writes: {in_a_line(error)}") from None
     return found
 
 
-def from_document(document: Mapping[str, JsonValue], params: Params) -> SetModel | AdaptedSet:
+def from_document(document: SetDocument, params: Params) -> SetModel | AdaptedSet:
     """The model that `model.json` describes."""
-    recipe = parse_recipe(as_mapping(document["recipe"]))
+    recipe = parse_recipe(document.recipe)
     if not isinstance(recipe, MetaMultiTaskRecipe):
         raise ValueError(f"a model of sets with a recipe of kind {recipe.kind}")
-    answers = as_mapping(document["answers"])
-    shape = as_mapping(document["input"])["shape"]
-    facts = {name: as_mapping(document[name]) for name in ("scores", "provenance")}
+    answers = document.answers
     source = SetModel(
         recipe,
         {name: value for name, value in params.items() if not name.startswith(SUPPORT)},
-        dict(as_mapping(document["state"])),
-        names_of(answers["known"]),
-        int(as_list(shape)[0]),  # type: ignore[arg-type]
-        **facts,
+        document.state,
+        answers.known,
+        document.input.shape[0],
+        document.scores,
+        document.provenance,
     )
-    if document["method"] is None:
+    if document.method is None:
         return source
     x, y, mask, roles = (params[f"{SUPPORT}{name}"] for name in ("x", "y", "mask", "roles"))
-    tasks = (as_mapping(one) for one in as_list(answers["tasks"]))
     return AdaptedSet(
         source,
-        tuple(SetTask(str(t["name"]), bool(t["joint"]), int(str(t["labels"]))) for t in tasks),
-        names_of(answers["inputs"]),
-        str(answers["layout"]),
+        tuple(SetTask(one.name, one.joint, one.labels) for one in answers.tasks),
+        answers.inputs,
+        answers.layout,
         Batch(x, y, mask > 0.5),
         roles.to(torch.long),
-        target=None if answers["target"] is None else str(answers["target"]),
-        task=None if answers["task"] is None else str(answers["task"]),
-        **facts,
+        target=answers.target,
+        task=answers.task,
+        scores=document.scores,
+        provenance=document.provenance,
     )
 
 
-def as_mapping(value: JsonValue) -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no block of keys")
-    return value
+def require_set_weights(source: SetModel, folder: Path) -> None:
+    """Raises BundleError for weights that are not those of the network, which is made without
+    memory, or not finite."""
+    with torch.device("meta"):
+        wanted = source.weights()
+    require_named_weights(wanted, source.params, folder)
 
 
-def as_list(value: JsonValue) -> list[JsonValue]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return value
+def require_named_weights(wanted: Params, params: Params, folder: Path) -> None:
+    """Raises BundleError for weights that lack one of those wanted, have it in another shape, or
+    are not finite."""
+    for name, value in wanted.items():
+        have = params.get(name)
+        if have is None or have.shape != value.shape:
+            shape = "is missing" if have is None else f"has shape {list(have.shape)}"
+            message = f"{name} {shape}, the network of {MODEL} has {list(value.shape)}"
+            raise bad_weights(message, folder)
+    for name, value in params.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise bad_weights(f"{name} holds a value that is not finite", folder)
 
 
-def names_of(value: JsonValue) -> tuple[str, ...]:
-    return tuple(str(one) for one in as_list(value))
+def bad_weights(message: str, folder: Path) -> BundleError:
+    return BundleError(
+        message,
+        code="model.weights",
+        where=str(folder / WEIGHTS),
+        hint="use another copy, or make it again",
+    )
+
+
+def require_set_answers(model: AdaptedSet) -> None:
+    """Raises ValueError where the support is not that of its tasks, or a row gets no answer for
+    each."""
+    tasks, width = len(model.tasks), model.source.width
+    x, y, mask = model.support
+    assert mask is not None
+    rows = tuple(y.shape)
+    if rows[:2] != (1, tasks) or tuple(x.shape) != (*rows, width) or mask.shape != y.shape:
+        raise ValueError(f"a support {list(x.shape)} of {tasks} tasks and {width} inputs")
+    if len(model.inputs) != width or tuple(model.roles.shape) != (1, tasks):
+        raise ValueError(f"{len(model.inputs)} inputs, roles {list(model.roles.shape)}")
+    if not bool(x.isfinite().all() and y.isfinite().all()):
+        raise ValueError("a support that is not finite")
+    answer = model.predict(torch.zeros((tasks, 1, width), dtype=x.dtype))
+    if tuple(answer.mean.shape) != (tasks, 1) or not bool(answer.mean.isfinite().all()):
+        raise ValueError(f"answers {list(answer.mean.shape)} of {tasks} tasks")
 
 
 def card(model: SetModel | AdaptedSet, source: SetModel) -> str:

@@ -13,6 +13,7 @@ from metacli.algorithms.meta_multitask.protocol import SetLearner, alone, togeth
 from metacli.data.sets.from_user import asking
 from metacli.engine.results.base import Json
 from metacli.engine.sets.build import restore_set_learner
+from metacli.errors import DataError
 from metacli.nn.set_attention import Gaussian
 from metacli.nn.set_problem import SetProblem
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
@@ -52,8 +53,16 @@ class SetModel:
         return {**params, **self.learner().init(problem, params)[0]}
 
     def answer(self, episodes: SetEpisode, sees: Tensor) -> Gaussian:
+        """Raises DataError for an answer that is not finite."""
         with torch.no_grad():
-            return self.learner().answer(self.problem(), self.params, episodes, sees)
+            found = self.learner().answer(self.problem(), self.params, episodes, sees)
+        if not bool(found.mean.isfinite().all() and found.variance.isfinite().all()):
+            raise DataError(
+                "the model's answers to this set are not finite",
+                code="adapt.not_finite",
+                hint="bring the columns nearer to the range of the training data",
+            )
+        return found
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,11 @@ class SetRun:
             stopped=lambda: control.stopped,
         )
 
+    @property
+    def batch_bytes(self) -> int:
+        """At least one number for each set of a step."""
+        return 4 * self.recipe.train.meta_batch
+
     def details(self) -> dict[str, Json]:
         recipe = self.recipe
         return {"data": recipe.data.source, "learner": recipe.algorithm.name}

@@ -183,7 +183,7 @@ def predict_set(path: Path, inputs: Sequence[Path]) -> TaskPredictions:
     for one in inputs:
         user = read_set(one, columns_for(columns, one, adapted.names), labelled=False)
         rows += rows_of(one, user, predicted(adapted, user))
-    return TaskPredictions(rows=tuple(rows), tasks=adapted.names)
+    return TaskPredictions(rows=tuple(rows), tasks=adapted.names, coverage=0.9)
 
 
 def rows_of(path: Path, user: UserSet, answers: Mapping[str, Gaussian]) -> list[TaskPrediction]:

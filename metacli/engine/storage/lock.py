@@ -61,11 +61,12 @@ def is_held(folder: Path) -> bool:
 
 
 def is_stillborn(folder: Path) -> bool:
-    """Whether a process was killed here in its very first write: nothing is there but its lock,
-    and perhaps a temporary file."""
+    """Whether a process was killed here in its very first writes: nothing is there but its lock,
+    what it is called, and perhaps a temporary file."""
     if not (folder / LOCK).is_file():
         return False
-    return all(one.name.startswith((LOCK, TEMPORARY)) for one in folder.iterdir())
+    first = (LOCK, TEMPORARY, "run.json")
+    return all(one.name.startswith(first) for one in folder.iterdir())
 
 
 def _acquire(lock: FileLock, folder: Path) -> None:

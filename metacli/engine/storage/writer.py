@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from metacli.engine.results.base import Json
 from metacli.engine.storage.disk import (
@@ -202,7 +202,7 @@ def _sealed(body: Mapping[str, Json]) -> bytes:
     return json_bytes({**body, "sha256": hashlib.sha256(json_bytes(body)).hexdigest()})
 
 
-def _listing(path: Path) -> dict[str, dict[str, Any]]:
+def _listing(path: Path) -> dict[str, _Entry]:
     """The manifest's entries, once the manifest itself is known to be as it was written."""
     place = path / MANIFEST
     if not os.path.lexists(place):
@@ -213,7 +213,7 @@ def _listing(path: Path) -> dict[str, dict[str, Any]]:
         del value["sha256"]
         # Sealed again it has to be the same bytes: no flipped bit, not even in white space, passes.
         intact = data == _sealed(value)
-        number, files = value["format"], value["files"]
+        number, files = value["format"], _entries(value["files"])
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise damaged(place, "is damaged: not a manifest") from None
     if not intact:
@@ -225,7 +225,24 @@ def _listing(path: Path) -> dict[str, dict[str, Any]]:
             where=str(place),
             hint="use a newer metacli",
         )
-    return dict(files)
+    return files
+
+
+class _Entry(TypedDict):
+    bytes: int
+    sha256: str
+
+
+def _entries(files: Mapping[str, Mapping[str, Json]]) -> dict[str, _Entry]:
+    """The list of files as it may be. Raises ValueError for anything else, whoever sealed it."""
+    found: dict[str, _Entry] = {}
+    for name, entry in files.items():
+        size, digest = entry["bytes"], entry["sha256"]
+        if not isinstance(size, int) or isinstance(size, bool) or not isinstance(digest, str):
+            raise ValueError("no size and checksum")
+        found[name] = _Entry(bytes=size, sha256=digest)
+    _check_names(dict.fromkeys(found, b""))
+    return found
 
 
 def _check_names(files: Mapping[str, bytes]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from metacli.engine.events import CheckpointSaved, EvaluationDone, Notice, Progress, Reporter
 from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.training import checkpoint
+from metacli.engine.training.dropping import StepDropped
 from metacli.engine.training.history import CurvePoint, History
 from metacli.engine.training.journal import Journal
 from metacli.engine.training.loop import Snapshot
@@ -27,6 +29,9 @@ class Keeper:
 
     A run that a signal ends is saved without a validation, which may take minutes and would be
     one that an uninterrupted run does not have; `catch_up` makes good what was due.
+
+    Args:
+        patient: the block of a validation, which a signal ends if it takes too long.
     """
 
     session: Session
@@ -34,6 +39,7 @@ class Keeper:
     report: Reporter
     seconds: Callable[[], float]
     interrupted: Callable[[], bool]
+    patient: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __call__(self, snapshot: Snapshot) -> None:
         if snapshot.step == self.session.history.step:
@@ -56,8 +62,9 @@ class Keeper:
         came."""
         session, run = self.session, self.session.run
         try:
-            made = run.validate(snapshot, self.tick)
-        except Stopped:
+            with self.patient():
+                made = run.validate(snapshot, self.tick)
+        except (Stopped, StepDropped):
             return
         mean = made.estimate.mean
         is_best = better(mean, session.history.best_mean, run.kind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from metacli.algorithms.learner import Method
 from metacli.data.draws import stream
 from metacli.engine.events import Reporter, StepDone
+from metacli.engine.training.dropping import StepDropped
 from metacli.errors import RunFailed
 from metacli.schema.blocks import Train
 from metacli.trees import all_finite
@@ -39,6 +41,24 @@ class Snapshot:
     optimizer: Params
 
 
+Droppable = Callable[[Callable[[], Snapshot]], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a run goes with the time.
+
+    Args:
+        elapsed_share: share of a time limit that is spent, 0..1; the learning-rate schedule ends
+            with it.
+        droppable: the block of each step, which may raise StepDropped: then the state before it
+            is visited, and training ends. It gets a function that gives that state.
+    """
+
+    elapsed_share: Callable[[], float] = lambda: 0.0
+    droppable: Droppable = lambda rescue: nullcontext()
+
+
 def train(
     method: Method[Network, Data],
     problem: Network,
@@ -52,15 +72,14 @@ def train(
     visit: Callable[[Snapshot], None],
     stop: Callable[[], bool],
     report: Reporter,
-    elapsed_share: Callable[[], float] = lambda: 0.0,
+    pace: Pace | None = None,
 ) -> Snapshot:
     """Train until `settings.steps`, or until `stop()` says so after a step.
 
     Args:
         learned: names of the parameters that the optimiser sees.
         visit: called every `every` steps and at the end; it validates and saves.
-        elapsed_share: share of a time limit that is spent, 0..1; the learning-rate schedule ends
-        with it.
+        pace: of a run with a time limit, or that signals end.
 
     Raises:
         RunFailed: a loss or direction is not finite; raised before the optimiser's step.
@@ -71,12 +90,18 @@ def train(
     moved = {name: params[name] for name in params if name in learned}
     optimizer = make_optimizer(settings, moved)
     restore_optimizer(optimizer, moved, begin.optimizer)
-    step = begin.step
+    step, pace = begin.step, pace or Pace()
+    now = lambda: Snapshot(step, params, state, optimizer_tensors(optimizer, moved))  # noqa: E731
     while step < settings.steps:
-        rng = step_rng(seed, step)
-        update = method.direction(problem, params, batch_at(step), state, rng)
-        require_finite(update, step)
-        set_rate(optimizer, settings, step, elapsed_share())
+        try:
+            with pace.droppable(now):
+                rng = step_rng(seed, step)
+                update = method.direction(problem, params, batch_at(step), state, rng)
+                require_finite(update, step)
+        except StepDropped:
+            visit(now())
+            break
+        set_rate(optimizer, settings, step, pace.elapsed_share())
         apply(optimizer, moved, update, settings.clip)
         params.update(update.replace)
         state = update.state
@@ -84,11 +109,11 @@ def train(
         report(StepDone(step, settings.steps, {k: float(v) for k, v in update.metrics.items()}))
         ending = stop() or step == settings.steps
         if ending or step % every == 0:
-            visit(Snapshot(step, params, state, optimizer_tensors(optimizer, moved)))
+            visit(now())
             ending = ending or stop()  # a signal while visiting: no further step
         if ending:
             break
-    return Snapshot(step, params, state, optimizer_tensors(optimizer, moved))
+    return now()
 
 
 def step_rng(seed: int, step: int) -> torch.Generator:

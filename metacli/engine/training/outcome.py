@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-
-import torch
+from dataclasses import dataclass, replace
 
 from metacli.engine.events import RunFinished
 from metacli.engine.results.base import Json
-from metacli.engine.results.train import Score, Status, TrainResult
+from metacli.engine.results.train import Estimated, Score, Status, TrainResult
 from metacli.engine.scoring.checks import Check, require_checks
 from metacli.engine.storage.writer import write_json
 from metacli.engine.training import run_file
+from metacli.engine.training.dropping import leaving
+from metacli.engine.training.keeper import Keeper
+from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.resume import FAILED
 from metacli.engine.training.run_file import RunFacts
 from metacli.engine.training.runs import Session
@@ -48,10 +49,12 @@ def resume_command(session: Session) -> str:
     return f"metacli {session.run.verb} --resume {shlex.quote(str(session.folder))}"
 
 
-def planned(session: Session) -> TrainResult:
+def planned(session: Session, estimate: Estimated) -> TrainResult:
     """What a dry run says: everything was checked, nothing was written."""
     plan = dump(session.recipe, session.workspace.header)
-    return replace(result_of(session, "planned", 0), plan=plan, resume_command=None)
+    return replace(
+        result_of(session, "planned", 0), plan=plan, resume_command=None, estimate=estimate
+    )
 
 
 def require_metrics(
@@ -83,13 +86,45 @@ def ended(session: Session, step: int, seconds: float, control: Control) -> Trai
     run_file.update(folder, facts)
     control.report(RunFinished(str(folder), status, step))
     if number is not None:
-        raise Interrupted(
-            f"stopped (signal {number}) at step {step}; progress saved",
-            number=number,
-            hint=result.resume_command,
-            result=result.as_dict(),
-        )
+        raise interrupted(session, number, step)
     return result
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """What another thread does where the main one is in an operation that takes minutes: saves
+    the state before the step, and ends the process if that is a command line's."""
+
+    keeper: Keeper
+    control: Control
+
+    def __call__(self, before: Snapshot) -> None:
+        session, number = self.keeper.session, self.control.received()
+        if before.step != session.history.step:
+            self.keeper.save(before)
+        if not leaving:
+            return
+        status: Status = "failed" if number is None else "interrupted"
+        message = f"step {before.step + 1} takes longer than --max-time allows"
+        facts = RunFacts(status=status, steps=before.step)
+        run_file.update(session.folder, facts)
+        result = result_of(session, status, before.step)
+        again = result.resume_command
+        if number is None:
+            leaving[0](RunFailed(message, code="run.no_step", hint=again, result=result.as_dict()))
+        else:
+            leaving[0](interrupted(session, number, before.step))
+
+
+def interrupted(session: Session, number: int, step: int) -> Interrupted:
+    """The error of a run that a signal ended."""
+    result = result_of(session, "interrupted", step)
+    return Interrupted(
+        f"stopped (signal {number}) at step {step}; progress saved",
+        number=number,
+        hint=result.resume_command,
+        result=result.as_dict(),
+    )
 
 
 def record_failure(session: Session, step: int, error: RunFailed) -> None:
@@ -106,10 +141,3 @@ def record_failure(session: Session, step: int, error: RunFailed) -> None:
         "replay": resume_command(session),
     }
     write_json(session.workspace.state / FAILED, facts)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """torch has a class for it on a GPU, and only words on a CPU."""
-    words = ("can't allocate memory", "not enough memory")
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or any(word in str(error) for word in words)

@@ -12,6 +12,7 @@ from metacli.engine.results.train import SeedsResult, TrainResult
 from metacli.engine.scoring.checks import Check, parse_checks
 from metacli.engine.tracking.tracking import tracked
 from metacli.engine.training.kinds import verb_of
+from metacli.engine.training.limits import MOST_SEEDS
 from metacli.engine.training.plugged import allow_asked_for
 from metacli.engine.training.resume import reopen, threads_of
 from metacli.engine.training.run import carry_out, open_session, several
@@ -69,6 +70,8 @@ class TrainRequest:
             raise UsageProblem(RESUME_ALONE)
         if self.resume is None and self.recipe is None and self.data is None:
             raise UsageProblem("a recipe is missing", hint="metacli recipes lists them")
+        if self.seeds is not None and not 1 <= self.seeds <= MOST_SEEDS:
+            raise UsageProblem(f"--seeds wants 1 to {MOST_SEEDS}, found {self.seeds}")
 
     @property
     def words(self) -> list[str]:

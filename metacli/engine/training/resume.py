@@ -13,15 +13,18 @@ import torch
 from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.results.base import Json
+from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.lock import LOCK, is_stillborn
 from metacli.engine.storage.paths import find_run_or_model, require_device
 from metacli.engine.storage.serial import json_bytes
 from metacli.engine.storage.writer import write_file
 from metacli.engine.training import checkpoint, journal, run_file
+from metacli.engine.training.checkpoint import Saved
 from metacli.engine.training.history import History
 from metacli.engine.training.kinds import make_run
+from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.run_file import RunFacts
-from metacli.engine.training.runs import Run, Session
+from metacli.engine.training.runs import Run, Session, Start
 from metacli.engine.training.workspace import TrainOptions, Workspace
 from metacli.errors import BundleError, UsageProblem
 from metacli.schema.blocks import Train
@@ -85,7 +88,7 @@ def facts_of(folder: Path, given: str) -> RunFacts:
         BundleError: damaged, or not a run; of one that was killed in its very first write the
             hint says how it is begun again.
     """
-    if (folder / run_file.FILE).is_file():
+    if (folder / run_file.FILE).is_file() and not is_stillborn(folder):
         return run_file.read(folder)
     if (folder / "recipe.yaml").is_file() and (folder / LOCK).is_file():
         return RunFacts()
@@ -130,9 +133,9 @@ def identity(run: Run, device: torch.device) -> RunFacts:
 
 
 def differing(before: RunFacts, now: RunFacts) -> Iterator[str]:
-    """What `now` has otherwise than `before`, one text for each key. Of a run that recorded
-    nothing, nothing."""
-    recorded = before.as_dict()
+    """What `now` has otherwise than `before`, one text for each key. Of a run that recorded no
+    settings, nothing: it was killed before it had begun."""
+    recorded = before.as_dict() if before.settings else {}
     for key, value in now.as_dict().items():
         if recorded:
             yield from different_values(recorded.get(key), value, key)
@@ -156,8 +159,11 @@ def is_path(before: Mapping[str, Json], now: Mapping[str, Json]) -> bool:
 
 
 def write_recipe(session: Session) -> None:
-    """The first thing that a run writes: with it alone one that is killed can be resumed."""
+    """The first thing that a run writes: what it is called, and then its recipe, with which one
+    that is killed can be resumed."""
     workspace = session.workspace
+    if not workspace.resumed and not (workspace.folder / run_file.FILE).is_file():
+        run_file.write(workspace.folder, RunFacts(recipe=workspace.name))
     write_file(workspace.folder / "recipe.yaml", dump(session.recipe, workspace.header).encode())
 
 
@@ -201,6 +207,54 @@ def restore(session: Session) -> None:
     (workspace.state / FAILED).unlink(missing_ok=True)
     journal.cut_back(workspace.folder, step, session.history.validated)
     notice_schedule(session, step)
+
+
+def require_fits(saved: Saved, start: Start) -> None:
+    """Raises BundleError for a checkpoint that is not of this run's network and method, whoever
+    wrote it: other parameters, memory or optimiser tensors than training begins with."""
+    problem = misfit(saved.snapshot, start)
+    if problem is not None:
+        raise damaged(saved.path, f"is not of this run: {problem}")
+
+
+def misfit(snapshot: Snapshot, start: Start) -> str | None:
+    """What a snapshot has otherwise than the beginning of its run; None: nothing."""
+    for name in sorted({*snapshot.params, *start.params}):
+        found, wanted = snapshot.params.get(name), start.params.get(name)
+        if found is None or wanted is None:
+            return f"{name} is {'missing' if found is None else 'no parameter of it'}"
+        if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+            return f"{name} is {found.dtype} {list(found.shape)}"
+    for full, value in snapshot.optimizer.items():
+        name, _, key = full.rpartition("/")
+        if name not in start.learned or not key:
+            return f"{full} belongs to no parameter"
+        if value.ndim and value.shape != start.params[name].shape:
+            return f"{full} has shape {list(value.shape)}"
+    every = {**snapshot.params, **snapshot.optimizer}
+    for name, value in every.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            return f"{name} holds a value that is not finite"
+    return unlike_state(snapshot.state, start.state)
+
+
+def unlike_state(found: Json, wanted: Json, path: str = "state") -> str | None:
+    """Where the memory of a method is of another kind than it begins with. What is empty or None
+    at the beginning may become anything; numbers are finite."""
+    if isinstance(wanted, Mapping):
+        if not isinstance(found, Mapping) or set(found) != set(wanted):
+            return f"{path} has other keys"
+        pairs = ((unlike_state(found[key], wanted[key], f"{path}.{key}")) for key in wanted)
+        return next((one for one in pairs if one is not None), None)
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str) and len(wanted):
+        if isinstance(found, str) or not isinstance(found, Sequence):
+            return f"{path} is no list"
+        pairs = (unlike_state(one, wanted[0], f"{path}[{i}]") for i, one in enumerate(found))
+        return next((one for one in pairs if one is not None), None)
+    number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
+    if number and (isinstance(found, bool) or not isinstance(found, int | float)):
+        return f"{path} is no number"
+    return None
 
 
 def restore_best(session: Session) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from metacli.engine.events import Event, Reporter, RunStarted, StepDone
+from metacli.engine.machine import is_out_of_memory
 from metacli.engine.results.train import SeedsResult, TrainResult
 from metacli.engine.scoring.checks import Check, require_known
 from metacli.engine.scoring.intervals import over_seeds
@@ -21,25 +23,27 @@ from metacli.engine.storage.paths import RUNS, claim_folder, new_folder, require
 from metacli.engine.storage.writer import sweep
 from metacli.engine.training import journal
 from metacli.engine.training.clock import Clock
+from metacli.engine.training.dropping import Dropping, StepDropped
+from metacli.engine.training.estimate import estimated, require_room
 from metacli.engine.training.keeper import Keeper
 from metacli.engine.training.kinds import make_run
-from metacli.engine.training.loop import Snapshot
+from metacli.engine.training.loop import Pace, Snapshot
 from metacli.engine.training.memory import keep_freed_memory
 from metacli.engine.training.outcome import (
+    Rescue,
     ended,
     failed,
-    is_out_of_memory,
     planned,
     record_failure,
     require_metrics,
 )
 from metacli.engine.training.resume import start_or_restore, write_recipe
+from metacli.engine.training.run_start import first_snapshot
 from metacli.engine.training.runs import Hooks, Session, Start
 from metacli.engine.training.signals import Control, watch
 from metacli.engine.training.workspace import TrainOptions, Workspace
 from metacli.errors import BundleError, RunFailed
 from metacli.schema.load import Loaded
-from metacli.types import Params
 
 
 def carry_out(session: Session, checks: Sequence[Check], *, dry_run: bool) -> TrainResult:
@@ -47,7 +51,7 @@ def carry_out(session: Session, checks: Sequence[Check], *, dry_run: bool) -> Tr
     metric = session.run.metric
     require_known(checks, (metric, f"val_{metric}"))
     if dry_run:
-        return planned(session)
+        return planned(session, estimated(session))
     result = train_session(session)
     require_metrics(result.metrics, checks, result.as_dict())
     return result
@@ -146,40 +150,41 @@ def trained(session: Session, received: Callable[[], int | None]) -> TrainResult
     limit = None if workspace.max_time is None else workspace.max_time / (1 + len(recipe.baselines))
     clock, control = Clock(session.history.seconds, limit), Control(received, report)
     start = session.run.start()
+    require_room(session, start)
     begin = first_snapshot(session, start)
-    keeper = Keeper(session, log, report, clock.total, lambda: control.stopped)
-    describe(session, start, begin, report)
-    keeper.catch_up(begin)
-    over = lambda: control.stopped or clock.is_over() or keeper.is_out_of_patience()  # noqa: E731
-    hooks = Hooks(keeper, over, report, clock.share)
-    final = begin
-    try:
-        if not keeper.is_out_of_patience():
-            final = session.run.train(begin, start.learned, workspace.device, hooks)
-    except RunFailed as error:
-        record_failure(session, at, error)
-        raise
-    reached = session.reached(final.step)
-    session.run.write_model(workspace, reached)
-    if not control.stopped:
-        session.run = session.run.compared(workspace, reached, control)
+    with Dropping(lambda: control.stopped, clock.is_over) as dropping:
+        patient = partial(dropping.section, timed=False)
+        keeper = Keeper(session, log, report, clock.total, lambda: control.stopped, patient)
+        rescue = Rescue(keeper, control)
+        describe(session, start, begin, report)
+        keeper.catch_up(begin)
+        over = lambda: control.stopped or clock.is_over() or keeper.is_out_of_patience()  # noqa: E731
+        droppable = lambda now: dropping.section(lambda: rescue(now()))  # noqa: E731
+        hooks = Hooks(keeper, over, report, Pace(clock.share, droppable))
+        final = begin
+        try:
+            if not keeper.is_out_of_patience():
+                final = session.run.train(begin, start.learned, workspace.device, hooks)
+            require_a_step(final, control)
+        except RunFailed as error:
+            record_failure(session, at, error)
+            raise
+        reached = session.reached(final.step)
+        session.run.write_model(workspace, reached)
+        if not control.stopped:
+            with suppress(StepDropped), patient():
+                session.run = session.run.compared(workspace, reached, control)
     return ended(session, final.step, clock.total(), control)
 
 
-def first_snapshot(session: Session, start: Start) -> Snapshot:
-    """Fresh parameters, or the ones to resume from, on the run's device."""
-    device = session.workspace.device
-    if session.begin is None:
-        return Snapshot(0, on_device(start.params, device), start.state, {})
-    saved = session.begin.snapshot
-    # torch keeps an optimiser's step count on the CPU, whatever the device.
-    counts = {name: value for name, value in saved.optimizer.items() if name.endswith("/step")}
-    optimizer = {**on_device(saved.optimizer, device), **counts}
-    return replace(saved, params=on_device(saved.params, device), optimizer=optimizer)
-
-
-def on_device(values: Params, device: torch.device) -> Params:
-    return {name: value.to(device) for name, value in values.items()}
+def require_a_step(final: Snapshot, control: Control) -> None:
+    """Raises RunFailed where the time was over before the first step was done."""
+    if final.step == 0 and not control.stopped:
+        raise RunFailed(
+            "the first step takes longer than --max-time: nothing was trained",
+            code="run.no_step",
+            hint="a smaller train.meta_batch, or a longer --max-time",
+        )
 
 
 def describe(session: Session, start: Start, begin: Snapshot, report: Reporter) -> None:

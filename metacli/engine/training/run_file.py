@@ -86,7 +86,7 @@ def read(run: Path) -> RunFacts:
     if not isinstance(raw, dict):
         raise _damaged(path, "not an object")
     seal = raw.pop(SEAL, None)
-    if seal is not None and seal != _seal_of(raw):
+    if seal is not None and seal != seal_of(raw):
         raise _damaged(path, "its checksum differs")
     try:
         return RunFacts.model_validate(raw)
@@ -99,7 +99,7 @@ def read(run: Path) -> RunFacts:
 def write(run: Path, facts: RunFacts) -> None:
     """The file with its seal."""
     plain = facts.as_dict()
-    write_json(run / FILE, {**plain, SEAL: _seal_of(plain)})
+    write_json(run / FILE, {**plain, SEAL: seal_of(plain)})
 
 
 def update(run: Path, facts: RunFacts) -> None:
@@ -108,7 +108,8 @@ def update(run: Path, facts: RunFacts) -> None:
     write(run, RunFacts.model_validate({**before, **facts.as_dict()}))
 
 
-def _seal_of(plain: dict[str, Json]) -> str:
+def seal_of(plain: dict[str, Json]) -> str:
+    """SHA-256 hex of what the file says."""
     return hashlib.sha256(json_bytes(plain)).hexdigest()
 
 

@@ -19,7 +19,7 @@ from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.training.checkpoint import Saved
 from metacli.engine.training.history import History
-from metacli.engine.training.loop import Snapshot, train
+from metacli.engine.training.loop import Pace, Snapshot, train
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
 from metacli.schema.recipe import Recipe
@@ -73,7 +73,7 @@ class Hooks:
     visit: Callable[[Snapshot], None]
     stop: Callable[[], bool]
     report: Reporter
-    elapsed_share: Callable[[], float]
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ class Run(Protocol):
         what came of it."""
         ...
 
+    @property
+    def batch_bytes(self) -> int:
+        """Bytes of the data of one step at least."""
+        ...
+
     def details(self) -> dict[str, Json]:
         """What `RunStarted` says of this kind of run."""
         ...
@@ -192,7 +197,7 @@ def train_run(
         visit=hooks.visit,
         stop=hooks.stop,
         report=hooks.report,
-        elapsed_share=hooks.elapsed_share,
+        pace=hooks.pace,
     )
 
 

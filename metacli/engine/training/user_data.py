@@ -9,6 +9,7 @@ from pathlib import Path
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.user.listing import is_table
+from metacli.engine.storage.paths import exists
 from metacli.errors import DataError
 from metacli.schema.blocks import Data
 from metacli.schema.load import Loaded, load, shipped
@@ -38,7 +39,7 @@ def choose_recipe(
     if data is None:
         assert recipe is not None  # one of the two was asked for
         return load(recipe, words)
-    if data not in DATASETS and not Path(data).exists():
+    if data not in DATASETS and not exists(Path(data)):
         raise DataError(
             "no such data set, table or folder",
             code="data.not_found",
@@ -51,6 +52,8 @@ def choose_recipe(
 def is_data(path: str) -> bool:
     """A folder or table that is neither a recipe nor a run, nor called like a shipped recipe."""
     folder = Path(path)
+    if not exists(folder):
+        return False
     if folder.suffix.lower() not in (".yaml", ".yml") and is_table(folder) and folder.is_file():
         return True
     return path not in dict(shipped()) and folder.is_dir() and not (folder / "recipe.yaml").exists()

@@ -4,11 +4,12 @@ was begun (optuna's journal), and each training is a run of its own beside them.
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from metacli.engine.results.base import Json
 from metacli.engine.results.tune import Trial, TuneResult
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 FACTS, JOURNAL, RECIPE = "tune.json", "study.log", "recipe.yaml"
 Train = Callable[[tuple[str, ...], Path], tuple[str, float]]
 """(overrides, run folder) -> the name of the validation metric and its value."""
+
+
+class Facts(BaseModel):
+    """What `tune.json` says."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    recipe: Annotated[str, Field(min_length=1)]
+    settings: tuple[Annotated[str, Field(pattern="=")], ...]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclass(frozen=True)
@@ -52,9 +63,9 @@ class Search:
 def reopened(folder: Path) -> Search:
     """The search in a folder. Raises BundleError where there is none."""
     try:
-        facts = json.loads((folder / FACTS).read_bytes())
-        return Search(folder, str(facts["recipe"]), tuple(facts["settings"]), int(facts["seed"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = Facts.model_validate_json((folder / FACTS).read_bytes())
+        return Search(folder, facts.recipe, facts.settings, facts.seed)
+    except (OSError, ValueError):
         raise BundleError(
             "not the folder of a search",
             code="tune.not_found",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,16 @@ class FewShotRun:
         shown = self.data.shown
         train_baselines(self.built, self.train_source, workspace, shown, reached.steps, control)
         return self
+
+    @property
+    def batch_bytes(self) -> int:
+        """Pixels are bytes, other numbers four of them."""
+        recipe, inputs = self.recipe, self.built.inputs
+        episodes = recipe.episodes
+        shot = episodes.shot if isinstance(episodes.shot, int) else episodes.shot[1]
+        rows = (self.built.way if self.kind == "classification" else 1) * (shot + episodes.query)
+        numbers = recipe.train.meta_batch * rows * math.prod(inputs.shape)
+        return numbers * (1 if inputs.kind == "image" else 4)
 
     def details(self) -> dict[str, Json]:
         recipe = self.recipe

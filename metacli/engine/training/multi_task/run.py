@@ -131,6 +131,11 @@ class MultiTaskRun:
         draw_plots(workspace.folder, found.as_dict(), curves, matrix)
         return replace(self, compared_with=found)
 
+    @property
+    def batch_bytes(self) -> int:
+        """The rows are in memory already."""
+        return 0
+
     def details(self) -> dict[str, Json]:
         recipe = self.recipe
         surgery = {} if recipe.surgery is None else {"surgery": recipe.surgery.name}

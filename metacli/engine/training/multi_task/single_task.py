@@ -114,6 +114,6 @@ def train_best(
     train = recipe.train.model_copy(update={"steps": steps})
     shorter = replace(candidate, recipe=recipe.model_copy(update={"train": train}))
     begin = Snapshot(0, {k: v.to(device) for k, v in start.params.items()}, start.state, {})
-    hooks = Hooks(visit, lambda: control.stopped, tick, lambda: 0.0)
+    hooks = Hooks(visit, lambda: control.stopped, tick)
     train_tasks(shorter, rows, begin, start.learned, device, hooks)
     return None if control.stopped else (best[0][1], best[0][2])

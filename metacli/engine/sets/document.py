@@ -1,0 +1,75 @@
+"""`model.json` of a model of sets as a schema: whoever wrote the file, what is loaded from it holds
+these. Keys that this version does not know are ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from metacli.engine.models.document import LARGEST, Count, InputPart, Names, Part, Size
+
+
+class TaskPart(Part):
+    name: str
+    joint: bool
+    labels: Count
+
+
+class SetAnswersPart(Part):
+    """Of a model that is not adapted the first key alone."""
+
+    known: Names = ()
+    tasks: tuple[TaskPart, ...] = ()
+    inputs: Names = ()
+    layout: Literal["columns", "rows", "folder"] = "columns"
+    target: str | None = None
+    task: str | None = None
+
+
+class WidthPart(Part):
+    shape: tuple[Annotated[int, Field(ge=1, le=LARGEST)]]
+
+
+class SetDocument(Part):
+    """The whole file. The recipe has a schema of its own."""
+
+    format: Size
+    kind: Literal["sets"]
+    method: str | None
+    input: WidthPart
+    recipe: dict[str, JsonValue]
+    state: dict[str, JsonValue]
+    scores: dict[str, JsonValue]
+    provenance: dict[str, JsonValue]
+    answers: SetAnswersPart
+
+    @model_validator(mode="after")
+    def _names_its_tasks(self) -> SetDocument:
+        names = [one.name for one in self.answers.tasks]
+        if self.method is not None and (not names or len(set(names)) < len(names)):
+            raise ValueError("an adapted set without tasks, or with one that is there twice")
+        return self
+
+
+class ClassesPart(Part):
+    way: Size | None
+    shared_labels: bool
+    mixed: bool
+
+
+class ClassAnswersPart(Part):
+    classes: ClassesPart
+
+
+class ClassSetDocument(Part):
+    """Of a model of sets of classifications."""
+
+    format: Size
+    kind: Literal["sets"]
+    input: InputPart
+    recipe: dict[str, JsonValue]
+    state: dict[str, JsonValue]
+    scores: dict[str, JsonValue]
+    provenance: dict[str, JsonValue]
+    answers: ClassAnswersPart
