@@ -202,6 +202,9 @@ def test_texts_are_adapted_from_meaning_spelling_and_the_names_of_their_classes(
         "texts+ngrams",
         "texts and class names",
         "texts+ngrams and class names",
+        "intents",
+        "intents+ngrams",
+        "intents+ngrams and class names",
     }
     asked = tmp_path / "asked.txt"
     asked.write_text("fly me to berlin\nplay a tune\n", encoding="utf-8")
