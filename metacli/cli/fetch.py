@@ -118,7 +118,7 @@ def show(result: Result) -> Iterator[str]:
         yield from text.next_line(result, "recipes")
 
 
-_LONG = ("citation", "licence")  # in the JSON document
+_LONG = ("citation",)  # in the JSON document
 
 
 def show_list(result: Result) -> Iterator[str]:
