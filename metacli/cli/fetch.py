@@ -83,12 +83,11 @@ def _dry(name: str, place: str | None) -> Result:
     """What would be fetched, without a socket."""
     if name.startswith(HUB_PREFIX):
         return {"name": name, "path": str(Path(place).absolute() if place else hub_folder(name))}
-    from metacli.data.cache.networks import is_hub_name, place_of
-    from metacli.engine.storage.paths import cache_root
+    from metacli.engine.fetch import place_of_network
 
     rows = Block(_listed(lambda event: None)).blocks("available")
-    if is_hub_name(name):
-        where = place_of(name, Path(place).absolute() if place else cache_root())
+    where = place_of_network(name, place)
+    if where is not None:
         return {"name": name, "kind": "encoder", "path": str(where)}
     for row in rows:
         if row.name("name") == name:

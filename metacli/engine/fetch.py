@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 
 from metacli.data.cache.download import fetch_dataset
-from metacli.data.cache.networks import is_hub_name
+from metacli.data.cache.networks import is_hub_name, place_of
 from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.encoders.fetching import fetch_network, installed, is_installed_name, networks
 from metacli.engine.events import Progress, Reporter, ignore
@@ -86,6 +86,13 @@ def fetch_model(words: str, folder: Path | None, *, force: bool, report: Reporte
     made = bring(name, target, replace=force)
     digest = file_digest(target / MODEL_FILE)
     return FetchResult(words, target, made.bytes, digest, False, made.revision)
+
+
+def place_of_network(name: str, dir: str | None) -> Path | None:
+    """Where `fetch owner/name` would keep a network; None for another kind of name."""
+    if not is_hub_name(name):
+        return None
+    return place_of(name, Path(dir).absolute() if dir else cache_root())
 
 
 def file_digest(path: Path) -> str:

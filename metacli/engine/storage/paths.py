@@ -206,7 +206,7 @@ def fetched_model(name: str) -> Path:
 
 def hub_folder(name: str) -> Path:
     """Where the cache keeps `hf:ORG/NAME[@REVISION]`."""
-    return cache_root().absolute() / "hub" / name.removeprefix(HUB_PREFIX).replace("/", "--")
+    return cache_root().absolute() / "models" / name.removeprefix(HUB_PREFIX).replace("/", "--")
 
 
 NAMED = {"@last": last_run, "@model": last_adapted}
