@@ -323,6 +323,7 @@ def fill_in(put: Callable[[str, ModuleType], None], calls: Calls) -> None:
     fetch, recipes = sys.modules["metacli.engine.fetch"], sys.modules["metacli.engine.recipes"]
     row = {"name": "omniglot", "kind": "images", "bytes": 9464212, "fetched": False}
     fetch.fetchable = lambda: [row]  # type: ignore[attr-defined]
+    fetch.place_of_network = lambda name, dir: None  # type: ignore[attr-defined]
     recipes.show_recipe = lambda name: f"version: 1\n# {name}\n"  # type: ignore[attr-defined]
 
     def copy_recipe(*args: Any, **options: Any) -> dict[str, Any]:
