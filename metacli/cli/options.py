@@ -109,10 +109,6 @@ Input = Annotated[
     str | None,
     typer.Option("--input", metavar="COL[,COL]", help="Of a table: the columns to predict from."),
 ]
-Guard = Annotated[
-    bool,
-    typer.Option("--guard", help="Of a set: tasks that are better alone are answered alone."),
-]
 Order = Annotated[
     str | None,
     typer.Option(

@@ -65,7 +65,10 @@ def evaluate(
     wanted.require_episodes()
     asked = Request(
         *(str(model), None if data is None else str(data), spelled(overrides), wanted),
-        *(settings.reading(), None, settings.dry_run, report, settings.order),
+        reading=settings.reading(),
+        dry_run=settings.dry_run,
+        report=report,
+        order=settings.order,
     )
     sets, models = set_model_at(str(model)), models_below(model)
     device = require_device(settings.device)

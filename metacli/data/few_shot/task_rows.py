@@ -32,7 +32,7 @@ class KnownLabels:
     own: tuple[int, int] | None
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        found = self.numbers[rows]
+        found: np.ndarray = self.numbers[rows]
         if self.own is not None:
             first, last = self.own
             found[:, first:last] = 0

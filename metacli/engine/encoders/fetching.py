@@ -44,12 +44,15 @@ OTHERS = (
 
 def networks() -> list[Fetchable]:
     """Encoders that are installed, heads that come with metacli, and the doors to all others."""
-    there = (*ENCODERS.values(), *HEADS.values())
-    installed = [
+    encoders = [
         Fetchable(one.source, KIND, one.summary, one.bytes, one.citation, one.licence)
-        for one in there
+        for one in ENCODERS.values()
     ]
-    return [*installed, *OTHERS]
+    heads = [
+        Fetchable(one.source, KIND, one.summary, one.bytes, one.citation, one.licence)
+        for one in HEADS.values()
+    ]
+    return [*encoders, *heads, *OTHERS]
 
 
 def is_installed_name(name: str) -> bool:

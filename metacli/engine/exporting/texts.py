@@ -71,15 +71,17 @@ class Tokens(nn.Module):
         weight = np.ones(len(table), np.float32) if head is None else np.exp(head[WEIGHTS])
         self.register_buffer("weight", torch.from_numpy(weight.astype(np.float32)))
         self.mean = head is None
-        for name in () if head is None else (DOWN, UP):
-            self.register_buffer(name.partition(".")[2], torch.from_numpy(head[name].copy()))
+        for name, value in () if head is None else head.items():
+            if name in (DOWN, UP):
+                self.register_buffer(name.partition(".")[2], torch.from_numpy(value.copy()))
 
     def forward(self, tokens: Tensor) -> Tensor:
         place = (tokens - 1).clamp(min=0)
         weight = self.weight[place] * (tokens > 0)  # [B, L]
         total = (weight.unsqueeze(-1) * self.table[place].float()).sum(1)
         if self.mean:
-            return total / weight.sum(1, keepdim=True).clamp(min=1.0)
+            mean: Tensor = total / weight.sum(1, keepdim=True).clamp(min=1.0)
+            return mean
         z = of_length_1(total)
         return of_length_1(z + z @ self.get_buffer("down").T @ self.get_buffer("up").T)
 
@@ -106,7 +108,8 @@ class AsFloat(nn.Module):
 
 def of_length_1(x: Tensor) -> Tensor:
     """Rows of zeros stay."""
-    return x / x.norm(dim=1, keepdim=True).clamp(min=SMALLEST)
+    scaled: Tensor = x / x.norm(dim=1, keepdim=True).clamp(min=SMALLEST)
+    return scaled
 
 
 def counts_of(encoder: HashedText, texts: Sequence[str]) -> np.ndarray:

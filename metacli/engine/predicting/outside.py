@@ -36,8 +36,7 @@ class Outside:
     @property
     def rows(self) -> np.ndarray:
         """Which rows lie outside, bool [M]."""
-        found: np.ndarray = (self.beyond > SLACK).any(1)
-        return found
+        return np.asarray((self.beyond > SLACK).any(1))
 
     @property
     def wider(self) -> np.ndarray:
@@ -85,7 +84,7 @@ class Seen:
             self.rows += 1
             if len(self.named) < NAMED:
                 columns = columns_outside(encoder, found.beyond[at])
-                self.named = (*self.named, f"{names[at]} ({columns})")
+                self.named = (*self.named, f"{names[int(at)]} ({columns})")
 
     def report(self, report: Reporter, *, intervals: bool) -> None:
         """A warning that names the first rows and their columns."""

@@ -21,7 +21,7 @@ from metacli.engine.predicting.example_predict import intervals
 from metacli.engine.predicting.outside import outside
 from metacli.engine.predicting.rows import on_device_of, outputs, probabilities
 from metacli.engine.predicting.together import answers_together, outputs_together
-from metacli.engine.results.base import Json, Part
+from metacli.engine.results.base import Json
 from metacli.engine.results.evaluate import ExampleEvaluation
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.examples import digest_of, labels_of, mean_log_loss, require_new
@@ -56,7 +56,8 @@ def evaluate_examples(
         result = with_together(of_classes(facts, found, asked.classes), opened.model, asked)
     else:
         result = of_numbers(facts, found, asked.task.unit or opened.model.columns.unit)
-        result = replace(result, **coverage_of(opened.model, asked).as_dict())
+        covered = coverage_of(opened.model, asked)
+        result = replace(result, coverage=covered.coverage, level=covered.level)
         if request.order is None:
             report_neighbours(found, request.report)
     path = score_file.place_for(opened.run, opened.path, request.out)
@@ -73,7 +74,7 @@ def evaluate_examples(
 
 
 @dataclass(frozen=True)
-class Coverage(Part):
+class Coverage:
     """The share of the rows that lie within the intervals that `predict` gives, and the share that
     these are made to hold; None of a model without them."""
 

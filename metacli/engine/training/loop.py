@@ -91,7 +91,10 @@ def train(
     optimizer = make_optimizer(settings, moved)
     restore_optimizer(optimizer, moved, begin.optimizer)
     step, pace = begin.step, pace or Pace()
-    now = lambda: Snapshot(step, params, state, optimizer_tensors(optimizer, moved))  # noqa: E731
+
+    def now() -> Snapshot:
+        return Snapshot(step, params, state, optimizer_tensors(optimizer, moved))
+
     while step < settings.steps:
         try:
             with pace.droppable(now):
