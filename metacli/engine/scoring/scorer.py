@@ -93,6 +93,7 @@ class MultiTaskScorer:
 
     def evaluate(self, request: Request) -> Evaluation:
         request.require_no_overrides()
+        request.require_no_order()
         if not request.wanted.only("split"):
             raise UsageProblem(
                 "a multi-task model is measured on its own tasks: --way, --shot, --query, --seed "

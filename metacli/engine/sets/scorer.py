@@ -31,6 +31,7 @@ class SetScorer:
 
     def evaluate(self, request: Request) -> SetEvaluation:
         """Raises UsageProblem for options that mean nothing to sets."""
+        request.require_no_order()
         arms = arms_of(request.overrides)
         if request.data is not None or not request.wanted.only("shot", "episodes", "seed"):
             raise UsageProblem(

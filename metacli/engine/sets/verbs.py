@@ -63,6 +63,8 @@ def set_request(path: Path, overrides: Sequence[str], settings: Settings) -> Set
             "--strict and --fail-if are not for models of sets of tasks",
             hint="each task of the result has its own verdict",
         )
+    if settings.order is not None:
+        raise UsageProblem("--order is for the rows of one table, not for sets of tasks")
     inputs = settings.input
     return SetRequest(
         path,
