@@ -25,7 +25,7 @@ from metacli.engine.results.report import ReportResult
 from metacli.engine.results.report_many import Reports
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.storage.paths import require_device
-from metacli.engine.storage.writer import write_file
+from metacli.engine.storage.writer import write_output
 from metacli.errors import BundleError
 
 DEFAULT = "report.html"
@@ -82,7 +82,7 @@ class How:
         made = self.made(run, report)
         page = html_of(made).encode("utf-8", "backslashreplace")
         if not self.dry_run:
-            write_file(file, page)
+            write_output(file, page)
         return ReportResult(file, len(page))
 
     def made(self, run: str, report: Reporter) -> Page:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from metacli.engine.scoring import score_file
 from metacli.engine.storage.paths import require_output_file
 from metacli.engine.storage.writer import write_file, write_output
-from metacli.errors import DataError, EnvironmentProblem
+from metacli.errors import BundleError, DataError, EnvironmentProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -100,3 +103,39 @@ def test_a_file_with_content_needs_force() -> None:
     Path("folder").mkdir()
     with pytest.raises(DataError, match="is a folder"):
         require_output_file(Path("folder"), force=True)
+
+
+def scores(path: Path) -> None:
+    """An evaluation of two units."""
+    line = {"model": "m", "units": "u", "metric": "accuracy", "mode": "inductive"}
+    score_file.record(path, line, np.array([0.5, 1.0]))
+
+
+def test_evaluate_replaces_a_score_file_by_force_and_never_a_pipe_or_device() -> None:
+    os.mkfifo("pipe")
+    before = Path("pipe").lstat().st_ino
+    for force in (False, True):
+        score_file.require_place(Path("pipe"), force=force, dry_run=False)
+    assert Path("pipe").is_fifo()
+    assert Path("pipe").lstat().st_ino == before
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(Path("pipe").read_bytes()))
+    reader.start()
+    scores(Path("pipe"))
+    reader.join(10)
+    assert json.loads(got[0])["values"] == [0.5, 1.0]
+    assert Path("pipe").is_fifo()
+
+
+def test_a_link_to_a_score_file_is_followed_when_it_is_replaced() -> None:
+    scores(Path("real.jsonl"))
+    Path("link.jsonl").symlink_to("real.jsonl")
+    with pytest.raises(BundleError, match="the file has content"):
+        score_file.require_place(Path("link.jsonl"), force=False, dry_run=False)
+    score_file.require_place(Path("link.jsonl"), force=True, dry_run=False)
+    assert Path("link.jsonl").is_symlink()
+    assert Path("real.jsonl").read_bytes() == b""
+    Path("mine.txt").write_text("mine")
+    with pytest.raises(BundleError, match="not a score file"):
+        score_file.require_place(Path("mine.txt"), force=True, dry_run=False)
+    assert Path("mine.txt").read_text() == "mine"

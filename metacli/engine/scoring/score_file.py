@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from metacli.data.plain import record_in
 from metacli.engine.results.base import Json, Result
 from metacli.engine.scoring.score_line import ScoreLine
-from metacli.engine.storage.paths import RUNS
+from metacli.engine.storage.disk import is_stream
+from metacli.engine.storage.paths import RUNS, exists
 from metacli.engine.storage.serial import finite
-from metacli.engine.storage.writer import write_file
+from metacli.engine.storage.writer import write_file, write_output
 from metacli.errors import BundleError
 
 if TYPE_CHECKING:
@@ -61,12 +62,15 @@ def place_of_variant(run: Path | None, model: Path, overrides: Sequence[str]) ->
 
 
 def require_place(path: Path, *, force: bool, dry_run: bool) -> None:
-    """`-o` must be new or empty; with `force` a score file is replaced, anything else is kept.
+    """`-o` must be new or empty; with `force` a score file is emptied, anything else is kept. A
+    device, pipe or socket is written to as it is.
 
     Raises:
         BundleError: something is there.
     """
-    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+    if is_stream(path):
+        return
+    if not exists(path) or (path.is_file() and path.stat().st_size == 0):
         return
     if path.is_dir() or not force:
         raise BundleError(
@@ -75,10 +79,10 @@ def require_place(path: Path, *, force: bool, dry_run: bool) -> None:
             where=str(path),
             hint="give another -o" + ("" if path.is_dir() else ", or --force to replace it"),
         )
-    if any("units" not in line for line in read(path)):
+    if not path.is_file() or any("units" not in line for line in read(path)):
         raise BundleError("not a score file: not replaced", code="output.foreign", where=str(path))
     if not dry_run:
-        path.unlink()
+        write_file(path, b"")
 
 
 def record(
@@ -94,6 +98,9 @@ def record(
     new: dict[str, Json] = {**line, "values": numbers}
     if result is not None:
         new["result"] = finite(result.as_dict())
+    if is_stream(path):
+        write_output(path, (json.dumps(new, allow_nan=False) + "\n").encode())
+        return
     same = ("model", "units", "metric", "mode")
     kept = [old for old in read(path) if any(old.get(key) != new.get(key) for key in same)]
     text = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in [*kept, new])
