@@ -1,5 +1,6 @@
 """Sets of classifications: joint against separate adaptation and against class means, as
-`benchmarks/protocols/class_sets.md` says: `python benchmarks/class_sets.py fsdd|omniglot [NAME]`.
+`benchmarks/protocols/class_sets.md` says: `python benchmarks/class_sets.py fsdd [ROTATIONS]`, or
+`... omniglot RECIPE...`.
 
 Every training is kept in `$METACLI_RUNS` (default `runs/class-sets`), and one that was stopped is
 done again; finished ones are not. Processor seconds are counted, in one thread. Results:
@@ -12,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,11 @@ from torch import Tensor
 
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, alone, together
 from metacli.autodiff import gradient
-from metacli.data.sets.classes import ClassSets
 from metacli.engine.events import Event
 from metacli.engine.scoring.intervals import over_episodes, paired_t
-from metacli.engine.sets.class_build import ClassSetBuilt, build_class_sets, class_source
+from metacli.engine.sets.class_build import ClassSetBuilt, build_class_sets
 from metacli.engine.sets.class_scoring import class_joined, class_scored
+from metacli.engine.sets.class_sources import AskedSets, LabelledSets, class_source
 from metacli.engine.training.loop import Snapshot, train
 from metacli.nn.encoded_attention import EncodedAttention
 from metacli.nn.problem import Problem
@@ -38,6 +39,7 @@ from metacli.nn.set_answers import (
     classes_shown,
     membership_of,
 )
+from metacli.nn.set_attention import Gaussian
 from metacli.nn.set_problem import SetProblem, mean_of_sets
 from metacli.nn.trunk_classes import TrunkClasses
 from metacli.schema.blocks import Train
@@ -101,8 +103,16 @@ class ClassMeans:
         slopes, rest = gradient(loss, pick(params, problem.trainable))
         return Update(slopes, state, {"query_loss": rest[0], "query_accuracy": rest[1]})
 
-    def answer(self, *_: object) -> SetAnswers:
+    def answer(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> Gaussian:
         raise NotImplementedError("class means are of classifications")
+
+    def variants(self) -> tuple[Mapping[str, float], ...]:
+        return ({},)
+
+    def varied(self, settings: Mapping[str, float]) -> ClassMeans:
+        return self
 
     def respond(
         self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
@@ -155,7 +165,7 @@ def scores(
     learner: ClassSetLearner,
     problem: SetProblem,
     params: Params,
-    source: ClassSets,
+    source: LabelledSets,
     sets: int,
     seeing: Callable[[Tensor], Tensor],
 ) -> np.ndarray:
@@ -172,7 +182,7 @@ def scores(
 def trained(
     learner: ClassSetLearner,
     problem: SetProblem,
-    sources: tuple[ClassSets, ClassSets],
+    sources: tuple[LabelledSets, LabelledSets],
     settings: Train,
     every: int,
     sets: int,
@@ -254,7 +264,7 @@ def replaced(settings: Train, rate: float) -> Train:
 
 
 def tested(
-    made: Trained, sources: dict[str, ClassSets], sets: int
+    made: Trained, sources: dict[str, LabelledSets], sets: int
 ) -> dict[str, dict[str, np.ndarray]]:
     """The accuracy of each test set: by source, joint and separate."""
     seeing = {"joint": together, "separate": alone}
@@ -298,7 +308,7 @@ def fsdd_fold(fold: int, rates: dict[str, float]) -> dict[str, object]:
     built = fsdd_built(fold)
     recipe = built.recipe
     sources = {
-        f"{shot}-shot": class_source(recipe, "test", shot=shot, query=5, group=10)
+        f"{shot}-shot": class_source(recipe, "test", AskedSets(size=shot, query=5, group=10))
         for shot in (1, 5)
     }
     found: dict[str, object] = {"fold": fold, "test": list(sources["1-shot"].members(0).tasks)}
@@ -330,11 +340,13 @@ def difference(values: np.ndarray) -> dict[str, object]:
     return {"delta": found.delta, "delta_ci95": [found.low, found.high]}
 
 
-def fsdd() -> dict[str, object]:
-    """All rotations, and the table over them."""
+def fsdd(rotations: int) -> dict[str, object]:
+    """The first rotations, and the table over them."""
     chosen = kept("fsdd-rates", fsdd_rates)
     rates = {arm: float(one["rate"]) for arm, one in chosen.items()}  # type: ignore[index]
-    folds = [kept(f"fsdd-fold-{fold}", lambda f=fold: fsdd_fold(f, rates)) for fold in FOLDS]  # type: ignore[misc]
+    folds = [
+        kept(f"fsdd-fold-{fold}", lambda f=fold: fsdd_fold(f, rates)) for fold in FOLDS[:rotations]
+    ]  # type: ignore[misc]
     table: dict[str, object] = {}
     for shot in ("1-shot", "5-shot"):
         arms = {
@@ -351,7 +363,7 @@ def fsdd() -> dict[str, object]:
                 if name != "learner/joint"
             },
         }
-    return {"recipe": FSDD, "rates": chosen, "table": table, "folds": folds}
+    return {"recipe": FSDD, "rotations": rotations, "rates": chosen, "table": table, "folds": folds}
 
 
 def omniglot(name: str) -> dict[str, object]:
@@ -359,7 +371,7 @@ def omniglot(name: str) -> dict[str, object]:
     built = build_class_sets(load(name))
     recipe = built.recipe
     query = 4 if recipe.data.options["variant"] == "styles" else 5
-    sources = {"1-shot": class_source(recipe, "test", tasks=4, shot=1, query=query, group=10)}
+    sources = {"1-shot": class_source(recipe, "test", AskedSets(4, 1, query, group=10))}
     found: dict[str, object] = {}
     values: dict[str, np.ndarray] = {}
     for arm, (learner, problem) in arms_of(built).items():
@@ -392,7 +404,12 @@ def as_text(rates: dict[float, float]) -> dict[str, object]:
 def main(what: str, names: list[str]) -> None:
     torch.set_num_threads(1)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    made = {"fsdd": fsdd} if what == "fsdd" else {n: (lambda n=n: omniglot(n)) for n in names}  # type: ignore[misc]
+    rotations = int(names[0]) if what == "fsdd" and names else len(FOLDS)
+    made = (
+        {"fsdd": lambda: fsdd(rotations)}
+        if what == "fsdd"
+        else {n: (lambda n=n: omniglot(n)) for n in names}  # type: ignore[misc]
+    )
     for name, make in made.items():
         (RESULTS / f"{name}.json").write_text(json.dumps(make(), indent=1) + "\n")
 

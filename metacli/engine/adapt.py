@@ -22,6 +22,8 @@ from metacli.engine.results.adapt import Adaptation, Doubt
 from metacli.engine.results.adapt_many import Adaptations
 from metacli.engine.results.sets import SetAdaptation
 from metacli.engine.scoring.checks import Check, require_checks, require_known
+from metacli.engine.sets.class_folder import is_class_model
+from metacli.engine.sets.class_verbs import adapt_class_set
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.verbs import adapt_set, set_request
 from metacli.engine.storage.paths import RUNS, new_folder, require_device, target
@@ -70,7 +72,8 @@ def adapt(
     if not names:
         refuse_model(examples)
     if len(names) == 1 and (sets := set_model_at(str(names[0]))):
-        return adapt_set(sets, set_request(examples, spelled(overrides), settings), report)
+        asked = set_request(examples, spelled(overrides), settings)
+        return (adapt_class_set if is_class_model(sets) else adapt_set)(sets, asked, report)
     content = None if add or not examples.is_dir() else look(examples, settings.choice())
     tasks = () if content is None else content.tasks
     how = How(method, spelled(overrides), holdout, baseline)

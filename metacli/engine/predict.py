@@ -10,6 +10,8 @@ from metacli.engine.events import Reporter, ignore
 from metacli.engine.load import load
 from metacli.engine.predicting.inputs import Given
 from metacli.engine.results.predict import Predictions, TaskPredictions
+from metacli.engine.sets.class_folder import is_class_model
+from metacli.engine.sets.class_verbs import predict_class_set
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.verbs import paths_of, predict_set
 from metacli.errors import UsageProblem
@@ -55,6 +57,7 @@ def predict(
     if sets := set_model_at(str(model)):
         if together:
             raise UsageProblem("--together is for one adapted model", hint="leave it out")
-        return predict_set(sets, paths_of(inputs))
+        predicted = predict_class_set if is_class_model(sets) else predict_set
+        return predicted(sets, paths_of(inputs))
     loaded = load(model, device=device, report=report)
     return loaded.predict(inputs, reject=reject, stdin=stdin, together=together, report=report)

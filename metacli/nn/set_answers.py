@@ -29,8 +29,9 @@ class SetAnswers(NamedTuple):
 
 
 def class_losses(found: SetAnswers, query: Batch, ways: Tensor) -> Tensor:
-    """The cross-entropy of each query, [B, T, Q]; 0 of a regression."""
+    """The cross-entropy of each query, [B, T, Q]; 0 of a regression, and of what is masked."""
     classified = (ways > 0)[..., None].expand_as(query.y)
+    classified = classified if query.mask is None else classified & query.mask
     logits = torch.where(classified[..., None], found.logits, 0)
     y = torch.where(classified, query.y, 0).long()
     each = F.cross_entropy(logits.flatten(0, 2), y.flatten(), reduction="none").view_as(query.y)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from metacli.data.multi_task.dataset import MultiTaskData, all_of
+from metacli.data.sets.assays import groups_of_targets
 from metacli.data.sets.by_name import CharacterSets, glyph_sets
 from metacli.data.sets.classes import ClassGroups, ClassSets, ClassTask, Relation, digest_of
 from metacli.data.sets.styles import COUNT, Style, in_style, style
@@ -147,3 +149,29 @@ def test_glyphs_come_in_styles_and_by_alphabet(cache: Path) -> None:
         assert len({name.partition("/")[0] for name in names}) == 1
     again = ClassSets(replace(alphabets), 4, 5, 1, 2, seed=("val", 0))
     assert torch.equal(again.episode(3).query.x, whole.episode(3).query.x)
+
+
+def test_targets_of_the_same_rows_are_tasks_and_a_missing_label_is_no_example() -> None:
+    draw = np.random.default_rng(0)
+    y = [np.where(draw.random(40) < 0.3, np.nan, draw.integers(0, 2, 40)) for _ in range(6)]
+    data = MultiTaskData(
+        name="assays",
+        tasks=tuple(f"t{one}" for one in range(6)),
+        x=(np.arange(80.0).reshape(40, 2),) * 6,
+        y=tuple(y),
+        kinds=all_of("classification", 6),
+        metric="auc",
+        contents="toy",
+        rows="shared",
+    )
+    parts = {split: groups_of_targets(data, split, 4, 1) for split in ("train", "val", "test")}
+    names = {split: [task.name for task in one.groups[0]] for split, one in parts.items()}
+    assert names == {"train": ["t0", "t1", "t2"], "val": ["t3"], "test": ["t4", "t5"]}
+    assert not parts["train"].shared_labels
+    source = ClassSets(parts["train"], 2, 2, 3, 2)
+    for index in range(10):
+        one = source.members(index)
+        for task, classes, rows in zip(one.tasks, one.classes, one.rows, strict=True):
+            own = y[int(task[1:])]
+            for name, some in zip(classes, rows, strict=True):
+                assert (own[some] == float(name)).all()

@@ -12,10 +12,12 @@ from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
+from metacli.engine.export import export
 from metacli.engine.meta_train import meta_train
+from metacli.engine.report import report
 from metacli.engine.results.sets import SetEvaluation
-from metacli.engine.sets.class_build import class_source
 from metacli.engine.sets.class_folder import load_classes, save_classes
+from metacli.engine.sets.class_sources import AskedSets, class_source
 from metacli.errors import BundleError, DataError, RecipeError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
@@ -56,8 +58,10 @@ def test_every_learner_trains_and_is_measured_jointly_and_separately(
     assert [(one.tasks, one.way, one.shot) for one in found.class_cells] == [(3, 3, 1), (2, 3, 1)]
     first = found.class_cells[0]
     assert first.sets == 20
-    assert found.mean == first.joint.accuracy.mean
-    assert first.delta == pytest.approx(first.joint.accuracy.mean - first.separate.accuracy.mean)
+    assert found.mean == first.joint.of("accuracy").mean
+    assert first.delta == pytest.approx(
+        first.joint.of("accuracy").mean - first.separate.of("accuracy").mean
+    )
     assert first.delta_ci95[0] <= first.delta <= first.delta_ci95[1]
 
 
@@ -73,7 +77,7 @@ def test_a_model_is_saved_whole_and_resumed_runs_end_as_others(
     model = load_classes(whole / "model")
     save_classes(model, tmp_path / "again")
     again = load_classes(tmp_path / "again")
-    episodes = class_source(model.recipe, "test", group=2).meta_batch_at(0)
+    episodes = class_source(model.recipe, "test", AskedSets(group=2)).meta_batch_at(0)
     for seeing in (together, alone):
         sees = seeing(episodes.roles)
         found, same = (one.respond(episodes, sees).logits for one in (model, again))
@@ -125,10 +129,16 @@ def test_sets_that_are_too_large_are_named_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_adapt_says_what_a_model_of_sets_of_classes_is_for(recipe: Path, tmp_path: Path) -> None:
+def test_export_and_report_say_what_a_model_of_sets_of_classes_is_for(
+    recipe: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     meta_train(str(recipe), ["train.steps=2"], out=str(out))
+    with pytest.raises(BundleError, match="a model of sets of tasks"):
+        export(str(out))
+    with pytest.raises(BundleError, match="of sets of classifications"):
+        report(str(out), out=str(tmp_path / "page.html"))
     table = tmp_path / "set.csv"
     table.write_text("x,task,y\n1,a,2\n2,b,1\n")
-    with pytest.raises(BundleError, match="sets of classifications"):
+    with pytest.raises(DataError, match="the model takes images"):
         adapt(str(out), table, out=str(tmp_path / "mine"))

@@ -19,7 +19,7 @@ from metacli.algorithms.meta_multitask.class_sets import (
     require_head,
     responded,
 )
-from metacli.algorithms.meta_multitask.class_steps import Descent, full_sharing
+from metacli.algorithms.meta_multitask.class_steps import InnerSteps, full_sharing
 from metacli.algorithms.meta_multitask.noise import noise_start, variance_of
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.algorithms.meta_multitask.steps import Rate, coupled_steps
@@ -137,9 +137,9 @@ class StepLearner(ABC):
         """As `answer`, for a network of classes."""
         return responded(problem, params, episodes, sees, self.sharing(problem), self.descent)
 
-    def descent(self, params: Params) -> Descent:
+    def descent(self, params: Params) -> InnerSteps:
         """The inner loop of a network of classes, whose rates may be learned."""
-        return Descent(self.rate(params), self.inner_steps, self.first_order, tuple(self.adapts))
+        return InnerSteps(self.rate(params), self.inner_steps, self.first_order, tuple(self.adapts))
 
     def sharing(self, problem: SetProblem) -> Shared:
         """How tasks of a network of classes share the trunk: one copy for those that see each

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.meta_multitask.class_steps import (
-    Descent,
+    InnerSteps,
     Sharing,
     adapted,
     answered,
@@ -39,7 +39,7 @@ def responded(
     episodes: SetEpisode,
     sees: Tensor,
     shared: Shared,
-    descent: Callable[[Params], Descent],
+    descent: Callable[[Params], InnerSteps],
 ) -> SetAnswers:
     """Every query of every task of every set."""
     network, parts = network_of(problem), []
@@ -59,7 +59,7 @@ def outer_gradient(
     batch: SetEpisode,
     sees: Tensor,
     shared: Shared,
-    descent: Callable[[Params], Descent],
+    descent: Callable[[Params], InnerSteps],
 ) -> tuple[Params, Tensor]:
     """∇_θ of the mean query loss of the sets, and the mean loss and score [2]. The graph of a set
     is freed before the next is built."""
@@ -79,7 +79,7 @@ def set_gradient(
     batch: SetEpisode,
     sees: Tensor,
     shared: Shared,
-    descent: Callable[[Params], Descent],
+    descent: Callable[[Params], InnerSteps],
     at: int,
 ) -> tuple[Params, Tensor]:
     """As `outer_gradient`, of set `at`."""

@@ -50,7 +50,7 @@ class Sharing(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Descent:
+class InnerSteps:
     """The inner loop's settings.
 
     Args:
@@ -86,7 +86,11 @@ def full_sharing(sees: Tensor, dtype: torch.dtype) -> Sharing:
 
 
 def adapted(
-    network: TrunkClasses, params: Params, episodes: SetEpisode, sharing: Sharing, descent: Descent
+    network: TrunkClasses,
+    params: Params,
+    episodes: SetEpisode,
+    sharing: Sharing,
+    descent: InnerSteps,
 ) -> Params:
     """φ of one set: the trunk with a leading [G], the heads [T, N, D] or, shared, [G, N, D]."""
     start = begin(network, params, episodes, sharing)

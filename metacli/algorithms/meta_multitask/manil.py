@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from metacli.algorithms.meta_multitask.class_steps import HEADS, Descent
+from metacli.algorithms.meta_multitask.class_steps import HEADS, InnerSteps
 from metacli.algorithms.meta_multitask.one_trunk import OneTrunk
 from metacli.nn.set_problem import SetProblem
 from metacli.nn.trunk_classes import TrunkClasses
@@ -39,5 +39,5 @@ class MANIL(OneTrunk):
         last = f"trunk.{len(self.of(problem).hidden) - 1}"
         return (f"{last}.weight", f"{last}.bias", *HEAD)
 
-    def descent(self, params: Params) -> Descent:
+    def descent(self, params: Params) -> InnerSteps:
         return replace(super().descent(params), moves=HEADS)

@@ -86,20 +86,23 @@ def show_class_cells(read: Block) -> Iterator[str]:
             ("sets", f"{read.text('episodes')} (seed {read.text('episodes_seed')})"),
         ]
     )
+    cells = read.blocks("class_cells")
+    sizes = ("way", "shot") if all(cell.has("way") for cell in cells) else ("points",)
+    metric = read.text("metric")
     rows = [
         [
             cell.text("tasks"),
-            cell.text("way"),
-            cell.text("shot"),
-            _accuracy(cell.block("joint")),
-            _accuracy(cell.block("separate")),
-            " to ".join(_points(end) for end in cell.numbers("delta_ci95")),
+            *(cell.text(one) for one in sizes),
+            _estimate(cell.block("joint"), metric),
+            _estimate(cell.block("separate"), metric),
+            " to ".join(_change(end, metric) for end in cell.numbers("delta_ci95")),
             text.verdict(cell.name("verdict")),
         ]
-        for cell in read.blocks("class_cells")
+        for cell in cells
     ]
     yield ""
-    head = ["tasks", "way", "shot", "joint", "separate", "joint - separate (points)", ""]
+    unit = " (points)" if metric == "accuracy" else f" ({metric})"
+    head = ["tasks", *sizes, "joint", "separate", f"joint - separate{unit}", ""]
     yield from (f"  {line}" for line in text.table(head, rows))
 
 
@@ -108,13 +111,17 @@ def show_set(result: Result) -> Iterator[str]:
     read = Block(result)
     task, score = read.block("task"), read.block("score")
     inputs = ", ".join(map(text.visible, task.texts("inputs")))
-    what = f"{task.text('support')} labels of {len(read.blocks('tasks'))} tasks, inputs {inputs}"
+    what = f"{task.text('support')} labels of {len(read.blocks('tasks'))} tasks"
+    what += f", inputs {inputs}" if inputs else ""
     yield from text.fields(
         [
             ("model", text.path(read.name("model")) if read.has("model") else ""),
             ("from", text.path(read.name("from"))),
             ("set", f"{text.path(task.name('path'))}: {what}"),
-            ("mae", f"{_number(score.number('value'))}, mean over tasks of held-out rows"),
+            (
+                score.text("metric"),
+                f"{_number(score.number('value'))}, mean over tasks of held-out rows",
+            ),
         ]
     )
     yield from _tasks(read)
@@ -162,13 +169,18 @@ def _mse(arm: Block) -> str:
     return f"{text.number(score.number('mean'), 3)} ± {text.number(score.number('ci95'), 2)}"
 
 
-def _accuracy(arm: Block) -> str:
-    score = block_of(arm.value("accuracy"))
-    return f"{100 * (score.number('mean') or 0):.1f} ± {100 * (score.number('ci95') or 0):.1f} %"
+def _estimate(arm: Block, metric: str) -> str:
+    score = block_of(arm.value(metric))
+    mean, half = score.number("mean"), score.number("ci95")
+    if metric == "accuracy":
+        return f"{100 * (mean or 0):.1f} ± {100 * (half or 0):.1f} %"
+    return f"{text.number(mean, 3)} ± {text.number(half, 2)}"
 
 
-def _points(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:+.1f}"
+def _change(end: float | None, metric: str) -> str:
+    if end is None:
+        return "-"
+    return f"{100 * end:+.1f}" if metric == "accuracy" else text.number(end, 3)
 
 
 def _number(value: float | None) -> str:

@@ -16,6 +16,7 @@ from metacli.data.catalogue.omniglot import OmniglotOptions
 from metacli.data.catalogue.omniglot import pool as omniglot_pool
 from metacli.data.catalogue.spoken_digits import FOLDER, PAIRS, check_size, chosen
 from metacli.data.few_shot.pools import Pool, check_split, fitted, make_pool
+from metacli.data.sets.assays import AssaySets, sider_sets, tox21_sets
 from metacli.data.sets.classes import ClassGroups, ClassTask, digest_of
 from metacli.errors import DataError
 
@@ -64,10 +65,10 @@ class DomainSets:
     features: int = 2048
 
 
-ClassOptions = CharacterSets | SpeakerSets | DomainSets
+ClassOptions = CharacterSets | SpeakerSets | DomainSets | AssaySets
 
 
-class Named(NamedTuple):
+class NamedSets(NamedTuple):
     """A source of sets of classifications: its options, and what makes its classes of a split."""
 
     options: type[ClassOptions]
@@ -173,11 +174,13 @@ def domain_sets(
     return grouped(pool, groups, "divided", "domains", ink=False)
 
 
-CLASS_SETS: Mapping[str, Named] = {
-    "glyphs": Named(CharacterSets, glyph_sets, "invented characters; nothing to download"),
-    "omniglot": Named(
+CLASS_SETS: Mapping[str, NamedSets] = {
+    "glyphs": NamedSets(CharacterSets, glyph_sets, "invented characters; nothing to download"),
+    "omniglot": NamedSets(
         CharacterSets, omniglot_sets, "characters in styles, or problems of one alphabet"
     ),
-    "fsdd": Named(SpeakerSets, speaker_sets, "speakers who say the same digits"),
-    "clinc150": Named(DomainSets, domain_sets, "problems of the intents of one domain"),
+    "fsdd": NamedSets(SpeakerSets, speaker_sets, "speakers who say the same digits"),
+    "tox21": NamedSets(AssaySets, tox21_sets, "assays of the same molecules"),
+    "sider": NamedSets(AssaySets, sider_sets, "side effects of the same drugs"),
+    "clinc150": NamedSets(DomainSets, domain_sets, "problems of the intents of one domain"),
 }

@@ -23,6 +23,7 @@ import torch
 
 from metacli.data.draws import Key, draw_from, integers, partial_shuffle, stream, uniforms
 from metacli.data.few_shot.pools import Store
+from metacli.data.plain import Plain
 from metacli.data.sets.styles import COUNT, Style, in_style, style
 from metacli.data.tables.coded import CodedRows, Encoder
 from metacli.errors import DataError
@@ -51,7 +52,8 @@ class ClassGroups:
         shared_labels: class n is the same in every task of a set. With `tasks` the tasks of a group
             then have the same classes in the same order.
         focus: the first task of a group is in every set, and its queries alone count.
-        ink: dark strokes on light paper. digest: SHA-256 hex of what is drawn from.
+        ink: dark strokes on light paper. read: what made numbers of a store of numbers.
+        digest: SHA-256 hex of what is drawn from.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ClassGroups:
     digest: str
     ink: bool = False
     focus: bool = False
+    read: Encoder | None = None
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -72,10 +75,10 @@ class ClassGroups:
     @property
     def encoder(self) -> Encoder | None:
         """What makes numbers of texts or cells; None for images."""
-        return self.store.encoder if isinstance(self.store, CodedRows) else None
+        return self.store.encoder if isinstance(self.store, CodedRows) else self.read
 
 
-def digest_of(facts: Sequence[object], groups: Sequence[Sequence[ClassTask]]) -> str:
+def digest_of(facts: Sequence[Plain], groups: Sequence[Sequence[ClassTask]]) -> str:
     """SHA-256 hex of plain facts and of every task's classes and rows."""
     whole = hashlib.sha256(json.dumps(list(facts)).encode())
     for task in (one for group in groups for one in group):

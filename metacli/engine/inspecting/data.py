@@ -1,20 +1,25 @@
-"""`inspect` of a user's examples: a task, a set of tasks, pools of classes, loose images."""
+"""`inspect` of a user's examples: a task, a set of tasks, sets of tasks, pools of classes, loose
+images."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from metacli.data.sets.own_files import looks_like_sets
 from metacli.data.tables.choice import Choice
 from metacli.data.user.open import survey_task
 from metacli.engine.events import Reporter
 from metacli.engine.inspecting.findings import Looked, findings_of
 from metacli.engine.inspecting.images import look_at_images
+from metacli.engine.inspecting.own_sets import look_at_own_sets
 from metacli.engine.inspecting.rows import is_rows, look_at_rows
 from metacli.errors import DataError
 
 
 def look_at_data(path: Path, name: str, report: Reporter, choice: Choice) -> Looked:
     """What the folder or file holds; what cannot be used at all is a problem, not an exception."""
+    if looks_like_sets(path):
+        return look_at_own_sets(path, name, choice)
     try:
         listing = survey_task(path, choice)
     except DataError as error:

@@ -187,10 +187,19 @@ class SetCell(Part):
 @dataclass(frozen=True)
 class ClassArm(Part):
     """One way of answering sets of classifications: the share of queries whose class is right, and
-    the mean log-likelihood of their classes."""
+    the mean log-likelihood of all queries; the mean squared error of scaled values where there are
+    regressions."""
 
-    accuracy: Estimate
+    optional: ClassVar[frozenset[str]] = frozenset({"accuracy", "mse"})
+
+    accuracy: Estimate | None
     log_likelihood: Estimate
+    mse: Estimate | None = None
+
+    def of(self, metric: str) -> Estimate:
+        """The estimate of one metric."""
+        found = {"accuracy": self.accuracy, "mse": self.mse}.get(metric)
+        return self.log_likelihood if found is None else found
 
 
 @dataclass(frozen=True)
@@ -198,14 +207,19 @@ class ClassCell(Part):
     """Joint and separate adaptation on the same sets of classifications.
 
     Args:
-        way: classes of a task. shot: examples of each. tasks: of a set.
-        delta: the accuracy of joint minus that of separate, with a paired 95 % interval over sets.
+        way: classes of a task. shot: examples of each. points: support rows of a task, where tasks
+        are of unequal classes. tasks: of a set.
+        delta: the score of joint minus that of separate, with a paired 95 % interval over sets.
     """
 
-    way: int
-    shot: int
+    optional: ClassVar[frozenset[str]] = frozenset({"way", "shot", "points"})
+
+    way: int | None
+    shot: int | None
+    points: int | None
     tasks: int
     sets: int
+    metric: str
     joint: ClassArm
     separate: ClassArm
     delta: float

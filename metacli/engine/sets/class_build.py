@@ -1,20 +1,25 @@
-"""A recipe of kind meta-multitask on sets of classifications made: learner, network, sources."""
+"""A recipe of kind meta-multitask on sets of classifications, or on a user's own sets, made:
+learner, network, sources."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
-from metacli.algorithms import names
+from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, SetLearner
 from metacli.data.sets.by_name import CLASS_SETS, ClassOptions
-from metacli.data.sets.classes import ClassGroups, ClassSets
-from metacli.data.tables.coded import CodedRows, is_text
-from metacli.engine.models.inputs import InputSpec
+from metacli.data.sets.own_files import OwnSets
 from metacli.engine.sets.build import make_set_learner, with_fields
 from metacli.engine.sets.class_model import ClassFacts, class_problem
-from metacli.engine.storage.paths import cache_root
-from metacli.engine.training.options import make_named, make_options, parsed, written_out
+from metacli.engine.sets.class_sources import (
+    LabelledSets,
+    class_source,
+    facts_of,
+    has_classes,
+    is_own,
+)
+from metacli.engine.training.options import make_named, make_options, written_out
 from metacli.engine.training.problems import Problems
 from metacli.errors import RecipeError
 from metacli.nn.backbones.table import Backbone, backbones
@@ -22,8 +27,7 @@ from metacli.nn.set_problem import SetProblem
 from metacli.schema.load import Loaded
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 
-VALIDATION_GROUP, VALIDATION_QUERIES = 16, 5
-LEARNERS = ("mtnp", "mmaml", "coupled")
+__all__ = ["ClassSetBuilt", "build_class_sets", "has_classes"]
 
 
 @dataclass(frozen=True)
@@ -32,20 +36,15 @@ class ClassSetBuilt:
 
     Args:
         recipe: fully resolved.
-        train, val: sources of sets, in meta-batches of the recipe and of `VALIDATION_GROUP`.
+        train, val: sources of sets, in meta-batches of the recipe and of `class_sources.GROUP`.
     """
 
     recipe: MetaMultiTaskRecipe
     learner: ClassSetLearner
     problem: SetProblem
     facts: ClassFacts
-    train: ClassSets
-    val: ClassSets
-
-
-def has_classes(recipe: MetaMultiTaskRecipe) -> bool:
-    """Whether the tasks of its source are classifications."""
-    return recipe.data.source in CLASS_SETS
+    train: LabelledSets
+    val: LabelledSets
 
 
 def build_class_sets(loaded: Loaded) -> ClassSetBuilt:
@@ -84,7 +83,8 @@ def learner_of_classes(
     """None where a problem was added."""
     if learner is None or isinstance(learner, ClassSetLearner):
         return learner
-    known = ", ".join(name for name in names("meta-multitask") if name in LEARNERS)
+    classes = {name: ALGORITHMS[name].load() for name in names("meta-multitask")}
+    known = ", ".join(name for name, of in classes.items() if issubclass(of, ClassSetLearner))
     message = f"algorithm.name {recipe.algorithm.name} learns sets of regressions only"
     problems.add("algorithm.name", message, f"of classifications: {known}", code="recipe.invalid")
     return None
@@ -103,103 +103,50 @@ def backbone_of(recipe: MetaMultiTaskRecipe, problems: Problems) -> Backbone | N
     return made
 
 
-def class_options(recipe: MetaMultiTaskRecipe, problems: Problems) -> ClassOptions | None:
+def class_options(recipe: MetaMultiTaskRecipe, problems: Problems) -> ClassOptions | OwnSets | None:
     """The options of the source; None where a problem was added."""
+    if is_own(recipe.data.source):
+        return make_options(OwnSets, recipe.data.options, "data", problems)
     of = CLASS_SETS[recipe.data.source].options
     made: ClassOptions | None = make_options(of, recipe.data.options, "data", problems)
     return made
 
 
 def require_sizes(recipe: MetaMultiTaskRecipe, problems: Problems) -> None:
-    """A set of classifications has tasks, way and shot, and no points."""
+    """A set of classifications by name has tasks, way and shot; one of a user tasks and points."""
     sizes = recipe.sets
-    if sizes.points is not None:
-        message = "sets.points is of regressions; a set of classifications has tasks, way and shot"
-        problems.add("sets.points", message, "leave it out", code="recipe.invalid")
-    for key, value in (("tasks", sizes.tasks), ("way", sizes.way), ("shot", sizes.shot)):
-        if value is None:
-            example = {"tasks": "[2, 4]", "way": "5", "shot": "1"}[key]
-            message = f"sets.{key} is missing"
-            problems.add(f"sets.{key}", message, f"sets.{key}={example}", code="recipe.missing_key")
-
-
-def groups_of(recipe: MetaMultiTaskRecipe, split: str) -> ClassGroups:
-    """What the sets of a split are drawn from. Raises DataError."""
-    named = CLASS_SETS[recipe.data.source]
-    options: ClassOptions = parsed(named.options, recipe.data.options)
-    return named.load(split, options, cache_root())
-
-
-def class_source(
-    recipe: MetaMultiTaskRecipe,
-    split: Literal["train", "val", "test"],
-    *,
-    tasks: int | None = None,
-    shot: int | None = None,
-    query: int | None = None,
-    seed: int = 0,
-    group: int = VALIDATION_GROUP,
-) -> ClassSets:
-    """The sets of a split: of training as the recipe says; otherwise of as many tasks as the source
-    has of those asked for, and of the largest way and the smallest shot of a range."""
-    sizes, pool = recipe.sets, groups_of(recipe, split)
-    assert sizes.tasks is not None
-    assert sizes.way is not None
-    assert sizes.shot is not None
-    if split == "train":
-        return ClassSets(
-            *(pool, sizes.tasks, sizes.way, sizes.shot, sizes.query),
-            seed=("train", recipe.seed),
-            meta_batch=recipe.train.meta_batch,
-        )
-    most = sizes.tasks if isinstance(sizes.tasks, int) else sizes.tasks[1]
-    way = sizes.way if isinstance(sizes.way, int) else sizes.way[1]
-    fewest = sizes.shot if isinstance(sizes.shot, int) else sizes.shot[0]
-    asked = recipe.evaluate
-    if split == "val" and isinstance(asked.shot, int):
-        fewest = asked.shot
-    return ClassSets(
-        pool,
-        tasks or min(most, most_tasks(pool, way)),
-        way,
-        shot or fewest,
-        query or asked.query or min(sizes.query, VALIDATION_QUERIES),
-        seed=(split, seed),
-        meta_batch=group,
-    )
-
-
-def most_tasks(pool: ClassGroups, way: int) -> int:
-    """The most tasks of a set, at least 1."""
-    if pool.relation == "tasks":
-        return max(len(group) for group in pool.groups)
-    if pool.relation == "divided":
-        return max(1, max(len(group[0].classes) for group in pool.groups) // way)
-    return 8
-
-
-def facts_of(source: ClassSets) -> ClassFacts:
-    """What a model has to know of its tasks."""
-    pool, store = source.pool, source.pool.store
-    if isinstance(store, CodedRows):
-        text = is_text(store.rows)
-        inputs = InputSpec(
-            "text" if text else "numbers", pool.example_shape, reader=store.encoder.as_dict()
-        )
+    given = {
+        "tasks": sizes.tasks,
+        "way": sizes.way,
+        "shot": sizes.shot,
+        "points": sizes.points,
+    }
+    examples = {"tasks": "[2,4]", "way": "5", "shot": "1", "points": "[5,20]"}
+    if is_own(recipe.data.source):
+        wanted, why = ("tasks", "points"), "tasks of your own are of unequal classes"
     else:
-        inputs = InputSpec("image", pool.example_shape, pool.ink)
-    return ClassFacts(inputs, source.fixed_way, pool.shared_labels)
+        wanted, why = ("tasks", "way", "shot"), "sets.points is of regressions"
+    for key, value in given.items():
+        if key in wanted and value is None:
+            hint = f"sets.{key}={examples[key]}"
+            problems.add(f"sets.{key}", f"sets.{key} is missing", hint, code="recipe.missing_key")
+        if key not in wanted and value is not None:
+            message = f"{why}; wanted sets.{', sets.'.join(wanted)}, found sets.{key}"
+            problems.add(f"sets.{key}", message, "leave it out", code="recipe.invalid")
 
 
 def resolve(
     recipe: MetaMultiTaskRecipe,
     learner: ClassSetLearner,
     backbone: Backbone,
-    options: ClassOptions,
+    options: ClassOptions | OwnSets,
 ) -> MetaMultiTaskRecipe:
     """The recipe with every field of what it names written out."""
     assert recipe.backbone is not None
     plain = with_fields(recipe, learner).plain()
     plain["backbone"] = {"name": recipe.backbone.name, **written_out(backbone)}
-    plain["data"] = {"source": recipe.data.source, **written_out(options)}
+    source = recipe.data.source
+    if is_own(source):  # the run is resumed from any folder
+        source = str(Path(source).absolute())
+    plain["data"] = {"source": source, **written_out(options)}
     return MetaMultiTaskRecipe.model_validate(plain)

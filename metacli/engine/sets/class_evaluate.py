@@ -6,15 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from metacli.algorithms.meta_multitask.protocol import alone, together
-from metacli.data.sets.classes import ClassSets
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.results.sets import ClassArm, ClassCell, SetEvaluation
 from metacli.engine.scoring.intervals import over_episodes, paired, verdict
-from metacli.engine.sets.class_build import class_source
 from metacli.engine.sets.class_folder import load_classes
 from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.class_scoring import ClassScores, class_joined, class_scored
+from metacli.engine.sets.class_sources import AskedSets, LabelledSets, class_source
 from metacli.errors import UsageProblem
 
 GROUP = 10  # sets at a time
@@ -22,7 +23,7 @@ GROUP = 10  # sets at a time
 
 def class_cells(
     model: ClassSetModel,
-    shots: Sequence[int],
+    sizes: Sequence[int],
     sets: int,
     *,
     seed: int = 0,
@@ -31,29 +32,28 @@ def class_cells(
     """Every number of examples with the most tasks of a set, then the first with fewer tasks.
 
     Args:
+        sizes: examples of each class, or support rows of a task; () is the recipe's least.
         sets: rounded up to a whole number of groups.
         tick: told how many cells are done.
     """
-    first = source_of(model, shots[0] if shots else None, seed)
-    most = first.tasks if isinstance(first.tasks, int) else first.tasks[1]
-    least = first.shot if isinstance(first.shot, int) else first.shot[0]
+    wanted: list[int | None] = [*sizes] or [None]
+    most = source_of(model, wanted[0], seed, None).shape_at(0)[0]
+    pairs = [(size, most) for size in wanted]
+    pairs += [(wanted[0], count) for count in range(2, most)]
     cells: list[ClassCell] = []
-    wanted = [(shot, most) for shot in shots or (least,)]
-    wanted += [(wanted[0][0], count) for count in range(2, most)]
-    for shot, tasks in wanted:
-        cells.append(class_cell(model, source_of(model, shot, seed, tasks), sets))
+    for size, tasks in pairs:
+        cells.append(class_cell(model, source_of(model, size, seed, tasks), sets))
         tick(len(cells))
     return tuple(cells)
 
 
-def source_of(
-    model: ClassSetModel, shot: int | None, seed: int, tasks: int | None = None
-) -> ClassSets:
+def source_of(model: ClassSetModel, size: int | None, seed: int, tasks: int | None) -> LabelledSets:
     """Unseen sets."""
-    return class_source(model.recipe, "test", tasks=tasks, shot=shot, seed=seed, group=GROUP)
+    asked = AskedSets(tasks=tasks, size=size, seed=seed, group=GROUP)
+    return class_source(model.recipe, "test", asked)
 
 
-def class_cell(model: ClassSetModel, source: ClassSets, sets: int) -> ClassCell:
+def class_cell(model: ClassSetModel, source: LabelledSets, sets: int) -> ClassCell:
     """One cell: both arms on the same sets."""
     parts: tuple[list[ClassScores], list[ClassScores]] = ([], [])
     for step in range(-(-sets // GROUP)):
@@ -61,15 +61,35 @@ def class_cell(model: ClassSetModel, source: ClassSets, sets: int) -> ClassCell:
         for found, sees in zip(parts, (together, alone), strict=True):
             found.append(class_scored(model.respond(episodes, sees(episodes.roles)), episodes))
     joint, separate = map(class_joined, parts)
-    delta, low, high = paired(joint.accuracy - separate.accuracy)
-    tasks, way, shot = source.shape_at(0)
-    arms = (arm_of(joint), arm_of(separate))
-    count = len(joint.accuracy)
-    return ClassCell(way, shot, tasks, count, *arms, delta, (low, high), verdict(low, high, count))
+    metric = model.facts.metric
+    differences = joint.of(metric) - separate.of(metric)
+    differences = differences[np.isfinite(differences)]  # a set may have nothing to ask
+    delta, low, high = paired(differences)
+    count = len(differences)
+    said = verdict(low, high, count, larger_is_better=metric != "mse")
+    tasks, *rest = source.shape_at(0)
+    by_class = len(rest) == 2
+    return ClassCell(
+        way=rest[0] if by_class else None,
+        shot=rest[1] if by_class else None,
+        points=None if by_class else rest[0],
+        tasks=tasks,
+        sets=count,
+        metric=metric,
+        joint=arm_of(joint, metric),
+        separate=arm_of(separate, metric),
+        delta=delta,
+        delta_ci95=(low, high),
+        verdict=said,
+    )
 
 
-def arm_of(scores: ClassScores) -> ClassArm:
-    return ClassArm(over_episodes(scores.accuracy), over_episodes(scores.log_likelihood))
+def arm_of(scores: ClassScores, metric: str) -> ClassArm:
+    return ClassArm(
+        None if metric == "mse" else over_episodes(scores.accuracy),
+        over_episodes(scores.log_likelihood),
+        None if metric == "accuracy" else over_episodes(scores.mse),
+    )
 
 
 def evaluate_class_sets(
@@ -78,23 +98,23 @@ def evaluate_class_sets(
     """Joint against separate adaptation on unseen sets of the model's own source.
 
     Args:
-        shot: numbers of examples of each class, `1,5`.
+        shot: numbers of examples of each class, or of rows of a task: `1,5`.
     Raises:
         BundleError, DataError, UsageProblem.
     """
     model = load_classes(path)
-    shots = () if shot is None else shots_of(str(shot))
+    sizes = () if shot is None else shots_of(str(shot))
 
     def tick(done: int) -> None:
-        report(Progress("evaluating", done, max(len(shots), done), "cells"))
+        report(Progress("evaluating", done, max(len(sizes), done), "cells"))
 
-    cells = () if dry_run else class_cells(model, shots, sets, seed=seed, tick=tick)
-    first = cells[0] if cells else None
+    cells = () if dry_run else class_cells(model, sizes, sets, seed=seed, tick=tick)
+    first, metric = (cells[0] if cells else None), model.facts.metric
     recipe = model.recipe
     return SetEvaluation(
-        metric="accuracy",
-        mean=None if first is None else first.joint.accuracy.mean,
-        ci95=None if first is None else first.joint.accuracy.ci95,
+        metric=metric,
+        mean=None if first is None else first.joint.of(metric).mean,
+        ci95=None if first is None else first.joint.of(metric).ci95,
         data=recipe.data.source,
         variant=str(recipe.data.options.get("variant", "")),
         split="test",

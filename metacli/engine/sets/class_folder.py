@@ -13,16 +13,17 @@ from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.probe import MISFITS, in_a_line
 from metacli.engine.results.base import Json
+from metacli.engine.sets.class_adapted import AdaptedClassSet, AdaptedTask
 from metacli.engine.sets.class_model import ClassFacts, ClassSetModel
 from metacli.engine.sets.document import ClassSetDocument
-from metacli.engine.sets.folder import KIND, require_named_weights
+from metacli.engine.sets.folder import KIND, SUPPORT, require_named_weights
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
 from metacli.errors import BundleError
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.schema.recipe import parse_recipe
-from metacli.types import Params
+from metacli.types import Batch, Params
 
 
 def is_class_model(path: Path) -> bool:
@@ -37,36 +38,87 @@ def is_class_model(path: Path) -> bool:
     return isinstance(answers, dict) and "classes" in answers
 
 
-def save_classes(model: ClassSetModel, folder: Path, *, replace: bool = False) -> None:
+def save_classes(
+    model: ClassSetModel | AdaptedClassSet, folder: Path, *, replace: bool = False
+) -> None:
     """Write the folder whole. Raises as `write_folder`."""
+    source = model if isinstance(model, ClassSetModel) else model.source
+    params = dict(source.params)
+    if isinstance(model, AdaptedClassSet):
+        params |= support_params(model)
     files = {
-        MODEL: json_bytes(document_of(model)),
-        WEIGHTS: tensors_to_bytes(model.params),
-        "README.md": card(model).encode(),
+        MODEL: json_bytes(document_of(model, source)),
+        WEIGHTS: tensors_to_bytes(params),
+        "README.md": card(model, source).encode(),
     }
     write_folder(folder, files, replace=replace)
 
 
-def document_of(model: ClassSetModel) -> dict[str, Json]:
+def support_params(model: AdaptedClassSet) -> Params:
+    """What the model answers from, beside the weights."""
+    support = model.support
+    assert support.mask is not None
+    return {
+        f"{SUPPORT}x": support.x,
+        f"{SUPPORT}y": support.y,
+        f"{SUPPORT}mask": support.mask.to(support.y.dtype),
+    }
+
+
+def document_of(model: ClassSetModel | AdaptedClassSet, source: ClassSetModel) -> dict[str, Json]:
     """What `model.json` says."""
+    answers: dict[str, Json] = {"known": [], "classes": source.facts.as_dict()}
+    adapted = isinstance(model, AdaptedClassSet)
+    if isinstance(model, AdaptedClassSet):
+        answers |= {
+            "tasks": [one.as_dict() for one in model.tasks],
+            "layout": model.layout,
+            "task": model.task,
+        }
     return {
         "format": FORMAT,
         "metacli": __version__,
         "kind": KIND,
-        "input": model.facts.inputs.as_dict(),
-        "recipe": model.recipe.plain(),
+        "input": source.facts.inputs.as_dict(),
+        "recipe": source.recipe.plain(),
         "scores": dict(model.scores),
         "provenance": dict(model.provenance),
         "classes": None,
-        "method": None,
+        "method": "native" if adapted else None,
         "options": {},
-        "state": model.state,
-        "way": model.facts.way,
-        "answers": {"known": [], "classes": model.facts.as_dict()},
+        "state": source.state,
+        "way": source.facts.way,
+        "answers": answers,
     }
 
 
 def load_classes(folder: Path) -> ClassSetModel:
+    """A model that adapts to sets. Raises BundleError: adapted already, or damaged."""
+    found = load_any(folder)
+    if isinstance(found, AdaptedClassSet):
+        raise BundleError(
+            "this model is adapted to a set already",
+            code="model.adapted",
+            where=str(folder),
+            hint=f"metacli predict {folder} ROWS.csv",
+        )
+    return found
+
+
+def load_adapted_classes(folder: Path) -> AdaptedClassSet:
+    """A model of one set. Raises BundleError: not adapted yet, or damaged."""
+    found = load_any(folder)
+    if isinstance(found, ClassSetModel):
+        raise BundleError(
+            "this model has not been adapted to a set yet",
+            code="model.not_adapted",
+            where=str(folder),
+            hint=f"metacli adapt {folder} SET -o mine",
+        )
+    return found
+
+
+def load_any(folder: Path) -> ClassSetModel | AdaptedClassSet:
     """Read a model, checksums first.
 
     Raises:
@@ -79,28 +131,58 @@ def load_classes(folder: Path) -> ClassSetModel:
         document = ClassSetDocument.model_validate_json(files[MODEL])
         params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
         found = from_document(document, params)
+        source = found if isinstance(found, ClassSetModel) else found.source
         with torch.device("meta"):  # what a file claims is not allocated
-            wanted = found.weights()
+            wanted = source.weights()
+        if isinstance(found, AdaptedClassSet):
+            require_support(found)
     except MISFITS as error:
         raise damaged(folder / MODEL, f"is not what metacli writes: {in_a_line(error)}") from None
-    require_named_weights(wanted, params, folder)
+    require_named_weights(wanted, source.params, folder)
     return found
 
 
-def from_document(document: ClassSetDocument, params: Params) -> ClassSetModel:
+def from_document(document: ClassSetDocument, params: Params) -> ClassSetModel | AdaptedClassSet:
     """The model that `model.json` describes."""
     recipe = parse_recipe(document.recipe)
     if not isinstance(recipe, MetaMultiTaskRecipe):
         raise ValueError(f"a model of sets with a recipe of kind {recipe.kind}")
-    said = document.answers.classes
-    facts = ClassFacts(InputSpec.of(document.input), said.way, said.shared_labels, mixed=said.mixed)
-    scores, provenance = document.scores, document.provenance
-    return ClassSetModel(recipe, params, document.state, facts, scores, provenance)
+    answers, said = document.answers, document.answers.classes
+    facts = ClassFacts(
+        InputSpec.of(document.input), said.way, said.shared_labels, said.kind, said.levels
+    )
+    weights = {name: value for name, value in params.items() if not name.startswith(SUPPORT)}
+    given = (document.scores, document.provenance)
+    source = ClassSetModel(recipe, weights, document.state, facts, *given)
+    if document.method is None:
+        return source
+    x, y, mask = (params[f"{SUPPORT}{name}"] for name in ("x", "y", "mask"))
+    tasks = tuple(
+        AdaptedTask(one.name, one.labels, one.target, one.known, one.joint) for one in answers.tasks
+    )
+    support = Batch(x, y, mask > 0.5)
+    return AdaptedClassSet(source, tasks, answers.layout, answers.task, support, *given)
 
 
-def card(model: ClassSetModel) -> str:
+def require_support(model: AdaptedClassSet) -> None:
+    """Raises ValueError where the support is not that of the model's tasks."""
+    x, y, mask = model.support
+    assert mask is not None
+    rows, shape = tuple(y.shape), model.source.facts.inputs.shape
+    if rows[:2] != (1, len(model.tasks)) or tuple(x.shape) != (*rows, *shape):
+        raise ValueError(f"a support {list(x.shape)} of {len(model.tasks)} tasks")
+    if mask.shape != y.shape:
+        raise ValueError(f"a support of {list(y.shape)} labels, {list(mask.shape)} of them known")
+
+
+def card(model: ClassSetModel | AdaptedClassSet, source: ClassSetModel) -> str:
     """The README of the folder."""
-    recipe = model.recipe
+    recipe = source.recipe
+    if isinstance(model, AdaptedClassSet):
+        tasks = ", ".join(f"{one.name} ({one.known} labels)" for one in model.tasks)
+        lines = ["# A set of tasks, learned together", ""]
+        lines += [f"`{recipe.algorithm.name}` adapted to {tasks}.", ""]
+        return "\n".join([*lines, "```", "metacli predict THIS_FOLDER ROWS.csv", "```", ""])
     lines = [
         "# A model of sets of classification tasks",
         "",
@@ -108,6 +190,7 @@ def card(model: ClassSetModel) -> str:
         "learns the tasks of a new set together, from a few examples of each class.",
         "",
         "```",
+        "metacli adapt THIS_FOLDER SET",
         "metacli evaluate THIS_FOLDER",
         "```",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from metacli.nn.set_problem import SetProblem
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.types import Params, SetEpisode, State
 
+TaskKinds = Literal["classification", "regression", "mixed"]
+
 
 @dataclass(frozen=True)
 class ClassFacts:
@@ -30,16 +33,31 @@ class ClassFacts:
     Args:
         inputs: one example. way: classes of every task; None: tasks differ.
         shared_labels: class n is the same in every task of a set.
-        mixed: some tasks are regressions.
+        kind: of the tasks; mixed: of both kinds. levels: mean and scale of each target column that
+        is a number, by which its values were scaled.
     """
 
     inputs: InputSpec
     way: int | None
     shared_labels: bool
-    mixed: bool = False
+    kind: TaskKinds = "classification"
+    levels: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> Literal["accuracy", "mse", "log_likelihood"]:
+        """By which a set is judged; the error is that of scaled values."""
+        if self.kind == "mixed":
+            return "log_likelihood"
+        return "accuracy" if self.kind == "classification" else "mse"
 
     def as_dict(self) -> dict[str, Json]:
-        return {"way": self.way, "shared_labels": self.shared_labels, "mixed": self.mixed}
+        levels = {name: list(level) for name, level in self.levels.items()}
+        return {
+            "way": self.way,
+            "shared_labels": self.shared_labels,
+            "kind": self.kind,
+            "levels": levels,
+        }
 
 
 @dataclass(frozen=True)
@@ -91,8 +109,8 @@ def class_problem(
     network = learner.encoded(encoder, 0, facts.way, shared_labels=facts.shared_labels)
     return SetProblem(
         network,
-        kind="mixed" if facts.mixed else "classification",
-        metric_name="accuracy",
+        kind=facts.kind,
+        metric_name=facts.metric,
         shared_labels=facts.shared_labels,
     )
 

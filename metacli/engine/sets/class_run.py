@@ -12,10 +12,11 @@ from metacli.algorithms.meta_multitask.protocol import together
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.intervals import over_episodes
-from metacli.engine.sets.class_build import VALIDATION_GROUP, ClassSetBuilt
+from metacli.engine.sets.class_build import ClassSetBuilt
 from metacli.engine.sets.class_folder import save_classes
 from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.class_scoring import class_joined, class_scored
+from metacli.engine.sets.class_sources import GROUP
 from metacli.engine.sets.model import on_device
 from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.provenance import provenance
@@ -50,11 +51,11 @@ class ClassSetRun:
 
     @property
     def metric(self) -> str:
-        return "accuracy"
+        return self.built.facts.metric
 
     @property
     def kind(self) -> Kind:
-        return "classification"
+        return "regression" if self.metric == "mse" else "classification"
 
     @property
     def data(self) -> DataFacts:
@@ -89,14 +90,14 @@ class ClassSetRun:
         built, params = self.built, snapshot.params
         device = next(iter(params.values())).device
         parts = []
-        for group in range(-(-self.recipe.evaluate.episodes // VALIDATION_GROUP)):
+        for group in range(-(-self.recipe.evaluate.episodes // GROUP)):
             episodes = on_device(built.val.meta_batch_at(group), device)
             with torch.no_grad():
                 sees = together(episodes.roles)
                 found = built.learner.respond(built.problem, params, episodes, sees)
             parts.append(class_scored(found, episodes))
-            tick((group + 1) * VALIDATION_GROUP)
-        return Validation(over_episodes(class_joined(parts).accuracy))
+            tick((group + 1) * GROUP)
+        return Validation(over_episodes(class_joined(parts).of(self.metric)))
 
     def write_model(self, workspace: Workspace, reached: Reached) -> None:
         best = reached.best

@@ -8,36 +8,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacli.nn.set_answers import SetAnswers, class_hits
+from metacli.nn.set_answers import SetAnswers, class_hits, class_losses
 from metacli.nn.set_problem import mean_of_sets
 from metacli.types import SetEpisode
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One number for each set, float64 [E]: the share of queries whose class is right, and the mean
-    log-likelihood of their classes, both over the queries of its classifications."""
+    """One number for each set, float64 [E]: the share of queries of its classifications whose class
+    is right; the mean log-likelihood of all queries; the mean squared error of the scaled values of
+    its regressions. NaN where a set has none."""
 
     accuracy: np.ndarray
     log_likelihood: np.ndarray
+    mse: np.ndarray
+
+    def of(self, metric: str) -> np.ndarray:
+        """The values of one metric."""
+        found = {
+            "accuracy": self.accuracy,
+            "log_likelihood": self.log_likelihood,
+            "mse": self.mse,
+        }
+        return found[metric]
 
 
 def class_scored(found: SetAnswers, episodes: SetEpisode) -> ClassScores:
     """The scores of B sets."""
-    query, counted = episodes.query, counted_of(episodes)
-    y = torch.where(counted, query.y, 0).long()
-    logits = torch.where(counted[..., None], found.logits, 0)
-    likelihood = torch.log_softmax(logits, -1).gather(-1, y[..., None])[..., 0]
-    each = class_hits(found, query), torch.where(counted, likelihood, 0)
-    return ClassScores(*(mean_of_sets(one, counted).double().cpu().numpy() for one in each))
+    query, ways = episodes.query, episodes.ways
+    assert ways is not None
+    every = torch.ones_like(query.y, dtype=torch.bool) if query.mask is None else query.mask
+    classified = every & (ways > 0)[..., None]
+    regression = every & ~classified
+    y = torch.where(regression, query.y, 0)
+    normal = torch.distributions.Normal(found.mean, found.variance.sqrt()).log_prob(y)
+    likelihood = torch.where(regression, normal, -class_losses(found, query, ways))
+    return ClassScores(
+        by_set(class_hits(found, query), classified),
+        by_set(likelihood, every),
+        by_set((found.mean - y).square(), regression),
+    )
 
 
-def counted_of(episodes: SetEpisode) -> Tensor:
-    """bool [B, T, Q]: the queries of tasks that have classes."""
-    assert episodes.ways is not None
-    classified = (episodes.ways > 0)[..., None].expand_as(episodes.query.y)
-    mask = episodes.query.mask
-    return classified if mask is None else classified & mask
+def by_set(values: Tensor, counted: Tensor) -> np.ndarray:
+    """The mean over what counts of each set, float64 [B]; NaN where nothing does."""
+    mean = mean_of_sets(torch.where(counted, values, 0), counted)
+    has = counted.flatten(1).any(1)
+    found: np.ndarray = torch.where(has, mean, torch.nan).double().cpu().numpy()
+    return found
 
 
 def class_joined(parts: list[ClassScores]) -> ClassScores:
@@ -45,4 +63,5 @@ def class_joined(parts: list[ClassScores]) -> ClassScores:
     return ClassScores(
         np.concatenate([one.accuracy for one in parts]),
         np.concatenate([one.log_likelihood for one in parts]),
+        np.concatenate([one.mse for one in parts]),
     )

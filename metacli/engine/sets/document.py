@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from metacli.engine.models.document import LARGEST, Count, InputPart, Names, Part, Size
+from metacli.engine.models.document import (
+    LARGEST,
+    Count,
+    Finite,
+    InputPart,
+    Names,
+    Part,
+    Size,
+)
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class TaskPart(Part):
@@ -53,13 +63,31 @@ class SetDocument(Part):
 
 
 class ClassesPart(Part):
+    """What the tasks of a source look like."""
+
     way: Size | None
     shared_labels: bool
-    mixed: bool
+    kind: Literal["classification", "regression", "mixed"] = "classification"
+    levels: dict[str, tuple[Finite, Positive]] = Field(default_factory=dict)
+
+
+class ClassTaskPart(Part):
+    """A task of an adapted set."""
+
+    name: str
+    labels: Names
+    target: str | None
+    known: Count
+    joint: bool
 
 
 class ClassAnswersPart(Part):
+    """Of a model that is not adapted the first key alone."""
+
     classes: ClassesPart
+    tasks: tuple[ClassTaskPart, ...] = ()
+    layout: Literal["columns", "rows", "tables", "folders"] = "columns"
+    task: str | None = None
 
 
 class ClassSetDocument(Part):
@@ -67,9 +95,17 @@ class ClassSetDocument(Part):
 
     format: Size
     kind: Literal["sets"]
+    method: str | None = None
     input: InputPart
     recipe: dict[str, JsonValue]
     state: dict[str, JsonValue]
     scores: dict[str, JsonValue]
     provenance: dict[str, JsonValue]
     answers: ClassAnswersPart
+
+    @model_validator(mode="after")
+    def _names_its_tasks(self) -> ClassSetDocument:
+        names = [one.name for one in self.answers.tasks]
+        if self.method is not None and (not names or len(set(names)) < len(names)):
+            raise ValueError("an adapted set without tasks, or with one that is there twice")
+        return self

@@ -102,6 +102,7 @@ def load(folder: Path) -> SetModel | AdaptedSet:
     if MODEL not in files or WEIGHTS not in files:
         raise BundleError("not a model folder", code="model.not_found", where=str(folder))
     try:
+        require_no_classes(files[MODEL], folder)
         document = SetDocument.model_validate_json(files[MODEL])
         params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
         found = from_document(document, params)
@@ -112,6 +113,19 @@ def load(folder: Path) -> SetModel | AdaptedSet:
     except MISFITS as error:
         raise damaged(folder / MODEL, f"is not what metacli writes: {in_a_line(error)}") from None
     return found
+
+
+def require_no_classes(content: bytes, folder: Path) -> None:
+    """Raises BundleError for a model of sets of classifications, ValueError for no JSON."""
+    document = json.loads(content)
+    answers = document.get("answers") if isinstance(document, dict) else None
+    if isinstance(answers, dict) and "classes" in answers:
+        raise BundleError(
+            "this model is of sets of classifications, which adapt, predict and evaluate take",
+            code="model.kind",
+            where=str(folder),
+            hint=f"metacli evaluate {folder}",
+        )
 
 
 def from_document(document: SetDocument, params: Params) -> SetModel | AdaptedSet:

@@ -55,7 +55,7 @@ def require_regressions(path: Path) -> None:
     """Raises BundleError for a model of sets of classifications."""
     if is_class_model(path):
         raise BundleError(
-            "this model is of sets of classifications, which is measured on sets of its own source",
+            "this model is of sets of classifications, which adapt, predict and evaluate take",
             code="model.kind",
             where=str(path),
             hint=f"metacli evaluate {path}",

@@ -10,7 +10,7 @@ from metacli.engine.results.sets import SetEvaluation
 from metacli.engine.scoring.request import Request
 from metacli.engine.sets.arms.names import ARMS, JOINT, SEPARATE
 from metacli.engine.sets.class_evaluate import evaluate_class_sets
-from metacli.engine.sets.class_folder import is_class_model
+from metacli.engine.sets.class_folder import is_class_model, load_classes
 from metacli.engine.sets.verbs import evaluate_sets
 from metacli.errors import UsageProblem
 
@@ -23,7 +23,7 @@ class SetScorer:
 
     @property
     def metric(self) -> str:
-        return "accuracy" if is_class_model(self.path) else "mse"
+        return load_classes(self.path).facts.metric if is_class_model(self.path) else "mse"
 
     @property
     def checked(self) -> tuple[str, ...]:

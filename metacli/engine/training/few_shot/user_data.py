@@ -22,6 +22,7 @@ from metacli.data.tables.choice import choice_of
 from metacli.data.tables.encoding import Encoding
 from metacli.data.user.open import list_task
 from metacli.engine.events import Notice, Reporter
+from metacli.engine.sets.own_recipe import sets_recipe, wants_sets
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.user_data import choose_recipe, with_data
 from metacli.errors import DataError
@@ -49,8 +50,11 @@ MOST_WAYS, MOST_SHOTS, MOST_QUERIES = 20, 10, 5
 
 
 def choose(recipe: str | None, data: str | None, words: Sequence[str], report: Reporter) -> Loaded:
-    """As `choose_recipe`, for data with classes, or with tasks that are regressions."""
-    fit = partial(fitted, words=words, report=report)
+    """As `choose_recipe`, for data with classes, with tasks that are regressions, or with sets of
+    tasks."""
+    own = data if data is not None else recipe
+    sets = (recipe is None or data is None) and wants_sets(own, words)
+    fit = partial(sets_recipe if sets else fitted, words=words, report=report)
     return choose_recipe(recipe, data, words, fit, "a folder of class folders")
 
 

@@ -1,0 +1,148 @@
+"""`adapt` and `predict` of models of sets whose tasks may be classifications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metacli.data.sets.own_files import OwnSets
+from metacli.data.sets.own_one import OneSet, Reads, ToPredict, read_one, rows_to_predict
+from metacli.engine.events import Progress, Reporter
+from metacli.engine.results.base import Json
+from metacli.engine.results.predict import TaskPrediction, TaskPredictions
+from metacli.engine.results.sets import SetAdaptation, SetCoupling, SetFacts, SetScore
+from metacli.engine.sets.class_adapted import AdaptedTask, Answer, classes_of
+from metacli.engine.sets.class_adapting import FOLDS, ClassResult, adapt_to_classes
+from metacli.engine.sets.class_folder import (
+    load_adapted_classes,
+    load_classes,
+    save_classes,
+)
+from metacli.engine.sets.class_model import ClassSetModel
+from metacli.engine.sets.coupling import HIDDEN
+from metacli.engine.sets.scoring import Z90
+from metacli.engine.sets.verbs import SetRequest, provenance_of, settings_of
+from metacli.engine.storage.paths import RUNS, new_folder
+from metacli.engine.storage.paths import target as target_folder
+from metacli.errors import UsageProblem
+
+
+def adapt_class_set(path: Path, request: SetRequest, report: Reporter) -> SetAdaptation:
+    """Adapt a model of sets of classifications to a user's set.
+
+    Raises:
+        DataError, BundleError, UsageProblem: before anything is written.
+    """
+    source, words = load_classes(path), settings_of(request.overrides)
+    guard = words.get("guard", "false").lower()
+    if guard not in ("true", "false"):
+        raise UsageProblem(f"guard is true or false, found {guard!r}")
+    options = OwnSets(
+        task=words.get("data.task", ""),
+        target=request.target or words.get("data.target", ""),
+        input=request.input or words.get("data.input", ""),
+    )
+    one = read_one(request.set, options, reads_of(source))
+    usual = new_folder(RUNS / "adapted" / request.set.absolute().name)
+    folder = target_folder(request.out, usual, force=request.force)
+    report(Progress("adapting", 0, 1))
+    adapted, found = adapt_to_classes(source, one, guard=guard == "true", seed=request.seed)
+    report(Progress("adapting", 1, 1))
+    result = SetAdaptation(
+        model=None if request.dry_run else folder,
+        source=path,
+        task=facts_of(request.set, one, found),
+        score=mean_score(found),
+        tasks=found.tasks,
+        coupling=SetCoupling(
+            adapted.names, tuple(tuple(map(float, row)) for row in found.coupling), HIDDEN
+        ),
+        guard=guard == "true",
+        device="cpu",
+        dry_run=request.dry_run or None,
+    )
+    if not request.dry_run:
+        facts = provenance_of(path, request, result)
+        scores: dict[str, Json] = {
+            result.score.metric: result.score.value,
+            "tasks": [task.as_dict() for task in result.tasks],
+        }
+        kept = replace(adapted, scores=scores, provenance=facts)
+        save_classes(kept, folder, replace=request.force)
+    return result
+
+
+def reads_of(source: ClassSetModel) -> Reads:
+    """How a user's set is to be read."""
+    inputs = source.facts.inputs
+    encoder = inputs.encoder
+    spec = inputs.image() if encoder is None else encoder
+    return Reads(spec, source.facts.levels, source.facts.shared_labels)
+
+
+def facts_of(path: Path, one: OneSet, found: ClassResult) -> SetFacts:
+    kinds = {"classification" if task.labels else "regression" for task in one.tasks}
+    labels = tuple(dict.fromkeys(label for task in one.tasks for label in task.labels))
+    return SetFacts(
+        path,
+        one.layout,
+        (),
+        sum(task.labels for task in found.tasks),
+        type=kinds.pop() if len(kinds) == 1 else "mixed",
+        labels=labels,
+    )
+
+
+def mean_score(found: ClassResult) -> SetScore:
+    """The mean over the tasks of the first task's metric."""
+    metric = found.tasks[0].metric
+    values = [one.value for one in found.tasks if one.value is not None and one.metric == metric]
+    mean = sum(values) / len(values) if values else None
+    return SetScore(mean, sum(one.labels for one in found.tasks), f"kfold:{FOLDS}", metric)
+
+
+def predict_class_set(path: Path, inputs: Sequence[Path]) -> TaskPredictions:
+    """Every row answered for its task, or for each task where no column or folder names it; of a
+    regression `low` to `high` is the central 90 % interval.
+
+    Raises:
+        DataError: inputs that cannot be read, or of another task.
+    """
+    adapted = load_adapted_classes(path)
+    read, spec = adapted.as_read(), reads_of(adapted.source).spec
+    by_name = {one.name: one for one in adapted.tasks}
+    rows: list[TaskPrediction] = []
+    for given in inputs:
+        asked = rows_to_predict(given, read, spec)
+        answers = adapted.predict({one.task: one.x for one in asked})
+        rows += in_order(asked, by_name, answers)
+    return TaskPredictions(rows=tuple(rows), tasks=adapted.names)
+
+
+def in_order(
+    asked: Sequence[ToPredict], tasks: Mapping[str, AdaptedTask], answers: Mapping[str, Answer]
+) -> list[TaskPrediction]:
+    """The predictions of one input, row by row where tasks share their rows."""
+    found = {one.task: rows_of(one, tasks[one.task], answers[one.task]) for one in asked}
+    if len(asked) > 1 and all(one.names == asked[0].names for one in asked):
+        return [row for rows in zip(*found.values(), strict=True) for row in rows]
+    return [row for rows in found.values() for row in rows]
+
+
+def rows_of(asked: ToPredict, task: AdaptedTask, answer: Answer) -> list[TaskPrediction]:
+    if answer.probabilities is None:
+        ends = zip(asked.names, answer.mean, Z90 * answer.deviation, strict=True)
+        return [
+            TaskPrediction(
+                name, float(mean), None, float(mean - off), float(mean + off), task=task.name
+            )
+            for name, mean, off in ends
+        ]
+    labels = classes_of(task.labels, answer.probabilities)
+    return [
+        TaskPrediction(
+            name, label, dict(zip(task.labels, map(float, shares), strict=True)), task=task.name
+        )
+        for name, label, shares in zip(asked.names, labels, answer.probabilities, strict=True)
+    ]
