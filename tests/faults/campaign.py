@@ -41,8 +41,8 @@ class Tally:
     """How the variants ended.
 
     Args:
-        uncaught: the first few, each with its number, so that it can be made again.
-        unprintable: messages that would write raw control characters.
+        uncaught: neither read nor refused. slow: took more than `SLOW`.
+        examples: the first few of those, each with its number, so that it can be made again.
     """
 
     mutants: int = 0
@@ -50,7 +50,6 @@ class Tally:
     refused: int = 0
     uncaught: int = 0
     slow: int = 0
-    unprintable: int = 0
     examples: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -61,7 +60,7 @@ class Tally:
             self.examples.append(f"{kind} #{number}: {what}")
 
     def as_dict(self) -> dict[str, Any]:
-        names = ("mutants", "read", "refused", "uncaught", "slow", "unprintable")
+        names = ("mutants", "read", "refused", "uncaught", "slow")
         return {name: getattr(self, name) for name in names} | {"cpu_s": round(self.seconds, 1)}
 
 
@@ -87,18 +86,15 @@ def one(door: Door, variant: Any, number: int, tally: Tally) -> None:
         tally.read += 1
     except MetacliError as error:
         tally.refused += 1
-        lines = [error.message, error.where or "", error.hint or ""]
-        lines += [one.message for one in error.findings]
         if error.exit_code == 1:
             tally.uncaught += 1
             tally.bad("exit 1", number, error.message or "?")
-        del lines
     except Exception as error:  # noqa: BLE001  # to be counted
         if is_out_of_memory(error):  # the command line says so and exits 7
             tally.refused += 1
-            return
-        tally.uncaught += 1
-        tally.bad("uncaught", number, traceback.format_exc(limit=-3))
+        else:
+            tally.uncaught += 1
+            tally.bad("uncaught", number, traceback.format_exc(limit=-3))
     if time.process_time() - began > SLOW:
         tally.slow += 1
         tally.bad("slow", number, f"{time.process_time() - began:.1f} s")
