@@ -50,9 +50,10 @@ def molecules(run: dict[str, Any]) -> list[str]:
     lines = [
         "± is the half-width of the 95 % interval over the 20 draws of the supports, the targets "
         "being these; in brackets that over the targets. The difference is to the better of random "
-        "forest and logistic regression with the same inputs, paired by draw. The molecules are the "
-        "same for all targets, as GS-Meta has it: what is new is the target, so a meta-trained "
-        "network has met most molecules, under other questions; the baselines see the support alone.",
+        "forest and logistic regression with the same inputs, paired by draw. The molecules are "
+        "the same for all targets, as GS-Meta has it: what is new is the target, so a meta-trained "
+        "network has met most molecules, under other questions; the baselines see the support "
+        "alone.",
         "",
         f"| arm | mean | {' | '.join(f'`{one}`' for one in run['tasks'])} | difference | chosen |",
         "| --- | --- |" + " --- |" * (len(run["tasks"]) + 2),
