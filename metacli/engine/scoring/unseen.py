@@ -14,25 +14,35 @@ from metacli.data.few_shot.regression import RegressionEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.few_shot.user_regression import holds_tables
 from metacli.data.plain import record_in, text_or_none_in, texts_in
-from metacli.data.sources import load_pool
+from metacli.data.sources import load_pool, tasks_with_cells
 from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.user.open import list_task
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
 
-HOLDS = {"images": "images", "text": "texts", "waves": "sine waves", "tasks": "tables"}
+HOLDS = {"images": "images", "text": "texts", "waves": "sine waves"}
 TAKES = {"image": "images", "text": "texts"}
 
 
 def require_kind(model: FewShotModel, data: str, choice: Choice = NOTHING_SAID) -> None:
     """Raises DataError when images are meant for a model of numbers, and so on."""
     wants = TAKES.get(model.inputs.kind, "numbers" if model.inputs.reader is None else "tables")
-    holds = HOLDS[DATASETS[data].kind] if data in DATASETS else kind_in(Path(data), choice)
+    holds = held_by(data) if data in DATASETS else kind_in(Path(data), choice)
     if holds != wants and (holds, wants) != ("sine waves", "numbers"):
         raise DataError(
             f"the data are {holds} and the model takes {wants}", code="data.mismatch", where=data
         )
+
+
+def held_by(data: str) -> str:
+    """What a data set holds; a set of tasks is read for it. Raises DataError: not fetched yet."""
+    if DATASETS[data].kind != "tasks":
+        return HOLDS[DATASETS[data].kind]
+    tasks = tasks_with_cells(data, {}, cache_root())
+    if tasks.shape:
+        return "images"
+    return "texts" if tasks.texts else "tables"
 
 
 def kind_in(path: Path, choice: Choice) -> str:
