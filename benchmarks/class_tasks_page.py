@@ -53,7 +53,9 @@ def molecules(run: dict[str, Any]) -> list[str]:
         "forest and logistic regression with the same inputs, paired by draw. The molecules are "
         "the same for all targets, as GS-Meta has it: what is new is the target, so a meta-trained "
         "network has met most molecules, under other questions; the baselines see the support "
-        "alone.",
+        "alone. Where the answer hardly moves with the draw (± 0.001 or less), it is no adaptation "
+        "that gains: the network has learned what is common to all targets. A pooled model "
+        "that sees no support is not among the arms; it would have to be beaten first.",
         "",
         f"| arm | mean | {' | '.join(f'`{one}`' for one in run['tasks'])} | difference | chosen |",
         "| --- | --- |" + " --- |" * (len(run["tasks"]) + 2),
