@@ -36,7 +36,7 @@ from metacli.engine.training.few_shot.sources import make_source
 RESULTS = Path(__file__).parent / "results"
 EPISODES, QUERIES = 600, 15
 EARLIER = ("cifar-fs-protonet", "cifar-fs-r2d2", "cifar-fs-maml", "cifar-fs-pretrain")
-DRAWS, ASKED = 4, 20
+DRAWS, ASKED = 1, 20
 UNSEEN = (
     "ImageNet, on which the encoder was trained, has most of these classes under other names: the "
     "data set is unseen by it, the concepts are not"
@@ -129,7 +129,7 @@ def texts(files: Sequence[str]) -> None:
     lists = json.loads((shared("clinc150") / "class_splits.json").read_text())
     known = clinc()
     rows = []
-    for way, shot in ((50, 5), (50, 10), (10, 5)):
+    for way, shot in ((50, 5), (10, 5)):
         begin = time.process_time()
         found: dict[str, list[float]] = {}
         divisions: list[int] = []
@@ -200,7 +200,7 @@ def answers(x: np.ndarray, y: np.ndarray, asked: np.ndarray, shot: int) -> np.nd
     x, asked = x @ basis, asked @ basis
     folds = StratifiedKFold(min(3, shot), shuffle=True, random_state=0)
     grid = {"C": [1.0, 10.0, 100.0, 1000.0]}
-    model = LogisticRegression(max_iter=300, tol=1e-3)
+    model = LogisticRegression(max_iter=500)
     return np.asarray(GridSearchCV(model, grid, cv=folds).fit(x, y).predict(asked))
 
 
