@@ -35,8 +35,8 @@ def photos(result: Mapping[str, object]) -> str:
     lines = [
         "## Meta-learning on a pretrained encoder",
         "",
-        "CIFAR-FS, test classes, 5-way, 600 episodes, the same for every row; meta-trained on features",
-        "of the 64 training classes ([results](../../benchmarks/results/encoders-photos.json),",
+        "CIFAR-FS, test classes, 5-way, 600 episodes, the same for every row; meta-trained on",
+        "features of the 64 training classes ([results](../../benchmarks/results/encoders-photos.json),",
         "[protocol](../../benchmarks/protocols/encoders.md)). These classes are not unseen by the",
         "encoder:",
         f"{result['note']}.",
@@ -61,7 +61,7 @@ def texts(result: Mapping[str, object]) -> str:
     lines = [
         "## What was meta-learned on other intents",
         "",
-        "CLINC150, the test intents of each of the five divisions, a head for each division that was",
+        "CLINC150, the test intents of each of the five divisions, a head for each division,",
         "meta-trained on its training and validation intents alone",
         "([results](../../benchmarks/results/encoders-texts.json),",
         "[protocol](../../benchmarks/protocols/encoders.md)); logistic regression on each kind of",
@@ -82,7 +82,8 @@ def texts(result: Mapping[str, object]) -> str:
     lines += [
         "",
         f"{count:g} draws: of the four for each division that the protocol names as many as the",
-        f"machine allowed. Over the five divisions `intents+ngrams` differs from `texts+ngrams` by {points(every)} at 50 classes.",
+        "machine allowed. Over the five divisions `intents+ngrams` differs from `texts+ngrams` by",
+        f"{points(every)} at 50 classes.",
     ]
     return "\n".join(lines)
 
