@@ -200,7 +200,7 @@ def answers(x: np.ndarray, y: np.ndarray, asked: np.ndarray, shot: int) -> np.nd
     x, asked = x @ basis, asked @ basis
     folds = StratifiedKFold(min(3, shot), shuffle=True, random_state=0)
     grid = {"C": [1.0, 10.0, 100.0, 1000.0]}
-    model = LogisticRegression(max_iter=500)
+    model = LogisticRegression(max_iter=5000, tol=1e-6)
     return np.asarray(GridSearchCV(model, grid, cv=folds).fit(x, y).predict(asked))
 
 
