@@ -102,8 +102,9 @@ def _require_outputs(model: AdaptedModel) -> None:
     span = model.confidence.span
     if span is not None and span.low.shape != tuple(model.inputs.shape):
         raise ValueError(f"spans of {len(span.low)} numbers for {list(model.inputs.shape)}")
-    dtype = torch.uint8 if model.inputs.kind == "image" else torch.float32
-    device = next(iter(model.params.values())).device
+    weights = [value for value in model.params.values() if value.is_floating_point()]
+    dtype = torch.uint8 if model.inputs.kind == "image" else weights[0].dtype
+    device = weights[0].device
     found = outputs(model, torch.zeros((1, *model.inputs.shape), dtype=dtype, device=device))
     wanted = (1, 1 if model.classes is None else len(model.classes))
     if tuple(found.shape) != wanted:
