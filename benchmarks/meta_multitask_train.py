@@ -94,9 +94,9 @@ RUNS = {
     "manil-shared-0": Run(MANIL(inner_lr=0.1), "shared", gradient_steps(5_000, 1e-2)),
     "mreptile-shared-0": Run(MReptile(inner_lr=0.05), "shared", following(5_000)),
     "mmaml-pooled-0": Run(
-        MMAML(inner_lr=0.1), "pooled", gradient_steps(3_000, 5e-3), begin="mmaml-shared-0"
+        MMAML(inner_lr=0.1), "pooled", gradient_steps(2_000, 5e-3), begin="mmaml-shared-0"
     ),
-    "coupled-pooled-0": Run(IN_CONTEXT, "pooled", gradient_steps(5_500), begin="coupled-shared-0"),
+    "coupled-pooled-0": Run(IN_CONTEXT, "pooled", gradient_steps(4_500), begin="coupled-shared-0"),
     "mtnp-mixed-0": Run(
         *(MTNP(), "mixed", attention(6_000, 1.5e-3)), begin="mtnp-pooled-0", validate=("mixed",)
     ),
