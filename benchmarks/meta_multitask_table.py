@@ -116,7 +116,7 @@ def section(document: dict[str, Any]) -> str:
         "| sets | points | joint | separate | ratio | guard | joint - separate | in 90 % |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for cell in document["cells"]:
+    for cell in sorted(document["cells"], key=lambda one: one["points"]):
         arms, joint = cell["arms"], cell["differences"]["joint - separate"]
         low, high = joint["ci95"]
         lines.append(
