@@ -24,7 +24,7 @@ from metacli.engine.scoring.intervals import (
     t_quantile,
 )
 from metacli.engine.sets.arms.answers import Arms
-from metacli.engine.sets.arms.names import ARMS, JOINT, SEPARATE, TRAINED
+from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE, TRAINED
 from metacli.engine.sets.coupling import coupling_of
 from metacli.engine.sets.model import SetModel
 from metacli.engine.sets.relations import (
@@ -125,10 +125,12 @@ def gather(
     step: int,
 ) -> None:
     """Add one group of sets."""
+    joint = arms.answer(JOINT, episodes, points)
     for name, parts in found.scores.items():
         if name in TRAINED and step * GROUP >= TRAINED_SETS:
             continue
-        answer = arms.answer(name, episodes, points, related)
+        same = name == JOINT or (name == ORACLE and bool(related.all()))
+        answer = joint if same else arms.answer(name, episodes, points, related)
         parts.append(scored(answer, episodes.query))
         if name in (JOINT, SEPARATE):
             errors = task_errors(answer, episodes.query)
