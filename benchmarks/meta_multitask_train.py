@@ -122,7 +122,7 @@ TRIES = {
 }
 TRIES |= {
     f"mreptile-try-{inner_lr}-{lr}": Run(
-        *(MReptile(inner_lr=inner_lr), "shared", following(1200, lr)), validate=("shared",)
+        *(MReptile(inner_lr=inner_lr), "shared", following(600, lr)), validate=("shared",)
     )
     for inner_lr in (0.02, 0.05, 0.1)
     for lr in (0.3, 1.0)
