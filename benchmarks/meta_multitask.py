@@ -243,7 +243,7 @@ def measured(of: Measured, variant: str, points: int, guard: Guard | None) -> di
     joint_answers, apart_answers = of.answers("joint", points), of.answers("separate", points)
     names = ("joint", "separate", "oracle", *(() if guard is None else ("guard",)))
     arms: dict[str, list[SetScores]] = {name: [] for name in names}
-    errors = Gathered({}, [], [], [], [])
+    errors, guarded = Gathered({}, [], [], [], []), Gathered({}, [], [], [], [])
     for step in range(GROUPS):
         episodes = source.meta_batch_at(step)
         related = torch.from_numpy(source.relations_at(step).related)
@@ -264,6 +264,10 @@ def measured(of: Measured, variant: str, points: int, guard: Guard | None) -> di
         if guard is not None and step < GUARDED:
             weights = guard.weights(*both_evidence(joint_answers, episodes))
             arms["guard"].append(mixed_scores(joint, separate, weights, episodes.query))
+            mean = torch.lerp(separate.mean, joint.mean, weights[..., None])
+            guarded.joint.append(task_errors(joint._replace(mean=mean), episodes.query))
+            guarded.separate.append(errors.separate[-1])
+            guarded.roles.append(errors.roles[-1])
     found = {name: joined(parts) for name, parts in arms.items()}
     tasks = by_task(errors, source.names)
     return {
@@ -273,6 +277,9 @@ def measured(of: Measured, variant: str, points: int, guard: Guard | None) -> di
         "arms": {name: summary(one) for name, one in found.items()},
         "differences": differences(found),
         "by_task": [one.as_dict() for one in tasks],
+        "by_task_guard": [one.as_dict() for one in by_task(guarded, source.names)]
+        if guarded.roles
+        else None,
         "first_errors": {
             name: rounded(found[name].error[:TRAINED]) for name in ("joint", "separate")
         },
