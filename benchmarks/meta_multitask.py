@@ -169,13 +169,14 @@ def measure_arms(variant: str) -> None:
     run = RUNS[f"mtnp-{variant}-0"]
     started = time.process_time()
     tuned = tuning_of(run, {}, (MULTI_TASK, SINGLE_TASK, PRETRAINED)).tuned()
-    document: dict[str, Any] = {
-        "variant": variant,
-        "chosen": tuned.choices.model_dump(mode="json"),
-        "cells": [],
-    }
+    chosen = tuned.choices.model_dump(mode="json")
+    document = begun(f"arms_{variant}", {"variant": variant, "steps": None, "chosen": chosen})
+    assert document["chosen"] == chosen, "the file is of other choices"
+    done = {(cell["variant"], cell["points"]) for cell in document["cells"]}
     for tested in suited(run) if variant == "pooled" else (variant,):
         for points in POINTS:
+            if (tested, points) in done:
+                continue
             source = test_source(tested, points)
             episodes = first(source.meta_batch_at(0), TRAINED)
             arms = {}

@@ -64,7 +64,7 @@ def learners(runs: list[dict[str, Any]]) -> str:
         document = json.loads(path.read_text())
         cells = {c["points"]: c for c in document["cells"] if c["variant"] == "shared"}
         for arm, words in NAMES.items():
-            shares = [mse(cells[m]["arms"][arm]) for m in POINTS if m in cells]
+            shares = [mse(cells[m]["arms"][arm]) if m in cells else "-" for m in POINTS]
             lines.append(f"| {document['variant']} | {words} | | {' | '.join(shares)} |")
     return "\n".join([*lines, ""])
 
@@ -78,10 +78,10 @@ def relatives(runs: list[dict[str, Any]]) -> list[str]:
         "## Relatives and strangers",
         "",
         "*mixed*, 10 points: half of 6 to 8 tasks share their parameters. The area under the ROC",
-        "curve is over all pairs of tasks, and the mean of that among the pairs of a set. A task is",
-        "hurt where joint adaptation is worse than separate beyond noise (Bonferroni over the tasks).",
+        "curve is over all pairs of tasks, and the mean of that among the pairs of a set. A task",
+        "is hurt where joint adaptation is worse than separate beyond noise (Bonferroni over tasks).",
         "",
-        "| run | strength of a pair | area | within a set | sets | tasks hurt | ... with the guard |",
+        "| run | strength of a pair | area | within a set | sets | tasks hurt | with the guard |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for run in rows:
