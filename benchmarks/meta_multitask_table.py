@@ -81,7 +81,7 @@ def relatives(runs: list[dict[str, Any]]) -> list[str]:
         "curve is over all pairs of tasks, and the mean of that among the pairs of a set. A task",
         "is hurt where joint adaptation is worse than separate beyond noise (Bonferroni over tasks).",
         "",
-        "| run | strength of a pair | area | within a set | sets | tasks hurt | with the guard |",
+        "| run | strength of a pair | area | within a set | sets | hurt | with guard |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for run in rows:
