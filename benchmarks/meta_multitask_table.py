@@ -79,7 +79,7 @@ def relatives(runs: list[dict[str, Any]]) -> list[str]:
         "",
         "*mixed*, 10 points: half of 6 to 8 tasks share their parameters. The area under the ROC",
         "curve is over all pairs of tasks, and the mean of that among the pairs of a set. A task",
-        "is hurt where joint adaptation is worse than separate beyond noise (Bonferroni over tasks).",
+        "is hurt where joint adaptation is worse than separate beyond noise (Bonferroni).",
         "",
         "| run | strength of a pair | area | within a set | sets | hurt | with guard |",
         "| --- | --- | --- | --- | --- | --- | --- |",
