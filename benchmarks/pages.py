@@ -51,6 +51,16 @@ logistic or ridge regression on the raw inputs; the verdict says whether the sou
 }
 
 
+# The rates that `protocols/meta_multitask.md` found, for learners of sets without a recipe.
+SET_WORDS = {
+    "mmaml": "algorithm.inner_lr=0.1 train.lr=0.01",
+    "manil": "algorithm.inner_lr=0.1 train.lr=0.01",
+    "mcavia": "algorithm.inner_lr=3",
+    "mreptile": "train.optimizer=sgd train.lr=1 train.schedule=linear train.clip=null",
+    "coupled": "algorithm.context=8 algorithm.adapts=[context.] algorithm.inner_lr=3",
+}
+
+
 def main() -> None:
     PAGES.mkdir(parents=True, exist_ok=True)
     for name in ALGORITHMS:
@@ -147,7 +157,8 @@ def commands(name: str, entry: Entry) -> str:
     verb = "multitask" if entry.family == "multitask" else "meta-train"
     own = recipes_with(name)
     if entry.family == "meta-multitask" and not own:
-        return block([f"metacli meta-train functions-4t-mtnp algorithm.name={name} train.lr=0.01"])
+        words = f"algorithm.name={name} {SET_WORDS[name]}"
+        return block([f"metacli meta-train functions-4t-mtnp {words}"])
     if own:
         return block([f"metacli {verb} {recipe}" for recipe in own])
     note = "No shipped recipe is made for it; any recipe of its kind takes it:\n\n"
