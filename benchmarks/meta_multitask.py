@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ from metacli.engine.sets.arms.pretraining import ridge_answers
 from metacli.engine.sets.arms.scratch import trained
 from metacli.engine.sets.arms.tuned import Tuned
 from metacli.engine.sets.arms.tuning import Tuning
-from metacli.engine.sets.coupling import coupling_of
+from metacli.engine.sets.coupling import Coupling, coupling_of
 from metacli.engine.sets.evaluate import Gathered, by_task
 from metacli.engine.sets.model import SetModel
-from metacli.engine.sets.relations import joined_pairs, pair_score, pairs_of
+from metacli.engine.sets.relations import joined_pairs, pair_score, pairs_of, strengths
 from metacli.engine.sets.scoring import (
     Answers,
     Guard,
@@ -129,9 +129,10 @@ def measure(name: str, variants: list[str]) -> None:
             cell["seconds"] = round(time.process_time() - started, 1)
             document["cells"].append(cell)
             write(name, document)
-    if {"mixed"} & set(variants or suited(run)) and "coupling" not in document:
+    if {"mixed"} & set(variants or suited(run)) and "pairs" not in document:
         model = measured_run.model(name.partition("-")[0])
-        document["coupling"] = relatives_of(model)
+        document["coupling"] = relatives_of(model, coupling_of)
+        document["pairs"] = relatives_of(model, strengths)
         write(name, document)
 
 
@@ -223,11 +224,13 @@ def test_source(variant: Variant | str, points: int) -> Functions:
     )
 
 
-def relatives_of(model: SetModel) -> dict[str, Any]:
+def relatives_of(
+    model: SetModel, strength: Callable[[SetModel, SetEpisode], Coupling]
+) -> dict[str, Any]:
     """How well relatives are told from strangers in mixed sets of 10 points."""
     source, parts, what = test_source("mixed", 10), [], ""
     for step in range(-(-PAIRED // GROUP)):
-        found = coupling_of(model, source.meta_batch_at(step))
+        found = strength(model, source.meta_batch_at(step))
         related, what = source.relations_at(step).related, found.what
         parts.append(pairs_of(found.matrix, related, step * GROUP))
     return pair_score(joined_pairs(parts), what).as_dict()

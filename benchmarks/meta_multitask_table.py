@@ -11,6 +11,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "meta_multitask"
 PAGE = HERE.parent / "docs" / "results" / "meta-multi-task.md"
 POINTS = (5, 10, 20)
+STRENGTHS = ("coupling", "pairs")
 NAMES = {
     "multi_task": "multi-task from scratch",
     "single_task": "single-task from scratch",
@@ -84,8 +85,7 @@ def relatives(runs: list[dict[str, Any]]) -> list[str]:
         "| run | strength of a pair | area | within a set | sets | hurt | with guard |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for run in rows:
-        found = run["coupling"]
+    for run, found in ((run, run[key]) for run in rows for key in STRENGTHS if key in run):
         lines.append(
             f"| {run['run']} | {found['what']} | {found['auc']:.3f} | "
             f"{found['within']['mean']:.3f} ± {found['within']['ci95']:.3f} | {found['sets']} | "

@@ -25,18 +25,19 @@ from metacli.engine.scoring.intervals import (
 )
 from metacli.engine.sets.arms.answers import Arms
 from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE, TRAINED
-from metacli.engine.sets.coupling import coupling_of
 from metacli.engine.sets.model import SetModel
 from metacli.engine.sets.relations import (
     PairScores,
     joined_pairs,
+    of_tasks,
     one_kind,
     pair_score,
     pairs_of,
+    strengths,
 )
 from metacli.engine.sets.scoring import SetScores, joined, scored, task_errors
 from metacli.engine.training.options import parsed
-from metacli.types import Batch, SetEpisode
+from metacli.types import SetEpisode
 
 GROUP = 50  # sets at a time
 TRAINED_SETS = 100  # on which arms are measured that are trained for every set
@@ -105,12 +106,14 @@ def cell_of(arms: Arms, points: int, tasks: int | None, wanted: Wanted) -> SetCe
     found, seen = Gathered({name: [] for name in names}, [], [], [], []), 0
     for step in range(groups_of(wanted.sets)):
         wanted.tick(f"{points} points")
-        episodes = first_tasks(source.meta_batch_at(step), tasks)
+        episodes = source.meta_batch_at(step)
+        if tasks is not None:
+            episodes = of_tasks(episodes, range(tasks))
         seen = max(seen, episodes.roles.shape[1])
         related = source.relations_at(step).related[:, :tasks, :tasks]
         gather(found, arms, episodes, torch.from_numpy(related), points, step)
         if step * GROUP < PAIRED_SETS and tasks is None and not one_kind(related):
-            coupling = coupling_of(arms.model, episodes)
+            coupling = strengths(arms.model, episodes)
             found.what = coupling.what
             found.pairs.append(pairs_of(coupling.matrix, related, step * GROUP))
     return cell_from(found, arms, points, seen)
@@ -217,16 +220,3 @@ def bonferroni(tests: int, units: int) -> float:
     """By how much a 95 % interval is wider that is to hold for several tests at once."""
     level = 1 - 0.025 / max(1, tests)
     return t_quantile(units - 1, level) / t_quantile(units - 1)
-
-
-def first_tasks(episodes: SetEpisode, count: int | None) -> SetEpisode:
-    """The sets with their first tasks only."""
-    if count is None:
-        return episodes
-    cut: Callable[[Tensor], Tensor] = lambda value: value[:, :count]  # noqa: E731
-    support, query = (
-        Batch(cut(half.x), cut(half.y), None if half.mask is None else cut(half.mask))
-        for half in episodes[:2]
-    )
-    ways = None if episodes.ways is None else cut(episodes.ways)
-    return SetEpisode(support, query, cut(episodes.roles), ways)
