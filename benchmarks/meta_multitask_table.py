@@ -24,7 +24,8 @@ protocol, `benchmarks/protocols/meta_multitask.md`, was written before a test se
 fixed sets (the guard: the first 1,000; arms without meta-learning: the first 200), query error with
 its 95 % interval over sets, one run each.
 *Separate* is the same model, each task from its own labels alone; *ratio* is the mean error of
-joint over that of separate.
+joint over that of separate. Not measured yet: `manil` and `mreptile`, learners that take steps on
+*pooled*, more than one seed.
 """
 
 
