@@ -1,8 +1,9 @@
 """Does `adapt` say that a source learned from other images than the user's, and no false alarm?
 
-    python benchmarks/wrong_source.py RUN  # writes results/wrong_source.json
+    python benchmarks/wrong_source.py RUN [PART]...  # writes results/wrong_source.json
 
-RUN is a model of the recipe glyphs-5w1s-protonet, as `make demo` trains it.
+RUN is a model of the recipe glyphs-5w1s-protonet, as `make demo` trains it; PART is wrong, fitting
+or polarity, and all of them where none is named.
 
 Protocol, written before the folders were looked at:
 
@@ -195,10 +196,14 @@ def polarity(run: str, classes: Classes) -> list[dict[str, float]]:
     return rows
 
 
-def main(run: str) -> None:
+def main(run: str, parts: list[str]) -> None:
     sets = loaded()
     result: dict[str, object] = {"run": "glyphs-5w1s-protonet"}
+    if RESULT.exists():
+        result = json.loads(RESULT.read_text())
     for what, folders in (("wrong", WRONG), ("fitting", FITTING)):
+        if parts and what not in parts:
+            continue
         rows = [warned(run, sets[one.data], one) for one in folders]
         result[what] = {
             "folders": len(rows),
@@ -207,6 +212,9 @@ def main(run: str) -> None:
             "rows": rows,
         }
         print(what, result[what], flush=True)
+        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    if parts and "polarity" not in parts:
+        return
     draws = polarity(run, sets["mnist"])
     names = list(draws[0])
     result["polarity"] = {
@@ -219,4 +227,4 @@ def main(run: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:])
