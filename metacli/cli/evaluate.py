@@ -145,6 +145,7 @@ def show(result: Result, model: str) -> Iterator[str]:
         [
             (text.visible(metric or "score"), _inductive(read)),
             ("", _transductive(read)),
+            ("", _coverage(read)),
             ("", _by_class(read)),
             ("intervals", _coverage(read)),
             ("chance", text.score(metric, read.number("chance")) if read.flag("chance") else ""),
@@ -178,6 +179,11 @@ def _transductive(read: Block) -> str:
     score = _mean(read.name("metric"), read.block("transductive"))
     how = "statistics over all queries" if read.flag("episodes") else "all examples answered"
     return f"{score}  transductive ({how} together)"
+
+
+def _coverage(read: Block) -> str:
+    share = read.number("coverage90")
+    return "" if share is None else f"{100 * share:.0f} % of the rows lie in their 90 % interval"
 
 
 def _by_class(read: Block) -> str:

@@ -47,6 +47,7 @@ def sample(
     \b
       metacli sample glyphs task/
       metacli sample omniglot task/ --way 20 --shot 1 --seed 3
+      metacli sample functions set/ --shot 10 --query 50
     """
     if (dir_ is None) == (frame.place is None):
         raise UsageProblem("sample needs one folder to write", hint="metacli sample DATA DIR")
@@ -71,13 +72,20 @@ def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
     path = Path(read.text("path"))
+    names = ", ".join(map(text.visible, read.texts("classes")))
+    if not read.flag("way") and len(read.texts("classes")) > 1:
+        rows = f"set.csv: {read.text('shot')} rows, half of the labels missing; later.csv: "
+        rows += f"{read.text('query')} other rows, labelled"
+        yield from text.fields([("path", text.path(path)), ("tasks", names), ("", rows)])
+        yield from text.next_line(result, "adapt", "@last", path / "set.csv")
+        return
     way = f"{read.text('way')}-way " if read.flag("way") else ""
     shape = f"{way}{read.text('shot')}-shot, {read.text('query')} queries"
     yield from text.fields(
         [
             ("path", text.path(path)),
             ("task", f"{shape} per class"),
-            ("classes", ", ".join(map(text.visible, read.texts("classes")))),
+            ("classes", names),
         ]
     )
     yield from text.next_line(result, "adapt", "@last", path)

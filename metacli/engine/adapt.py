@@ -72,8 +72,11 @@ def adapt(
     if not names:
         refuse_model(examples)
     if len(names) == 1 and (sets := set_model_at(str(names[0]))):
-        asked = set_request(examples, spelled(overrides), settings)
-        return (adapt_class_set if is_class_model(sets) else adapt_set)(sets, asked, report)
+        asked = set_request(examples, spelled(overrides), settings, add=add)
+        if is_class_model(sets):
+            return checked_set(adapt_class_set(sets, asked, report), checks)
+        require_known(checks, ("mae",))
+        return checked_set(adapt_set(sets, asked, report), checks)
     content = None if add or not examples.is_dir() else look(examples, settings.choice())
     tasks = () if content is None else content.tasks
     how = How(method, spelled(overrides), holdout, baseline)
@@ -187,6 +190,15 @@ def checked(result: Adaptation, checks: Sequence[Check], doubts: Sequence[Doubt]
         )
     require_checks(checks, {result.score.metric: result.score.value}, result)
     require_no_doubt(doubts, result)
+    return result
+
+
+def checked_set(result: SetAdaptation, checks: Sequence[Check]) -> SetAdaptation:
+    """The same for the mean over the tasks of a set."""
+    if checks and not result.dry_run:
+        if result.score.value is None:
+            raise UsageProblem("no task of the set has rows to hold out", result=result)
+        require_checks(checks, {result.score.metric: result.score.value}, result)
     return result
 
 

@@ -18,7 +18,7 @@ from metacli.engine.scoring.checks import require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
 from metacli.engine.scoring.scorer import scorer_of
 from metacli.engine.sets.opening import set_model_at
-from metacli.engine.sets.scorer import SetScorer
+from metacli.engine.sets.scorer import set_scorer_at
 from metacli.engine.storage.paths import require_device
 from metacli.schema.overrides import Overrides, spelled
 
@@ -75,7 +75,7 @@ def evaluate(
     if models is not None and sets is None:
         each = replace(asked, out=settings.place())
         return evaluate_each(models, each, checks, device)
-    scorer = SetScorer(sets) if sets else scorer_of(open_model(str(model), device, report))
+    scorer = set_scorer_at(sets) if sets else scorer_of(open_model(str(model), device, report))
     require_known(checks, scorer.checked)
     request = replace(asked, out=settings.place())
     result = scorer.evaluate(request)

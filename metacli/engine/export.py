@@ -14,6 +14,7 @@ from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.exporting import files
 from metacli.engine.exporting.exportable import exportable, require_parity
 from metacli.engine.exporting.exporters import FORMATS
+from metacli.engine.exporting.sets import called, exportable_set
 from metacli.engine.extras import require_extra
 from metacli.engine.many.exporting import Target, export_each
 from metacli.engine.many.models import models_below
@@ -21,6 +22,7 @@ from metacli.engine.many.over import within
 from metacli.engine.models.opening import open_model
 from metacli.engine.results.export import ExportResult
 from metacli.engine.results.export_many import Exports
+from metacli.engine.sets.opening import open_set_model, set_model_at
 from metacli.engine.storage.paths import require_device
 from metacli.errors import UsageProblem
 
@@ -90,6 +92,8 @@ class How:
 
     def one(self, model: str, out: str | Path | None, report: Reporter) -> ExportResult:
         """One model into one file. Raises as `export` does."""
+        if (sets := set_model_at(model)) is not None:
+            return self.of_sets(sets, model, out, report)
         kind = FORMATS[self.format]
         opened = open_model(model, torch.device("cpu"), report)
         file = files.target(opened, self.format, out, force=self.force)
@@ -106,6 +110,25 @@ class How:
         return (
             replace(result, dry_run=True) if self.dry_run else files.written(opened, result, data)
         )
+
+    def of_sets(
+        self, path: Path, name: str, out: str | Path | None, report: Reporter
+    ) -> ExportResult:
+        """A model of sets. Raises as `export` does."""
+        kind = FORMATS[self.format]
+        given = Path(out) if out is not None else Path(f"{called(path)}.{self.format}")
+        file = files.free_file(given, force=self.force)
+        report(Progress("exporting", 0, 3, "steps"))
+        made = exportable_set(open_set_model(path), name, with_support=self.with_support)
+        report(Progress("exporting", 1, 3, "steps"))
+        data = kind.make(made.graph, made.about())
+        report(Progress("exporting", 2, 3, "steps"))
+        parity = made.parity(kind.load(data), self.tolerance, self.seed)
+        graph = made.graph
+        result = ExportResult(file, self.format, len(data), parity, graph.inputs, graph.outputs)
+        require_parity(result, name)
+        report(Progress("exporting", 3, 3, "steps"))
+        return replace(result, dry_run=True) if self.dry_run else made.written(result, data)
 
 
 def report_device(device: str, report: Reporter) -> None:

@@ -14,7 +14,9 @@ from metacli.engine.inspecting.findings import Looked
 from metacli.engine.inspecting.fitting import beside_model
 from metacli.engine.inspecting.models import look_at_model, look_at_run
 from metacli.engine.inspecting.recipes import look_at_recipe
+from metacli.engine.inspecting.set_models import look_at_set_model
 from metacli.engine.results.inspect import InspectResult
+from metacli.engine.sets.folder import is_set_model
 from metacli.engine.storage.paths import HUB_PREFIX, MODEL_FILE, NAMED, find_run_or_model
 from metacli.engine.storage.writer import MANIFEST
 from metacli.errors import CheckFailed, DataError, Finding
@@ -79,6 +81,8 @@ def look(name: str, report: Reporter, choice: Choice) -> Looked:
             return look_at_recipe(name, report)
         raise missing(name)
     if path.is_dir() and (is_run(path) or is_model(path)):
+        if is_set_model(path):
+            return look_at_set_model(path.absolute(), name)
         return (look_at_run if is_run(path) else look_at_model)(path.absolute(), name, report)
     if path.suffix.lower() in YAML or (path / RUN_FILE).is_file():
         return look_at_recipe(name, report)

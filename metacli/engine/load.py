@@ -12,10 +12,13 @@ from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.models import KeptModels, models_below
 from metacli.engine.many.predicting import predict_each
 from metacli.engine.models.opening import open_model
+from metacli.engine.predicting.example_predict import ExamplePredictor
 from metacli.engine.predicting.inputs import Given, Held, items_of
 from metacli.engine.predicting.multi_task_predict import TaskPredictor
 from metacli.engine.predicting.predictor import Predictor, answering_together, predictor_of
 from metacli.engine.results.predict import Predictions, TaskPredictions
+from metacli.engine.sets.opening import open_adapted, set_model_at
+from metacli.engine.sets.predicting import SetPredictor
 from metacli.engine.storage.paths import require_device
 from metacli.errors import DataError, UsageProblem
 
@@ -31,7 +34,18 @@ class LoadedModel:
     def labels(self) -> tuple[str, ...]:
         """Class names of an adapted model, in the order of its outputs; () otherwise."""
         one = self.predictor
-        return () if isinstance(one, TaskPredictor) else one.model.classes or ()
+        return one.model.classes or () if isinstance(one, ExamplePredictor) else ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks of a model of several, in the order of its answers; () otherwise."""
+        match self.predictor:
+            case TaskPredictor() as several:
+                return several.model.heads.tasks
+            case SetPredictor() as of_set:
+                return of_set.model.names
+            case _:
+                return ()
 
     def predict(
         self,
@@ -102,7 +116,8 @@ class LoadedModels(Mapping[str, LoadedModel]):
 def load(
     model: str | Path, *, device: str = "auto", report: Reporter = ignore
 ) -> LoadedModel | LoadedModels:
-    """An adapted or multi-task model, or a folder of adapted ones, in memory until it is let go.
+    """An adapted or multi-task model, a model of a set, or a folder of adapted ones, in memory
+    until it is let go.
 
     Args:
         model: its folder, a run, `@last`, or a folder of models.
@@ -112,6 +127,8 @@ def load(
         DataError: it is not adapted yet, and so predicts nothing.
     """
     name, place = str(model), require_device(device)
+    if (sets := set_model_at(name)) is not None:
+        return LoadedModel(sets, SetPredictor(open_adapted(sets)))
     if models := models_below(model):
         return LoadedModels(KeptModels(models.path, models.by_task), place, report)
     opened = open_model(name, place, report)

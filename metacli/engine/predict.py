@@ -13,7 +13,7 @@ from metacli.engine.results.predict import Predictions, TaskPredictions
 from metacli.engine.sets.class_folder import is_class_model
 from metacli.engine.sets.class_verbs import predict_class_set
 from metacli.engine.sets.opening import set_model_at
-from metacli.engine.sets.verbs import paths_of, predict_set
+from metacli.engine.sets.predicting import paths_of
 from metacli.errors import UsageProblem
 
 
@@ -54,10 +54,10 @@ def predict(
         DataError: some inputs could not be answered; `result` holds every row, the good ones
             answered.
     """
-    if sets := set_model_at(str(model)):
-        if together:
-            raise UsageProblem("--together is for one adapted model", hint="leave it out")
-        predicted = predict_class_set if is_class_model(sets) else predict_set
-        return predicted(sets, paths_of(inputs))
+    sets = set_model_at(str(model))
+    if together and sets:
+        raise UsageProblem("--together is for one adapted model", hint="leave it out")
+    if sets and is_class_model(sets):
+        return predict_class_set(sets, paths_of(inputs))
     loaded = load(model, device=device, report=report)
     return loaded.predict(inputs, reject=reject, stdin=stdin, together=together, report=report)

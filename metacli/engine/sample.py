@@ -14,6 +14,7 @@ from metacli.engine.results.sample import SampleResult
 from metacli.engine.sampling.folder import File, check_target, write
 from metacli.engine.sampling.images import files, folder_names
 from metacli.engine.sampling.rows import Drawn, draw_numbers, draw_rows
+from metacli.engine.sampling.sets import SETS, draw_set
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
 
@@ -31,7 +32,8 @@ def sample(
     report: Reporter = ignore,
 ) -> SampleResult:
     """Write `out/support/<class>/NN.png` and `out/query/<class>/NN.png`, all of it or nothing; of
-    texts and tables `support.csv` and `query.csv`.
+    texts and tables `support.csv` and `query.csv`; of `functions` a set of tasks, `set.csv`, and
+    other rows of it, `later.csv`.
 
     The images keep the size that they have in the data set; those of a user's own folder the size
     that they have there. Of a data set it is the first episode that `evaluate` draws with the same
@@ -48,6 +50,8 @@ def sample(
     """
     name, target = str(data), Path(out).absolute()
     check_target(target, str(out), force=force)
+    if name == SETS and not Path(name).exists():
+        return written(target, name, draw_set(shot, query, split, seed), split, seed)
     if has_number_tasks(name):
         return written(target, name, draw_numbers(name, shot, query, split, seed), split, seed)
     pool = pool_of(name, split, way, report)

@@ -13,6 +13,7 @@ from metacli.cli.app import main
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
+from metacli.engine.inspect import inspect
 from metacli.engine.meta_train import meta_train
 from metacli.engine.report import report
 from metacli.engine.results.sets import SetEvaluation
@@ -82,6 +83,20 @@ def test_a_model_is_saved_whole_and_resumed_runs_end_as_others(
         sees = seeing(episodes.roles)
         found, same = (one.respond(episodes, sees).logits for one in (model, again))
         assert torch.equal(found, same)
+
+
+def test_a_run_is_reported_and_inspected(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    meta_train(str(recipe), ["train.steps=2"], out=str(out))
+    report(out, out=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "on validation sets, whose tasks are learned together" in page
+    assert 'id="what"' in page
+    run = inspect(str(out))
+    assert (run.what, run.valid, run["details"]["status"]) == ("run", True, "finished")
+    model = inspect(str(out / "model"))
+    assert (model.what, model.valid) == ("model of sets", True)
+    assert model["details"]["learner"] == "mtnp"
 
 
 def test_commands_show_tables_for_people(

@@ -10,7 +10,6 @@ import pytest
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
-from metacli.engine.export import export
 from metacli.engine.meta_train import meta_train
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
@@ -135,8 +134,6 @@ def test_what_does_not_fit_is_reported_by_name(run: Path, tmp_path: Path) -> Non
         adapt(str(run), other, ["data.target=cosine"])
     with pytest.raises(BundleError, match="not been adapted to a set"):
         predict(str(run), str(path))
-    with pytest.raises(BundleError, match="a model of sets of tasks"):
-        export(str(run))
     with pytest.raises(UsageProblem, match="fresh sets of its own source"):
         evaluate(str(run), way="5")
     with pytest.raises(UsageProblem, match="is of kind meta-multitask"):

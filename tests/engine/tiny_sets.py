@@ -19,6 +19,9 @@ FIELDS: Mapping[str, dict[str, int | list[int]]] = {
     "mtnp": {"width": 8, "heads": 2, "blocks": 1},
     "coupled": {"hidden": [6]},
     "mmaml": {"hidden": [6]},
+    "manil": {"hidden": [6]},
+    "mcavia": {"hidden": [6]},
+    "mreptile": {"hidden": [6]},
 }
 
 

@@ -146,6 +146,14 @@ class StepLearner(ABC):
         other."""
         return lambda params, episodes, sees: full_sharing(sees, params[NOISE].dtype)
 
+    @abstractmethod
+    def fitted(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> Params:
+        """φ of one set [1, T, ...] whose tasks all see each other, or each itself: networks that
+        `TrunkHeads.forward` takes rows through, with leading axes [1, T], or [T, 1] where tasks are
+        sets of their own."""
+
     def answer(
         self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
     ) -> Gaussian:

@@ -86,12 +86,17 @@ class Coupled(StepLearner):
     def means(
         self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
     ) -> Tensor:
+        phi = self.fitted(problem, params, episodes, sees)
+        return self.of(problem).forward(phi, episodes.query.x)
+
+    def fitted(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> Params:
         network = self.of(problem)
         copies = network.copies(params, episodes.roles)
         coupling = self.coupling(problem, params, copies, episodes, sees)
         copies = network.copies(params, episodes.roles, moves=frozenset(self.moved(problem)))
-        phi = self.moving(problem, params, copies, episodes.support, coupling)
-        return network.forward(phi, episodes.query.x)
+        return self.moving(problem, params, copies, episodes.support, coupling)
 
     def coupling(
         self,

@@ -45,6 +45,13 @@ class OneTrunk(StepLearner):
             found.append((part, network.forward(phi, here.query.x)))
         return restored(found, episodes.roles.shape[1])
 
+    def fitted(
+        self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor
+    ) -> Params:
+        (part,) = divided(episodes.roles, sees)
+        here = taken(episodes, part)
+        return self.adapted(problem, params, here, sees[part.rows], part.seeing)
+
     def adapted(
         self,
         problem: SetProblem,

@@ -111,17 +111,20 @@ def show_set(result: Result) -> Iterator[str]:
     read = Block(result)
     task, score = read.block("task"), read.block("score")
     inputs = ", ".join(map(text.visible, task.texts("inputs")))
-    what = f"{task.text('support')} labels of {len(read.blocks('tasks'))} tasks"
-    what += f", inputs {inputs}" if inputs else ""
+    count = len(read.blocks("tasks"))
+    tasks = f"{count} {'task' if count == 1 else 'tasks'}"
+    what = f"{task.text('support')} labels of {tasks}" + (f", inputs {inputs}" if inputs else "")
     yield from text.fields(
         [
             ("model", text.path(read.name("model")) if read.has("model") else ""),
             ("from", text.path(read.name("from"))),
+            ("added", ", ".join(map(text.visible, read.texts("added")))),
             ("set", f"{text.path(task.name('path'))}: {what}"),
             (
                 score.text("metric"),
                 f"{_number(score.number('value'))}, mean over tasks of held-out rows",
             ),
+            ("", _overall(score)),
         ]
     )
     yield from _tasks(read)
@@ -129,6 +132,19 @@ def show_set(result: Result) -> Iterator[str]:
     yield ""
     if read.has("model"):
         yield from text.next_line(result, "predict", Path(read.text("model")), "ROWS.csv")
+
+
+def _overall(score: Block) -> str:
+    """Whether adapting to the tasks together helps, over all of their rows."""
+    ends = score.numbers("delta_ci95")
+    if not ends:
+        return ""
+    between = " to ".join(text.number(end, 3) for end in ends)
+    words = text.verdict(score.name("verdict"))
+    return (
+        f"{_number(score.number('alone'))} with each task alone; joint - alone over all held-out "
+        f"labels {between}: {words}"
+    )
 
 
 def _tasks(read: Block) -> Iterator[str]:

@@ -202,7 +202,7 @@ def matrix(table: Table, inputs: Sequence[str]) -> np.ndarray:
         raise DataError(
             f"{table.name} has no input column", code="table.no_input", where=table.name
         )
-    x = np.stack([table.numbers(one) for one in inputs], 1)
+    x = np.stack([input_column(table, one) for one in inputs], 1)
     rows, columns = np.nonzero(np.isnan(x))
     if len(rows):
         raise table.cell_error(
@@ -212,6 +212,20 @@ def matrix(table: Table, inputs: Sequence[str]) -> np.ndarray:
             "sets.missing_input",
         )
     return x
+
+
+def input_column(table: Table, name: str) -> np.ndarray:
+    """Numbers [M]. Raises DataError for a cell that is none: the column may be no input at all."""
+    try:
+        return table.numbers(name)
+    except DataError as error:
+        raise DataError(
+            f"{error.message}; {shown(name)} was taken for an input",
+            code=error.code,
+            where=error.where,
+            hint="--input A,B names the input columns, --target A,B the tasks; or put the cell "
+            "right",
+        ) from None
 
 
 def support_of(tasks: Sequence[UserTask], dtype: torch.dtype = torch.float32) -> Batch:

@@ -12,7 +12,7 @@ from metacli.data.tables.cells import MISSING
 from metacli.data.tables.dates import patterns_of
 from metacli.engine.exporting import companion_parts as parts
 from metacli.engine.models.card import escape
-from metacli.engine.results.export import ExportResult, TensorSpec, TextFeatures
+from metacli.engine.results.export import ExportResult, Parity, TensorSpec, TextFeatures
 
 
 def tokenizer_of(result: ExportResult) -> str | None:
@@ -184,20 +184,23 @@ def readme(result: ExportResult, name: str) -> str:
     file, kind, parity = file_of(result), result.format, result.parity
     lines = [f"# {escape(file.name)}", "", f"Exported from the metacli model {escape(name)}.", ""]
     lines += ["| | name | type | shape | values |", "| --- | --- | --- | --- | --- |"]
-    lines += [_row("input", one) for one in result.inputs]
-    lines += [_row("output", one) for one in result.outputs]
+    lines += [row_of("input", one) for one in result.inputs]
+    lines += [row_of("output", one) for one in result.outputs]
     lines += ["", *_notes(result), "", "## Run it", "", "```"]
     lines += [
         f"pip install numpy {parts.NEEDS[kind]}"
         + "".join(f" {one.lower()}" for one in needs_of(result))
     ]
     lines += [f"python {names(file)[1].name} {usage(result)}", "```", ""]
-    lines += [
+    return "\n".join([*lines, compared(parity), ""])
+
+
+def compared(parity: Parity) -> str:
+    """How the file's answers were checked."""
+    return (
         f"Compared with PyTorch on {parity.n} inputs ({parity.inputs}): the largest difference "
-        f"was {parity.max_abs:.1e}; at most {parity.tolerance:g} was allowed.",
-        "",
-    ]
-    return "\n".join(lines)
+        f"was {parity.max_abs:.1e}; at most {parity.tolerance:g} was allowed."
+    )
 
 
 def file_of(result: ExportResult) -> Path:
@@ -211,7 +214,7 @@ def listed(words: tuple[str, ...] | None) -> list[str] | None:
     return None if words is None else list(words)
 
 
-def _row(side: str, one: TensorSpec) -> str:
+def row_of(side: str, one: TensorSpec) -> str:
     shape = ", ".join(map(str, one.shape))
     name = one.name if one.task is None else f"{one.name}: {escape(one.task)}"
     values = one.values or ", ".join(escape(label) for label in one.labels or ())

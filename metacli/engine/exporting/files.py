@@ -36,7 +36,11 @@ def refuse_what_does_not_fit(format: str, tolerance: float | None, out: str | Pa
 
 def target(opened: Opened[AnyModel], format: str, out: str | Path | None, *, force: bool) -> Path:
     """The file to write. Raises BundleError when something is there."""
-    path = Path(out) if out is not None else Path(f"{name_of(opened)}.{format}")
+    return free_file(Path(out or f"{name_of(opened)}.{format}"), force=force)
+
+
+def free_file(path: Path, *, force: bool) -> Path:
+    """The absolute path of a file to write. Raises BundleError when something is there."""
     if path.is_dir():
         raise BundleError(
             "a folder is in the way",

@@ -6,8 +6,8 @@ Shape letters: B batch (dynamic), C H W one image, N classes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -38,17 +38,19 @@ class Graph:
         inputs: a word in a shape is a dynamic size.
         outputs: `labels` where the last axis is over classes.
         example: zeros to trace with; they stay in the file, so no image of anybody's.
+        most: the largest that a dynamic size may be, by its word.
     """
 
     module: nn.Module
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     example: tuple[Tensor, ...]
+    most: Mapping[str, int] = field(default_factory=dict)
 
     def dynamic(self) -> tuple[dict[int, Dim], ...]:
         """Which axes of each input may have any size, for `torch.export`."""
         words = {size for one in self.inputs for size in one.shape if isinstance(size, str)}
-        dims = {word: Dim(word) for word in words}
+        dims = {word: Dim(word, max=self.most.get(word)) for word in words}
         return tuple(
             {axis: dims[size] for axis, size in enumerate(one.shape) if isinstance(size, str)}
             for one in self.inputs

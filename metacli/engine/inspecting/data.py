@@ -13,11 +13,16 @@ from metacli.engine.inspecting.findings import Looked, findings_of
 from metacli.engine.inspecting.images import look_at_images
 from metacli.engine.inspecting.own_sets import look_at_own_sets
 from metacli.engine.inspecting.rows import is_rows, look_at_rows
+from metacli.engine.inspecting.sets import is_table_of_tasks, look_at_sets, sets_below, with_set
 from metacli.errors import DataError
 
 
 def look_at_data(path: Path, name: str, report: Reporter, choice: Choice) -> Looked:
     """What the folder or file holds; what cannot be used at all is a problem, not an exception."""
+    sets = sets_below(path)
+    own = look_at_sets(path, name, sets) if sets or is_table_of_tasks(path, choice) else None
+    if own is not None and (not sets or any(one.level == "error" for one in own.problems)):
+        return own
     if looks_like_sets(path):
         return look_at_own_sets(path, name, choice)
     try:
@@ -25,5 +30,6 @@ def look_at_data(path: Path, name: str, report: Reporter, choice: Choice) -> Loo
     except DataError as error:
         return Looked("unknown", path.absolute(), findings_of(error))
     if is_rows(listing):
-        return look_at_rows(listing, name, choice)
+        found = look_at_rows(listing, name, choice)
+        return with_set(found, path, name) if listing.what == "tasks" and path.is_dir() else found
     return look_at_images(listing, path, name, report)

@@ -16,6 +16,8 @@ from metacli.engine.inspecting.findings import Looked, bounded, command, finding
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.model import AdaptedModel, AnyModel, MultiTaskModel
 from metacli.engine.results.base import Json
+from metacli.engine.sets.folder import is_set_model
+from metacli.engine.sets.opening import read_set_model
 from metacli.engine.storage.lock import LOCK
 from metacli.engine.training import checkpoint, run_file
 from metacli.errors import BundleError, Finding, MetacliError
@@ -144,13 +146,15 @@ def look_at_run(path: Path, name: str, report: Reporter) -> Looked:
         **{key: facts.get(key) for key in ("seed", "device", "versions", "seconds", "data_digest")},
     }
     done = status == "finished" and steps is not None and (states["step"].newest or 0) >= steps
-    following = run_next(name, done=done, usable=model or bool(states["best"].readable))
+    usable = model or bool(states["best"].readable)
+    following = run_next(name, done=done, usable=usable, sets=is_set_model(path / "model"))
     return Looked("run", path, bounded(problems), details, () if alive else following)
 
 
-def run_next(name: str, *, done: bool, usable: bool) -> tuple[str, ...]:
+def run_next(name: str, *, done: bool, usable: bool, sets: bool) -> tuple[str, ...]:
     resume = () if done else (command("meta-train", "--resume", name),)
-    use = (command("evaluate", name), command("adapt", name, "FOLDER")) if usable else ()
+    task = "SET" if sets else "FOLDER"
+    use = (command("evaluate", name), command("adapt", name, task)) if usable else ()
     return (*resume, *use)
 
 
@@ -178,7 +182,7 @@ def model_of(path: Path, problems: list[Finding]) -> bool:
     if not folder.is_dir():
         return False
     try:
-        model_folder.load(folder)
+        (read_set_model if is_set_model(folder) else model_folder.load)(folder)
     except MetacliError as error:
         problems += findings_of(error)
         return False

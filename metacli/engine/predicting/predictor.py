@@ -8,9 +8,10 @@ from typing import TypeAlias
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.predicting.example_predict import ExamplePredictor
 from metacli.engine.predicting.multi_task_predict import TaskPredictor
+from metacli.engine.sets.predicting import SetPredictor
 from metacli.errors import DataError, UsageProblem
 
-Predictor: TypeAlias = ExamplePredictor | TaskPredictor
+Predictor: TypeAlias = ExamplePredictor | TaskPredictor | SetPredictor
 
 
 def predictor_of(model: AnyModel, name: str) -> Predictor:
@@ -40,7 +41,7 @@ def predictor_of(model: AnyModel, name: str) -> Predictor:
 def answering_together(predictor: Predictor) -> Predictor:
     """The same where all inputs have a part in each answer. Raises UsageProblem for a model of
     several tasks."""
-    if isinstance(predictor, TaskPredictor):
+    if not isinstance(predictor, ExamplePredictor):
         raise UsageProblem("--together is for a model of one task", hint="leave it out")
     return replace(predictor, together=True)
 

@@ -3,6 +3,8 @@ coupling."""
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import torch
 
@@ -12,19 +14,23 @@ from metacli.engine.reporting.blocks import Block, Plot, Section, Table, Text, s
 from metacli.engine.reporting.on_multi_task import difference_plot
 from metacli.engine.reporting.set_measures import GRID, TaskFit, fits_of
 from metacli.engine.reporting.subject import Line
+from metacli.engine.sets.class_adapted import AdaptedClassSet
 from metacli.engine.sets.model import AdaptedSet
 from metacli.engine.spelling import metric_name, score, signed, verdict_words, visible
 
 MARGIN = 0.05  # of the range of the labelled rows, to either side
 
 
-def rows_of(model: AdaptedSet) -> list[Line]:
+Adapted: TypeAlias = AdaptedSet | AdaptedClassSet
+
+
+def rows_of(model: Adapted) -> list[Line]:
     """What `adapt` measured for each task; none of a model that was made before it was kept."""
     found = model.scores.get("tasks")
     return [dict(one) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def headline_of_adapted(model: AdaptedSet) -> str:
+def headline_of_adapted(model: Adapted) -> str:
     """How many tasks the others help."""
     rows = rows_of(model)
     count = len(model.tasks)
@@ -32,7 +38,7 @@ def headline_of_adapted(model: AdaptedSet) -> str:
         return f"{count} tasks learned together; how much that helps was not kept."
     if count == 1:
         return "One task, learned by itself."
-    sentence = verdicts_of(rows)
+    sentence = overall_of(model) or verdicts_of(rows)
     values = [(row["value"], row["alone"]) for row in rows if row.get("value") is not None]
     if not values:
         return f"{sentence}: there are too few labels to hold any out."
@@ -42,6 +48,16 @@ def headline_of_adapted(model: AdaptedSet) -> str:
         f"{sentence}. {metric_name(metric)} on held-out rows, mean over tasks: "
         f"{score(metric, joint)} together, {score(metric, alone)} each task alone."
     )
+
+
+def overall_of(model: Adapted) -> str:
+    """What all held-out rows together say; nothing where that is no verdict."""
+    found = model.scores.get("together")
+    said = found.get("verdict") if isinstance(found, dict) else None
+    words = {"helped": "helps", "hurt": "hurts"}.get(str(said))
+    if words is None:
+        return ""
+    return f"Learning these {len(model.tasks)} tasks together {words}, over all held-out labels"
 
 
 def verdicts_of(rows: list[Line]) -> str:
@@ -67,7 +83,12 @@ def of_adapted_set(model: AdaptedSet) -> list[Section]:
     return [*task_by_task(model), *fits(model), *coupling(model)]
 
 
-def task_by_task(model: AdaptedSet) -> list[Section]:
+def of_adapted_classes(model: AdaptedClassSet) -> list[Section]:
+    """Tasks that may be classifications have no curves to show."""
+    return [*task_by_task(model), *coupling(model)]
+
+
+def task_by_task(model: Adapted) -> list[Section]:
     rows = rows_of(model)
     if not rows:
         return []
@@ -131,7 +152,7 @@ def fit(place: int, one: TaskFit, axis: str) -> Plot:
     return Plot(visible(one.name), set_plots.fit(f"fit-{place}", one, visible(axis)), says)
 
 
-def coupling(model: AdaptedSet) -> list[Section]:
+def coupling(model: Adapted) -> list[Section]:
     """As `adapt` measured it."""
     found = model.provenance.get("coupling")
     if not isinstance(found, dict) or len(model.tasks) < 2:

@@ -22,7 +22,11 @@ from metacli.engine.reporting.blocks import (
     Text,
     section,
 )
-from metacli.engine.reporting.on_adapted_set import headline_of_adapted, of_adapted_set
+from metacli.engine.reporting.on_adapted_set import (
+    headline_of_adapted,
+    of_adapted_classes,
+    of_adapted_set,
+)
 from metacli.engine.reporting.repeat import short
 from metacli.engine.reporting.set_measures import (
     CoupledKinds,
@@ -37,6 +41,9 @@ from metacli.engine.reporting.set_measures import (
 )
 from metacli.engine.reporting.set_subject import SetSubject
 from metacli.engine.reporting.settings import learning, logarithmic, span, when
+from metacli.engine.results.base import Json
+from metacli.engine.sets.class_adapted import AdaptedClassSet
+from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.model import AdaptedSet, SetModel
 from metacli.engine.spelling import duration, number, score, visible
 from metacli.schema.load import dump
@@ -47,14 +54,31 @@ MEASURED = 4  # parts of what is drawn from validation sets
 
 def page_of_sets(subject: SetSubject, report: Reporter) -> Page:
     """All sections of a learner of sets, or of a model adapted to one."""
-    model = subject.model
-    if isinstance(model, AdaptedSet):
-        sentence, body = headline_of_adapted(model), of_adapted_set(model)
-    else:
-        sentence, body = of_learner(model, report)
-        body += learning(subject.history)
+    match subject.model:
+        case AdaptedSet() as model:
+            sentence, body = headline_of_adapted(model), of_adapted_set(model)
+        case SetModel() as model:
+            sentence, body = of_learner(model, report)
+            body += learning(subject.history)
+        case AdaptedClassSet() as model:
+            sentence, body = headline_of_adapted(model), of_adapted_classes(model)
+        case ClassSetModel() as model:
+            sentence, body = headline_of_classes(model), learning(subject.history)
     sections = [*body, *what_it_is(subject), *repeat(subject)]
     return Page(subject.title, sentence, tuple(sections))
+
+
+def headline_of_classes(model: ClassSetModel) -> str:
+    """A learner of sets of classifications: its validation score; `evaluate` compares it."""
+    found = model.scores.get("val_accuracy")
+    if not isinstance(found, dict):
+        return "Not measured yet."
+    shown = score("accuracy", *(as_number(found.get(key)) for key in ("mean", "ci95")))
+    return f"Accuracy {shown} on validation sets, whose tasks are learned together."
+
+
+def as_number(value: Json) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def of_learner(model: SetModel, report: Reporter) -> tuple[str, list[Section]]:
@@ -190,8 +214,10 @@ def what_it_is(subject: SetSubject) -> list[Section]:
         "trained on": f"{recipe.data.source}{f' ({options})' if options else ''}",
         "learner": recipe.algorithm.name,
         "parameters": f"{size:,}",
-        "knows the tasks": ", ".join(source.known) or "any",
-        "adapted to": ", ".join(model.names) if isinstance(model, AdaptedSet) else None,
+        "knows the tasks": ", ".join(source.known) if isinstance(source, SetModel) else None,
+        "adapted to": ", ".join(model.names)
+        if isinstance(model, AdaptedSet | AdaptedClassSet)
+        else None,
         "inputs": ", ".join(model.inputs) if isinstance(model, AdaptedSet) else None,
         "steps": None if not facts.get("steps") else number(facts["steps"]),
         "seed": str(recipe.seed),
@@ -203,7 +229,7 @@ def what_it_is(subject: SetSubject) -> list[Section]:
     return section("what", "What it is", Facts(shown))
 
 
-def text_of(value: object) -> str | None:
+def text_of(value: Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
@@ -226,11 +252,12 @@ def repeat(subject: SetSubject) -> list[Section]:
 
 def commands(subject: SetSubject) -> Iterator[str]:
     name, model = shlex.quote(subject.name), subject.model
-    if isinstance(model, SetModel):
+    if not isinstance(model, AdaptedSet | AdaptedClassSet):
         if subject.run is not None:
             yield f"metacli meta-train {name}/recipe.yaml"
         yield f"metacli evaluate {name}"
-        yield f"metacli adapt {name} SET.csv"
+        if isinstance(model, SetModel):
+            yield f"metacli adapt {name} SET.csv"
         return
     data = model.provenance.get("data")
     path = data.get("source") if isinstance(data, dict) else None

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metacli.engine.reporting.subject import Line, called, lines_of
-from metacli.engine.sets.folder import load
+from metacli.engine.sets.class_adapted import AdaptedClassSet
+from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.model import AdaptedSet, SetModel
+from metacli.engine.sets.opening import AnySetModel, read_set_model
 from metacli.engine.training import journal, run_file
 
 
@@ -22,25 +24,27 @@ class SetSubject:
     name: str
     path: Path
     run: Path | None
-    model: SetModel | AdaptedSet
+    model: AnySetModel
     facts: Line = field(default_factory=dict)
     history: tuple[Line, ...] = ()
 
     @property
-    def source(self) -> SetModel:
+    def source(self) -> SetModel | ClassSetModel:
         """The learner with its θ."""
-        return self.model if isinstance(self.model, SetModel) else self.model.source
+        if isinstance(self.model, AdaptedSet | AdaptedClassSet):
+            return self.model.source
+        return self.model
 
     @property
     def title(self) -> str:
-        if isinstance(self.model, AdaptedSet):
+        if isinstance(self.model, AdaptedSet | AdaptedClassSet):
             return self.path.name
         return str(self.facts.get("recipe") or self.path.name)
 
 
 def open_set_subject(folder: Path, name: str) -> SetSubject:
     """Of a model folder, which may be that of a run. Raises BundleError for a damaged one."""
-    model = load(folder)
+    model = read_set_model(folder)
     run = folder.parent if (folder.parent / "run.json").is_file() else None
     if run is None:
         return SetSubject(called(folder, name), folder, None, model)

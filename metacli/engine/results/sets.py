@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from metacli.engine.results.base import Json, Part, Result
-from metacli.engine.results.evaluate import Evaluation
+from metacli.engine.results.evaluate import Evaluation, MultiTaskEvaluation
 from metacli.engine.scoring.intervals import Estimate, Verdict
 
 
@@ -33,12 +33,21 @@ class SetFacts(Part):
 
 @dataclass(frozen=True)
 class SetScore(Part):
-    """Mean absolute error over the tasks; None where nothing could be held out."""
+    """Mean absolute error over the tasks; None where nothing could be held out.
+
+    Args:
+        alone: of the same model adapted to each task by itself. delta: over all held-out rows of
+            all tasks, joint minus alone, paired; the verdict is on it.
+    """
 
     value: float | None
     n: int
     how: str
     metric: str = "mae"
+    alone: float | None = None
+    delta: float | None = None
+    delta_ci95: tuple[float, float] | None = None
+    verdict: Verdict = "too_few_to_say"
 
 
 @dataclass(frozen=True)
@@ -77,9 +86,10 @@ class SetAdaptation(Result):
 
     Args:
         model: the new model's folder; None of a dry run. source: `from` in the JSON document.
+        added: of `--add`, the tasks that joined or got more rows.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"dry_run"})
+    optional: ClassVar[frozenset[str]] = frozenset({"added", "dry_run"})
 
     model: Path | None
     source: Path
@@ -90,6 +100,7 @@ class SetAdaptation(Result):
     guard: bool
     device: str
     method: str = "native"
+    added: tuple[str, ...] | None = None
     dry_run: bool | None = None
 
     def as_dict(self) -> dict[str, Json]:
@@ -245,3 +256,15 @@ class SetEvaluation(Evaluation):
     cells: tuple[SetCell, ...] = ()
     class_cells: tuple[ClassCell, ...] | None = None
     tasks: tuple[str, ...] = ()  # none: a key that multi-task results share
+
+
+@dataclass(frozen=True, eq=False)
+class SetRowsEvaluation(MultiTaskEvaluation):
+    """A model adapted to a set on labelled rows of its tasks; `single_task` of a task is the same
+    model adapted to that task alone.
+
+    Args:
+        coverage90: the share of rows that lie in their 90 % interval.
+    """
+
+    coverage90: float | None = None

@@ -27,10 +27,12 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class SetResult:
-    """Every task, and `coupling`, [1, T, T]."""
+    """Every task, `coupling`, [1, T, T], and joint minus separate errors of all held-out rows, [M],
+    of tasks that have several."""
 
     tasks: tuple[SetTaskScore, ...]
     coupling: Coupling
+    differences: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def adapt_to_set(
     coupling = computed(model, asking(labelled, roles, labelled.x))
     if coupling is None:
         coupling = Coupling(drops_held_out(model, tasks, roles, parts, joint)[None], HIDDEN)
-    result = SetResult(results, coupling)
+    pairs = zip(joint.error, separate.error, strict=True)
+    differences = np.concatenate([a - b for a, b in pairs if len(a) > 1] or [np.zeros(0)])
+    result = SetResult(results, coupling, differences)
     adapted = AdaptedSet(
         model,
         tuple(SetTask(one.name, one.joint, one.labels) for one in results),

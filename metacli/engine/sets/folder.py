@@ -35,6 +35,11 @@ def is_set_model(path: Path) -> bool:
     return isinstance(document, dict) and document.get("kind") == KIND
 
 
+def is_adapted_set(path: Path) -> bool:
+    """Whether a model of sets is adapted to one. Raises as `json.loads` for what is no model."""
+    return bool(json.loads((path / MODEL).read_bytes()).get("method"))
+
+
 def save(model: SetModel | AdaptedSet, folder: Path, *, replace: bool = False) -> None:
     """Write the folder whole. Raises as `write_folder`."""
     source = model if isinstance(model, SetModel) else model.source

@@ -106,9 +106,14 @@ class AdaptedSet:
     def predict(self, x: Tensor) -> Gaussian:
         """Mean and variance [T, Q] of every task at its rows x [T, Q, D]; row by row."""
         episodes = asking(self.support, self.roles, x[None])
-        joint = self.source.answer(episodes, together(self.roles))
-        separate = self.source.answer(episodes, alone(self.roles))
-        chosen = torch.tensor([one.joint for one in self.tasks])[:, None]
+        choices = [one.joint for one in self.tasks]
+        ways = [together(self.roles)] if any(choices) else []
+        ways += [] if all(choices) else [alone(self.roles)]
+        found = [self.source.answer(episodes, sees) for sees in ways]
+        if len(found) == 1:
+            return Gaussian(found[0].mean[0], found[0].variance[0])
+        joint, separate = found
+        chosen = torch.tensor(choices)[:, None]
         return Gaussian(
             torch.where(chosen, joint.mean[0], separate.mean[0]),
             torch.where(chosen, joint.variance[0], separate.variance[0]),

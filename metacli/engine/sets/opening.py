@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
-from metacli.engine.sets.class_folder import is_class_model
+from metacli.engine.sets.class_adapted import AdaptedClassSet
+from metacli.engine.sets.class_folder import is_class_model, load_any
+from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.folder import is_set_model, load
 from metacli.engine.sets.model import AdaptedSet, SetModel
 from metacli.engine.storage.paths import find_run_or_model
@@ -21,6 +24,20 @@ def set_model_at(name: str) -> Path | None:
         if is_set_model(folder):
             return folder
     return None
+
+
+AnySetModel: TypeAlias = SetModel | AdaptedSet | ClassSetModel | AdaptedClassSet
+
+
+def read_set_model(path: Path) -> AnySetModel:
+    """Any model of sets. Raises BundleError for a damaged one."""
+    return load_any(path) if is_class_model(path) else load(path)
+
+
+def open_set_model(path: Path) -> SetModel | AdaptedSet:
+    """A model of sets, adapted to one or not. Raises BundleError for a damaged one."""
+    require_regressions(path)
+    return load(path)
 
 
 def open_source(path: Path) -> SetModel:

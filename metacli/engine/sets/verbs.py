@@ -1,4 +1,4 @@
-"""`adapt`, `predict` and `evaluate` of models of sets."""
+"""`adapt` and `evaluate` of models of sets."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metacli.data.sets.from_user import SetColumns, UserSet, read_set
-from metacli.data.tables.reader import read_table
 from metacli.engine.adapting.request import Settings
-from metacli.engine.events import Progress, Reporter
-from metacli.engine.predicting.inputs import Given, Held, items_of
+from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.results.base import Json
-from metacli.engine.results.predict import TaskPrediction, TaskPredictions
 from metacli.engine.results.sets import (
     SetAdaptation,
     SetCoupling,
@@ -20,19 +17,20 @@ from metacli.engine.results.sets import (
     SetFacts,
     SetScore,
 )
-from metacli.engine.sets.adapting import FOLDS, SetResult, adapt_to_set, predicted
+from metacli.engine.scoring.intervals import paired, verdict
+from metacli.engine.sets.adapting import FOLDS, SetResult, adapt_to_set
+from metacli.engine.sets.adding import joined, known_set, read_added
 from metacli.engine.sets.arms.answers import Arms
 from metacli.engine.sets.arms.names import ARMS, POINTS
 from metacli.engine.sets.arms.tuned import ARMS_FOLDER, Tuned, load_tuned
 from metacli.engine.sets.evaluate import Wanted, evaluate_cells, groups_of, shapes_of
 from metacli.engine.sets.folder import save
+from metacli.engine.sets.model import SetModel
 from metacli.engine.sets.opening import open_adapted, open_source
-from metacli.engine.sets.scoring import Z90
 from metacli.engine.storage.paths import RUNS, new_folder
 from metacli.engine.storage.paths import target as target_folder
 from metacli.engine.training import journal
 from metacli.errors import UsageProblem
-from metacli.nn.set_attention import Gaussian
 
 SETTINGS = ("guard", "data.task", "data.target", "data.input")
 
@@ -43,6 +41,7 @@ class SetRequest:
 
     Args:
         target: columns that are tasks; input: columns of x; both with commas between them.
+        add: the model is adapted already, and these tasks join.
     """
 
     set: Path
@@ -53,9 +52,12 @@ class SetRequest:
     force: bool = False
     seed: int = 0
     dry_run: bool = False
+    add: bool = False
 
 
-def set_request(path: Path, overrides: Sequence[str], settings: Settings) -> SetRequest:
+def set_request(
+    path: Path, overrides: Sequence[str], settings: Settings, *, add: bool = False
+) -> SetRequest:
     """From what every adaptation is asked for. Raises UsageProblem for a check that a model of sets
     does not know."""
     if settings.doubts():
@@ -75,62 +77,105 @@ def set_request(path: Path, overrides: Sequence[str], settings: Settings) -> Set
         force=settings.force,
         seed=settings.seed or 0,
         dry_run=settings.dry_run,
+        add=add,
     )
 
 
-def adapt_set(path: Path, request: SetRequest, report: Reporter) -> SetAdaptation:
-    """Adapt a model of sets to a user's set.
+@dataclass(frozen=True)
+class Given:
+    """What is adapted, to what.
 
-    Raises:
-        DataError, BundleError, UsageProblem: before anything is written.
+    Args:
+        user: all rows. added: names of the tasks that were added, or got more rows; None without
+            `--add`.
     """
-    source, words = open_source(path), settings_of(request.overrides)
-    guard = words.get("guard", "false").lower()
-    if guard not in ("true", "false"):
-        raise UsageProblem(f"guard is true or false, found {guard!r}")
+
+    source: SetModel
+    user: UserSet
+    added: tuple[str, ...] | None = None
+
+
+def given(path: Path, request: SetRequest, words: Mapping[str, str]) -> Given:
+    """The source and the rows. Raises as `adapt_set`."""
     columns = SetColumns(
         names(request.target or words.get("data.target")),
         words.get("data.task"),
         names(request.input or words.get("data.input")),
-        source.known,
     )
-    user = read_set(request.set, columns)
+    if not request.add:
+        source = open_source(path)
+        return Given(source, read_set(request.set, replace(columns, known=source.known)))
+    before = open_adapted(path)
+    known = replace(columns, inputs=before.inputs, known=before.source.known)
+    more = read_added(request.set, replace(known, task=known.task or before.task))
+    return Given(before.source, joined(known_set(before), more), more.names)
+
+
+def adapt_set(path: Path, request: SetRequest, report: Reporter) -> SetAdaptation:
+    """Adapt a model of sets to a user's set, or add tasks to an adapted one.
+
+    Raises:
+        DataError, BundleError, UsageProblem: before anything is written.
+    """
+    words = settings_of(request.overrides)
+    guard = words.get("guard", "false").lower()
+    if guard not in ("true", "false"):
+        raise UsageProblem(f"guard is true or false, found {guard!r}")
+    made = given(path, request, words)
+    if len(made.user.tasks) == 1:
+        said = f"{made.user.name} has one task, {made.user.names[0]}: nothing to learn together"
+        report(Notice(said, "adapt.one_task"))
     usual = new_folder(RUNS / "adapted" / request.set.absolute().name)
     folder = target_folder(request.out, usual, force=request.force)
     report(Progress("adapting", 0, 1))
-    adapted, found = adapt_to_set(source, user, guard=guard == "true", seed=request.seed)
+    adapted, found = adapt_to_set(made.source, made.user, guard=guard == "true", seed=request.seed)
     report(Progress("adapting", 1, 1))
-    result = SetAdaptation(
-        model=None if request.dry_run else folder,
-        source=path,
-        task=SetFacts(
-            request.set, user.layout, user.inputs, sum(one.labels for one in found.tasks)
-        ),
-        score=mean_score(found),
-        tasks=found.tasks,
-        coupling=SetCoupling(
-            user.names,
-            tuple(tuple(map(float, row)) for row in found.coupling.matrix[0]),
-            found.coupling.what,
-        ),
-        guard=guard == "true",
-        device="cpu",
-        dry_run=request.dry_run or None,
-    )
+    result = result_of(path, folder, request, made, found, guard=guard == "true")
     if not request.dry_run:
         facts = provenance_of(path, request, result)
         scores: dict[str, Json] = {
             "mae": result.score.value,
+            "together": result.score.as_dict(),
             "tasks": [one.as_dict() for one in result.tasks],
         }
         save(replace(adapted, scores=scores, provenance=facts), folder, replace=request.force)
     return result
 
 
+def result_of(
+    path: Path, folder: Path, request: SetRequest, made: Given, found: SetResult, *, guard: bool
+) -> SetAdaptation:
+    labels = sum(one.labels for one in found.tasks)
+    coupling = found.coupling
+    return SetAdaptation(
+        model=None if request.dry_run else folder,
+        source=path,
+        task=SetFacts(request.set, made.user.layout, made.user.inputs, labels),
+        score=mean_score(found),
+        tasks=found.tasks,
+        coupling=SetCoupling(
+            made.user.names,
+            tuple(tuple(map(float, row)) for row in coupling.matrix[0]),
+            coupling.what,
+        ),
+        guard=guard,
+        device="cpu",
+        added=made.added,
+        dry_run=request.dry_run or None,
+    )
+
+
 def mean_score(found: SetResult) -> SetScore:
-    measured = [one.value for one in found.tasks if one.value is not None]
-    mean = sum(measured) / len(measured) if measured else None
-    return SetScore(mean, sum(one.labels for one in found.tasks), f"kfold:{FOLDS}")
+    """Over all tasks, and whether adapting to them together helps."""
+    labels, how = sum(one.labels for one in found.tasks), f"kfold:{FOLDS}"
+    values = [one.value for one in found.tasks if one.value is not None]
+    separate = [one.alone for one in found.tasks if one.alone is not None]
+    if not values:
+        return SetScore(None, labels, how)
+    joint, alone = (sum(some) / len(some) for some in (values, separate))
+    delta, low, high = paired(found.differences)
+    said = verdict(low, high, len(found.differences), larger_is_better=False)
+    return SetScore(joint, labels, how, "mae", alone, delta, (low, high), said)
 
 
 def provenance_of(path: Path, request: SetRequest, result: SetAdaptation) -> dict[str, Json]:
@@ -159,60 +204,6 @@ def settings_of(overrides: Sequence[str]) -> dict[str, str]:
 
 def names(text: str | None) -> tuple[str, ...]:
     return tuple(one.strip() for one in (text or "").split(",") if one.strip())
-
-
-def paths_of(inputs: Given | Sequence[Given]) -> list[Path]:
-    """The tables among the inputs. Raises UsageProblem for arrays and images."""
-    found = []
-    for one in items_of(inputs):
-        if isinstance(one, Held):
-            raise UsageProblem("a model of sets predicts rows of tables", hint="give a path")
-        found.append(Path(one))
-    return found
-
-
-def predict_set(path: Path, inputs: Sequence[Path]) -> TaskPredictions:
-    """Every row of every table answered for its task, or for each task where no column names it;
-    `low` to `high` is the central 90 % interval.
-
-    Raises:
-        DataError: a table cannot be read, or has other columns.
-    """
-    adapted = open_adapted(path)
-    wanted = adapted.names if adapted.layout == "columns" else ()
-    columns = SetColumns(wanted, adapted.task, adapted.inputs, adapted.names)
-    rows: list[TaskPrediction] = []
-    for one in inputs:
-        user = read_set(one, columns_for(columns, one, adapted.names), labelled=False)
-        rows += rows_of(one, user, predicted(adapted, user))
-    return TaskPredictions(rows=tuple(rows), tasks=adapted.names, coverage=0.9)
-
-
-def rows_of(path: Path, user: UserSet, answers: Mapping[str, Gaussian]) -> list[TaskPrediction]:
-    """The predictions in the order of the rows, which are numbered as in a table whose header is
-    row 1."""
-    found = []
-    for task in user.tasks:
-        if task.name not in answers:
-            continue
-        mean, variance = answers[task.name]
-        file = path / f"{task.name}.csv" if user.layout == "folder" else path
-        ends = zip(mean.tolist(), (Z90 * variance.sqrt()).tolist(), strict=True)
-        for at, (middle, off) in zip(task.places or range(len(task.x)), ends, strict=True):
-            name = f"{file}:{at + 2}"
-            row = TaskPrediction(name, middle, None, middle - off, middle + off, task=task.name)
-            found.append((at, row))
-    if user.layout != "folder":
-        found.sort(key=lambda pair: pair[0])
-    return [row for _, row in found]
-
-
-def columns_for(columns: SetColumns, path: Path, tasks: tuple[str, ...]) -> SetColumns:
-    """A table without a column of tasks is asked of every task."""
-    if path.is_dir() or columns.targets:
-        return columns
-    named = columns.task or "task"
-    return columns if named in read_table(path).columns else replace(columns, targets=tasks)
 
 
 def evaluate_sets(
