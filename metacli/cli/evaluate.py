@@ -145,7 +145,6 @@ def show(result: Result, model: str) -> Iterator[str]:
         [
             (text.visible(metric or "score"), _inductive(read)),
             ("", _transductive(read)),
-            ("", _coverage(read)),
             ("", _by_class(read)),
             ("intervals", _coverage(read)),
             ("chance", text.score(metric, read.number("chance")) if read.flag("chance") else ""),
@@ -181,11 +180,6 @@ def _transductive(read: Block) -> str:
     return f"{score}  transductive ({how} together)"
 
 
-def _coverage(read: Block) -> str:
-    share = read.number("coverage90")
-    return "" if share is None else f"{100 * share:.0f} % of the rows lie in their 90 % interval"
-
-
 def _by_class(read: Block) -> str:
     """What counts every class the same, whatever the number of its examples."""
     balanced = read.number("balanced_accuracy")
@@ -199,6 +193,8 @@ def _by_class(read: Block) -> str:
 def _coverage(read: Block) -> str:
     """How many of the rows lie within the intervals of `predict`."""
     found, level = read.number("coverage"), read.number("level")
+    if read.has("coverage90"):
+        found, level = read.number("coverage90"), 0.9
     if found is None:
         return ""
     made = "" if level is None else f", which are made to hold {level:.0%}"

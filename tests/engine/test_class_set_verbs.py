@@ -149,7 +149,7 @@ def test_export_and_report_say_what_a_model_of_sets_of_classes_is_for(
 ) -> None:
     out = tmp_path / "run"
     meta_train(str(recipe), ["train.steps=2"], out=str(out))
-    with pytest.raises(BundleError, match="a model of sets of tasks"):
+    with pytest.raises(BundleError, match="this model is of sets of classifications"):
         export(str(out))
     with pytest.raises(BundleError, match="of sets of classifications"):
         report(str(out), out=str(tmp_path / "page.html"))

@@ -116,7 +116,7 @@ def test_what_labelled_rows_must_be_is_said(capsys: pytest.CaptureFixture[str]) 
         evaluate("mine", "set.csv", fail_over=["mae=0"])
     assert main(["evaluate", "mine", "set.csv"]) == 0
     shown = capsys.readouterr().out
-    assert "of the rows lie in their 90 % interval" in shown
+    assert "of the rows within the intervals of predict" in shown
     assert "each task alone" in shown
 
 
