@@ -189,13 +189,13 @@ def of_table(name: str, table: Table, path: Path, options: OwnSets) -> FoundSet:
         )
     tasks = named(table, options.task)
     target = target_of(table, options)
-    pieces = []
+    own = []
     for task in dict.fromkeys(tasks):
         rows = [number for number, one in enumerate(tasks) if one == task]
         part = table.rows(rows)
         part = Table(part.name, part.frame.drop(options.task), part.first)
-        pieces.append(Piece(shown(task), part, target))
-    return FoundSet(shown(name), tuple(pieces))
+        own.append(Piece(shown(task), part, target))
+    return FoundSet(shown(name), tuple(own))
 
 
 def target_of(table: Table, options: OwnSets) -> str:

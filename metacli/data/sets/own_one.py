@@ -122,7 +122,8 @@ def encoded_rows(table: Table, target: str | None, encoder: Encoder) -> np.ndarr
 def of_folders(found: FoundSet, reads: Reads) -> OneSet:
     if not isinstance(reads.spec, ImageSpec):
         raise mismatch(found.name, "class folders", "tables")
-    pixels, tasks = [], []
+    pixels: list[np.ndarray] = []
+    tasks = []
     every = tuple(sorted({label for child in found.folders for label in child.labels}))
     for child in found.folders:
         labels = every if reads.shared_labels else child.labels

@@ -294,7 +294,8 @@ def of_images(
 ) -> OwnData:
     """Class folders; those below `query` are the queries of their task."""
     spec = ImageSpec(options.channels, options.size, options.size)
-    sets, pixels, bad = [], [], []
+    sets, bad = [], []
+    pixels: list[np.ndarray] = []
     for one in parts[split]:
         tasks = []
         for child in one.folders:

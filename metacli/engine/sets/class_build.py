@@ -122,6 +122,7 @@ def require_sizes(recipe: MetaMultiTaskRecipe, problems: Problems) -> None:
         "points": sizes.points,
     }
     examples = {"tasks": "[2,4]", "way": "5", "shot": "1", "points": "[5,20]"}
+    wanted: tuple[str, ...]
     if is_own(recipe.data.source):
         wanted, why = ("tasks", "points"), "tasks of your own are of unequal classes"
     else:

@@ -174,7 +174,7 @@ def facts_of(source: LabelledSets) -> ClassFacts:
     if isinstance(store, CodedRows):
         kind: Literal["text", "numbers"] = "text" if is_text(store.rows) else "numbers"
         inputs = InputSpec(kind, pool.example_shape, reader=store.encoder.as_dict())
-    elif store.dtype == np.uint8:
+    elif isinstance(store, np.ndarray) and store.dtype == np.uint8:
         inputs = InputSpec("image", pool.example_shape, pool.ink)
     else:
         reader = None if pool.encoder is None else pool.encoder.as_dict()
