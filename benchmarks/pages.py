@@ -174,7 +174,7 @@ def words_for(name: str, entry: Entry) -> list[str]:
             given = [f"weighting.name={goes_with}"]
         return ["task-families-hard", f"{key}.name={name}", *given]
     learner = entry.learner()
-    if "classification" not in learner.kinds:
+    if "classification" not in learner.kinds or learner.shared_labels:
         return ["sinusoid-10shot-maml", f"algorithm.name={name}"]
     # A head of fixed way is trained on as many classes as it is validated with.
     way = [] if learner.any_way else ["episodes.way=5"]

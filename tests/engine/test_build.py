@@ -113,7 +113,7 @@ def test_a_problem_is_placed_at_its_line() -> None:
         (("algorithm.name=maml", "episodes.way=2", "evaluate.way=5"), "head of 2 classes"),
         (("algorithm.name=maml", "backbone.norm=running"), "running statistics"),
         (("backbone.norm=batch", "episodes.shot=[1, 3]", "episodes.balanced=false"), "padding"),
-        (("algorithm.name=joint",), "for regression"),
+        (("algorithm.name=joint",), "labels that mean the same"),
         (("train.execution=compiled",), "compiled is not for protonet"),
         (("train.execution=batched",), "until they are compiled"),
         (

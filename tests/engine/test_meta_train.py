@@ -245,7 +245,7 @@ def test_a_learner_with_batch_statistics_trains_and_validates_in_half_precision(
         (["episodes.way=10000"], DataError, "10000"),
         (["episodes.shot=20"], DataError, "20"),
         (["baselines=[protonett]"], RecipeError, "protonett"),
-        (["algorithm.name=joint"], RecipeError, "joint is for regression"),
+        (["algorithm.name=joint"], RecipeError, "joint needs labels that mean the same"),
     ],
 )
 def test_a_wrong_recipe_or_wrong_data_leave_no_trace(

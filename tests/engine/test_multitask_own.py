@@ -52,7 +52,7 @@ def test_a_table_with_a_column_of_tasks_is_learned_scored_and_used(pupils, capsy
     assert main(["predict", "run", "new.csv"]) == 0
     low, high = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert float(high["prediction"]) - float(low["prediction"]) == pytest.approx(6, abs=1.5)
-    assert float(low["low"]) < float(low["prediction"]) < float(low["high"])
+    assert float(low["low_95"]) < float(low["prediction"]) < float(low["high_95"])
 
 
 def test_a_recipe_on_other_data_takes_their_columns(pupils, capsys):

@@ -250,7 +250,7 @@ def looks_like_sets(path: Path, set_column: str = "") -> bool:
         if folders and set(folders) <= set(SPLITS):
             return any(looks_like_sets(path / one) for one in folders)
         return any(is_set_folder(path / one) for one in folders)
-    except DataError:
+    except (DataError, OSError, ValueError):  # names that no file can have, too
         return False  # whoever opens it says why
 
 

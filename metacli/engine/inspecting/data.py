@@ -17,11 +17,20 @@ from metacli.engine.inspecting.sets import is_table_of_tasks, look_at_sets, sets
 from metacli.errors import DataError
 
 
+def is_broken(found: Looked) -> bool:
+    return any(one.level == "error" for one in found.problems)
+
+
+def has_classes(found: Looked) -> bool:
+    """Whether some label is a word: then these are no sets of regressions."""
+    return any(one.code == "table.not_a_number" for one in found.problems)
+
+
 def look_at_data(path: Path, name: str, report: Reporter, choice: Choice) -> Looked:
     """What the folder or file holds; what cannot be used at all is a problem, not an exception."""
     sets = sets_below(path)
     own = look_at_sets(path, name, sets) if sets or is_table_of_tasks(path, choice) else None
-    if own is not None and (not sets or any(one.level == "error" for one in own.problems)):
+    if own is not None and (not sets or (is_broken(own) and not has_classes(own))):
         return own
     if looks_like_sets(path):
         return look_at_own_sets(path, name, choice)

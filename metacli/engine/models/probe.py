@@ -85,8 +85,12 @@ def _require_learned(model: FewShotModel) -> None:
         learner, problem = fresh.learner(), fresh.problem()
         wanted = {name: torch.empty(value.shape) for name, value in fresh.weights().items()}
         if problem.head is not None:
-            wanted["head.weight"] = torch.empty(problem.head, problem.features)
-            wanted["head.bias"] = torch.empty(problem.head)
+            # A learner of any way may have learned with more classes than a task has.
+            head = model.params.get("head.weight")
+            free = head is not None and isinstance(learner, Learner) and learner.any_way
+            rows = len(head) if free and head is not None else problem.head
+            wanted["head.weight"] = torch.empty(rows, problem.features)
+            wanted["head.bias"] = torch.empty(rows)
         if isinstance(learner, Learner):
             wanted |= learner.init(problem, wanted)[0]
     for name, value in wanted.items():

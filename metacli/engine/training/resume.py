@@ -132,6 +132,10 @@ def identity(run: Run, device: torch.device) -> RunFacts:
     )
 
 
+# Settings that runs of earlier versions did not record, and what these did.
+LATER: dict[str, Json] = {"episodes.per": "class"}
+
+
 def differing(before: RunFacts, now: RunFacts) -> Iterator[str]:
     """What `now` has otherwise than `before`, one text for each key. Of a run that recorded no
     settings, nothing: it was killed before it had begun."""
@@ -147,7 +151,7 @@ def different_values(before: Json, now: Json, path: str) -> Iterator[str]:
         for key in [*now, *(key for key in before if key not in now)]:
             name = f"{path}.{key}".removeprefix("settings.")
             if name != "train.steps" and not (name == "data.source" and is_path(before, now)):
-                yield from different_values(before.get(key), now.get(key), name)
+                yield from different_values(before.get(key, LATER.get(name)), now.get(key), name)
     elif before != now:
         yield f"{path} was {before}, is {now}"
 

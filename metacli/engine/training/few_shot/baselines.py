@@ -196,8 +196,12 @@ def baseline_learner(built: FewShotBuilt, name: str, recipe_name: str) -> Learne
     learner = make_learner(named(of, options), problems, "baselines")
     if learner is None:
         raise loaded.error(problems.found)
-    if built.kind not in learner.kinds:
-        message = f"baseline {name} is for {' and '.join(learner.kinds)}, not {built.kind}"
+    kinds = ("regression",) if name == ORACLE else learner.kinds
+    if built.kind not in kinds:
+        message = f"baseline {name} is for {' and '.join(kinds)}, not {built.kind}"
+        problems.add("baselines", message)
+    elif learner.shared_labels and built.kind == "classification" and not built.inputs.labels:
+        message = f"baseline {name} needs labels that mean the same in every task"
         problems.add("baselines", message)
     problems.raise_any()
     learner = with_classes(learner, built.recipe, built.kind, problems)
