@@ -80,6 +80,7 @@ def write_inputs() -> None:
     Path("rows.csv").write_text("age,town\n33,a\n44,b\n")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread", "cache")
 def test_every_example_of_a_help_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

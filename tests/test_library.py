@@ -224,6 +224,7 @@ def test_chunks_and_threads_change_nothing() -> None:
         torch.testing.assert_close(threaded[key], value, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "encoder"])
 def test_a_written_out_gradient_is_that_of_the_loop(
     name: str, monkeypatch: pytest.MonkeyPatch

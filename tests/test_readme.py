@@ -150,6 +150,7 @@ def test_the_walk_through_of_texts_works(tmp_path, monkeypatch, cache):
     assert (tmp_path / "mine.pt2").is_file()
 
 
+@pytest.mark.slow
 def test_the_walk_through_of_tables_works(tmp_path, monkeypatch, cache):
     monkeypatch.chdir(tmp_path)
     Path("towns").mkdir()
@@ -243,6 +244,7 @@ def test_the_exported_files_run_without_metacli_as_shown(tmp_path, monkeypatch, 
     assert sum(line.startswith("python") for line in lines) == 2
 
 
+@pytest.mark.slow
 def test_the_walk_through_of_transfer_works(tmp_path, monkeypatch, cache):
     monkeypatch.chdir(tmp_path)
     shown = re.search(r"```\n(.*?)```", TRANSFER, re.DOTALL)

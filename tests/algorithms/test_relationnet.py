@@ -65,6 +65,7 @@ def test_the_direction_is_the_slope_of_its_loss() -> None:
     torch.testing.assert_close(found, (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_it_learns_to_compare_in_a_way_that_no_distance_does() -> None:
     """Rows belong to the class whose feature has the *opposite* sign: the nearest mean is always
     wrong, a learned comparison is right."""

@@ -79,6 +79,7 @@ def test_trees_are_chosen_where_no_line_divides_the_classes() -> None:
     assert evaluate("box", steps("new.csv", 60, seed=1))["mean"] > 0.8
 
 
+@pytest.mark.slow
 def test_numbers_that_depend_on_nothing_are_answered_with_their_mean() -> None:
     draw = np.random.default_rng(0)
     rows = [[*draw.normal(size=2).round(3), round(float(draw.normal(10, 1)), 3)] for _ in range(20)]

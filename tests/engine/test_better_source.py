@@ -80,6 +80,7 @@ def test_the_default_named_by_hand_is_not_compared_with_itself() -> None:
     assert "adapt.better_source" not in noticed
 
 
+@pytest.mark.slow
 def test_a_table_names_its_target_in_the_command(tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     x = draw.normal(size=(40, 2))

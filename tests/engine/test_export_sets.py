@@ -82,6 +82,7 @@ def test_an_adapted_set_has_an_output_for_each_task_that_says_what_predict_says(
     require_predicted(shown, "only.csv", 3)
 
 
+@pytest.mark.slow
 def test_an_in_context_learner_adapts_in_the_file_to_any_tasks_and_labels(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def learner(name: str, **fields: Any) -> FewShotModel:
     return with_own_numbers(tiny_model(algorithm, norm="group", shape=(1, 16, 16)))
 
 
+@pytest.mark.slow
 def test_the_graph_of_a_protonet_is_its_adapt_and_predict_for_another_way_and_shot() -> None:
     model = learner("protonet")
     graph = support_graph(model)

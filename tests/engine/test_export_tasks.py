@@ -53,6 +53,7 @@ def test_cells_are_encoded_in_the_graph_as_in_the_reader() -> None:
 
 
 @pytest.mark.parametrize("format", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_every_task_has_an_output_that_says_what_predict_says(format: str) -> None:
     multitask("tiny.yaml", out="run")
     result = export("run", format=format, out=f"tasks.{format}")

@@ -63,6 +63,7 @@ def test_both_are_joined_in_the_graph_as_in_the_reader() -> None:
         pytest.param("texts+ngrams", "onnx", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_an_example_answers_as_predict_does(table: Path, source: str, format: str) -> None:
     adapt(source, table, out="mine", compare=False)
     result = export("mine", format=format)

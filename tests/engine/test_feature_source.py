@@ -140,6 +140,7 @@ def test_columns_and_targets_of_any_size_are_learned_as_ordinary_ones_are(
     assert np.isfinite([[row["prediction"], row["low"], row["high"]] for row in rows]).all()
 
 
+@pytest.mark.slow
 def test_an_exported_file_reads_dates_without_metacli() -> None:
     Path("homes.csv").write_text(STRANGER)
     adapt("features", "homes.csv", target="price", out="mine")

@@ -304,6 +304,7 @@ def test_school_together_is_better_than_apart_and_than_pooled(cache, tmp_path, m
     assert beaten["single-task"]["verdict"] == "helped"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_baselines")
 def test_the_commands_that_the_tutorial_shows_work(cache, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -176,6 +176,7 @@ def test_a_model_whose_plug_in_is_missing_says_which(
     assert "plugged.parts:" in found["error"]["message"]
 
 
+@pytest.mark.slow
 def test_another_version_of_a_plug_in_is_reported(
     package: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +197,7 @@ def test_a_data_set_of_another_package_is_trained_and_evaluated_on(
     assert (code, found["result"]["data"]) == (0, "plugged.parts:GLYPHS")
 
 
+@pytest.mark.slow
 def test_weightings_and_surgeries_of_another_package_balance_tasks(
     package: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

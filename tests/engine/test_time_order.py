@@ -38,6 +38,7 @@ def walk(path: Path, *, shuffled: bool) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_last_value_is_scored_in_the_order_of_time_whatever_the_order_of_the_rows() -> None:
     def tried(path: Path) -> dict[str, float | None]:
         found = adapt(None, path, target="price", dry_run=True, compare=False)
