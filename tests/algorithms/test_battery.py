@@ -151,7 +151,14 @@ def cases() -> list[Case]:
 
 
 CASES = cases()
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_case = pytest.mark.parametrize(
+    "case",
+    [
+        # Group norm has no statistics, as no norm has none: batch norm is where learners differ.
+        pytest.param(case, marks=[pytest.mark.slow] if case.norm == "group" else [], id=str(case))
+        for case in CASES
+    ],
+)
 
 
 def direction(

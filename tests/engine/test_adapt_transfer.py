@@ -27,6 +27,7 @@ from metacli.types import Batch
 
 pytestmark = pytest.mark.usefixtures("workplace")
 # Of classes; those for numbers alone are in test_adapt_tables.
+USUAL = ("linear-probe", "lp-ft", "ridge", "logistic", "prototype")  # others: make test-all
 WAYS = [name for name in names("transfer") if "classification" in ALGORITHMS[name].learner().kinds]
 FEW = {"fine-tune": ["steps=3"], "lp-ft": ["steps=3"], "l2-sp": ["steps=3", "alpha=0.1"]}
 COUNTS = {"ant": 4, "bee": 3, "cat": 4}
@@ -37,7 +38,10 @@ def model() -> str:
     return saved(tiny_model(), Path("source"))
 
 
-@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(one, marks=[] if one in USUAL else [pytest.mark.slow]) for one in WAYS],
+)
 def test_a_model_is_saved_loaded_and_answers_as_it_did(model: str, method: str) -> None:
     write_classes(Path("task/support"), COUNTS)
     write_classes(Path("task/query"), dict.fromkeys(COUNTS, 3), seed=1)
