@@ -285,6 +285,7 @@ def score(case: Case, learner: Any, snapshot: loop.Snapshot, episodes: Episode) 
 
 
 @every_case
+@pytest.mark.slow
 def test_the_loss_of_a_toy_falls_in_a_few_steps(case: Case) -> None:
     learner, problem, params, state = case.start()
     own, _ = learner.init(problem, params)

@@ -74,6 +74,7 @@ def test_the_nearest_image_by_pixels_is_often_another_character(cache: Path) -> 
     assert 0.24 < np.mean(right) < 0.38  # chance 0.2
 
 
+@pytest.mark.slow
 def test_images_that_another_version_drew_are_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

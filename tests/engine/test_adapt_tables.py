@@ -70,6 +70,7 @@ def test_a_table_of_every_kind_of_column_is_a_regression_without_a_flag_but_the_
     assert json.dumps(dict(found))
 
 
+@pytest.mark.slow
 def test_trees_are_chosen_where_no_line_divides_the_classes() -> None:
     found = adapt(None, steps("steps.csv", 80), folds=3, out="box", budget=600)
     assert found.choice is not None

@@ -98,6 +98,7 @@ def task(shots: int = 6) -> tuple:
 @pytest.mark.parametrize(
     "learner", [LinearProbe(), FineTune(lr=1e-2)], ids=lambda one: type(one).__name__
 )
+@pytest.mark.slow
 def test_settings_are_those_with_the_smallest_loss_on_folds_of_the_support(learner) -> None:
     problem, params, support = task()
     found = transfer.settled(learner, problem, params, {}, support)

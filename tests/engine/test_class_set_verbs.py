@@ -43,6 +43,7 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["mtnp", "mmaml", "coupled"])
 @pytest.mark.parametrize("variant", ["styles", "alphabets"])
+@pytest.mark.slow
 def test_every_learner_trains_and_is_measured_jointly_and_separately(
     name: str, variant: str, recipe: Path, tmp_path: Path
 ) -> None:

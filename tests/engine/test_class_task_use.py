@@ -114,6 +114,7 @@ def test_a_report_shows_every_task(
     assert "on new tasks" in page
 
 
+@pytest.mark.slow
 def test_an_adapted_model_and_its_learner_are_exported(run: Path, tmp_path: Path) -> None:
     made = adapt(
         run, tasks_in(tmp_path / "new", 1) / "p00.csv", out=tmp_path / "made", device="cpu"
@@ -174,6 +175,7 @@ def test_every_learner_of_regression_learns_from_tasks_with_classes(
     assert evaluate(run, episodes=2).measures["auc"].mean > 0.75
 
 
+@pytest.mark.slow
 def test_examples_may_be_counted_by_task(tmp_path: Path) -> None:
     tasks_in(tmp_path / "patients")
     run = trained(tmp_path, "episodes.per=task", "episodes.shot=6")

@@ -264,6 +264,7 @@ def test_a_file_of_other_weights_disagrees(
         export(mine)
 
 
+@pytest.mark.slow
 def test_the_tolerance_that_was_asked_for_is_the_one_that_counts(
     mine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +275,7 @@ def test_the_tolerance_that_was_asked_for_is_the_one_that_counts(
     assert export(mine, tolerance=2e-3)["parity"]["max_abs"] == pytest.approx(1e-3, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_a_file_may_be_as_far_from_pytorch_as_float32_is_from_float64(
     mine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def pictures(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_images_are_changed_as_the_model_had_them_fitted(tmp_path: Path) -> None:
     made = adapted_model(tiny_model(shape=(3, 16, 16)))
     changed = replace(made.inputs, changes=("grey", "contrast", "invert"))

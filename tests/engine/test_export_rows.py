@@ -37,6 +37,7 @@ def test_words_are_weighed_in_the_graph_as_in_the_reader(characters: tuple[int, 
 
 
 @pytest.mark.parametrize("format", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_table_gives_numbers_in_the_users_unit(number_model: str, format: str) -> None:
     write_town(Path("mine.csv"), 11, rows=20)
     adapt(number_model, "mine.csv", out="mine")

@@ -149,6 +149,7 @@ def test_made_up_sets_are_answered_as_labels_of_their_own_tasks() -> None:
     np.testing.assert_allclose(first, again, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exported_is_said_with_what_can() -> None:
     model, steps = saved(Path("model")), saved(Path("steps"), "coupled")
     with pytest.raises(DataError, match="not been adapted to a set") as caught:

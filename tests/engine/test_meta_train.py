@@ -331,6 +331,7 @@ def test_an_empty_folder_and_one_with_nothing_but_a_lock_are_free() -> None:
         assert trained(name, "train.steps=1", "evaluate.every=1")["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_same_folder_is_reported_who_is_there() -> None:
     there, go_on = threading.Event(), threading.Event()
 

@@ -358,6 +358,7 @@ def test_groups_auto_trains_the_suggested_groups_and_a_repeat_has_the_same(recip
 
 
 @pytest.mark.usefixtures("few_baselines")
+@pytest.mark.slow
 def test_a_guarded_model_answers_as_each_task_was_decided(recipe, monkeypatch):
     from metacli.engine.training.multi_task import compare as multi_task_compare
     from metacli.engine.training.multi_task.guard import Decision

@@ -80,6 +80,7 @@ def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "reviews.csv"
 
 
+@pytest.mark.slow
 def test_texts_of_two_classes_are_solved_exactly_predicted_and_exported(reviews, capsys):
     words = ["data.task=shop", "data.target=label", "-o", "run", "--json"]
     assert main(["multitask", reviews, *words]) == 0

@@ -155,6 +155,7 @@ for at in range(1, total + 1):
 
 
 @pytest.mark.parametrize("kind", SAVES)
+@pytest.mark.slow
 def test_a_process_that_dies_at_any_file_operation_leaves_a_whole_content(
     tmp_path, monkeypatch, kind
 ):

@@ -60,6 +60,7 @@ def test_one_run_has_an_interval_over_its_tasks_and_a_image_of_them(capsys):
     assert f"mean difference over 4 tasks: {delta:+.3g} ({low:+.3g} to {high:+.3g}) (test)" in told
 
 
+@pytest.mark.slow
 def test_with_runs_of_other_divisions_beside_it_the_interval_is_over_divisions():
     means = [np.mean(deltas(division(seed, out=f"runs/{seed}"))) for seed in range(3)]
     # Neither another recipe nor another seed of the same division is one more division.

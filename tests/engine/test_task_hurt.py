@@ -30,6 +30,7 @@ evaluate: {every: 20}
 
 
 @pytest.mark.parametrize("guard", [False, True], ids=["together", "guarded"])
+@pytest.mark.slow
 def test_unrelated_tasks_are_hurt_unless_they_are_guarded(
     guard, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ):

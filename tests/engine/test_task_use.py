@@ -254,6 +254,7 @@ def test_a_new_task_takes_the_trunk_and_a_head_of_its_own(alphabets):
     assert sum(one["prediction"] == Path(one["input"]).parent.name for one in rows) > 9
 
 
+@pytest.mark.slow
 def test_a_model_with_a_curve_that_tasks_share_is_exported_and_is_no_source():
     text = BASE.replace("{name: mlp, hidden: [8]}", "{name: linear}")
     scheme = "{name: mixed-effects, features: 4, length: [1.0], steps: 3}"
