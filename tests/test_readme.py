@@ -113,6 +113,7 @@ def run_all(commands: list[list[str]], fast: list[str]) -> None:
         assert out.getvalue().strip(), words
 
 
+@pytest.mark.slow
 def test_the_walk_through_of_texts_works(tmp_path, monkeypatch, cache):
     monkeypatch.chdir(tmp_path)
     topics = [

@@ -98,6 +98,7 @@ def test_statistics_are_frozen_where_the_network_normalises_by_batches(
 
 
 @each_case
+@pytest.mark.slow
 def test_a_choice_that_was_explored_is_the_model_that_is_kept(name: str, kind: str) -> None:
     """What validation judged is what `adapt` makes of the same support."""
     problem, params, support, query = source(kind)

@@ -79,12 +79,14 @@ def audited(address: str) -> int:
     return int(script("audit").audit(["numpy==2.0.0"], options))
 
 
+@pytest.mark.slow
 def test_an_audit_that_found_nothing_passes(capfd: pytest.CaptureFixture[str]) -> None:
     with service(200, {}) as address:
         assert audited(address) == 0
     assert "1 packages checked" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_known_vulnerability_fails(capfd: pytest.CaptureFixture[str]) -> None:
     with service(200, KNOWN) as address:
         assert audited(address) == 1
@@ -98,6 +100,7 @@ def test_a_service_that_fails_is_no_pass(status: int, capfd: pytest.CaptureFixtu
     assert "COULD NOT CHECK" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_service_that_is_not_there_is_no_pass() -> None:
     with service(200, {}) as address:
         pass

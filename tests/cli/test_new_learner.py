@@ -100,7 +100,7 @@ evaluate: {every: 4, episodes: 3}
 """
 
 
-@pytest.fixture(params=list(ADDED))
+@pytest.fixture(params=[pytest.param("city_block", marks=pytest.mark.slow), "sign_maml"])
 def added(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Any
 ) -> str:

@@ -207,6 +207,7 @@ print(whole.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_another_process_with_another_hash_seed_draws_the_same() -> None:
     digests = {
         subprocess.run(

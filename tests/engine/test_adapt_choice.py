@@ -95,6 +95,7 @@ def test_features_are_computed_once_for_each_image(photographs: Path, tmp_path: 
     assert computed(tmp_path / "b") == [12]  # all of them are known
 
 
+@pytest.mark.slow
 def test_the_same_choice_gives_the_same_model(photographs: Path, tmp_path: Path) -> None:
     first = adapt(None, photographs, out=tmp_path / "a")
     again = adapt(None, photographs, out=tmp_path / "b")

@@ -124,6 +124,7 @@ def test_the_probabilities_are_scikit_learns_on_torchvisions_features(
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v2", "regnet_y_400mf", ARCH])
+@pytest.mark.slow
 def test_the_network_is_found_by_its_weights(arch: str) -> None:
     with torch.random.fork_rng(devices=[]):
         tensors = models.get_model(arch, weights=None).state_dict()

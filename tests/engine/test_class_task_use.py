@@ -167,6 +167,7 @@ def test_a_task_with_other_labels_is_refused_by_a_shared_head(run: Path, tmp_pat
         pytest.param("{name: maml, inner_lr: 0.1, head: proto}", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_every_learner_of_regression_learns_from_tasks_with_classes(
     tmp_path: Path, algorithm: str
 ) -> None:

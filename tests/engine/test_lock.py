@@ -37,6 +37,7 @@ def holder(tmp_path):
     process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_within_five_seconds_and_reported_who_holds_it(
     holder, tmp_path
 ):

@@ -170,6 +170,7 @@ def test_predictions_answer_row_by_row(recipe):
 
 
 @pytest.mark.usefixtures("few_baselines", "signals_heard")
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(recipe):
     options = ["weighting.name=dwa", "weighting.window=3"]
     multitask(recipe, options, out="whole")
