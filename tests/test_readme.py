@@ -76,6 +76,7 @@ def test_every_command_of_the_tour_works(tmp_path, monkeypatch, cache):
     assert (tmp_path / "mine.pt2").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_the_tour_in_python_works(tmp_path, monkeypatch, cache):
     import metacli
 

@@ -250,6 +250,7 @@ def test_the_same_seed_gives_the_same_bits(case: Case) -> None:
     toys.assert_bits(second.metrics, first.metrics)
 
 
+@pytest.mark.slow
 @every_case
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_dtype_is_kept(case: Case, dtype: torch.dtype) -> None:

@@ -88,6 +88,7 @@ def test_images_are_changed_as_the_model_had_them_fitted(tmp_path: Path) -> None
     assert [float(line[2]) for line in lines] == pytest.approx(best, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", pytest.param("pt2", marks=pytest.mark.slow)])
 def test_an_adapted_model(tmp_path: Path, format: str) -> None:
     model = saved(adapted_model(tiny_model()), tmp_path / "mine")
