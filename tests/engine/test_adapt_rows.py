@@ -256,7 +256,7 @@ def test_inspect_tells_columns_duplicates_and_leaks_at_once(tmp_path: Path) -> N
     assert {"table.leak", "table.constant"} <= codes
     assert found["details"]["support_per_class"] == {"p": 6, "q": 6}
     assert found["details"]["columns"]["same"] == "constant"
-    assert found["next"][0].startswith("metacli adapt features")
+    assert found["next"][0] == f"metacli adapt {tmp_path / 't.csv'}"
 
 
 def test_inspect_of_texts_names_both_sides_of_a_duplicate(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_good_task_is_counted_measured_and_followed_by_adapt() -> None:
     assert details["score"] == "3-fold over the support"
     assert details["sizes"] == {"16x16": 10}
     assert details["colours"] == {"grey": 10}
-    assert result["next"] == ["metacli adapt @last task"]
+    assert result["next"] == ["metacli adapt task"]
 
 
 def test_all_problems_of_all_files_are_reported_at_once() -> None:
@@ -77,10 +77,10 @@ def test_problems_that_flags_go_on_with_are_followed_by_these_flags() -> None:
     write_classes(Path("my task"), {"ant": 3, "bee": 3})
     Path("my task/ant/page.png").write_text("<html>log in</html>")
     result = inspect("my task")
-    assert result["next"] == ["metacli adapt @last 'my task' --skip-bad"]
+    assert result["next"] == ["metacli adapt 'my task' --skip-bad"]
     Path("my task/bee/same.png").write_bytes(Path("my task/ant/01.png").read_bytes())
     flags = "--skip-bad --allow-duplicates"
-    assert inspect("my task")["next"] == [f"metacli adapt @last 'my task' {flags}"]
+    assert inspect("my task")["next"] == [f"metacli adapt 'my task' {flags}"]
 
 
 def test_a_class_of_one_image_has_no_part_in_the_score() -> None:
@@ -108,7 +108,7 @@ def test_sizes_and_colours_of_a_mixed_folder() -> None:
 
 def test_many_classes_can_be_trained_on_as_well() -> None:
     write_classes(Path("many"), {f"c{number}": 1 for number in range(40)}, size=4)
-    assert inspect("many")["next"] == ["metacli adapt @last many", "metacli meta-train many"]
+    assert inspect("many")["next"] == ["metacli adapt many", "metacli meta-train many"]
 
 
 def test_pools_are_counted_split_by_split() -> None:

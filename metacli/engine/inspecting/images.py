@@ -190,7 +190,7 @@ def pool_details(listing: Listing) -> dict[str, Json]:
 def what_next(listing: Listing, name: str, ways: Sequence[str]) -> tuple[str, ...]:
     if listing.what == "task":
         train = (command("meta-train", name),) if listing.query is None and divides(listing) else ()
-        return (command("adapt", "@last", name, *ways), *train)
+        return (command("adapt", name, *ways), *train)
     if listing.what == "tasks":
         first = Path(name) / listing.children[0].path.name
         return (command("adapt", "@last", str(first), *ways),)

@@ -123,8 +123,7 @@ def what_next(
         train = command("meta-train", name, *columns)
         adapt = (command("adapt", "@last", one, *flags),) if first.exists() else ()
         return (train, *adapt) if len(listing.children) >= TASKS_TO_DIVIDE else adapt
-    source = "@last" if listing.kind == "text" else "features"
-    steps = [command("adapt", source, name, *flags)]
+    steps = [command("adapt", name, *flags)]
     if listing.query is None and listing.labels and divides(listing):
         steps.append(command("meta-train", name, *columns))
     return tuple(steps)
