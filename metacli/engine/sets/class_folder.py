@@ -96,12 +96,7 @@ def load_classes(folder: Path) -> ClassSetModel:
     """A model that adapts to sets. Raises BundleError: adapted already, or damaged."""
     found = load_any(folder)
     if isinstance(found, AdaptedClassSet):
-        raise BundleError(
-            "this model is adapted to a set already",
-            code="model.adapted",
-            where=str(folder),
-            hint=f"metacli predict {folder} ROWS.csv",
-        )
+        raise already_adapted(folder)
     return found
 
 
@@ -109,13 +104,32 @@ def load_adapted_classes(folder: Path) -> AdaptedClassSet:
     """A model of one set. Raises BundleError: not adapted yet, or damaged."""
     found = load_any(folder)
     if isinstance(found, ClassSetModel):
-        raise BundleError(
-            "this model has not been adapted to a set yet",
-            code="model.not_adapted",
-            where=str(folder),
-            hint=f"metacli adapt {folder} SET -o mine",
-        )
+        raise not_adapted(folder, "SET")
     return found
+
+
+def already_adapted(folder: Path) -> BundleError:
+    """Where a model that adapts is wanted."""
+    return BundleError(
+        "this model is adapted to a set already",
+        code="model.adapted",
+        where=str(folder),
+        hint=f"metacli predict {folder} ROWS.csv",
+    )
+
+
+def not_adapted(folder: Path, data: str) -> BundleError:
+    """Where a model of one set is wanted.
+
+    Args:
+        data: what it could be adapted to, as the hint calls it.
+    """
+    return BundleError(
+        "this model has not been adapted to a set yet",
+        code="model.not_adapted",
+        where=str(folder),
+        hint=f"metacli adapt {folder} {data} -o mine",
+    )
 
 
 def load_any(folder: Path) -> ClassSetModel | AdaptedClassSet:

@@ -3,6 +3,7 @@ these. Keys that this version does not know are ignored."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -56,9 +57,7 @@ class SetDocument(Part):
 
     @model_validator(mode="after")
     def _names_its_tasks(self) -> SetDocument:
-        names = [one.name for one in self.answers.tasks]
-        if self.method is not None and (not names or len(set(names)) < len(names)):
-            raise ValueError("an adapted set without tasks, or with one that is there twice")
+        require_names(self.method, [one.name for one in self.answers.tasks])
         return self
 
 
@@ -105,7 +104,11 @@ class ClassSetDocument(Part):
 
     @model_validator(mode="after")
     def _names_its_tasks(self) -> ClassSetDocument:
-        names = [one.name for one in self.answers.tasks]
-        if self.method is not None and (not names or len(set(names)) < len(names)):
-            raise ValueError("an adapted set without tasks, or with one that is there twice")
+        require_names(self.method, [one.name for one in self.answers.tasks])
         return self
+
+
+def require_names(method: str | None, names: Sequence[str]) -> None:
+    """Raises ValueError for an adapted model whose tasks are none, or have a name twice."""
+    if method is not None and (not names or len(set(names)) < len(names)):
+        raise ValueError("an adapted set without tasks, or with one that is there twice")

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from metacli.engine.sets.class_adapted import AdaptedClassSet
-from metacli.engine.sets.class_folder import is_class_model, load_any
+from metacli.engine.sets.class_folder import (
+    already_adapted,
+    is_class_model,
+    load_any,
+    not_adapted,
+)
 from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.folder import is_set_model, load
 from metacli.engine.sets.model import AdaptedSet, SetModel
@@ -45,12 +50,7 @@ def open_source(path: Path) -> SetModel:
     require_regressions(path)
     found = load(path)
     if isinstance(found, AdaptedSet):
-        raise BundleError(
-            "this model is adapted to a set already",
-            code="model.adapted",
-            where=str(path),
-            hint=f"metacli predict {path} ROWS.csv",
-        )
+        raise already_adapted(path)
     return found
 
 
@@ -59,12 +59,7 @@ def open_adapted(path: Path) -> AdaptedSet:
     require_regressions(path)
     found = load(path)
     if isinstance(found, SetModel):
-        raise BundleError(
-            "this model has not been adapted to a set yet",
-            code="model.not_adapted",
-            where=str(path),
-            hint=f"metacli adapt {path} SET.csv -o mine",
-        )
+        raise not_adapted(path, "SET.csv")
     return found
 
 
