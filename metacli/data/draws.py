@@ -76,3 +76,10 @@ def draw_from(span: int | tuple[int, int], word: int) -> int:
         return span
     low, high = span
     return low + ((word * (high - low + 1)) >> 64)
+
+
+def drawn_once(span: int | tuple[int, int], seed: Key, meta_batch: int) -> int:
+    """A number that all episodes of a meta-batch share, such as their shot."""
+    if isinstance(span, int):
+        return span
+    return draw_from(span, stream(seed, "shape", meta_batch).random_raw(1).tolist()[0])

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from metacli.data.draws import Key, draw_from, plain, stream, uniforms
+from metacli.data.draws import Key, drawn_once, plain, stream, uniforms
 from metacli.data.few_shot.pools import check_split
 from metacli.errors import DataError
 from metacli.types import Batch, Episode, TaskSpec
@@ -139,10 +139,7 @@ class Sinusoids:
         return Episode(Batch(xs[:, :shot], ys[:, :shot]), Batch(xs[:, most:], ys[:, most:]))
 
     def _shot(self, index: int) -> int:
-        if isinstance(self.shot, int):
-            return self.shot
-        word = stream(self.seed, "shape", index // self.meta_batch).random_raw(1).tolist()[0]
-        return draw_from(self.shot, word)
+        return drawn_once(self.shot, self.seed, index // self.meta_batch)
 
 
 def spread(values: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from metacli.data.draws import Key, draw_from, integers, partial_shuffle, plain, stream
+from metacli.data.draws import Key, drawn_once, integers, partial_shuffle, plain, stream
+from metacli.data.few_shot.stacked import stacked
 from metacli.data.few_shot.task_rows import TaskRows
 from metacli.data.tables.coded import Encoder
 from metacli.errors import DataError
@@ -212,19 +213,10 @@ class ClassTaskEpisodes:
     def meta_batch_at(self, step: int) -> Episode:
         """Episodes step*B .. step*B+B-1: x [B, M, ...], y [B, M]."""
         first = step * self.meta_batch
-        drawn = [self.episode(first + i) for i in range(self.meta_batch)]
-        halves = zip(*drawn, strict=True)
-        support, query = (
-            Batch(torch.stack([one.x for one in half]), torch.stack([one.y for one in half]))
-            for half in halves
-        )
-        return Episode(support, query)
+        return stacked([self.episode(first + i) for i in range(self.meta_batch)])
 
     def _shot(self, index: int) -> int:
-        if isinstance(self.shot, int):
-            return self.shot
-        word = stream(self.seed, "shape", index // self.meta_batch).random_raw(1).tolist()[0]
-        return draw_from(self.shot, word)
+        return drawn_once(self.shot, self.seed, index // self.meta_batch)
 
 
 def drawn_rows(rows: np.ndarray, count: int, key: tuple[Key, ...]) -> np.ndarray:

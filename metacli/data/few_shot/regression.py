@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from metacli.data.draws import Key, draw_from, integers, partial_shuffle, plain, stream
+from metacli.data.draws import Key, drawn_once, integers, partial_shuffle, plain, stream
 from metacli.data.few_shot.pools import SPLITS, check_split
+from metacli.data.few_shot.stacked import stacked
 from metacli.data.tables.encoding import Encoding, Target, fit_encoding, fit_target
 from metacli.data.tables.kinds import Kind
 from metacli.data.tables.reader import Table
@@ -178,20 +179,11 @@ class RegressionEpisodes:
     def meta_batch_at(self, step: int) -> Episode:
         """Episodes step*B .. step*B+B-1: x [B, K, D], y [B, K, 1]."""
         first = step * self.meta_batch
-        drawn = [self.episode(first + i) for i in range(self.meta_batch)]
-        halves = zip(*drawn, strict=True)
-        support, query = (
-            Batch(torch.stack([one.x for one in half]), torch.stack([one.y for one in half]))
-            for half in halves
-        )
-        return Episode(support, query)
+        return stacked([self.episode(first + i) for i in range(self.meta_batch)])
 
     def _batch(self, task: int, rows: np.ndarray) -> Batch:
         x, y = self.tasks.x[task][rows], self.tasks.y[task][rows]
         return Batch(torch.from_numpy(x), torch.from_numpy(y)[:, None])
 
     def _shot(self, index: int) -> int:
-        if isinstance(self.shot, int):
-            return self.shot
-        word = stream(self.seed, "shape", index // self.meta_batch).random_raw(1).tolist()[0]
-        return draw_from(self.shot, word)
+        return drawn_once(self.shot, self.seed, index // self.meta_batch)

@@ -165,14 +165,19 @@ def of_one_table(table: Table, path: Path, options: OwnSets) -> tuple[FoundSet, 
             where=table.name,
             hint="data.set=COLUMN, and data.task=COLUMN or data.target=A,B",
         )
-    names = named(table, options.set)
-    found = []
-    for name in dict.fromkeys(names):
-        rows = [number for number, one in enumerate(names) if one == name]
-        part = table.rows(rows)
-        part = Table(part.name, part.frame.drop(options.set), part.first)
-        found.append(of_table(name, part, path, options))
-    return tuple(found)
+    parts = divided(table, options.set)
+    return tuple(of_table(name, part, path, options) for name, part in parts.items())
+
+
+def divided(table: Table, column: str) -> dict[str, Table]:
+    """The rows of each name in a column, without that column; in the order of first mention."""
+    rows: dict[str, list[int]] = {}
+    for number, name in enumerate(named(table, column)):
+        rows.setdefault(name, []).append(number)
+    parts = {name: table.rows(own) for name, own in rows.items()}
+    return {
+        name: Table(part.name, part.frame.drop(column), part.first) for name, part in parts.items()
+    }
 
 
 def of_table(name: str, table: Table, path: Path, options: OwnSets) -> FoundSet:
@@ -187,15 +192,10 @@ def of_table(name: str, table: Table, path: Path, options: OwnSets) -> FoundSet:
             where=table.name,
             hint="data.task=COLUMN names the task of a row; data.target=A,B are a task each",
         )
-    tasks = named(table, options.task)
-    target = target_of(table, options)
-    own = []
-    for task in dict.fromkeys(tasks):
-        rows = [number for number, one in enumerate(tasks) if one == task]
-        part = table.rows(rows)
-        part = Table(part.name, part.frame.drop(options.task), part.first)
-        own.append(Piece(shown(task), part, target))
-    return FoundSet(shown(name), tuple(own))
+    parts, target = divided(table, options.task), target_of(table, options)
+    return FoundSet(
+        shown(name), tuple(Piece(shown(task), part, target) for task, part in parts.items())
+    )
 
 
 def target_of(table: Table, options: OwnSets) -> str:
