@@ -16,7 +16,7 @@ from metacli.engine.results.base import Json
 from metacli.engine.sets.class_adapted import AdaptedClassSet, AdaptedTask
 from metacli.engine.sets.class_model import ClassFacts, ClassSetModel
 from metacli.engine.sets.document import ClassSetDocument
-from metacli.engine.sets.folder import KIND, SUPPORT, require_named_weights
+from metacli.engine.sets.folder import KIND, SUPPORT, require_named_weights, support_params
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
@@ -45,24 +45,13 @@ def save_classes(
     source = model if isinstance(model, ClassSetModel) else model.source
     params = dict(source.params)
     if isinstance(model, AdaptedClassSet):
-        params |= support_params(model)
+        params |= support_params(model.support)
     files = {
         MODEL: json_bytes(document_of(model, source)),
         WEIGHTS: tensors_to_bytes(params),
         "README.md": card(model, source).encode(),
     }
     write_folder(folder, files, replace=replace)
-
-
-def support_params(model: AdaptedClassSet) -> Params:
-    """What the model answers from, beside the weights."""
-    support = model.support
-    assert support.mask is not None
-    return {
-        f"{SUPPORT}x": support.x,
-        f"{SUPPORT}y": support.y,
-        f"{SUPPORT}mask": support.mask.to(support.y.dtype),
-    }
 
 
 def document_of(model: ClassSetModel | AdaptedClassSet, source: ClassSetModel) -> dict[str, Json]:

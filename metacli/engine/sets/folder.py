@@ -45,7 +45,7 @@ def save(model: SetModel | AdaptedSet, folder: Path, *, replace: bool = False) -
     source = model if isinstance(model, SetModel) else model.source
     params = dict(source.params)
     if isinstance(model, AdaptedSet):
-        params |= support_params(model)
+        params |= {**support_params(model.support), f"{SUPPORT}roles": model.roles}
     document = document_of(model, source)
     files = {
         MODEL: json_bytes(document),
@@ -55,15 +55,13 @@ def save(model: SetModel | AdaptedSet, folder: Path, *, replace: bool = False) -
     write_folder(folder, files, replace=replace)
 
 
-def support_params(model: AdaptedSet) -> Params:
-    """What the model answers from, beside the weights."""
-    support = model.support
+def support_params(support: Batch) -> Params:
+    """The labelled examples that a model answers from, beside its weights."""
     assert support.mask is not None
     return {
         f"{SUPPORT}x": support.x,
         f"{SUPPORT}y": support.y,
         f"{SUPPORT}mask": support.mask.to(support.y.dtype),
-        f"{SUPPORT}roles": model.roles,
     }
 
 
