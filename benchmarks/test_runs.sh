@@ -1,6 +1,7 @@
 #!/bin/sh
 # Full test runs in random order, every second one with two busy loops beside it: what passes only alone, only in
 # the order of the files or only on a quiet machine fails here. One line a run; the whole output is in build/test-runs.
+# BESIDE is a command that keeps one core busy, in place of the empty loop.
 #   sh benchmarks/test_runs.sh [RUNS] [PYTEST ARGUMENTS...]
 set -u
 runs=${1:-10}
@@ -18,7 +19,7 @@ while [ "$run" -le "$runs" ]; do
     if [ $((run % 2)) -eq 0 ]; then
         beside=busy
         for _ in 1 2; do
-            (while :; do :; done) &
+            if [ -n "${BESIDE:-}" ]; then $BESIDE & else (while :; do :; done) & fi
             busy="$busy $!"
         done
     fi
