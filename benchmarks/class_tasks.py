@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
@@ -188,13 +189,14 @@ def molecules(name: str) -> dict:
     test, val = SPLITS[name]
     division = {"test_tasks": f"last:{test}", "val_tasks": f"last:{val}"}
     every = [
-        kept(f"{name}-{known}", partial(with_inputs, name, division, inputs, known))
+        kept(f"{name}-{part}{known}", partial(make, name, division, inputs, known))
+        for part, make in (("", with_inputs), ("pooled-", without_support))
         for inputs, known in (("fingerprints", False), ("fingerprints and known labels", True))
     ]
     return {
         "tasks": every[0]["tasks"],
-        "arms": {**every[0]["arms"], **every[1]["arms"]},
-        "choices": {**every[0]["choices"], **every[1]["choices"]},
+        "arms": {arm: found for one in every for arm, found in one["arms"].items()},
+        "choices": {arm: found for one in every for arm, found in one["choices"].items()},
     }
 
 
@@ -219,6 +221,65 @@ def with_inputs(name: str, division: dict, inputs: str, known: bool) -> dict:
     if not known:
         joint_arms(parts, arms, choices)
     return {"tasks": list(parts["test"].tasks.tasks), "arms": arms, "choices": choices}
+
+
+def without_support(name: str, division: dict, inputs: str, known: bool) -> dict:
+    """Models of all meta-training targets as one, which see no support."""
+    parts = {s: molecule_source(name, s, {**division, "known_labels": known}) for s in SPLIT}
+    arms: dict[str, Table] = {}
+    choices: dict[str, dict] = {}
+    for arm, settings in pooled_options(parts["train"], 300).items():
+        called = f"{arm}, {inputs}"
+        choices[called] = choose(settings, parts["val"], (10,), 5)
+        arms[called] = scored(parts["test"], 10, 20, settings[choices[called]["chosen"]])
+    return {"tasks": list(parts["test"].tasks.tasks), "arms": arms, "choices": choices}
+
+
+def pooled_options(source: ClassTaskEpisodes, steps: int) -> dict[str, Arms]:
+    """Every pooled arm with its settings. A class of a target weighs as much as any other, as it
+    does in episodes; the weights are 1 in the mean."""
+    tasks = source.tasks
+    x = csr_matrix(np.concatenate([rows.take(np.arange(len(rows))) for rows in tasks.rows]))
+    y = np.concatenate(tasks.y)
+    weights = np.concatenate([len(one) / np.bincount(one)[one] / len(one) for one in tasks.y])
+    weights *= len(weights) / weights.sum()
+    joint = Joint()
+    problem = network(tasks.example_shape[0], (128, 64), joint)
+    return {
+        "pooled logistic regression": {
+            f"C {c:g}": whole(LogisticRegression(C=c, max_iter=1000).fit(x, y, weights))
+            for c in (1e-4, 1e-3, 1e-2, 1e-1)
+        },
+        "pooled random forest": {
+            f"share {share}": whole(pooled_forest(share).fit(x, y, weights))
+            for share in ("sqrt", 0.1)
+        },
+        "pooled network": {
+            f"step {step}": unadapted(joint, problem, theta)
+            for step, (theta, _) in trained(joint, problem, source, steps).items()
+        },
+    }
+
+
+def pooled_forest(share: str | float) -> RandomForestClassifier:
+    """Each tree is grown on 10,000 drawn rows."""
+    return RandomForestClassifier(
+        100, max_features=share, max_samples=10_000, random_state=0, n_jobs=1
+    )
+
+
+def whole(made: LogisticRegression | RandomForestClassifier) -> Answer:
+    """The answer of a fitted model, whatever the support is."""
+    return lambda support, asked: np.asarray(made.predict_proba(asked.numpy()))
+
+
+def unadapted(learner: Joint, problem: Problem, theta: Params) -> Answer:
+    @torch.no_grad()
+    def answer(support: Batch, x: Tensor) -> np.ndarray:
+        found: np.ndarray = learner.predict(problem, theta, x).numpy()
+        return found
+
+    return answer
 
 
 SPLIT = ("train", "val", "test")
@@ -374,7 +435,6 @@ def options_of(source: ClassTaskEpisodes, rates: Sequence[float], steps: int) ->
         for rate in (1e-9, *rates):
             moved = replace(joint, inner_lr=rate)
             adapted[f"rate {rate:g}, step {step}"] = adapting(moved, problem, theta, state)
-    whole = lambda made: lambda support, asked: np.asarray(made.predict_proba(asked.numpy()))  # noqa: E731
     return {
         "MAML": meta_trained(maml, (64,), source, steps),
         "multi-task, adapted": adapted,
