@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -127,10 +128,11 @@ def test_an_adapted_model_and_its_learner_are_exported(run: Path, tmp_path: Path
 
 
 def test_tasks_of_another_set_are_all_new(run: Path, tmp_path: Path) -> None:
-    result = evaluate(run, tasks_in(tmp_path / "others", 5), episodes=5)
+    own = shutil.copytree(run, tmp_path / "run")  # its scores are added to
+    result = evaluate(own, tasks_in(tmp_path / "others", 5), episodes=5)
     assert result.num_tasks == 5
     with pytest.raises(DataError, match="answers no or yes in every task") as found:
-        evaluate(run, tasks_in(tmp_path / "words", 5, ("bad", "good")), episodes=5)
+        evaluate(own, tasks_in(tmp_path / "words", 5, ("bad", "good")), episodes=5)
     assert found.value.code == "model.labels"
 
 
