@@ -13,7 +13,8 @@ from metacli.cli.frame import Frame, Result
 from metacli.cli.views import many, sets
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
-from metacli.engine.spelling import signed
+from metacli.engine.scoring.checks import LOWER_IS_BETTER
+from metacli.engine.spelling import metric_name, signed
 from metacli.errors import UsageProblem
 
 Method = Literal[
@@ -325,12 +326,21 @@ def _transfer(metric: str | None, transfer: Block) -> Iterator[tuple[str, str]]:
         smaller = signed(metric, transfer.number("detectable")).lstrip("+")
         line += f" (smaller than {smaller} could not be detected)"
     if delta is not None:
-        line += f": {signed(metric, delta)}"
+        line += f": {_gain(metric, delta)}"
     name = transfer.block("baseline").name("name") or transfer.name("baseline")
     yield "source", line + (f" against {text.visible(name)}" if name else "")
     interval = transfer.numbers("delta_ci95")
     if delta is not None and interval:
-        yield "", f"95 % interval {' to '.join(signed(metric, end) for end in interval)}"
+        note = " (positive: smaller)" if metric in LOWER_IS_BETTER else ""
+        yield "", f"95 % interval {' to '.join(signed(metric, end) for end in interval)}{note}"
+
+
+def _gain(metric: str | None, delta: float) -> str:
+    """`+3.1 points` of accuracy; of an error, whose `delta` is how much smaller it is, in words."""
+    if metric not in LOWER_IS_BETTER:
+        return signed(metric, delta)
+    way = "smaller" if delta >= 0 else "larger"
+    return f"{metric_name(metric)} {signed(metric, abs(delta)).lstrip('+')} {way}"
 
 
 _MEASURES = ("logme", "leep", "nce")

@@ -108,8 +108,10 @@ def _front(
     """Learn from many small tasks, and use it on a new one.
 
     \b
-      metacli meta-train glyphs-5w1s-protonet     learn; no download, minutes on a laptop
-      metacli adapt @last my_classes/             use it on a folder with one sub-folder per class
+      metacli adapt my_folder/ -o my_model        photographs by class, a table or texts
+      metacli predict my_model new.jpg            label new ones
+      metacli meta-train glyphs-5w1s-protonet     learn from many tasks; no download
+      metacli adapt @last my_classes/             use what was learned on new classes
     """
     if ctx.invoked_subcommand is None:
         write_stderr(f"{ctx.get_help()}\n")

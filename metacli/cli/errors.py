@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,13 +21,21 @@ def error_lines(error: MetacliError) -> list[str]:
     """`error: what - where`, the findings below it, `hint: the command that helps`."""
     if isinstance(error, Interrupted) and error.result and error.result.get("resume_command"):
         return stopped_lines(error, error.result)
-    named = not error.where or f" {error.where} " in f" {error.message} "
-    where = "" if named else f" - {text.visible(error.where)}"
+    where = _at(error.where, error.message)
     lines = [f"error: {text.visible(error.message)}{where}"]
     lines += finding_lines(error.findings)
     if error.hint:
         lines.append(f"hint: {text.visible(error.hint)}")
     return lines
+
+
+def _at(where: str | None, message: str) -> str:
+    """` - where`; nothing where the message names the place already."""
+    if not where:
+        return ""
+    place = "stdin" if where == "-" else where
+    named = re.search(rf"(?<![\w/.-]){re.escape(place)}(?![\w/-])", message)
+    return "" if named else f" - {text.visible(where)}"
 
 
 _SIGNALS = {1: "SIGHUP", 2: "Ctrl-C", 15: "SIGTERM"}
@@ -50,7 +59,7 @@ def finding_lines(findings: Iterable[Finding]) -> list[str]:
 
 def _finding_line(finding: Finding) -> str:
     level = "" if finding.level == "error" else f"{finding.level}: "
-    where = f" - {text.visible(finding.where)}" if finding.where else ""
+    where = _at(finding.where, finding.message)
     hint = f" ({text.visible(finding.hint)})" if finding.hint else ""
     return f"  {level}{text.visible(finding.message)}{where}{hint}"
 

@@ -282,9 +282,7 @@ def _tables(metric: str | None, read: Block) -> Iterator[str]:
         if lines:
             yield ""
             yield from (f"  {line}" for line in lines)
-            if header[0] == "task":
-                yield ""
-    if any(rows for header, rows in blocks if header[0] != "task"):
+    if any(rows for _, rows in blocks):
         yield ""
 
 

@@ -13,7 +13,10 @@ from metacli.cli.views import many
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 
-Format = Annotated[Literal["pt2", "onnx"], typer.Option("--format", help="Of the file.")]
+Format = Annotated[
+    Literal["pt2", "onnx"] | None,
+    typer.Option("--format", help="Of the file; as -o ends, else pt2.", show_default=False),
+]
 WithSupport = Annotated[
     bool, typer.Option("--with-support", help="Adaptation inside: support and query are inputs.")
 ]
@@ -32,7 +35,7 @@ Tolerance = Annotated[
 def export(
     frame: Frame,
     model: options.Model,
-    format_: Format = "pt2",
+    format_: Format = None,
     with_support: WithSupport = False,
     tolerance: Tolerance = None,
 ) -> None:
@@ -42,7 +45,7 @@ def export(
     of models each becomes a file of its name in the folder -o.
 
     \b
-      metacli export my_model --format onnx
+      metacli export my_model -o my_model.onnx
       metacli export @last --with-support --format onnx -o learner.onnx
     """
 

@@ -46,8 +46,9 @@ def fetch(
       metacli fetch omniglot --from ~/Downloads
     """
     if list_ == bool(name):
+        message = "--list takes no name" if name else "fetch needs the name of what to fetch"
         hint = "metacli fetch NAME, or metacli fetch --list"
-        raise UsageProblem("fetch needs a name or --list, and not both", hint=hint)
+        raise UsageProblem(message, hint=hint)
     if list_:
         frame.answer(_listed, show_list, _names)
         return

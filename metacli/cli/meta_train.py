@@ -133,7 +133,7 @@ def run_rows(read: Block, of: str) -> list[tuple[str, str]]:
         of: what the `n` of a score counts; empty: it is not shown.
     """
     at = f", best at step {read.text('best_step')}" if read.has("best_step") else ""
-    status = f"{text.visible(read.text('status'))} after {read.text('steps')} steps{at}"
+    status = f"{_ended(read)}{at}"
     rows = [
         ("run", text.path(read.name("run"))),
         ("model", text.path(read.name("model")) if read.has("model") else ""),
@@ -145,6 +145,18 @@ def run_rows(read: Block, of: str) -> list[tuple[str, str]]:
         value = text.score(name, score.number("mean"), score.number("ci95"))
         rows.append((text.visible(name), value + n))
     return rows + [("one of them", text.path(run.name("run"))) for run in read.blocks("runs")]
+
+
+LIMITS = {"max_time": "--max-time", "patience": "train.patience"}
+
+
+def _ended(read: Block) -> str:
+    """`finished after 800 steps`, or `stopped by --max-time after 90 of 800 steps`."""
+    steps, planned = read.number("steps") or 0, read.number("planned_steps")
+    if read.has("stopped_by"):
+        limit = LIMITS[read.text("stopped_by")]
+        return f"stopped by {limit} after {steps:g} of {text.number(planned)} steps"
+    return f"{text.visible(read.text('status'))} after {steps:g} step{'' if steps == 1 else 's'}"
 
 
 def _takes(estimate: Block) -> str:

@@ -121,7 +121,7 @@ def unopened(path: Path, error: Exception) -> DataError:
     """The DataError for a path that the operating system refuses."""
     name = shown(path)
     if isinstance(error, FileNotFoundError):
-        return DataError(f"{name} does not exist", code="data.missing", where=name)
+        return DataError("no such file or folder", code="data.missing", where=name)
     reason = getattr(error, "strerror", None) or str(error)
     return DataError(f"{name} cannot be read: {reason}", code="data.unreadable", where=name)
 

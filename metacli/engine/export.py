@@ -30,7 +30,7 @@ from metacli.errors import UsageProblem
 def export(
     model: str | Path,
     *,
-    format: str = "pt2",
+    format: str | None = None,
     with_support: bool = False,
     tolerance: float | None = None,
     out: str | Path | None = None,
@@ -45,6 +45,7 @@ def export(
     An adapted model takes float32 pixels [B, C, H, W] in 0..255 and gives probabilities [B, N].
 
     Args:
+        format: `pt2` or `onnx`; None: as `out` ends, else `pt2`.
         with_support: of a meta-learner that is not adapted: the file takes a support and queries,
             and adapts by itself.
         tolerance: the largest difference to PyTorch that passes, in probability; default 1e-5, or
@@ -61,6 +62,7 @@ def export(
         EnvironmentProblem: an extra is missing.
         CheckFailed: the file disagrees with PyTorch; nothing is written.
     """
+    format = files.chosen_format(format, out)
     files.refuse_what_does_not_fit(format, tolerance, out)
     kind = FORMATS[format]
     if kind.extra is not None:

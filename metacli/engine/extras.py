@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 
 from metacli.errors import EnvironmentProblem
@@ -36,8 +36,11 @@ def require_extra(extra: str, purpose: str) -> None:
 
 
 def version_of(package: str) -> str | None:
-    """The installed version of a package; None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    """The installed version of a package; None where it is not installed. One may come in a
+    distribution of another name (mlflow in mlflow-skinny)."""
+    for name in (package, *packages_distributions().get(package, ())):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None

@@ -108,4 +108,6 @@ def is_model(path: Path) -> bool:
 def missing(name: str) -> DataError:
     near = difflib.get_close_matches(name, dict(shipped()), n=2)
     hint = f"did you mean {' or '.join(near)}?" if near else "metacli recipes lists the recipes"
-    return DataError("nothing is there", code="data.missing", where=shown(name), hint=hint)
+    return DataError(
+        "no such file, folder or name", code="data.missing", where=shown(name), hint=hint
+    )

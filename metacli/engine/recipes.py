@@ -76,7 +76,7 @@ def copy_recipe(name: str, dest: str | None = None, force: bool = False) -> Reci
     """
     source = load(name).path
     if source is None:
-        raise RecipeError(f"no recipe called {name!r}", code="recipe.not_found")
+        raise RecipeError("no such recipe", code="recipe.not_found", where=name)
     target = Path(dest or f"{source.stem}.yaml").absolute()
     if target.is_dir():
         target = target / f"{source.stem}.yaml"

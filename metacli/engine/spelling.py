@@ -8,6 +8,7 @@ import unicodedata
 from datetime import UTC, datetime
 
 Scalar = bool | int | float | str | None
+WRITTEN_OUT = 1e9  # values below it are written without a power of ten
 
 
 def visible(text: object) -> str:
@@ -31,7 +32,15 @@ def number(value: Scalar, digits: int = 4) -> str:
         return "-"
     if isinstance(value, bool | int | str):
         return visible(value)
-    return f"{value:.{digits}g}"
+    return _digits(value, digits)
+
+
+def _digits(value: float, digits: int, sign: str = "") -> str:
+    """To so many significant digits; large values are written out to the unit, not as powers of
+    ten."""
+    if 10**digits <= abs(value) < WRITTEN_OUT:
+        return f"{value:{sign}.0f}"
+    return f"{value:{sign}.{digits}g}"
 
 
 def score(metric: str | None, mean: float | None, ci95: float | None = None) -> str:
@@ -41,7 +50,7 @@ def score(metric: str | None, mean: float | None, ci95: float | None = None) -> 
     if is_fraction(metric):
         half = f" ± {100 * ci95:.2f}" if ci95 is not None and math.isfinite(ci95) else ""
         return f"{100 * mean:.2f} %{half}"
-    half = f" ± {ci95:.2g}" if ci95 is not None and math.isfinite(ci95) else ""
+    half = f" ± {_digits(ci95, 2)}" if ci95 is not None and math.isfinite(ci95) else ""
     return f"{number(mean)}{half}"
 
 
@@ -79,7 +88,7 @@ def signed(metric: str | None, value: float | None) -> str:
     """A difference: `+3.1 points` of an accuracy, `-0.02` of anything else."""
     if value is None:
         return "-"
-    return f"{100 * value:+.1f} points" if is_fraction(metric) else f"{value:+.3g}"
+    return f"{100 * value:+.1f} points" if is_fraction(metric) else _digits(value, 3, "+")
 
 
 VERDICTS = {
@@ -106,7 +115,7 @@ def verdict_words(
 
 def magnitude(metric: str | None, value: float) -> str:
     """The size of a difference: `3.1 points` of an accuracy, `0.02` of anything else."""
-    return f"{100 * abs(value):.1f} points" if is_fraction(metric) else f"{abs(value):.2g}"
+    return f"{100 * abs(value):.1f} points" if is_fraction(metric) else _digits(abs(value), 2)
 
 
 def date(stamp: str) -> str:

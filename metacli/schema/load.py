@@ -233,9 +233,7 @@ def _not_found(recipe: str, names: Mapping[str, Path]) -> RecipeError:
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     ask = "metacli recipes lists all"
     hint = f"did you mean {' or '.join(near)}? {ask}" if near else ask
-    return RecipeError(
-        f"no recipe or file called {recipe!r}", code="recipe.not_found", where=None, hint=hint
-    )
+    return RecipeError("no such recipe or file", code="recipe.not_found", where=recipe, hint=hint)
 
 
 def _contents(path: Path, display: str) -> bytes:

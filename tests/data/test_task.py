@@ -164,7 +164,7 @@ def test_a_table_file_and_a_text_file_are_named(tmp_path: Path):
 
 
 def test_a_missing_path_says_so(tmp_path: Path):
-    with pytest.raises(DataError, match="does not exist") as caught:
+    with pytest.raises(DataError, match="no such file or folder") as caught:
         list_task(tmp_path / "nothing")
     assert caught.value.code == "data.missing"
 

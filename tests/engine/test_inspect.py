@@ -148,7 +148,7 @@ def test_what_is_of_no_use_is_a_problem_and_not_an_exception() -> None:
 
 
 def test_a_missing_path_is_an_error_with_the_nearest_recipe() -> None:
-    with pytest.raises(DataError, match="nothing is there") as caught:
+    with pytest.raises(DataError, match="no such file, folder or name") as caught:
         inspect("sinusoid-10shot-mamal")
     assert SINUSOID in str(caught.value.hint)
     assert caught.value.exit_code == 3

@@ -31,7 +31,7 @@ def show_adapted(result: Result) -> Iterator[str]:
     )
     rows = map(row_of, worst_first(read.blocks("tasks")))
     yield from text.table(["task", "score", "examples", "status"], rows)
-    if read.has("model"):
+    if read.has("model") and (read.number("adapted") or read.number("kept")):
         yield from text.next_line(result, "evaluate", Path(read.text("model")), "LABELLED_TASKS")
 
 

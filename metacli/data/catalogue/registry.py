@@ -251,7 +251,7 @@ def find(name: str) -> DataSet:
         return DATASETS[name]
     near = difflib.get_close_matches(name, DATASETS, n=2)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(DATASETS)}"
-    raise DataError(f"there is no data set {name!r}", code="data.unknown", hint=hint)
+    raise DataError("no such data set", code="data.unknown", where=name, hint=hint)
 
 
 def make_options(of: DataSet, options: Record) -> Options:

@@ -21,6 +21,14 @@ from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError, UsageProblem
 
 
+def chosen_format(format: str | None, out: str | Path | None) -> str:
+    """The format that was asked for; else that in which the file's name ends, else `pt2`."""
+    if format is not None:
+        return format
+    ending = Path(out).suffix.removeprefix(".").lower() if out else ""
+    return ending if ending in FORMATS else "pt2"
+
+
 def refuse_what_does_not_fit(format: str, tolerance: float | None, out: str | Path | None) -> None:
     """Raises UsageProblem: an unknown format, a negative tolerance, a file of another format."""
     if format not in FORMATS:

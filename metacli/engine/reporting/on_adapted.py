@@ -115,7 +115,7 @@ def baselines(metric: str | None, value: float | None, rows: Sequence[Line]) -> 
     header = (
         "method",
         metric_name(metric),
-        "this model minus it",
+        "better by",
         "95 % interval",
         "this model is",
     )
@@ -198,7 +198,9 @@ def support_in_words(found: Examples) -> list[Section]:
         rows += [(visible(label), one) for one in own[:most] if isinstance(one, str)]
         rows += [(visible(label), more)] if more else []
     if "" in found:
-        counted = tuple((str(n), text) for n, (_, text) in enumerate(rows, 1))
+        counted = tuple(
+            (str(n) if n <= NUMBERS else "", text) for n, (_, text) in enumerate(rows, 1)
+        )
         table = Table("Examples", ("", "example"), counted)
     else:
         table = Table("Examples by class", ("class", "example"), tuple(rows))

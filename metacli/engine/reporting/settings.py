@@ -7,7 +7,8 @@ from pathlib import Path
 
 from metacli.data.plain import record_in, text_or_none_in, whole_or_none_in
 from metacli.engine.models.inputs import InputSpec
-from metacli.engine.models.model import AdaptedModel
+from metacli.engine.models.learners import METHODS
+from metacli.engine.models.model import AdaptedModel, AnyModel
 from metacli.engine.reporting import plots
 from metacli.engine.reporting.blocks import (
     Block,
@@ -44,7 +45,7 @@ def what_it_is(subject: Subject) -> list[Section]:
         "trained on": recipe.data.source if subject.run else Path(recipe.data.source).name,
         "scheme": data.get("scheme"),
         "learned from tasks of": shape_of(recipe.episodes, model.kind)
-        if recipe.kind == "meta"
+        if recipe.kind == "meta" and learned(model)
         else None,
         "learner": learner,
         "sharing": sharing,
@@ -66,6 +67,11 @@ def what_it_is(subject: Subject) -> list[Section]:
     return section("what", "What it is", Facts(shown))
 
 
+def learned(model: AnyModel) -> bool:
+    """Whether it was meta-trained on episodes; columns and pretrained encoders were not."""
+    return model.recipe.kind == "meta" and model.recipe.algorithm.name not in METHODS
+
+
 def when(stamp: str | None) -> str | None:
     """A date for people."""
     return None if stamp is None else date(stamp)
@@ -75,6 +81,8 @@ def backbone(block: Named, inputs: InputSpec) -> str:
     """`conv4 (width 64, ...) on image of 1 × 28 × 28`."""
     known = {k: v for k, v in block.options.items() if v and not isinstance(v, bool | float)}
     said = ", ".join(f"{key} {value}" for key, value in known.items())
+    if inputs.kind == "numbers":
+        return f"{block.name}{f' ({said})' if said else ''} on {inputs.shape[0]} columns"
     shape = " × ".join(map(str, inputs.shape))
     return f"{block.name}{f' ({said})' if said else ''} on {inputs.kind} of {shape}"
 

@@ -114,9 +114,15 @@ def evaluations(path: Path, model: Path) -> tuple[Line, ...]:
     lines = [line for line in lines if Path(str(line.get("model"))).name == model.name]
     inductive = [line for line in lines if line.get("mode") == "inductive"]
     # `unit` of a line is what was scored; that of a result what a number is measured in.
-    return tuple(
-        {**(line.get("result") or summed(line)), **line, "values": None} for line in inductive
-    )
+    return tuple(evaluation(line) for line in inductive)
+
+
+def evaluation(line: Line) -> Line:
+    """A line with its result, whose metric is that over all tasks where each task has its own."""
+    result = line.get("result") or summed(line)
+    several = line.get("unit") == "task" and "draws" not in line
+    metric = result.get("metric", line.get("metric")) if several else line.get("metric")
+    return {**result, **line, "metric": metric, "values": None}
 
 
 def summed(line: Line) -> Line:

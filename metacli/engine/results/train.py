@@ -10,6 +10,7 @@ from typing import Literal
 from metacli.engine.results.base import Json, Part, Result
 
 Status = Literal["finished", "interrupted", "failed", "planned"]
+Limit = Literal["max_time", "patience"]
 Score = Mapping[str, int | float | None]  # mean, ci95, n
 
 
@@ -70,6 +71,7 @@ class TrainResult(Result):
 
     Args:
         model: its folder; None while there is none.
+        stopped_by: the limit that ended it before its `planned_steps`.
         metrics: the best validation, by `val_<metric>`.
         comparison: of a multi-task run.
         resume_command: None where nothing was written.
@@ -86,6 +88,8 @@ class TrainResult(Result):
     resume_command: str | None
     plan: str | None = None
     estimate: Estimated | None = None
+    stopped_by: Limit | None = None
+    planned_steps: int | None = None
 
     def as_dict(self) -> dict[str, Json]:
         """The `result` of the command line's JSON document."""
@@ -94,6 +98,8 @@ class TrainResult(Result):
             "model": None if self.model is None else str(self.model),
             "status": self.status,
             "steps": self.steps,
+            "planned_steps": self.planned_steps,
+            "stopped_by": self.stopped_by,
             "metrics": self.metrics,
             "best_step": self.best_step,
         }

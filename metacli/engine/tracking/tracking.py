@@ -38,7 +38,7 @@ def tracked(report: Reporter, names: Sequence[str]) -> Iterator[Reporter]:
         if name not in TRACKERS:
             near = get_close_matches(name, TRACKERS, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(TRACKERS)}"
-            raise UsageProblem(f"there is no tracker {name!r}", hint=hint)
+            raise UsageProblem("no such tracker", where=name, hint=hint)
         require_extra(name, f"--track {name}")
     if not names:
         yield report

@@ -42,6 +42,8 @@ def result_of(session: Session, status: Status, step: int | None = None) -> Trai
         best_step=history.best_step,
         comparison=comparison,
         resume_command=resume_command(session),
+        stopped_by=session.stopped_by,
+        planned_steps=session.recipe.train.steps,
     )
 
 

@@ -158,7 +158,14 @@ def trained(session: Session, received: Callable[[], int | None]) -> TrainResult
         rescue = Rescue(keeper, control)
         describe(session, start, begin, report)
         keeper.catch_up(begin)
-        over = lambda: control.stopped or clock.is_over() or keeper.is_out_of_patience()  # noqa: E731
+
+        def over() -> bool:
+            if keeper.is_out_of_patience():
+                session.stopped_by = "patience"
+            elif clock.is_over():
+                session.stopped_by = "max_time"
+            return control.stopped or session.stopped_by is not None
+
         droppable = lambda now: dropping.section(lambda: rescue(now()))  # noqa: E731
         hooks = Hooks(keeper, over, report, Pace(clock.share, droppable))
         final = begin

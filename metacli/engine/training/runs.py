@@ -15,7 +15,7 @@ import torch
 from metacli.algorithms.learner import Method
 from metacli.engine.events import Reporter
 from metacli.engine.results.base import Json
-from metacli.engine.results.train import Comparison
+from metacli.engine.results.train import Comparison, Limit
 from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.training.checkpoint import Saved
 from metacli.engine.training.history import History
@@ -207,6 +207,7 @@ class Session:
 
     Args:
         begin: the checkpoint to resume from. best: the one with the best validation.
+        stopped_by: the limit that ends it before its last step.
     """
 
     run: Run
@@ -214,6 +215,7 @@ class Session:
     begin: Saved | None = None
     best: Saved | None = None
     history: History = field(default_factory=History)
+    stopped_by: Limit | None = None
 
     @property
     def recipe(self) -> Recipe:
