@@ -20,7 +20,8 @@ def main() -> None:
 def measured() -> dict[str, dict[str, Any]]:
     """One row for each recipe that has a results file."""
     names = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
-    found = {name: few_shot(name) or multi_task(name) or family(name) for name in names}
+    readers = (few_shot, multi_task, family, on_encoder, of_functions, of_class_sets)
+    found = {name: next(filter(None, (read(name) for read in readers)), None) for name in names}
     return {name: row for name, row in found.items() if row is not None}
 
 
@@ -67,6 +68,40 @@ def family(name: str) -> dict[str, Any] | None:
     score = result["summary"][kind]["ways"][FAMILIES[name]]["nmse"]
     low, high = score["ci95"]
     return row("nmse", {"mean": score["mean"], "ci95": (high - low) / 2}, kind, None)
+
+
+def on_encoder(name: str) -> dict[str, Any] | None:
+    """A recipe on the features of a pretrained encoder, in a file that `encoders.py` wrote."""
+    for path in sorted(RESULTS.glob("encoders-*.json")):
+        for one in json.loads(path.read_text())["rows"]:
+            if name in one["accuracy"]:
+                task = f"{one['way']}-way {one['shot']}-shot"
+                return row("accuracy", one["accuracy"][name], task, None)
+    return None
+
+
+FUNCTIONS = {"functions-4t-mtnp": "mtnp-shared-0"}
+
+
+def of_functions(name: str) -> dict[str, Any] | None:
+    """Sets of functions, 10 points, in a file that `meta_multitask.py` wrote."""
+    path = RESULTS / "meta_multitask" / f"{FUNCTIONS.get(name)}.json"
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    cells = (one for one in result["cells"] if (one["variant"], one["points"]) == ("shared", 10))
+    score = next(cells)["arms"]["joint"]["mse"]
+    return row("mse", score, "10 points, joint", result["seconds"] / 3600)
+
+
+def of_class_sets(name: str) -> dict[str, Any] | None:
+    """Sets of classifications, in a file of that name that `class_sets.py` wrote."""
+    path = RESULTS / "class_sets" / f"{name}.json"
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    score = result["arms"]["learner/joint"]
+    return row("accuracy", score, "unseen alphabets, joint", result["learner"]["seconds"] / 3600)
 
 
 def row(metric: str, score: dict[str, Any], task: str, hours: float | None) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _front(
         ),
     ] = False,
 ) -> None:
-    """Learn from many small tasks, and use it on a new one.
+    """Learn from many small tasks, then teach a model a new one from a handful of examples.
 
     \b
       metacli adapt my_folder/ -o my_model        photographs by class, a table or texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from metacli.engine.results.base import Json
@@ -32,16 +33,24 @@ def measured() -> dict[str, dict[str, Json]]:
 def row(loaded: Loaded, reached: dict[str, Json] | None = None) -> RecipeRow:
     """A recipe in one line, and what it reached."""
     recipe = loaded.recipe
-    expect = None if recipe.expect is None else recipe.expect.model_dump()
+    expect = {} if recipe.expect is None else recipe.expect.model_dump()
     return RecipeRow(
         name=loaded.name,
         kind=recipe.kind,
         data=recipe.data.source,
-        minutes=None if expect is None else expect.pop("minutes"),
-        expect=expect,
+        minutes=expect.pop("minutes", None) or minutes_in(loaded.header),
+        expect=expect or None,
         measured=reached,
         summary=loaded.header.partition("\n")[0].strip(),
     )
+
+
+def minutes_in(header: str) -> float | None:
+    """The first time that the comments of a recipe name: `About 2 minutes on ...`."""
+    found = re.search(r"\b(an?|[\d.]+)\s+minutes?\b", header, re.IGNORECASE)
+    if found is None:
+        return None
+    return 1.0 if found[1].lower().startswith("a") else float(found[1])
 
 
 def show_recipe(name: str) -> str:

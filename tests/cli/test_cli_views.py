@@ -8,7 +8,8 @@ from typing import Any
 import cli_stubs
 import pytest
 
-from metacli.cli import adapt, evaluate, export, fetch, inspect, meta_train, recipes, text
+from metacli.cli import adapt, errors, evaluate, export, fetch, inspect, meta_train, recipes, text
+from metacli.errors import DataError
 
 
 def result(command: str, **changes: Any) -> dict[str, Any]:
@@ -82,6 +83,43 @@ def test_adapt_ranks_several_sources() -> None:
 def test_an_interrupted_run_is_resumed_next() -> None:
     lines = list(meta_train.show(result("meta-train", status="interrupted")))
     assert lines[-1] == "next: metacli meta-train --resume runs/glyphs/20260101T000000Z"
+
+
+def test_a_run_says_which_limit_stopped_it_and_of_how_many_steps() -> None:
+    limit = {"stopped_by": "max_time", "planned_steps": 800, "steps": 90}
+    page = "\n".join(meta_train.show(result("meta-train", **limit)))
+    assert "status    stopped by --max-time after 90 of 800 steps, best" in page
+    page = "\n".join(meta_train.show(result("meta-train", steps=1, best_step=1)))
+    assert "finished after 1 step, best at step 1" in page
+
+
+def test_a_difference_of_errors_is_said_in_words() -> None:
+    score = {"metric": "mae", "value": 2.5, "low": 2.0, "high": 3.0, "n": 40, "how": "kfold:5"}
+    found = {"verdict": "helped", "delta": 1.25, "delta_ci95": [0.5, 2.0], "detectable": 0.6}
+    page = "\n".join(adapt.show(result("adapt", score=score, transfer=found)))
+    assert "helps: MAE 1.25 smaller" in page
+    assert "95 % interval +0.5 to +2 (positive: smaller)" in page
+
+
+@pytest.mark.parametrize(
+    ("message", "where", "shown"),
+    [
+        ("houses.csv: no column is the target", "houses.csv", ""),
+        ("stdin has no rows", "-", ""),
+        ("row 2 of my houses.csv is empty", "houses.csv", ""),
+        ("no such file or folder", "houses.csv", " - houses.csv"),
+        ("old-houses.csv is newer", "houses.csv", " - houses.csv"),
+    ],
+)
+def test_a_place_is_said_once(message: str, where: str, shown: str) -> None:
+    assert errors.error_lines(DataError(message, where=where)) == [f"error: {message}{shown}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(23157.4, "23157"), (2169.3, "2169"), (2.5e9, "2.5e+09"), (3e-5, "3e-05")]
+)
+def test_large_numbers_are_written_out(value: float, shown: str) -> None:
+    assert text.number(value) == shown
 
 
 def test_training_scores_are_named_validation() -> None:

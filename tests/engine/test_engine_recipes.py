@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metacli.engine.recipes import copy_recipe, list_recipes, row, show_recipe
+from metacli.engine.recipes import copy_recipe, list_recipes, minutes_in, row, show_recipe
 from metacli.errors import BundleError, RecipeError
 from metacli.schema.load import load, shipped
 
@@ -24,6 +24,25 @@ def test_every_shipped_recipe_is_listed_with_its_first_line() -> None:
     assert [one["name"] for one in rows] == SHIPPED
     assert len(rows) >= 4
     assert all(one["summary"] and one["data"] and one["kind"] for one in rows)
+
+
+@pytest.mark.parametrize(
+    ("header", "minutes"),
+    [
+        ("About 2 minutes on 2 cores, 3 minutes on one.", 2),
+        ("Under a minute on two cores.", 1),
+        ("computed once, 8\nminutes on one thread", 8),
+        ("14.5 minutes.", 14.5),
+        ("An experiment.", None),
+    ],
+)
+def test_minutes_are_the_first_that_the_comments_name(header: str, minutes: float | None) -> None:
+    assert minutes_in(header) == minutes
+
+
+def test_every_shipped_recipe_says_how_long_it_takes() -> None:
+    rows = list_recipes()["recipes"]
+    assert [one["name"] for one in rows if not (one["minutes"] or one["measured"])] == []
 
 
 def test_the_expected_score_and_its_minutes_stand_apart(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from test_export_example import run_alone
 from metacli.data.tables.text import HashedText
 from metacli.engine.adapt import adapt
 from metacli.engine.export import export
+from metacli.engine.exporting.files import chosen_format
 from metacli.engine.exporting.texts import Words, weights_of
 from metacli.engine.predict import predict
 
@@ -82,3 +83,19 @@ def test_texts_start_from_their_features(text_model: str) -> None:
     learner = export(text_model, format="onnx", with_support=True, out="learner.onnx")
     again = run_alone(learner["example"], "mine.csv", *texts)
     assert [row[:2] for row in again] == [row[:2] for row in found]
+
+
+@pytest.mark.parametrize(
+    ("format", "out", "chosen"),
+    [
+        (None, "m.onnx", "onnx"),
+        (None, "m.PT2", "pt2"),
+        (None, "m.bin", "pt2"),
+        (None, None, "pt2"),
+        ("onnx", "m", "onnx"),
+    ],
+)
+def test_the_format_is_that_in_which_the_file_ends(
+    format: str | None, out: str | None, chosen: str
+) -> None:
+    assert chosen_format(format, out) == chosen

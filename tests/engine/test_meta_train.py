@@ -180,6 +180,7 @@ def test_a_time_limit_ends_a_run_in_good_order_and_its_schedule_with_it() -> Non
     result = trained("timed", *overrides, max_time=0.3, report=events.append)
     assert result["status"] == "finished"
     assert 0 < result["steps"] < 100000
+    assert (result["stopped_by"], result["planned_steps"]) == ("max_time", 100000)
     assert result["best_step"] == result["steps"]  # validated at its end
     assert Path("timed/model/weights.safetensors").is_file()
     assert facts("timed")["status"] == "finished"

@@ -357,3 +357,13 @@ def test_a_browser_shows_the_page_within_its_width(
     assert (margin == ground).all()
     drawn = (np.abs(shot - ground).sum(2) > 200).mean()  # letters, lines and pictures
     assert 0.01 < drawn < 0.6
+
+
+def test_the_metric_of_a_report_is_that_over_all_tasks_where_each_task_has_its_own() -> None:
+    from metacli.engine.reporting.subject import evaluation
+
+    result = {"metric": "explained_variance", "mean": 0.9, "tasks": [{"metric": "mse"}]}
+    line = {"unit": "task", "metric": "mse", "values": [0.5], "result": result}
+    assert evaluation(line)["metric"] == "explained_variance"
+    of_a_measure = {**line, "draws": 3, "metric": "auc"}
+    assert evaluation(of_a_measure)["metric"] == "auc"

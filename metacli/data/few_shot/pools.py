@@ -216,6 +216,7 @@ def divide_classes(keys: Sequence[str], way: int, where: str) -> dict[str, list[
             f"{sizes[2]} to test; each part needs {way}",
             code="data.too_few_classes",
             where=where,
-            hint="ask for a smaller way, add classes, or make folders train, val and test yourself",
+            hint="lower episodes.way, add classes (10 or more are best), or split them into "
+            "folders train/, val/ and test/",
         )
     return {split: sorted(part) for split, part in parts.items()}

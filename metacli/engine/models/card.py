@@ -13,7 +13,7 @@ from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, Mu
 from metacli.engine.spelling import visible
 from metacli.schema.recipe import Recipe
 
-CAUTION = "What it was not tested on is unknown: measure it on your own data (`metacli evaluate`)."
+CAUTION = "Test it on your own data before use: `metacli evaluate`."
 
 
 def model_card(model: AnyModel) -> str:
