@@ -22,7 +22,6 @@ for folder in (HERE.parent, HERE.parent / "tests", HERE.parent / "tests" / "faul
 
 import disks  # noqa: E402
 import kills  # noqa: E402
-import test_kills  # noqa: E402
 import torch  # noqa: E402
 from campaign import SLOW, tried  # noqa: E402
 from doors import doors  # noqa: E402
@@ -55,7 +54,7 @@ def main(words: list[str]) -> None:
 def all_kills(place: Path, count: int) -> dict[str, Any]:
     """Half of them of `meta-train`, the rest of the verbs that write a model or a file."""
     trained = kills.meta_trainings(place / "train", count // 2)
-    adapted = kills.writings(place / "adapt", "adapt", test_kills.adapted, count - count // 2)
+    adapted = kills.writings(place / "adapt", "adapt", kills.adapted, count - count // 2)
     return kills.together([trained, adapted]).as_dict()
 
 

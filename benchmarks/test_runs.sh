@@ -2,6 +2,7 @@
 # Full test runs in random order, every second one with two busy loops beside it: what passes only alone, only in
 # the order of the files or only on a quiet machine fails here. One line a run; the whole output is in build/test-runs.
 # BESIDE is a command that keeps one core busy, in place of the empty loop.
+# FIRST is the number of the first run, which is the seed of its order too.
 #   sh benchmarks/test_runs.sh [RUNS] [PYTEST ARGUMENTS...]
 set -u
 runs=${1:-10}
@@ -13,8 +14,9 @@ busy=
 stop() { [ -z "$busy" ] || kill $busy 2>/dev/null; busy=; }
 trap 'stop; exit 130' INT TERM
 failed=0
-run=1
-while [ "$run" -le "$runs" ]; do
+first=${FIRST:-1}
+run=$first
+while [ "$run" -lt $((first + runs)) ]; do
     beside=quiet
     if [ $((run % 2)) -eq 0 ]; then
         beside=busy

@@ -1,7 +1,8 @@
 """Processes that are killed at random moments, and what is left of their work.
 
-A server process has everything imported and makes a child (`fork`) for each trial, so that a trial
-takes what its work takes and not the seconds of an interpreter that starts.
+A server process has everything imported and makes a child for each trial, so that a trial takes
+what its work takes and not the seconds of an interpreter that starts. It is not the process of the
+tests that is divided: PyTorch refuses gradients in the child of one that has used its threads.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-FORK = multiprocessing.get_context("fork")
+CHILDREN = multiprocessing.get_context("forkserver")
+CHILDREN.set_forkserver_preload(
+    ["kills", "torch._dynamo", *(f"metacli.engine.{verb}" for verb in ("meta_train", "adapt", "export"))]
+)
+STORED = Path(__file__).resolve().parents[1] / "fixtures"
 RECIPE = """version: 1
 kind: meta
 data: {source: sinusoid}
@@ -59,8 +66,7 @@ class Kills:
 
 def killed(work: Callable[[], object], delay: float) -> bool:
     """Runs `work` in a child that is killed after a delay; whether that met it at work."""
-    child = FORK.Process(target=_quietly, args=(work,), daemon=True)
-    child.start()
+    child = started(work)
     child.join(delay)
     struck = child.is_alive()
     if struck and child.pid is not None:
@@ -69,7 +75,22 @@ def killed(work: Callable[[], object], delay: float) -> bool:
     return struck
 
 
-def _quietly(work: Callable[[], object]) -> None:
+def started(work: Callable[[], object]) -> BaseProcess:
+    """A child at work, with the environment and the folder of this process as they are now."""
+    child = CHILDREN.Process(
+        target=_quietly, args=(work, dict(os.environ), str(Path.cwd())), daemon=True
+    )
+    child.start()
+    return child
+
+
+def _quietly(work: Callable[[], object], environment: Mapping[str, str], folder: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
@@ -79,8 +100,7 @@ def _quietly(work: Callable[[], object]) -> None:
 
 def in_child(work: Callable[[], object]) -> int | None:
     """Runs `work` to its end in a child; its exit code."""
-    child = FORK.Process(target=_quietly, args=(work,), daemon=True)
-    child.start()
+    child = started(work)
     child.join()
     return child.exitcode
 
@@ -95,15 +115,15 @@ def meta_trainings(folder: Path, count: int, seed: int = 0) -> Kills:
     recipe.write_text(RECIPE)
     whole = folder / "whole"
     began = time.monotonic()
-    in_child(lambda: meta_train(recipe, out=whole, device="cpu"))
+    in_child(partial(meta_train, recipe, out=whole, device="cpu"))
     usual, wanted = time.monotonic() - began, digests(whole)
     assert wanted, "the undisturbed run did not end"
     found = Kills()
     for number in range(count):
         draw = random.Random(f"{seed}/{number}")
         run = folder / f"run-{number}"
-        first = lambda run=run: meta_train(recipe, out=run, device="cpu")  # noqa: E731
-        again = lambda run=run: meta_train(resume=run, device="cpu")  # noqa: E731
+        first = partial(meta_train, recipe, out=run, device="cpu")
+        again = partial(meta_train, resume=run, device="cpu")
         found.trials += 1
         found.verbs["meta-train"] += 1
         for _ in range(draw.randint(1, 3)):
@@ -154,7 +174,7 @@ def writings(
     or whole, and the same command without --force or with it does it."""
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    assert in_child(lambda: work(folder / "whole")) == 0
+    assert in_child(partial(work, folder / "whole")) == 0
     usual, wanted = time.monotonic() - began, _tree(folder / "whole")
     found = Kills()
     for number in range(count):
@@ -163,12 +183,12 @@ def writings(
         found.trials += 1
         found.verbs[verb] += 1
         delay = usual * (0.3 + 0.8 * draw.random())  # most of it is reading and thinking
-        found.struck += killed(lambda place=place: work(place), delay)
+        found.struck += killed(partial(work, place), delay)
         if place.exists() and set(_tree(place)) != set(wanted):
             found.lost += 1
             found.notes.append(f"{verb} {number}: part of {sorted(_tree(place))}")
         if not place.exists():
-            code = in_child(lambda place=place: work(place))
+            code = in_child(partial(work, place))
             if code != 0 or set(_tree(place)) != set(wanted):
                 found.refused += 1
                 found.notes.append(f"{verb} {number}: exit {code}")
@@ -184,6 +204,19 @@ def _tree(place: Path) -> dict[str, int]:
     if place.is_file():
         return {"file": place.stat().st_size}
     return {str(one.relative_to(place)): 1 for one in place.rglob("*") if one.is_file()}
+
+
+def adapted(place: Path) -> None:
+    from metacli.engine.adapt import adapt
+
+    model, task = STORED / "models" / "protonet-images", STORED / "data" / "shapes"
+    adapt(model, task, out=place, compare=False, folds=2, device="cpu")
+
+
+def exported(place: Path) -> None:
+    from metacli.engine.export import export
+
+    export(STORED / "models" / "hard-numbers", out=place.with_suffix(".pt2"))
 
 
 def together(parts: list[Kills]) -> Kills:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import kills
 import pytest
-from doors import STORED
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
 FULL = pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
@@ -21,20 +20,7 @@ def test_killed_trainings_are_resumed_and_end_with_the_same_bits(
     assert (found.lost, found.refused, found.different, found.litter) == (0, 0, 0, 0), found.notes
 
 
-def adapted(place: Path) -> None:
-    from metacli.engine.adapt import adapt
-
-    model, task = STORED / "models" / "protonet-images", STORED / "data" / "shapes"
-    adapt(model, task, out=place, compare=False, folds=2, device="cpu")
-
-
-def exported(place: Path) -> None:
-    from metacli.engine.export import export
-
-    export(STORED / "models" / "hard-numbers", out=place.with_suffix(".pt2"))
-
-
 @pytest.mark.parametrize("count", [3, FULL])
 def test_a_killed_adapt_leaves_a_whole_model_or_none(count: int, tmp_path: Path) -> None:
-    found = kills.writings(tmp_path, "adapt", adapted, count)
+    found = kills.writings(tmp_path, "adapt", kills.adapted, count)
     assert (found.lost, found.refused) == (0, 0), found.notes
