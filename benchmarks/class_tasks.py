@@ -239,7 +239,8 @@ def pooled_options(source: ClassTaskEpisodes, steps: int) -> dict[str, Arms]:
     """Every pooled arm with its settings. A class of a target weighs as much as any other, as it
     does in episodes; the weights are 1 in the mean."""
     tasks = source.tasks
-    x = csr_matrix(np.concatenate([rows.take(np.arange(len(rows))) for rows in tasks.rows]))
+    x = np.concatenate([rows.take(np.arange(len(rows))) for rows in tasks.rows])
+    sparse = csr_matrix(x)
     y = np.concatenate(tasks.y)
     weights = np.concatenate([len(one) / np.bincount(one)[one] / len(one) for one in tasks.y])
     weights *= len(weights) / weights.sum()
@@ -247,7 +248,7 @@ def pooled_options(source: ClassTaskEpisodes, steps: int) -> dict[str, Arms]:
     problem = network(tasks.example_shape[0], (128, 64), joint)
     return {
         "pooled logistic regression": {
-            f"C {c:g}": whole(LogisticRegression(C=c, max_iter=1000).fit(x, y, weights))
+            f"C {c:g}": whole(LogisticRegression(C=c, max_iter=1000).fit(sparse, y, weights))
             for c in (1e-4, 1e-3, 1e-2, 1e-1)
         },
         "pooled random forest": {

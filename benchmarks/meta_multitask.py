@@ -56,6 +56,7 @@ POINTS = (5, 10, 20)
 GROUP, GROUPS, GUARDED = 200, 20, 5
 TUNED, TRAINED, PAIRED = 64, 200, 500  # sets
 STEPS, TRUNK_STEPS = (50, 100, 200, 400), (1000, 2000)
+DIVERGED = 100.0  # an error; labels have a variance of about 2
 TEMPERATURES, OFFSETS, SCOPES = (1, 2, 4, 8, 16), (-1, 0, 1, 2), ("task", "set")
 VARIANTS: tuple[Variant, ...] = ("shared", "noisy", "independent", "mixed")
 
@@ -114,7 +115,7 @@ def measure(name: str, variants: list[str]) -> None:
     tuning = tuning_of(run, snapshot.params, ())
     tuned = tuning.tuned() if tuning.wanted() else None
     if tuned is not None:
-        document["chosen"] = tuned.choices.model_dump(mode="json")
+        document["chosen"] = tuned.choices.model_dump(mode="json", exclude_none=True)
     measured_run = Measured(run, snapshot.params, tuned)
     done = {(cell["variant"], cell["points"]) for cell in document["cells"]}
     for points in POINTS:
@@ -170,7 +171,7 @@ def measure_arms(variant: str) -> None:
     run = RUNS[f"mtnp-{variant}-0"]
     started = time.process_time()
     tuned = tuning_of(run, {}, (MULTI_TASK, SINGLE_TASK, PRETRAINED)).tuned()
-    chosen = tuned.choices.model_dump(mode="json")
+    chosen = tuned.choices.model_dump(mode="json", exclude_none=True)
     document = begun(f"arms_{variant}", {"variant": variant, "steps": None, "chosen": chosen})
     assert document["chosen"] == chosen, "the file is of other choices"
     done = {(cell["variant"], cell["points"]) for cell in document["cells"]}
@@ -296,8 +297,12 @@ def both_evidence(answers: Answers, episodes: SetEpisode) -> tuple[torch.Tensor,
 
 
 def summary(scores: SetScores) -> dict[str, Any]:
+    """Of steps that are too large for a few sets the mean is of those few: the median, and how many
+    they are, say so."""
     return {
         "mse": over_episodes(scores.error).as_dict(),
+        "median": float(np.median(scores.error)),
+        "diverged": int((scores.error > DIVERGED).sum()),
         "log_likelihood": over_episodes(scores.log_likelihood).as_dict(),
         "coverage90": float(scores.coverage.mean()),
     }

@@ -119,10 +119,13 @@ def section(document: dict[str, Any]) -> str:
     for cell in sorted(document["cells"], key=lambda one: one["points"]):
         arms, joint = cell["arms"], cell["differences"]["joint - separate"]
         low, high = joint["ci95"]
+        ratio, change = f"{joint['ratio']:.3f}", f"{low:.4f} to {high:.4f}"
+        if any(arms[name].get("diverged") for name in ("joint", "separate")):
+            ratio = change = "-"
         lines.append(
             f"| {cell['variant']} | {cell['points']} | {mse(arms['joint'])} | "
-            f"{mse(arms['separate'])} | {joint['ratio']:.3f} | {guard_of(arms)} | "
-            f"{low:.4f} to {high:.4f} | {arms['joint']['coverage90']:.2f} |"
+            f"{mse(arms['separate'])} | {ratio} | {guard_of(arms)} | "
+            f"{change} | {arms['joint']['coverage90']:.2f} |"
         )
     return "\n".join([*lines, ""])
 
@@ -159,6 +162,10 @@ def bounds_of(document: dict[str, Any]) -> str:
 
 
 def mse(arm: dict[str, Any]) -> str:
+    """The mean; the median where inner steps were too large for a few sets."""
+    if arm.get("diverged"):
+        gone, sets = arm["diverged"], arm["mse"]["n"]
+        return f"median {arm['median']:.4f}, above 100 in {gone} of {sets:,} sets"
     return shown(arm["mse"])
 
 

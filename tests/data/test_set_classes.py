@@ -168,6 +168,7 @@ def test_targets_of_the_same_rows_are_tasks_and_a_missing_label_is_no_example() 
     names = {split: [task.name for task in one.groups[0]] for split, one in parts.items()}
     assert names == {"train": ["t0", "t1", "t2"], "val": ["t3"], "test": ["t4", "t5"]}
     assert not parts["train"].shared_labels
+    assert parts["train"].positive  # an active molecule is what is looked for
     source = ClassSets(parts["train"], 2, 2, 3, 2)
     for index in range(10):
         one = source.members(index)

@@ -104,6 +104,30 @@ def show_class_cells(read: Block) -> Iterator[str]:
     unit = " (points)" if metric == "accuracy" else f" ({metric})"
     head = ["tasks", *sizes, "joint", "separate", f"joint - separate{unit}", ""]
     yield from (f"  {line}" for line in text.table(head, rows))
+    yield from _class_arms(cells, sizes, metric, unit)
+
+
+def _class_arms(
+    cells: list[Block], sizes: tuple[str, ...], metric: str, unit: str
+) -> Iterator[str]:
+    """The arms that are trained, on the sets that they were measured on."""
+    rows = [
+        [
+            cell.text("tasks"),
+            *(cell.text(one) for one in sizes),
+            text.visible(name.replace("_", "-")),
+            arm.text("sets"),
+            _estimate(Block({metric: arm.block("score").values}), metric),
+            " to ".join(_change(end, metric) for end in arm.numbers("delta_ci95")),
+            text.verdict(arm.name("verdict")),
+        ]
+        for cell in cells
+        for name, arm in cell.named("arms")
+    ]
+    if rows:
+        yield ""
+        head = ["tasks", *sizes, "arm", "sets", "its score", f"joint - arm{unit}", ""]
+        yield from (f"  {line}" for line in text.table(head, rows))
 
 
 def show_set(result: Result) -> Iterator[str]:

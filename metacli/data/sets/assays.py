@@ -76,4 +76,5 @@ def groups_of_targets(data: MultiTaskData, split: str, trained: int, held_out: i
         False,
         digest_of([data.contents, split, trained, held_out], [tasks]),
         read=data.read.encoding if isinstance(data.read, Columns) else None,
+        positive=data.metric == "auc",
     )

@@ -53,6 +53,7 @@ class ClassGroups:
             then have the same classes in the same order.
         focus: the first task of a group is in every set, and its queries alone count.
         ink: dark strokes on light paper. read: what made numbers of a store of numbers.
+        positive: every task has two classes, one of which is what is looked for.
         digest: SHA-256 hex of what is drawn from.
     """
 
@@ -66,6 +67,7 @@ class ClassGroups:
     ink: bool = False
     focus: bool = False
     read: Encoder | None = None
+    positive: bool = False
 
     @property
     def example_shape(self) -> tuple[int, ...]:

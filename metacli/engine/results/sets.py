@@ -199,31 +199,54 @@ class SetCell(Part):
 class ClassArm(Part):
     """One way of answering sets of classifications: the share of queries whose class is right, and
     the mean log-likelihood of all queries; the mean squared error of scaled values where there are
-    regressions."""
+    regressions; the mean area under the ROC curve where one of two classes is looked for."""
 
-    optional: ClassVar[frozenset[str]] = frozenset({"accuracy", "mse"})
+    optional: ClassVar[frozenset[str]] = frozenset({"accuracy", "mse", "auc"})
 
     accuracy: Estimate | None
     log_likelihood: Estimate
     mse: Estimate | None = None
+    auc: Estimate | None = None
 
     def of(self, metric: str) -> Estimate:
         """The estimate of one metric."""
-        found = {"accuracy": self.accuracy, "mse": self.mse}.get(metric)
+        found = {"accuracy": self.accuracy, "mse": self.mse, "auc": self.auc}.get(metric)
         return self.log_likelihood if found is None else found
 
 
 @dataclass(frozen=True)
+class ComparedClassArm(Part):
+    """An arm that joint adaptation is compared with, on the sets that both were measured on.
+
+    Args:
+        score: by the metric of the cell. log_likelihood: None of an arm without probabilities.
+        joint: the mean score of joint adaptation on these sets. delta: joint minus this arm, with a
+            paired 95 % interval over sets; the verdict is on joint.
+        settings: what was chosen for the arm on validation sets.
+    """
+
+    score: Estimate
+    log_likelihood: Estimate | None
+    sets: int
+    joint: float
+    delta: float
+    delta_ci95: tuple[float, float]
+    verdict: Verdict
+    settings: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class ClassCell(Part):
-    """Joint and separate adaptation on the same sets of classifications.
+    """Joint and separate adaptation on the same sets of classifications, and the other arms.
 
     Args:
         way: classes of a task. shot: examples of each. points: support rows of a task, where tasks
         are of unequal classes. tasks: of a set.
         delta: the score of joint minus that of separate, with a paired 95 % interval over sets.
+        arms: the arms that are trained, where the run has tuned them.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"way", "shot", "points"})
+    optional: ClassVar[frozenset[str]] = frozenset({"way", "shot", "points", "arms"})
 
     way: int | None
     shot: int | None
@@ -236,6 +259,7 @@ class ClassCell(Part):
     delta: float
     delta_ci95: tuple[float, float]
     verdict: Verdict
+    arms: Mapping[str, ComparedClassArm] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, SetLearner
 from metacli.data.sets.by_name import CLASS_SETS, ClassOptions
 from metacli.data.sets.own_files import OwnSets
-from metacli.engine.sets.build import make_set_learner, with_fields
+from metacli.engine.sets.build import BASELINES, make_set_learner, with_fields
 from metacli.engine.sets.class_model import ClassFacts, class_problem
 from metacli.engine.sets.class_sources import (
     LabelledSets,
@@ -60,9 +60,7 @@ def build_class_sets(loaded: Loaded) -> ClassSetBuilt:
     backbone = backbone_of(recipe, problems)
     options = class_options(recipe, problems)
     require_sizes(recipe, problems)
-    if recipe.baselines:
-        what = "baselines of kind meta-multitask are arms of evaluate"
-        problems.add("baselines", what, "leave it out", code="recipe.invalid")
+    require_arms(recipe, problems)
     problems.raise_any()
     if learner is None or backbone is None or options is None:
         raise loaded.error(problems.found)
@@ -110,6 +108,16 @@ def class_options(recipe: MetaMultiTaskRecipe, problems: Problems) -> ClassOptio
     of = CLASS_SETS[recipe.data.source].options
     made: ClassOptions | None = make_options(of, recipe.data.options, "data", problems)
     return made
+
+
+def require_arms(recipe: MetaMultiTaskRecipe, problems: Problems) -> None:
+    """Arms that are trained are of sets by name."""
+    if recipe.baselines and is_own(recipe.data.source):
+        what = "baselines are of sets by name; evaluate compares yours with separate adaptation"
+        problems.add("baselines", what, "leave it out", code="recipe.invalid")
+    for unknown in (one for one in recipe.baselines if one not in BASELINES):
+        message = f"no arm {unknown!r} of sets; there are {', '.join(BASELINES)}"
+        problems.add("baselines", message, code="recipe.unknown_name")
 
 
 def require_sizes(recipe: MetaMultiTaskRecipe, problems: Problems) -> None:

@@ -151,8 +151,9 @@ def from_document(document: ClassSetDocument, params: Params) -> ClassSetModel |
     if not isinstance(recipe, MetaMultiTaskRecipe):
         raise ValueError(f"a model of sets with a recipe of kind {recipe.kind}")
     answers, said = document.answers, document.answers.classes
+    inputs = InputSpec.of(document.input)
     facts = ClassFacts(
-        InputSpec.of(document.input), said.way, said.shared_labels, said.kind, said.levels
+        *(inputs, said.way, said.shared_labels, said.kind, said.levels, said.positive)
     )
     weights = {name: value for name, value in params.items() if not name.startswith(SUPPORT)}
     given = (document.scores, document.provenance)

@@ -34,7 +34,8 @@ class ClassFacts:
         inputs: one example. way: classes of every task; None: tasks differ.
         shared_labels: class n is the same in every task of a set.
         kind: of the tasks; mixed: of both kinds. levels: mean and scale of each target column that
-        is a number, by which its values were scaled.
+        is a number, by which its values were scaled. positive: tasks ask for one of two classes,
+        so that sets are judged by the area under the ROC curve.
     """
 
     inputs: InputSpec
@@ -42,12 +43,15 @@ class ClassFacts:
     shared_labels: bool
     kind: TaskKinds = "classification"
     levels: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    positive: bool = False
 
     @property
-    def metric(self) -> Literal["accuracy", "mse", "log_likelihood"]:
+    def metric(self) -> Literal["accuracy", "auc", "mse", "log_likelihood"]:
         """By which a set is judged; the error is that of scaled values."""
         if self.kind == "mixed":
             return "log_likelihood"
+        if self.positive:
+            return "auc"
         return "accuracy" if self.kind == "classification" else "mse"
 
     def as_dict(self) -> dict[str, Json]:
@@ -57,6 +61,7 @@ class ClassFacts:
             "shared_labels": self.shared_labels,
             "kind": self.kind,
             "levels": levels,
+            "positive": self.positive,
         }
 
 

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 import torch
 
 from metacli.algorithms.meta_multitask.protocol import together
+from metacli.data.sets.classes import ClassSets
+from metacli.engine.events import Progress
 from metacli.engine.scoring.intervals import over_episodes
+from metacli.engine.sets.arms.class_tuning import SETS as ARM_SETS
+from metacli.engine.sets.arms.class_tuning import ClassTuning
+from metacli.engine.sets.arms.tuned import ARMS_FOLDER, save_tuned
 from metacli.engine.sets.class_build import ClassSetBuilt
 from metacli.engine.sets.class_folder import save_classes
 from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.class_scoring import class_joined, class_scored
-from metacli.engine.sets.class_sources import GROUP
+from metacli.engine.sets.class_sources import GROUP, AskedSets, class_source, ends
 from metacli.engine.sets.model import on_device
 from metacli.engine.sets.run_frame import SetRunFrame
 from metacli.engine.training.loop import Snapshot
@@ -25,6 +30,7 @@ from metacli.engine.training.runs import (
 )
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
+from metacli.types import SetEpisode
 
 
 @dataclass(frozen=True)
@@ -68,5 +74,33 @@ class ClassSetRun(SetRunFrame[ClassSetBuilt]):
         save_classes(made, workspace.model, replace=True)
 
     def compared(self, workspace: Workspace, reached: Reached, control: Control) -> ClassSetRun:
-        """`evaluate` compares it with the same model, each task alone."""
+        """The settings of the arms that the recipe asks for, below `baselines/arms`."""
+        best = reached.best
+        if best is None or control.stopped or not self.recipe.baselines:
+            return self
+        save_tuned(self.tuning(best.snapshot, control).tuned(), workspace.baselines / ARMS_FOLDER)
         return self
+
+    def tuning(self, snapshot: Snapshot, control: Control) -> ClassTuning:
+        """What `compared` chooses, on the CPU, on other validation sets than those of training."""
+        built, recipe = self.built, self.recipe
+        params = {name: value.cpu() for name, value in snapshot.params.items()}
+        wanted = tuple(one.replace("-", "_") for one in recipe.baselines)
+        done: list[str] = []
+
+        def tick(arm: str) -> None:
+            control.report(Progress(f"arm {arm}", len(done), len(wanted) + 2, "arms"))
+            done.append(arm)
+
+        def validation(shot: int) -> SetEpisode:
+            asked = AskedSets(size=shot, seed=2, group=ARM_SETS)
+            return class_source(recipe, "val", asked).meta_batch_at(0)
+
+        assert isinstance(built.train, ClassSets)
+        shots = sorted({*ends(built.train.shot)})
+        return ClassTuning(
+            *(built.learner, built.problem, params, shots),
+            *(validation, built.train, wanted),
+            tick=tick,
+            stopped=lambda: control.stopped,
+        )

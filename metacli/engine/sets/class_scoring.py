@@ -8,20 +8,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.engine.scoring.class_measures import roc_auc
 from metacli.nn.set_answers import SetAnswers, class_hits, class_losses
 from metacli.nn.set_problem import mean_of_sets
-from metacli.types import SetEpisode
+from metacli.types import Batch, SetEpisode
 
 
 @dataclass(frozen=True)
 class ClassScores:
     """One number for each set, float64 [E]: the share of queries of its classifications whose class
     is right; the mean log-likelihood of all queries; the mean squared error of the scaled values of
-    its regressions. NaN where a set has none."""
+    its regressions; the mean over its tasks of two classes of the area under the ROC curve. NaN
+    where a set has none."""
 
     accuracy: np.ndarray
     log_likelihood: np.ndarray
     mse: np.ndarray
+    auc: np.ndarray
 
     def of(self, metric: str) -> np.ndarray:
         """The values of one metric."""
@@ -29,6 +32,7 @@ class ClassScores:
             "accuracy": self.accuracy,
             "log_likelihood": self.log_likelihood,
             "mse": self.mse,
+            "auc": self.auc,
         }
         return found[metric]
 
@@ -47,7 +51,26 @@ def class_scored(found: SetAnswers, episodes: SetEpisode) -> ClassScores:
         by_set(class_hits(found, query), classified),
         by_set(likelihood, every),
         by_set((found.mean - y).square(), regression),
+        areas(found, query, classified & (ways == 2)[..., None]),
     )
+
+
+def areas(found: SetAnswers, query: Batch, counted: Tensor) -> np.ndarray:
+    """The mean area of each set, float64 [B], over its tasks [B, T, Q] whose counted queries are of
+    both classes. Which of the two is class 1 changes nothing."""
+    means = np.full(len(counted), np.nan)
+    for at in range(len(counted)):
+        each = []
+        for task in counted[at].any(-1).nonzero()[:, 0].tolist():
+            here = counted[at, task]
+            logits = found.logits[at, task, here].double().cpu().numpy()
+            each.append(
+                roc_auc(logits[:, 1] - logits[:, 0], (query.y[at, task, here] == 1).cpu().numpy())
+            )
+        finite = [one for one in each if np.isfinite(one)]
+        if finite:
+            means[at] = np.mean(finite)
+    return means
 
 
 def by_set(values: Tensor, counted: Tensor) -> np.ndarray:
@@ -64,4 +87,5 @@ def class_joined(parts: list[ClassScores]) -> ClassScores:
         np.concatenate([one.accuracy for one in parts]),
         np.concatenate([one.log_likelihood for one in parts]),
         np.concatenate([one.mse for one in parts]),
+        np.concatenate([one.auc for one in parts]),
     )

@@ -179,7 +179,7 @@ def facts_of(source: LabelledSets) -> ClassFacts:
     else:
         reader = None if pool.encoder is None else pool.encoder.as_dict()
         inputs = InputSpec("numbers", pool.example_shape, reader=reader)
-    return ClassFacts(inputs, source.fixed_way, pool.shared_labels)
+    return ClassFacts(inputs, source.fixed_way, pool.shared_labels, positive=pool.positive)
 
 
 def facts_of_own(source: OwnEpisodes) -> ClassFacts:

@@ -68,6 +68,7 @@ class ClassesPart(Part):
     shared_labels: bool
     kind: Literal["classification", "regression", "mixed"] = "classification"
     levels: dict[str, tuple[Finite, Positive]] = Field(default_factory=dict)
+    positive: bool = False
 
 
 class ClassTaskPart(Part):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metacli.engine.results.sets import SetEvaluation
 from metacli.engine.scoring.request import Request
-from metacli.engine.sets.arms.names import ARMS, JOINT, SEPARATE
+from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE
 from metacli.engine.sets.class_evaluate import evaluate_class_sets
 from metacli.engine.sets.class_folder import is_class_model, load_classes
 from metacli.engine.sets.folder import is_adapted_set
@@ -49,12 +49,13 @@ class SetScorer:
             )
         wanted = request.wanted
         if is_class_model(self.path):
-            require_no_arms(request.overrides)
+            require_no_oracle(request.overrides)
             return evaluate_class_sets(
                 self.path,
                 shot=wanted.shot,
                 sets=wanted.episodes,
                 seed=wanted.seed or 0,
+                arms=arms,
                 dry_run=request.dry_run,
                 report=request.report,
             )
@@ -69,12 +70,12 @@ class SetScorer:
         )
 
 
-def require_no_arms(overrides: Sequence[str]) -> None:
-    """Raises UsageProblem: joint and separate are the arms of sets of classifications."""
-    if overrides:
+def require_no_oracle(overrides: Sequence[str]) -> None:
+    """Raises UsageProblem: of sets of classifications no coupling is known."""
+    if any("oracle" in text for text in overrides):
         raise UsageProblem(
-            f"sets of classifications have the arms joint and separate, found {overrides[0]}",
-            hint="leave it out",
+            "sets of classifications have no arm oracle: which tasks are related is not known",
+            hint=f"there are {', '.join(one for one in ARMS if one != ORACLE)}",
         )
 
 

@@ -22,7 +22,7 @@ from metacli.engine.sets.adapting import FOLDS, SetResult, adapt_to_set
 from metacli.engine.sets.adding import joined, known_set, read_added
 from metacli.engine.sets.arms.answers import Arms
 from metacli.engine.sets.arms.names import ARMS, POINTS
-from metacli.engine.sets.arms.tuned import ARMS_FOLDER, Tuned, load_tuned
+from metacli.engine.sets.arms.tuned import tuned_beside
 from metacli.engine.sets.evaluate import Wanted, evaluate_cells, groups_of, shapes_of
 from metacli.engine.sets.folder import save
 from metacli.engine.sets.model import SetModel
@@ -250,11 +250,6 @@ def evaluate_sets(
         cells=cells,
         dry_run=dry_run or None,
     )
-
-
-def tuned_beside(path: Path) -> Tuned | None:
-    """What the run of a model has chosen for its arms; None of a model without a run."""
-    return load_tuned(path.parent / "baselines" / ARMS_FOLDER) if path.name == "model" else None
 
 
 def points_of(text: str) -> tuple[int, ...]:

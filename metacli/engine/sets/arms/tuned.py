@@ -23,18 +23,27 @@ DOCUMENT, WEIGHTS = "arms.json", "weights.safetensors"
 
 
 class Chosen(BaseModel):
-    """The settings of an arm for one number of points.
+    """The settings of an arm for one number of points, or of examples of a class.
 
     Args:
-        mse: on the validation sets. candidates: how many settings were tried.
+        mse, accuracy: on the validation sets, of regressions and of classifications. candidates:
+            how many settings were tried.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     points: int = Field(ge=1)
     settings: Mapping[str, float]
-    mse: float
+    mse: float | None = None
+    accuracy: float | None = None
     candidates: int = Field(ge=1)
+
+    @property
+    def score(self) -> float:
+        """The one of the two that there is."""
+        found = self.accuracy if self.mse is None else self.mse
+        assert found is not None
+        return found
 
 
 class Choices(BaseModel):
@@ -65,7 +74,7 @@ class Tuned:
 
 def save_tuned(tuned: Tuned, folder: Path) -> None:
     """Write the folder whole. Raises as `write_folder`."""
-    files = {DOCUMENT: json_bytes(tuned.choices.model_dump(mode="json"))}
+    files = {DOCUMENT: json_bytes(tuned.choices.model_dump(mode="json", exclude_none=True))}
     if tuned.trunk:
         files[WEIGHTS] = tensors_to_bytes(tuned.trunk)
     write_folder(folder, files, replace=True)
@@ -93,3 +102,12 @@ def load_tuned(folder: Path) -> Tuned | None:
         )
     trunk = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS)) if WEIGHTS in files else {}
     return Tuned(choices, trunk)
+
+
+def tuned_beside(path: Path) -> Tuned | None:
+    """What the run of a model has chosen for its arms; None of a model without a run.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    return load_tuned(path.parent / "baselines" / ARMS_FOLDER) if path.name == "model" else None

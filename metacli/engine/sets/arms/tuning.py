@@ -120,7 +120,7 @@ class Tuning:
                     here = best(points, zip(settings, said, strict=True), episodes)
                     chosen.append(here.model_copy(update={"candidates": count}))
                 tried.append((tuple(chosen), trunk))
-        return min(tried, key=lambda one: float(np.mean([each.mse for each in one[0]])))
+        return min(tried, key=lambda one: float(np.mean([each.score for each in one[0]])))
 
 
 def best(points: int, candidates: Iterator[Candidate], episodes: SetEpisode) -> Chosen:
