@@ -24,9 +24,13 @@ protocol, `benchmarks/protocols/meta_multitask.md`, was written before a test se
 fixed sets (the guard: the first 1,000; arms without meta-learning: the first 200), query error with
 its 95 % interval over sets, one run each.
 *Separate* is the same model, each task from its own labels alone; *ratio* is the mean error of
-joint over that of separate. Not measured yet: `manil` and `mreptile`, learners that take steps on
-*pooled*, more than one seed.
+joint over that of separate. {missing}
 """
+RUNS = (
+    *("mtnp-shared-0", "mtnp-pooled-0", "mmaml-shared-0", "mmaml-pooled-0", "coupled-shared-0"),
+    *("coupled-pooled-0", "mcavia-shared-0", "mcavia-pooled-0", "manil-shared-0"),
+    "mreptile-shared-0",
+)
 
 
 def main() -> None:
@@ -36,11 +40,23 @@ def main() -> None:
 def page() -> str:
     """The whole page."""
     runs = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*-*.json"))]
-    parts = [HEAD, learners(runs), *relatives(runs), *map(section, runs)]
+    parts = [
+        HEAD.format(missing=missing(runs)),
+        learners(runs),
+        *relatives(runs),
+        *map(section, runs),
+    ]
     bounds = RESULTS / "bounds.json"
     if bounds.is_file():
         parts.append(bounds_of(json.loads(bounds.read_text())))
     return "\n".join(parts)
+
+
+def missing(runs: list[dict[str, Any]]) -> str:
+    """What of the protocol there is no file of."""
+    there = {run["run"] for run in runs}
+    gone = [f"`{name}`" for name in RUNS if name not in there]
+    return f"Not measured: {', '.join([*gone, 'more than one seed'])}."
 
 
 def learners(runs: list[dict[str, Any]]) -> str:
@@ -86,7 +102,9 @@ def relatives(runs: list[dict[str, Any]]) -> list[str]:
         "| run | strength of a pair | area | within a set | sets | hurt | with guard |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for run, found in ((run, run[key]) for run in rows for key in STRENGTHS if key in run):
+    pairs = [(run, run[key]) for run in rows for key in STRENGTHS if key in run]
+    once = {(run["run"], found["what"]): (run, found) for run, found in pairs}
+    for run, found in once.values():
         lines.append(
             f"| {run['run']} | {found['what']} | {found['auc']:.3f} | "
             f"{found['within']['mean']:.3f} ± {found['within']['ci95']:.3f} | {found['sets']} | "
