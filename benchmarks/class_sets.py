@@ -1,6 +1,6 @@
-"""Sets of classifications: joint against separate adaptation and against class means, as
-`benchmarks/protocols/class_sets.md` says: `python benchmarks/class_sets.py fsdd [ROTATIONS]`, or
-`... omniglot RECIPE...`.
+"""Sets of classifications: joint against separate adaptation, class means and the arms of
+`evaluate`, as `benchmarks/protocols/class_sets.md` says: `python benchmarks/class_sets.py fsdd
+[ROTATIONS]`, `... clinc150`, or `... omniglot RECIPE...`.
 
 Every training is kept in `$METACLI_RUNS` (default `runs/class-sets`), and one that was stopped is
 done again; finished ones are not. Processor seconds are counted, in one thread. Results:
@@ -21,11 +21,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacli.algorithms.meta_multitask.mreptile import MReptile
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, alone, together
 from metacli.autodiff import gradient
+from metacli.data.sets.classes import ClassSets
 from metacli.engine.events import Event
 from metacli.engine.scoring.intervals import over_episodes, paired_t
+from metacli.engine.sets.arms.class_answers import ClassArms
+from metacli.engine.sets.arms.class_tuning import ClassTuning
+from metacli.engine.sets.arms.names import JOINT, MULTI_TASK, SEPARATE, SINGLE_TASK, TRAINED
 from metacli.engine.sets.class_build import ClassSetBuilt, build_class_sets
+from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.class_scoring import class_joined, class_scored
 from metacli.engine.sets.class_sources import AskedSets, LabelledSets, class_source
 from metacli.engine.training.loop import Snapshot, train
@@ -50,7 +56,8 @@ from metacli.types import Params, SetEpisode, State, Update
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results" / "class_sets"
 FOLDER = Path(os.environ.get("METACLI_RUNS", "runs/class-sets"))
-RATES = (0.001, 0.003)
+RATES, REPTILE = (0.001, 0.003), (0.3, 1.0)
+SCRATCH_SETS = 40  # of test, on which arms are measured that are trained for every set
 FOLDS, TUNED_ON = tuple(range(1, 16)), (1, 8)
 FSDD = """
 version: 1
@@ -62,6 +69,18 @@ algorithm: {name: mtnp, blocks: 2, reads: 1}
 train: {steps: 240, meta_batch: 4, lr: 0.003, schedule: cosine, clip: 1.0}
 evaluate: {every: 40, episodes: 64, shot: 1}
 """
+CLINC = """
+version: 1
+kind: meta-multitask
+data: {source: clinc150}
+sets: {tasks: [2, 3], way: 5, shot: 1, query: 5}
+backbone: {name: mlp, hidden: [128]}
+algorithm: {name: mtnp, blocks: 2, reads: 1}
+train: {steps: 600, meta_batch: 8, lr: 0.003, schedule: cosine, clip: 1.0}
+evaluate: {every: 60, episodes: 96}
+"""
+CLINC_FOLDS = 5
+SCRATCH = {"multi-task": MULTI_TASK, "single-task": SINGLE_TASK}
 
 
 @dataclass(frozen=True)
@@ -253,10 +272,24 @@ def rate_of(built: ClassSetBuilt, arm: str, steps: int) -> dict[float, float]:
     sources = built.train, built.val
     return {
         rate: trained(
-            learner, problem, sources, replaced(settings, rate), steps, sets, stop_at=steps
+            learner, problem, sources, outer(settings, learner, rate), steps, sets, stop_at=steps
         ).val
-        for rate in RATES
+        for rate in outer_rates(learner)
     }
+
+
+def outer_rates(learner: ClassSetLearner) -> tuple[float, ...]:
+    """Of Adam; of Reptile the share of the way that it goes."""
+    return REPTILE if isinstance(learner, MReptile) else RATES
+
+
+def outer(settings: Train, learner: ClassSetLearner, rate: float) -> Train:
+    """The outer loop of an arm at a rate; class means beside Reptile take Adam's steps."""
+    if settings.optimizer == "sgd" and not isinstance(learner, MReptile):
+        settings = settings.model_copy(
+            update={"optimizer": "adam", "schedule": "cosine", "clip": 1.0}
+        )
+    return replaced(settings, rate)
 
 
 def replaced(settings: Train, rate: float) -> Train:
@@ -286,6 +319,130 @@ def kept(name: str, make: Callable[[], dict[str, object]]) -> dict[str, object]:
         path.write_text(json.dumps(value))
     found: dict[str, object] = json.loads(path.read_text())
     return found
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the arms of `evaluate` reached.
+
+    Args:
+        values: the accuracy of each test set by arm; of arms from scratch the first ones. chosen:
+            the settings of each, and their validation accuracy.
+    """
+
+    values: dict[str, np.ndarray]
+    chosen: dict[str, object]
+    seconds: dict[str, float]
+
+
+def arms_of_evaluate(
+    built: ClassSetBuilt, made: Trained, source: LabelledSets, sets: int, tuning: ClassTuning
+) -> Compared:
+    """The arms that are trained, and joint and separate adaptation with chosen steps."""
+    started = time.process_time()
+    tuned = tuning.tuned()
+    seconds = {"tuning": time.process_time() - started}
+    model = ClassSetModel(built.recipe, made.params, {}, built.facts)
+    arms = ClassArms(model, tuned)
+    values = {}
+    for arm in arms.names:
+        started, parts = time.process_time(), []
+        asked = SCRATCH_SETS if arm in SCRATCH.values() else sets
+        for step in range(-(-asked // source.meta_batch)):
+            episodes = source.meta_batch_at(step)
+            parts.append(class_scored(arms.answer(arm, episodes, 1), episodes))
+        values[arm] = class_joined(parts).accuracy[:asked]
+        seconds[arm] = time.process_time() - started
+    chosen = tuned.choices.model_dump(mode="json", exclude_none=True)["arms"]
+    return Compared(values, chosen, seconds)
+
+
+def tuning_of(
+    built: ClassSetBuilt, made: Trained, sets: int, steps: tuple[int, ...]
+) -> ClassTuning:
+    """On `sets` validation sets, 1-shot; the trunk has half or all of the learner's steps."""
+
+    def validation(shot: int) -> SetEpisode:
+        asked = AskedSets(size=shot, seed=2, group=sets)
+        return class_source(built.recipe, "val", asked).meta_batch_at(0)
+
+    assert isinstance(built.train, ClassSets)
+    whole = built.recipe.train.steps
+    return ClassTuning(
+        *(built.learner, built.problem, made.params, (1,), validation, built.train),
+        steps=steps,
+        trunk_steps=(whole // 2, whole),
+    )
+
+
+def learned(built: ClassSetBuilt, arm: str, rate: float) -> Trained:
+    """One arm trained as the recipe says, at a rate."""
+    learner, problem = arms_of(built)[arm]
+    recipe = built.recipe
+    return trained(
+        *(learner, problem, (built.train, built.val), outer(recipe.train, learner, rate)),
+        *(recipe.evaluate.every, recipe.evaluate.episodes),
+    )
+
+
+def clinc_built(fold: int) -> ClassSetBuilt:
+    text = CLINC.replace("source: clinc150", f"source: clinc150, fold: {fold}")
+    return build_class_sets(load(str(written(f"clinc150-{fold}", text))))
+
+
+def clinc_fold(fold: int, rates: dict[str, float]) -> dict[str, object]:
+    """All arms of one fold."""
+    built = clinc_built(fold)
+    source = class_source(built.recipe, "test", AskedSets(3, 1, 5, group=10))
+    values: dict[str, np.ndarray] = {}
+    found: dict[str, object] = {"fold": fold}
+    for arm, rate in rates.items():
+        made = learned(built, arm, rate)
+        for how, each in tested(made, {"1-shot": source}, 200)["1-shot"].items():
+            values[f"{arm}/{how}"] = each
+        found[arm] = {"val": made.val, "seconds": made.seconds}
+        if arm == "learner":
+            tuning = tuning_of(built, made, 8, (25, 50, 100, 200))
+            more = arms_of_evaluate(built, made, source, 200, tuning)
+            values |= {name: one for name, one in more.values.items() if name in TRAINED}
+            found |= {"chosen": more.chosen, "seconds": more.seconds}
+    joint = values["learner/joint"]
+    found["accuracy"] = {name: float(each.mean()) for name, each in values.items()}
+    found["joint there"] = {name: float(joint[: len(each)].mean()) for name, each in values.items()}
+    return found
+
+
+def clinc() -> dict[str, object]:
+    """The five folds, and the table over them."""
+
+    def chosen() -> dict[str, object]:
+        built = clinc_built(1)
+        steps = built.recipe.train.steps // 5
+        return {arm: as_text(rate_of(built, arm, steps)) for arm in arms_of(built)}
+
+    rates = kept("clinc150-rates", chosen)
+    best = {
+        arm: max(RATES, key=lambda one: float(str(each[str(one)])))  # type: ignore[index]
+        for arm, each in rates.items()
+    }
+    folds = [
+        kept(f"clinc150-fold-{fold}", lambda f=fold: clinc_fold(f, best))  # type: ignore[misc]
+        for fold in range(1, CLINC_FOLDS + 1)
+    ]
+    names = list(folds[0]["accuracy"])  # type: ignore[call-overload]
+    values = {name: np.array([one["accuracy"][name] for one in folds]) for name in names}  # type: ignore[index]
+    joint = {name: np.array([one["joint there"][name] for one in folds]) for name in names}  # type: ignore[index]
+    return {
+        "recipe": CLINC,
+        "rates": rates,
+        "arms": {name: estimate(each) for name, each in values.items()},
+        "joint minus": {
+            name: difference(joint[name] - each)
+            for name, each in values.items()
+            if name != "learner/joint"
+        },
+        "folds": folds,
+    }
 
 
 def fsdd_built(fold: int) -> ClassSetBuilt:
@@ -368,33 +525,69 @@ def fsdd(rotations: int) -> dict[str, object]:
 
 def omniglot(name: str) -> dict[str, object]:
     """The arms of a shipped recipe on unseen alphabets."""
-    built = build_class_sets(load(name))
-    recipe = built.recipe
-    query = 4 if recipe.data.options["variant"] == "styles" else 5
-    sources = {"1-shot": class_source(recipe, "test", AskedSets(4, 1, query, group=10))}
-    found: dict[str, object] = {}
-    values: dict[str, np.ndarray] = {}
-    for arm, (learner, problem) in arms_of(built).items():
-        steps = recipe.train.steps // 5
-        rates = kept(f"{name}-{arm}-rates", lambda a=arm, n=steps: as_text(rate_of(built, a, n)))  # type: ignore[misc]
-        rate = max(RATES, key=lambda one: float(str(rates[str(one)])))
-        made = trained(
-            learner,
-            problem,
-            (built.train, built.val),
-            replaced(recipe.train, rate),
-            recipe.evaluate.every,
-            recipe.evaluate.episodes,
-        )
-        for how, each in tested(made, sources, 400)["1-shot"].items():
-            values[f"{arm}/{how}"] = each
-        found[arm] = {"rates": rates, "rate": rate, "val": made.val, "seconds": made.seconds}
-    joint = values["learner/joint"]
-    found["arms"] = {arm: estimate(each) for arm, each in values.items()}
-    found["joint minus"] = {
-        arm: difference(joint - each) for arm, each in values.items() if arm != "learner/joint"
+    found = {
+        arm: kept(f"{name}-{arm}-trained", lambda a=arm: omniglot_arm(name, a))  # type: ignore[misc]
+        for arm in ("learner", "class-means")
     }
-    return {"recipe": name, "sets": 400, "tasks": 4, **found}
+    values = {
+        f"{arm}/{how}": np.array(each)
+        for arm, one in found.items()
+        for how, each in one.pop("values").items()  # type: ignore[attr-defined]
+    }
+    if name not in OLD:
+        more = kept(f"{name}-arms", lambda: omniglot_more(name))
+        values |= {one: np.array(each) for one, each in more.pop("values").items()}  # type: ignore[attr-defined]
+        found |= {"chosen": more["chosen"], "seconds": more["seconds"]}  # type: ignore[dict-item]
+    joint = values["learner/joint"]
+    arms = {arm: estimate(each) for arm, each in values.items()}
+    minus = {
+        arm: difference(joint[: len(each)] - each)
+        for arm, each in values.items()
+        if arm != "learner/joint"
+    }
+    return {"recipe": name, "sets": 400, "tasks": 4, **found, "arms": arms, "joint minus": minus}
+
+
+OLD = ("omniglot-styles-5w1s-mtnp",)  # measured before the arms of `evaluate` were there
+
+
+def omniglot_source(built: ClassSetBuilt) -> LabelledSets:
+    query = 4 if built.recipe.data.options["variant"] == "styles" else 5
+    return class_source(built.recipe, "test", AskedSets(4, 1, query, group=10))
+
+
+def omniglot_arm(name: str, arm: str) -> dict[str, object]:
+    """The learner or class means, and the accuracy of each test set."""
+    built = build_class_sets(load(name))
+    steps = built.recipe.train.steps // 5
+    rates = kept(f"{name}-{arm}-rates", lambda: as_text(rate_of(built, arm, steps)))
+    rate = max(outer_rates(arms_of(built)[arm][0]), key=lambda one: float(str(rates[str(one)])))
+    made = learned(built, arm, rate)
+    torch.save(made.params, FOLDER / f"{name}-{arm}.pt")
+    test = tested(made, {"1-shot": omniglot_source(built)}, 400)["1-shot"]
+    return {
+        "rates": rates,
+        "rate": rate,
+        "val": made.val,
+        "seconds": made.seconds,
+        "values": {how: each.tolist() for how, each in test.items()},
+    }
+
+
+def omniglot_more(name: str) -> dict[str, object]:
+    """The arms of `evaluate`, on the learner that was trained."""
+    built = build_class_sets(load(name))
+    params = torch.load(FOLDER / f"{name}-learner.pt", weights_only=True)
+    made = Trained(built.learner, built.problem, params, 0.0, 0.0)
+    tuning = tuning_of(built, made, 4, (25, 50, 100))
+    more = arms_of_evaluate(built, made, omniglot_source(built), 400, tuning)
+    stepped = len(built.learner.variants()) > 1
+    values = {
+        f"learner/{arm}" if arm in (JOINT, SEPARATE) else arm: each.tolist()
+        for arm, each in more.values.items()
+        if stepped or arm in TRAINED
+    }
+    return {"values": values, "chosen": more.chosen, "seconds": more.seconds}
 
 
 def as_text(rates: dict[float, float]) -> dict[str, object]:
@@ -405,11 +598,12 @@ def main(what: str, names: list[str]) -> None:
     torch.set_num_threads(1)
     RESULTS.mkdir(parents=True, exist_ok=True)
     rotations = int(names[0]) if what == "fsdd" and names else len(FOLDS)
-    made = (
-        {"fsdd": lambda: fsdd(rotations)}
-        if what == "fsdd"
-        else {n: (lambda n=n: omniglot(n)) for n in names}  # type: ignore[misc]
-    )
+    whole: dict[str, dict[str, Callable[[], dict[str, object]]]] = {
+        "fsdd": {"fsdd": lambda: fsdd(rotations)},
+        "clinc150": {"clinc150": clinc},
+        "omniglot": {n: (lambda n=n: omniglot(n)) for n in names},  # type: ignore[misc]
+    }
+    made = whole[what]
     for name, make in made.items():
         (RESULTS / f"{name}.json").write_text(json.dumps(make(), indent=1) + "\n")
 
