@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +82,19 @@ class AdaptedClassSet:
         )
         targets = tuple(one.target for one in self.tasks)
         return OneSet("", tasks, none, targets, self.layout, self.task)
+
+    def as_known(self) -> OneSet:
+        """The set with the rows that the model was adapted to."""
+        support, read = self.support, self.as_read()
+        assert support.mask is not None  # of every adapted set
+        tasks, blocks, first = [], [], 0
+        for t, one in enumerate(read.tasks):
+            here = support.mask[0, t]
+            blocks.append(support.x[0, t][here].numpy())
+            rows = np.arange(first, first + len(blocks[-1]), dtype=np.int64)
+            tasks.append(replace(one, rows=rows, y=support.y[0, t][here].double().numpy()))
+            first += len(rows)
+        return replace(read, tasks=tuple(tasks), store=np.concatenate(blocks))
 
     def predict(self, rows: Mapping[str, np.ndarray]) -> dict[str, Answer]:
         """What each task says of its rows [Q, ...], by its name; row by row."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+from metacli.data.sets.own_added import joined, read_added
 from metacli.data.sets.own_files import OwnSets
 from metacli.data.sets.own_one import OneSet, Reads, ToPredict, read_one, rows_to_predict
+from metacli.data.tables.reader import read_table
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.results.base import Json
 from metacli.engine.results.predict import TaskPrediction, TaskPredictions
@@ -29,30 +32,27 @@ from metacli.errors import UsageProblem
 
 
 def adapt_class_set(path: Path, request: SetRequest, report: Reporter) -> SetAdaptation:
-    """Adapt a model of sets of classifications to a user's set.
+    """Adapt a model of sets of classifications to a user's set, or add tasks to an adapted one.
 
     Raises:
         DataError, BundleError, UsageProblem: before anything is written.
     """
-    source, words = load_classes(path), settings_of(request.overrides)
+    words = settings_of(request.overrides)
     guard = words.get("guard", "false").lower()
     if guard not in ("true", "false"):
         raise UsageProblem(f"guard is true or false, found {guard!r}")
-    options = OwnSets(
-        task=words.get("data.task", ""),
-        target=request.target or words.get("data.target", ""),
-        input=request.input or words.get("data.input", ""),
-    )
-    one = read_one(request.set, options, reads_of(source))
+    made = given(path, request, words)
     usual = new_folder(RUNS / "adapted" / request.set.absolute().name)
     folder = target_folder(request.out, usual, force=request.force)
     report(Progress("adapting", 0, 1))
-    adapted, found = adapt_to_classes(source, one, guard=guard == "true", seed=request.seed)
+    adapted, found = adapt_to_classes(
+        made.source, made.one, guard=guard == "true", seed=request.seed
+    )
     report(Progress("adapting", 1, 1))
     result = SetAdaptation(
         model=None if request.dry_run else folder,
         source=path,
-        task=facts_of(request.set, one, found),
+        task=facts_of(request.set, made.one, found),
         score=mean_score(found),
         tasks=found.tasks,
         coupling=SetCoupling(
@@ -60,6 +60,7 @@ def adapt_class_set(path: Path, request: SetRequest, report: Reporter) -> SetAda
         ),
         guard=guard == "true",
         device="cpu",
+        added=made.added,
         dry_run=request.dry_run or None,
     )
     if not request.dry_run:
@@ -71,6 +72,44 @@ def adapt_class_set(path: Path, request: SetRequest, report: Reporter) -> SetAda
         kept = replace(adapted, scores=scores, provenance=facts)
         save_classes(kept, folder, replace=request.force)
     return result
+
+
+class Given(NamedTuple):
+    """What is adapted, to what; `added` are the tasks that were added, or got more rows."""
+
+    source: ClassSetModel
+    one: OneSet
+    added: tuple[str, ...] | None
+
+
+def given(path: Path, request: SetRequest, words: Mapping[str, str]) -> Given:
+    """The source and the rows. Raises as `adapt_class_set`."""
+    options = OwnSets(
+        task=words.get("data.task", ""),
+        target=request.target or words.get("data.target", ""),
+        input=request.input or words.get("data.input", ""),
+    )
+    if not request.add:
+        source = load_classes(path)
+        return Given(source, read_one(request.set, options, reads_of(source)), None)
+    before = load_adapted_classes(path)
+    source, target = before.source, common([one.target for one in before.tasks])
+    options = replace(options, target=options.target or target)
+    if before.layout == "rows" and before.task and not options.task:
+        options = replace(options, task=named_in(request.set, before.task))
+    more = read_added(request.set, options, reads_of(source))
+    whole = joined(before.as_known(), more, shared_labels=source.facts.shared_labels)
+    return Given(source, whole, tuple(one.name for one in more.tasks))
+
+
+def common(targets: Sequence[str | None]) -> str:
+    """The one target of all tasks; "" where there is none, or several."""
+    return targets[0] or "" if len(set(targets)) == 1 else ""
+
+
+def named_in(path: Path, column: str) -> str:
+    """The column of tasks where a table has it."""
+    return column if path.is_file() and column in read_table(path).columns else ""
 
 
 def reads_of(source: ClassSetModel) -> Reads:
