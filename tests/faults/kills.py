@@ -24,7 +24,11 @@ from typing import Any
 
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(
-    ["kills", "torch._dynamo", *(f"metacli.engine.{verb}" for verb in ("meta_train", "adapt", "export"))]
+    [
+        "kills",
+        "torch._dynamo",
+        *(f"metacli.engine.{verb}" for verb in ("meta_train", "adapt", "export")),
+    ]
 )
 STORED = Path(__file__).resolve().parents[1] / "fixtures"
 RECIPE = """version: 1
