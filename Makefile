@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test test-all test-lowest test-runs audit check docs bench bench-speed format clean
+.PHONY: demo test test-all test-lowest test-runs mutants audit check docs bench bench-speed format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,10 @@ audit: $(VENV)/.dev
 # Ten runs in random order, half of them beside two busy loops: most of an hour.
 test-runs: $(VENV)/.dev
 	@PYTHON=$(BIN)/python sh benchmarks/test_runs.sh
+
+# Small wrong changes of the code that computes, and whether a test notices each. Hours; continued where it was stopped.
+mutants: $(VENV)/.dev
+	$(BIN)/python benchmarks/mutants.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check metacli tests benchmarks

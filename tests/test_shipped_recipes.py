@@ -92,3 +92,23 @@ def test_what_recipes_are_reported_to_reach_is_what_the_results_files_hold(
     made = importlib.import_module("measured")
     assert json.loads(made.TARGET.read_text()) == json.loads(json.dumps(made.measured()))
     assert len(made.measured()) > 30
+
+
+@pytest.mark.parametrize("name", ["anil", "cavia", "fomaml", "maml_plus_plus", "meta_sgd"])
+def test_what_a_header_says_of_maml_on_the_same_waves_is_what_was_measured(name):
+    results = json.loads((ROOT / "benchmarks/results/sinusoid-10shot-maml.json").read_text())
+    steps = {
+        one["step"]: f"{one['mean']:.3f}"
+        for found in results["evaluate"]
+        if found["shot"] == 10 and found["adaptation_steps"] == 10
+        for one in found["per_step"]
+    }
+    header = " ".join(load(f"sinusoid-10shot-{name}").header.split())
+    found = re.search(
+        r"\bMAML(?:, which adapts every layer,|:)? (?:has )?(0\.\d{3})"
+        r"(?:(?: after 1)?,? (?:and )?(0\.\d{3}))?(?: and (0\.\d{3}))?",
+        header,
+    )
+    assert found is not None
+    said = [one for one in found.groups() if one is not None]
+    assert said == [steps[1], steps[5], steps[10]][: len(said)]

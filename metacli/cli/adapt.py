@@ -13,8 +13,6 @@ from metacli.cli.frame import Frame, Result
 from metacli.cli.views import many, sets
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
-from metacli.engine.scoring.checks import LOWER_IS_BETTER
-from metacli.engine.spelling import metric_name, signed
 from metacli.errors import UsageProblem
 
 Method = Literal[
@@ -216,7 +214,7 @@ def show(result: Result) -> Iterator[str]:
             (text.visible(metric or "score"), _score(score)),
             ("", _measured(score)),
             ("", _by_class(score)),
-            *_transfer(metric, read.block("transfer")),
+            *_transfer(metric, read.block("transfer"), score.text("how", "none")),
             ("probabilities", _calibrated(read)),
             ("device", text.visible(read.text("device"))),
         ]
@@ -316,31 +314,24 @@ def _how(score: Block) -> str:
     }.get(kind, text.visible(how))
 
 
-def _transfer(metric: str | None, transfer: Block) -> Iterator[tuple[str, str]]:
-    """Does the source help, by how much, and against what."""
+def _transfer(metric: str | None, transfer: Block, how: str) -> Iterator[tuple[str, str]]:
+    """Does the source help, by how much, and against what; adapted once, to one support, it says
+    nothing of other supports.
+
+    Args:
+        how: the score was obtained, such as `query` or `kfold:5`.
+    """
     verdict, delta = transfer.name("verdict"), transfer.number("delta")
     if not verdict:
         return
-    line = text.verdict(verdict)
-    if transfer.number("detectable") and verdict == "no_difference":  # 0: no example differs
-        smaller = signed(metric, transfer.number("detectable")).lstrip("+")
-        line += f" (smaller than {smaller} could not be detected)"
-    if delta is not None:
-        line += f": {_gain(metric, delta)}"
+    line = many.helps(metric, transfer)
     name = transfer.block("baseline").name("name") or transfer.name("baseline")
-    yield "source", line + (f" against {text.visible(name)}" if name else "")
+    line += f" against {text.visible(name)}" if name else ""
+    once = verdict != "too_few_to_say" and how.partition(":")[0] in ("query", "holdout")
+    yield "source", line + (", for these examples alone" if once else "")
     interval = transfer.numbers("delta_ci95")
     if delta is not None and interval:
-        note = " (positive: smaller)" if metric in LOWER_IS_BETTER else ""
-        yield "", f"95 % interval {' to '.join(signed(metric, end) for end in interval)}{note}"
-
-
-def _gain(metric: str | None, delta: float) -> str:
-    """`+3.1 points` of accuracy; of an error, whose `delta` is how much smaller it is, in words."""
-    if metric not in LOWER_IS_BETTER:
-        return signed(metric, delta)
-    way = "smaller" if delta >= 0 else "larger"
-    return f"{metric_name(metric)} {signed(metric, abs(delta)).lstrip('+')} {way}"
+        yield "", many.difference(metric, interval)
 
 
 _MEASURES = ("logme", "leep", "nce")

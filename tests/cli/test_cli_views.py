@@ -68,6 +68,27 @@ def test_adapt_says_how_the_score_was_obtained() -> None:
     assert page.endswith("INPUT...")
 
 
+@pytest.mark.parametrize(
+    ("how", "verdict", "limited"),
+    [
+        ("query", "helped", True),
+        ("query", "no_difference", True),
+        ("holdout:0.3", "hurt", True),
+        ("query", "too_few_to_say", False),
+        ("kfold:5", "helped", False),
+        ("order:4", "helped", False),
+    ],
+)
+def test_a_verdict_from_one_support_is_for_these_examples_alone(
+    how: str, verdict: str, limited: bool
+) -> None:
+    facts = result("adapt")
+    facts["score"]["how"], facts["transfer"]["verdict"] = how, verdict
+    page = "\n".join(adapt.show(facts))
+    assert ("against logistic regression, for these examples alone\n" in page) == limited
+    assert ("alone" in page) == limited
+
+
 def test_adapt_without_a_score_says_why() -> None:
     page = "\n".join(adapt.show(result("adapt", score={"metric": "accuracy", "how": "none"})))
     assert "not measured: too few examples to hold any out" in page

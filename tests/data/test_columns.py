@@ -8,7 +8,7 @@ import pytest
 
 from metacli.data.tables.choice import Choice
 from metacli.data.tables.columns import assign
-from metacli.data.tables.kinds import is_id_name
+from metacli.data.tables.kinds import is_id_name, kind_of_column
 from metacli.data.tables.leaks import leaks
 from metacli.data.tables.reader import Table, parse_table
 from metacli.data.tables.targets import type_of_target
@@ -159,3 +159,58 @@ def test_a_column_that_tells_the_target_is_suspected() -> None:
     assert ["code" in one.message for one in found] == [True]
     found = leaks(table, "size", ("twice", "a"), "regression")
     assert ["twice" in one.message for one in found] == [True]
+
+
+def kind(cells: list[str], name: str = "c") -> str:
+    """What a column is taken for, beside one of numbers."""
+    table = table_of(f"{name},n\n" + "".join(f"{one},{i % 3}\n" for i, one in enumerate(cells)))
+    return kind_of_column(table, name, HERE)
+
+
+NUMBERS = [f"{n * n + 0.5}" for n in range(30)]
+DATES = [f"2024-03-{day:02}" for day in range(1, 30)]
+WORDS = ["red", "green", "blue", "grey", "black", "white", "pink", "lime", "rose", "teal"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words", "mistaken"), [(18, 2, True), (17, 3, False), (18, 1, False)]
+)
+def test_nine_numbers_in_ten_of_twenty_cells_make_the_others_mistakes(
+    numbers: int, words: int, mistaken: bool
+) -> None:
+    cells = [*NUMBERS[:numbers], *WORDS[:words]]
+    if mistaken:
+        with pytest.raises(DataError, match="row 20, column c"):
+            kind(cells)
+    else:
+        assert kind(cells) == "identifier"  # other words in every row
+    dates = [*DATES[:numbers], *WORDS[:words]]
+    assert kind(dates) == ("date" if mistaken else "identifier")
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "wanted"),
+    [
+        (WORDS[:1] * 2, "c", "constant"),
+        (WORDS[:2], "c", "categorical"),
+        (WORDS[:9], "c", "categorical"),
+        (WORDS[:10], "c", "identifier"),
+        ([*WORDS[:9], "red"], "c", "categorical"),
+        (list(map(str, range(10))), "c", "identifier"),
+        (list(map(str, range(9))), "c", "numeric"),
+        (list(map(str, range(1, 11))), "c", "identifier"),
+        (list(map(str, range(2, 12))), "c", "numeric"),
+        (list(map(str, range(2, 12))), "id", "identifier"),
+        (list(map(str, range(2, 11))), "id", "numeric"),
+        ([str(n / 2) for n in range(10)], "id", "numeric"),
+        ([f"{word} as it comes" for word in WORDS[:4]] * 2, "c", "categorical"),
+        ([f"{word} as it comes" for word in [*WORDS[:5], *WORDS[:4]]], "c", "text"),
+        ([f"{word} as is" for word in WORDS[:8]], "c", "categorical"),
+    ],
+)
+def test_what_a_column_is_taken_for_on_either_side_of_each_rule(
+    cells: list[str], name: str, wanted: str
+) -> None:
+    """Ten rows for names of rows; counting from 0 or 1; four words, and more than half of the
+    cells different, for texts."""
+    assert kind(cells, name) == wanted

@@ -291,3 +291,22 @@ def test_a_shifted_meta_batch_holds_the_shifted_episodes() -> None:
         one = moved.episode(8 + i)
         assert torch.equal(whole.support.x[i], one.support.x)
         assert torch.equal(whole.query.x[i], one.query.x)
+
+
+def test_a_query_is_shifted_by_draws_of_its_own() -> None:
+    """A bright pixel tells where each image was moved to."""
+    store = np.zeros((24, 1, 9, 9), np.uint8)
+    store[:, 0, 4, 4] = 255
+    source = ClassEpisodes(
+        replace(coded_pool(4), store=store), way=4, shot=2, query=2, shift=2, seed=("shift", 0)
+    )
+    for index in range(4):
+        support, query = (
+            [np.argwhere(one[0]).tolist() for one in part.x.numpy()]
+            for part in source.episode(index)
+        )
+        for one in support + query:
+            assert len(one) == 1
+            assert 2 <= min(one[0]) <= max(one[0]) <= 6
+        assert support != query
+        assert len({str(one) for one in support + query}) > 4

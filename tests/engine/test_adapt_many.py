@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 from tiny_models import saved, tiny_model, write_classes
 
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
+from metacli.engine.adapting.many import transfer_over
 from metacli.engine.predict import predict
+from metacli.engine.results.adapt_many import TaskRow
 from metacli.errors import CheckFailed, DataError
 
 pytestmark = pytest.mark.usefixtures("workplace", "one_thread")
@@ -88,3 +91,38 @@ def test_people_see_the_worst_first(customers: Path, capsys: pytest.CaptureFixtu
     assert "next: metacli evaluate models LABELLED_TASKS" in out
     shown = [line.split()[0] for line in out.splitlines() if line.startswith("c")]
     assert sorted(shown) == ["c0", "c1", "c2"]
+
+
+def row(number: int, delta: float | None) -> TaskRow:
+    path = Path(f"c{number}")
+    return TaskRow(path.name, path, path, "adapted", "accuracy", 0.8, verdict=None, delta=delta)
+
+
+def test_what_each_task_is_too_small_to_show_all_of_them_may() -> None:
+    deltas = [0.02, 0.05, -0.01, 0.03, 0.04, 0.0, 0.06, 0.02, 0.03, 0.05]
+    found = transfer_over([*(row(n, one) for n, one in enumerate(deltas)), row(10, None)])
+    assert found is not None
+    wanted = stats.ttest_1samp(deltas, 0.0)
+    low, high = wanted.confidence_interval(0.95)
+    assert (found.tasks, found.found.verdict) == (10, "helped")
+    assert found.found.delta == pytest.approx(np.mean(deltas))
+    assert [found.found.low, found.found.high] == pytest.approx([low, high])
+    assert found.as_dict()["tasks"] == 10
+    nine = transfer_over([row(n, one) for n, one in enumerate(deltas[:9])])
+    assert nine is not None
+    assert nine.found.verdict == "too_few_to_say"
+    assert transfer_over([row(0, 0.1), row(1, None)]) is None
+
+
+def test_the_verdict_over_a_folder_is_shown_where_tasks_are_compared(
+    customers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["adapt", "source", str(customers), "-o", "models", "--compare"]) == 0
+    out = capsys.readouterr().out
+    assert "over 3 tasks, against the best of each that needs no source" in out
+    assert "95 % interval" in out
+    result = adapt("source", customers, out="others", compare=True)
+    deltas = [row["delta"] for row in result["tasks"]]
+    assert result["transfer"]["delta"] == pytest.approx(np.mean(deltas))
+    assert result["transfer"]["verdict"] == "too_few_to_say"
+    assert "transfer" not in adapt("source", customers, out="plain")

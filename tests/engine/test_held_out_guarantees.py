@@ -224,3 +224,53 @@ def test_the_score_of_a_baseline_is_that_of_its_answers_to_the_test_rows() -> No
     assert made.score.mean == pytest.approx(score("nmse", y, found).value)
     assert made.against.delta == pytest.approx(-made.score.mean)
     assert made.against.verdict == "helped"
+
+
+def of_texts(flipped: bool = False, rewritten: bool = False) -> MultiTaskRows:
+    """Requests of two tasks; the labels of the test rows may be flipped, or the text of the last
+    one be other words."""
+    rng = np.random.default_rng(6)
+    texts, y = [], []
+    for task in range(2):
+        labels = rng.integers(2, size=60).astype(float)
+        words = [
+            f"{('please', 'kindly')[rng.integers(2)]} {('open', 'close')[int(label)]} "
+            f"number{rng.integers(9)} in room{rng.integers(5)} of task{task}"
+            for label in np.where(rng.random(60) < 0.2, 1 - labels, labels)
+        ]
+        if flipped:
+            labels[40:] = 1 - labels[40:]
+        if rewritten:
+            words[-1] = "open open kindly kindly number8 number8 room4 of of of"
+        texts.append(tuple(words))
+        y.append(labels)
+    parts = {
+        "train": (np.arange(30),) * 2,
+        "val": (np.arange(30, 40),) * 2,
+        "test": (np.arange(40, 60),) * 2,
+    }
+    data = MultiTaskData(
+        name="toy",
+        tasks=("a", "b"),
+        metric="accuracy",
+        contents="0",
+        x=(np.zeros((60, 1)),) * 2,
+        y=tuple(y),
+        kinds=all_of("classification", 2),
+        texts=tuple(texts),
+    )
+    return MultiTaskRows(data, parts)
+
+
+def test_no_baseline_of_texts_reads_labels_or_words_of_the_rows_that_it_is_judged_on() -> None:
+    clean = answers(of_texts(), ("train", "val"), "test")
+    assert set(clean) == {"per-task", "pooled"}
+    flipped = answers(of_texts(flipped=True), ("train", "val"), "test")
+    other_words = answers(of_texts(rewritten=True), ("train", "val"), "test")
+    for name, found in clean.items():
+        for task in range(2):
+            assert flipped[name][task] == pytest.approx(found[task], abs=1e-12), name
+            assert other_words[name][task][:-1] == pytest.approx(found[task][:-1], abs=1e-12)
+            assert abs(other_words[name][task][-1] - found[task][-1]) > 1e-3
+    fewer = answers(of_texts(), ("train",), "test")
+    assert np.abs(fewer["pooled"][0] - clean["pooled"][0]).max() > 1e-3

@@ -496,3 +496,23 @@ def test_the_strength_is_the_one_that_held_out_rows_choose():
     assert params["coupled.penalties"].item() == scheme.strength[int(scores.argmin())]
     again = scheme.refit(rows, params, binary)
     torch.testing.assert_close(again["heads.weight"], params["heads.weight"])
+
+
+def test_coupled_inner_folds_are_those_of_a_loop_that_leaves_each_out():
+    rows, binary = coupled_rows()
+    scheme = Coupled(strength=(0.5, 5.0, 50.0), rounds=3)
+    _, scores = scheme.solve(rows, torch.Generator().manual_seed(0), binary)
+    fold = torch.rand(rows.mask.shape, generator=torch.Generator().manual_seed(0)).argsort(1) % 3
+    wanted = []
+    for strength in scheme.strength:
+        total = 0.0
+        for k in range(3):
+            kept = rows.mask & (fold != k)
+            w, _ = scheme.fit(Batch(rows.x, rows.y, kept), strength, binary)
+            out = (rows.x @ w[:, :-1, None]).squeeze(-1) + w[:, -1:]
+            for t, m in (rows.mask & (fold == k)).nonzero().tolist():
+                z, y = out[t, m], rows.y[t, m]
+                crossed = torch.nn.functional.softplus(z) - y * z
+                total += float(crossed if binary[t] else 0.5 * (z - y) ** 2)
+        wanted.append(total / int(rows.mask.sum()))
+    torch.testing.assert_close(scores, torch.tensor(wanted, dtype=torch.float64))

@@ -13,6 +13,9 @@ prior and noise: large where the features explain the labels without being bent 
 Where we differ: the fixed point is iterated until the evidence stands still instead of eleven
 times, and the evidence is read off the marginal y ~ N(0, I/β + FFᵀ/α), which is the same number and
 stays finite where the features fit the labels exactly. A class is a column of zeros and ones.
+Where D > n the authors' code sums log(α + β s_i) over the n eigenvalues that it has and leaves out
+the D − n that are 0, so that its evidence lacks −(D − n)/2 · log α; here it is whole, and scores of
+sources with different D differ from theirs.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@ sources that a choice was made among."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metacli.cli import text
 from metacli.cli.frame import Result
 from metacli.cli.views.block import Block
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
+from metacli.engine.spelling import metric_name, signed
 
 
 def show_adapted(result: Result) -> Iterator[str]:
@@ -26,6 +27,7 @@ def show_adapted(result: Result) -> Iterator[str]:
             ("from", f"{sources}, method {method(read)}"),
             ("tasks", ", ".join(f"{count} {name}" for name, count in counts)),
             (text.visible(metric or ""), over if read.has("mean") else ""),
+            *over_tasks(metric, read.block("transfer")),
             ("device", text.visible(read.text("device"))),
         ]
     )
@@ -121,6 +123,44 @@ def worst_first(rows: list[Block]) -> list[Block]:
 def row_of(row: Block) -> list[str]:
     score = interval(row) if row.has("value") else ""
     return [text.visible(row.text("name")), score, text.number(row.number("n")), _status(row)]
+
+
+def helps(metric: str | None, found: Block) -> str:
+    """Whether a source helps and by how much: `helps: +4.0 points`, or how large a difference would
+    have had to be to be seen."""
+    verdict, delta = found.name("verdict"), found.number("delta")
+    line = text.verdict(verdict)
+    if found.number("detectable") and verdict == "no_difference":  # 0: no example differs
+        smaller = signed(metric, found.number("detectable")).lstrip("+")
+        line += f" (smaller than {smaller} could not be detected)"
+    return line if delta is None else f"{line}: {gain(metric, delta)}"
+
+
+def gain(metric: str | None, delta: float) -> str:
+    """`+3.1 points` of accuracy; of an error, whose `delta` is how much smaller it is, in words."""
+    if metric not in LOWER_IS_BETTER:
+        return signed(metric, delta)
+    way = "smaller" if delta >= 0 else "larger"
+    return f"{metric_name(metric)} {signed(metric, abs(delta)).lstrip('+')} {way}"
+
+
+def difference(metric: str | None, ends: Sequence[float | None]) -> str:
+    """The interval of a difference in words."""
+    note = " (positive: smaller)" if metric in LOWER_IS_BETTER else ""
+    return f"95 % interval {' to '.join(signed(metric, end) for end in ends)}{note}"
+
+
+def over_tasks(metric: str | None, transfer: Block) -> list[tuple[str, str]]:
+    """The source over a folder of tasks, where they were compared."""
+    if not transfer.values:
+        return []
+    tasks = text.number(transfer.number("tasks"))
+    what = f"over {tasks} tasks, against the best of each that needs no source"
+    ends = transfer.numbers("delta_ci95")
+    return [
+        ("source", f"{helps(metric, transfer)} {what}"),
+        ("", difference(metric, ends) if ends else ""),
+    ]
 
 
 def interval(score: Block, n: float | None = None) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
@@ -24,7 +26,8 @@ from metacli.engine.many.over import (
     within,
 )
 from metacli.engine.results.adapt import Adaptation
-from metacli.engine.results.adapt_many import Adaptations, TaskRow
+from metacli.engine.results.adapt_many import Adaptations, TaskRow, TransferOverTasks
+from metacli.engine.scoring.intervals import compared, paired_t
 from metacli.engine.storage.paths import MODEL_FILE
 from metacli.errors import MetacliError, RunFailed
 from metacli.threads import computing_with
@@ -100,6 +103,7 @@ def row_of(name: str, made: Adaptation, seconds: float) -> TaskRow:
         n=None if score.value is None else score.n,
         chance=score.chance,
         verdict=None if best is None else best.found.verdict,
+        delta=None if best is None else best.found.delta,
         seconds=seconds,
         doubts=made.doubts,
     )
@@ -123,5 +127,14 @@ def together(
         ci95=over.ci95,
         worst=over.worst,
         device=str(request.device),
+        transfer=None if over.mean is None else transfer_over(rows),
         dry_run=True if output.dry_run else None,
     )
+
+
+def transfer_over(rows: Sequence[TaskRow]) -> TransferOverTasks | None:
+    """Student's paired t over the tasks that were compared; None of fewer than two."""
+    deltas = np.array([one.delta for one in rows if one.delta is not None])
+    if len(deltas) < 2:
+        return None
+    return TransferOverTasks(compared(paired_t(deltas), len(deltas)), len(deltas))

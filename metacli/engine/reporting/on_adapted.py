@@ -89,7 +89,8 @@ def how_measured(made: Line) -> str:
     """In a sentence."""
     kind, _, detail = str(made.get("how")).partition(":")
     words = HOW.get(kind, "{}").format(detail or made.get("how")) + again(made)
-    return f"Measured {words}."
+    once = " Adapted once, to one support: comparisons hold for these examples alone."
+    return f"Measured {words}.{once if kind in ('query', 'holdout') else ''}"
 
 
 def again(made: Line) -> str:

@@ -1,9 +1,10 @@
 """What a user would do without metacli, on the very same episodes: TF-IDF with a linear classifier,
-ridge regression of the support, and one ridge regression of all training tasks."""
+ridge regression of the support, and one ridge regression of all training tasks, without the support
+and with an intercept from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -23,6 +24,7 @@ TFIDF = "tf-idf + logistic regression"
 SVM = "tf-idf of words and characters + linear SVM"
 RIDGE = "ridge on the same rows"
 POOLED = "ridge on all training tasks"
+SHRUNKEN = "ridge on all training tasks + shrunken intercept"
 
 Score = Callable[[int], float]
 """Of an episode, by its number."""
@@ -50,7 +52,9 @@ def suited(model: FewShotModel, source: EpisodeSource) -> dict[str, Score]:
     if isinstance(source, RegressionEpisodes):
         methods = {RIDGE: own_ridge(source)}
         if has_regression_tasks(model.recipe):
-            methods[POOLED] = pooled_ridge(source, regression_tasks_of(model.recipe, "train"))
+            learned = regression_tasks_of(model.recipe, "train")
+            methods[POOLED] = pooled_ridge(source, learned)
+            methods[SHRUNKEN] = shrunken_ridge(source, learned)
         return methods
     if isinstance(source, ClassEpisodes) and model.inputs.kind == "text":
         fits = {TFIDF: words_logistic, SVM: words_and_characters_svm}
@@ -146,6 +150,44 @@ def pooled_ridge(source: RegressionEpisodes, learned: RegressionTasks) -> Score:
         return squared(source, fitted.predict(query.x.numpy()), query.y[:, 0].numpy())
 
     return score
+
+
+def shrunken_ridge(source: RegressionEpisodes, learned: RegressionTasks) -> Score:
+    """The same, moved by the support's mean residual times K / (K + σ²/τ²): the best linear
+    prediction of a task's intercept (G. Robinson, "That BLUP is a good thing", Statistical Science
+    6, 1991), with the variances of the training tasks' residuals."""
+    from sklearn.linear_model import RidgeCV
+
+    fitted = RidgeCV(alphas=PENALTIES).fit(np.concatenate(learned.x), np.concatenate(learned.y))
+    pairs = zip(learned.x, learned.y, strict=True)
+    left = [y.astype(np.float64) - fitted.predict(x) for x, y in pairs]
+    within, between = variance_components(left)
+
+    def score(index: int) -> float:
+        support, query = source.episode(index)
+        residuals = support.y[:, 0].numpy() - fitted.predict(support.x.numpy())
+        total = len(residuals) * between + within
+        moved = between * float(residuals.sum()) / total if total > 0 else 0.0
+        return squared(source, fitted.predict(query.x.numpy()) + moved, query.y[:, 0].numpy())
+
+    return score
+
+
+def variance_components(values: Sequence[np.ndarray]) -> tuple[float, float]:
+    """σ² inside the tasks and τ² of their means, by the moments of a one-way analysis of variance
+    (S. Searle, G. Casella, C. McCulloch, "Variance Components", 1992, section 3.6).
+
+    Args:
+        values: [n_t] of each task.
+    """
+    sizes = np.array([len(one) for one in values], float)
+    means, rows, tasks = np.array([one.mean() for one in values]), sizes.sum(), len(values)
+    if tasks < 2 or rows == tasks:
+        return float(np.concatenate(list(values)).var()), 0.0
+    within = sum(float(((one - one.mean()) ** 2).sum()) for one in values) / (rows - tasks)
+    spread = float((sizes * (means - (sizes * means).sum() / rows) ** 2).sum()) / (tasks - 1)
+    usual = (rows - (sizes**2).sum() / rows) / (tasks - 1)
+    return within, max(0.0, (spread - within) / usual)
 
 
 def squared(source: RegressionEpisodes, found: np.ndarray, y: np.ndarray) -> float:

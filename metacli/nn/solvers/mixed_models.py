@@ -15,8 +15,11 @@ N(0, τ_g(j)), whose variances are learned likewise. With W_t = Z_tᵀX_t / σ²
     ψ_j ← mean_t (û_tj² + Cov(u_t)_jj),   τ_g ← mean_j∈g (β̂_j² + Cov(β)_jj)
     σ² ← (Σ ê² + σ² (columns of X and Z - tr(P Cov(β)) - Σ_t tr(Ψ⁻¹ Cov(u_t)))) / M
 
-Only sums of products over rows are needed, so that a step costs T small solves. Letters: T tasks, M
-rows of all tasks, P columns of X (the intercept first), Q of Z, G groups.
+Only sums of products over rows are needed, so that a step costs T small solves. EM stops where no
+variance moves by more than 1e-6 of itself. A variance near 0 moves by a share that falls with it,
+so that EM stops before it has arrived: what is left is small beside σ², and û with it, but it is
+not the REML estimate, which is 0. Letters: T tasks, M rows of all tasks, P columns of X (the
+intercept first), Q of Z, G groups.
 """
 
 from __future__ import annotations

@@ -12,7 +12,10 @@ is the gradient of the convex ½ aᵀJJᵀa - Σ log a_t, which damped Newton st
 precision, so that no solver is needed. Where opposing gradients let no direction help all tasks, a
 grows until `FLOOR` of each gradient's own square stops it.
 
-‖Jᵀa‖ is √T whatever the gradients are: it is scaled to `max_norm` as in the authors' code.
+‖Jᵀa‖ is √T whatever the gradients are, so that the step says nothing of how near the tasks are to
+their minimum. It is scaled to `max_norm`, 1 unless it is given; the authors' code clips it there
+(`clip_grad_norm_`), which is the same for every `max_norm` below √T and leaves √T above. The outer
+rate is thus the length of a step for a plain optimiser.
 """
 
 from __future__ import annotations

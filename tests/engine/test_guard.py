@@ -1,0 +1,142 @@
+"""The guard: what each of its decisions rests on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows, all_of
+from metacli.engine.training.multi_task import guard
+
+TASKS, ROWS = 10, 100
+
+
+def divided(**changes: object) -> MultiTaskRows:
+    """`TASKS` regressions, whose training rows are the first 100 of 120."""
+    rng = np.random.default_rng(0)
+    y = tuple(rng.normal(size=ROWS + 20) for _ in range(TASKS))
+    table = MultiTaskData(
+        name="toy",
+        tasks=tuple(f"t{number}" for number in range(TASKS)),
+        metric="nmse",
+        contents="0",
+        x=tuple(one[:, None] for one in y),  # a row is known by its target
+        y=y,
+        kinds=all_of("regression", TASKS),
+    )
+    parts = {
+        "train": (np.arange(ROWS),) * TASKS,
+        "val": (np.arange(ROWS, ROWS + 10),) * TASKS,
+        "test": (np.arange(ROWS + 10, ROWS + 20),) * TASKS,
+    }
+    return MultiTaskRows(replace(table, **changes), parts)
+
+
+def answers(y: np.ndarray, squared: np.ndarray) -> np.ndarray:
+    """Predictions with these squared errors."""
+    return y + np.sqrt(squared)
+
+
+@pytest.mark.parametrize(("spread", "shares"), [(0.05, True), (0.9, False)])
+def test_the_standard_error_knows_the_rows_where_all_folds_agree(
+    spread: float, shares: bool
+) -> None:
+    """Five folds with the very same gain: over folds alone its error would be 0."""
+    y, noise = np.random.default_rng(1).normal(size=40), np.tile([1.0, -1.0], 20)
+    together = answers(y, 0.95 + spread * noise)
+    alone = answers(y, np.ones(40))
+    found = guard.judge("nmse", [y] * 5, [together] * 5, [alone] * 5)
+    assert found.gain == pytest.approx(0.05 / y.var())
+    rows = np.sqrt(5 * ((spread * noise) / y.var()).var(ddof=1) / 40) / 5
+    assert found.error == pytest.approx(rows)
+    assert found.shares == shares
+
+
+def test_the_standard_error_knows_the_folds_where_rows_say_nothing() -> None:
+    y = np.random.default_rng(2).normal(size=40)
+    alone = [answers(y, np.ones(40))] * 5
+    gains = np.array([0.5, -0.2, 0.4, -0.3, 0.1])
+    together = [answers(y, np.full(40, 1 - gain)) for gain in gains]
+    found = guard.judge("nmse", [y] * 5, together, alone)
+    assert found.gain == pytest.approx(gains.mean() / y.var())
+    assert found.error == pytest.approx(gains.std(ddof=1) / np.sqrt(5) / y.var())
+    assert not found.shares
+
+
+def test_a_success_is_better_when_it_is_larger() -> None:
+    y = np.tile([0.0, 1.0], 20)
+    right, wrong = y * 0.8 + 0.1, np.where(np.arange(40) % 4 < 2, y, 1 - y)
+    found = guard.judge("accuracy", [y] * 5, [right] * 5, [wrong] * 5)
+    assert (found.shares, found.gain) == (True, 0.5)
+    assert not guard.judge("accuracy", [y] * 5, [wrong] * 5, [right] * 5).shares
+
+
+def test_folds_without_two_rows_are_left_out_and_one_fold_is_no_decision() -> None:
+    y, near, far = (np.arange(4) + off for off in (0.0, 0.1, 1.0))
+    lone = guard.judge("nmse", [y, y[:1]], [near, near[:1]], [far, far[:1]])
+    assert not lone.shares
+    assert np.isnan([lone.gain, lone.error]).all()
+    two = guard.judge("nmse", [y, y, y[:1]], [near, near, near[:1]], [far, far, far[:1]])
+    assert two.shares
+
+
+def test_luck_among_many_tasks_is_taken_back_and_each_fold_is_trained_without_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One task gains by a little more than its standard error, nine lose by as much."""
+    rows, trained = divided(), []
+    gains = [0.12, *[-0.1] * (TASKS - 1)]
+
+    def train_best(candidate: SimpleNamespace, inner: MultiTaskRows, *rest: object) -> tuple:
+        trained.append((candidate.name, inner.parts))
+        return {}, 0
+
+    def predictions(problem: str, params: object, inner: MultiTaskRows, split: str) -> list:
+        """Squared errors of 1 alone; together they are smaller by the gain, give or take."""
+        assert split == "test"
+        found = []
+        for gain, y in zip(gains, inner.numbers("test")[1], strict=True):
+            noise = np.resize([0.5, -0.5], len(y))
+            squared = np.ones(len(y)) if problem == "alone" else 1 - gain + noise
+            found.append(answers(y, squared))
+        return found
+
+    monkeypatch.setattr(guard, "train_best", train_best)
+    monkeypatch.setattr(guard, "predictions", predictions)
+    both = [SimpleNamespace(name=name, problem=name) for name in ("together", "alone")]
+    found = guard.decide(*both, rows, 3, torch.device("cpu"), None)
+    assert found is not None
+    assert found[0].gain > found[0].error  # by itself it would share
+    assert not any(one.shares for one in found)
+    assert [name for name, _ in trained] == ["together", "alone"] * guard.FOLDS
+    for _, parts in trained:
+        for task in range(TASKS):
+            assert len(parts["test"][task]) == ROWS // guard.FOLDS
+            every = np.concatenate([parts["train"][task], parts["test"][task]])
+            assert sorted(every) == list(range(ROWS))
+            assert parts["val"][task].tolist() == list(range(ROWS, ROWS + 10))
+
+
+def test_folds_of_a_trajectory_are_stretches_and_others_are_dealt() -> None:
+    stretches = guard.inner_folds(divided(split="blocks"))
+    assert all(one.tolist() == sorted(one) for one in stretches)
+    dealt = guard.inner_folds(divided())
+    for one in (*stretches, *dealt):
+        assert np.bincount(one).tolist() == [ROWS // guard.FOLDS] * guard.FOLDS
+    assert all(one.tolist() != sorted(one) for one in dealt)
+    assert dealt[0].tolist() != dealt[1].tolist()
+    y = divided().table.y
+    shared = guard.inner_folds(divided(rows="shared", y=y))
+    assert shared[0].tolist() == shared[1].tolist()  # the same rows for every task
+
+
+def test_folds_of_a_classification_hold_every_class() -> None:
+    few = np.zeros(ROWS + 20)
+    few[::20] = 1.0  # five of the training rows
+    rows = divided(kinds=all_of("classification", TASKS), y=(few,) * TASKS, metric="accuracy")
+    for one in guard.inner_folds(rows):
+        assert sorted(one[few[:ROWS] == 1]) == list(range(guard.FOLDS))
