@@ -11,6 +11,7 @@ import pytest
 from metacli.cli.app import main
 from metacli.engine.evaluate import evaluate
 from metacli.engine.meta_train import meta_train
+from metacli.engine.report import report
 from metacli.engine.results.sets import SetEvaluation
 from metacli.engine.sets.arms.tuned import load_tuned
 from metacli.engine.sets.arms.tuning import Tuning
@@ -106,3 +107,21 @@ def test_a_task_is_hurt_only_beyond_what_as_many_tasks_would_give_by_chance() ->
     assert found[1].sets == 200
     assert bonferroni(1, 50) == 1
     assert bonferroni(8, 50) == pytest.approx(2.8575 / 2.0096, rel=1e-2)
+
+
+def test_sets_of_families_are_trained_on_measured_and_reported(tmp_path: Path) -> None:
+    folder, path = tmp_path / "run", tmp_path / "families.yaml"
+    path.write_text(
+        "version: 1\nkind: meta-multitask\ndata: {source: task-families, tasks: 2}\n"
+        "sets: {points: [3, 5], query: 4}\nalgorithm: {name: mtnp}\ntrain: {steps: 2}\n"
+    )
+    meta_train(str(path), SMALL, out=str(folder))
+    (cell,) = measured(folder).cells
+    assert cell.tasks == 2 * 2 + 2
+    assert cell.coupling is not None
+    assert cell.coupling.pairs == 50 * 15
+    assert cell.coupling.related == 50 * 2
+    report(str(folder), out=str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert 'id="coupling"' in page
+    assert 'id="fits"' not in page  # of 24 columns

@@ -147,6 +147,10 @@ class Functions:
         """The parameters of the sets of a meta-batch and which of their tasks share them."""
         return self._relations(self._numbers(step), self.shape_at(step)[1], step)[1]
 
+    def related_at(self, step: int) -> np.ndarray:
+        """Which tasks of each set share their parameters, bool [B, T, T]."""
+        return self.relations_at(step).related
+
     def shape_at(self, step: int) -> tuple[int, int]:
         """(M, T) of a meta-batch."""
         words = stream(*self.seed, "shape", step).random_raw(2).tolist()

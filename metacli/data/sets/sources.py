@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import numpy as np
+
+from metacli.data.sets.families import Families, FamilySets
 from metacli.data.sets.functions import Functions, Variant
 from metacli.types import SetEpisode
 
-SETS = ("functions",)
-
 
 class SetSource(Protocol):
-    """Sets of tasks, addressed by index."""
+    """Sets of tasks whose relations are known, addressed by index."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -31,6 +33,10 @@ class SetSource(Protocol):
 
     def meta_batch_at(self, step: int) -> SetEpisode:
         """Sets step*B .. step*B+B-1, with a leading [B]."""
+        ...
+
+    def related_at(self, step: int) -> np.ndarray:
+        """Which tasks of each of these sets are related, bool [B, T, T]."""
         ...
 
 
@@ -63,3 +69,24 @@ class SetShape:
 def functions(options: FunctionsOptions, shape: SetShape, seed: tuple[str | int, ...]) -> SetSource:
     """Raises DataError for a size that the generator does not have."""
     return Functions(options.variant, shape.points, shape.query, shape.grid, seed, shape.meta_batch)
+
+
+def families(options: FamilySets, shape: SetShape, seed: tuple[str | int, ...]) -> SetSource:
+    return Families(options, shape.points, shape.query, seed, shape.meta_batch)
+
+
+SetOptions = FunctionsOptions | FamilySets
+
+
+class NamedSource(NamedTuple):
+    """A source of sets of regressions: its options, and what makes it of them, a shape and a
+    seed."""
+
+    options: type[SetOptions]
+    make: Callable[..., SetSource]
+
+
+SETS: Mapping[str, NamedSource] = {
+    "functions": NamedSource(FunctionsOptions, functions),
+    "task-families": NamedSource(FamilySets, families),
+}

@@ -50,6 +50,12 @@ from metacli.schema.load import dump
 
 SHOWN = 4  # tasks of a set whose fits are shown
 MEASURED = 4  # parts of what is drawn from validation sets
+METRICS = {
+    "accuracy": "Accuracy",
+    "auc": "Area under the ROC curve",
+    "mse": "Mean squared error",
+    "log_likelihood": "Mean log-likelihood",
+}
 
 
 def page_of_sets(subject: SetSubject, report: Reporter) -> Page:
@@ -70,11 +76,12 @@ def page_of_sets(subject: SetSubject, report: Reporter) -> Page:
 
 def headline_of_classes(model: ClassSetModel) -> str:
     """A learner of sets of classifications: its validation score; `evaluate` compares it."""
-    found = model.scores.get("val_accuracy")
+    metric = model.facts.metric
+    found = model.scores.get(f"val_{metric}")
     if not isinstance(found, dict):
         return "Not measured yet."
-    shown = score("accuracy", *(as_number(found.get(key)) for key in ("mean", "ci95")))
-    return f"Accuracy {shown} on validation sets, whose tasks are learned together."
+    shown = score(metric, *(as_number(found.get(key)) for key in ("mean", "ci95")))
+    return f"{METRICS[metric]} {shown} on validation sets, whose tasks are learned together."
 
 
 def as_number(value: Json) -> float | None:
@@ -153,6 +160,8 @@ def curve(found: Curve, name: str, x_label: str, title: str) -> Plot:
 
 def fits(seen: list[SetLook]) -> list[Section]:
     """Every task of the sets that are shown, before and after the others are seen."""
+    if not seen:
+        return []
     note = Text(
         "Tasks of validation sets. Dots are the labels that the model was given, the dotted line "
         "what it had to find. Orange: answered from the task's own labels; blue: from those of all "

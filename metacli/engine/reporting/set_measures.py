@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from metacli.algorithms.meta_multitask.protocol import alone, together
-from metacli.data.sets.functions import INPUT, Functions
-from metacli.data.sets.sources import FunctionsOptions, SetShape, functions
+from metacli.data.sets.functions import INPUT
+from metacli.data.sets.sources import SetShape, SetSource
 from metacli.engine.scoring.intervals import Estimate, over_episodes, paired
 from metacli.engine.sets.build import VALIDATION_POINTS
+from metacli.engine.sets.build import source_of as set_source
 from metacli.engine.sets.coupling import auc_of, coupling_of
 from metacli.engine.sets.model import SetModel
 from metacli.engine.sets.scoring import Z90
-from metacli.engine.training.options import parsed
 from metacli.nn.set_attention import Gaussian
 from metacli.types import SetEpisode
 
@@ -107,16 +107,22 @@ class CoupledKinds:
 
 def source_of(
     model: SetModel, points: int, query: int, group: int, *, grid: bool = False
-) -> Functions:
+) -> SetSource:
     """Validation sets; each number of points has the same ones."""
-    options = parsed(FunctionsOptions, model.recipe.data.options)
-    made = functions(options, SetShape(points, query, group, grid), (SEED, 0))
-    assert isinstance(made, Functions)
-    return made
+    return set_source(model.recipe, SetShape(points, query, group, grid), (SEED, 0))
 
 
-def episodes_of(source: Functions, sets: int) -> Iterator[SetEpisode]:
-    return (source.meta_batch_at(step) for step in range(-(-sets // source.meta_batch)))
+def episodes_of(source: SetSource, sets: int) -> Iterator[SetEpisode]:
+    """Groups of `GROUP` sets."""
+    return (source.meta_batch_at(step) for step in range(-(-sets // GROUP)))
+
+
+def names_of(model: SetModel, roles: Tensor) -> list[str]:
+    """Of the tasks of a set, roles [T]; a number where tasks have no names."""
+    return [
+        model.known[role] if role >= 0 else f"task {number}"
+        for number, role in enumerate(roles.tolist(), 1)
+    ]
 
 
 def errors_of(found: Gaussian, episodes: SetEpisode) -> Tensor:
@@ -177,9 +183,9 @@ def coupled_kinds(model: SetModel, points: int = VALIDATION_POINTS) -> CoupledKi
     source = source_of(model, points, QUERY, 1)
     found: dict[str, list[OneCoupling]] = {}
     for step in range(SETS // 4):
-        episodes, related = source.meta_batch_at(step), source.relations_at(step).related[0]
+        episodes, related = source.meta_batch_at(step), source.related_at(step)[0]
         coupling = coupling_of(model, episodes)
-        names = tuple(model.known[role] for role in episodes.roles[0].tolist())
+        names = tuple(names_of(model, episodes.roles[0]))
         one = OneCoupling(names, coupling.matrix[0], related, coupling.what)
         found.setdefault(kind_of(related), []).append(one)
     kinds = tuple(mean_of_kind(kind, sets) for kind, sets in found.items())
@@ -196,11 +202,13 @@ def mean_of_kind(kind: str, sets: list[OneCoupling]) -> KindCoupling:
 
 
 def looks(model: SetModel) -> list[SetLook]:
-    """The first validation set of each kind."""
+    """The first validation set of each kind; none where x is not one number."""
+    if model.width > 1:
+        return []
     source = source_of(model, VALIDATION_POINTS, GRID, 1, grid=True)
     found: dict[str, SetLook] = {}
     for step in range(LOOKED if is_of_several_kinds(model) else 1):
-        related = source.relations_at(step).related[0]
+        related = source.related_at(step)[0]
         kind = kind_of(related)
         if kind not in found:
             found[kind] = look_of(model, source.meta_batch_at(step), kind)
@@ -219,7 +227,7 @@ def kind_of(related: np.ndarray) -> str:
 
 
 def look_of(model: SetModel, episodes: SetEpisode, kind: str) -> SetLook:
-    names = [model.known[role] for role in episodes.roles[0].tolist()]
+    names = names_of(model, episodes.roles[0])
     x, truth = np.linspace(*INPUT, GRID), episodes.query.y[0].numpy()
     fits = fits_of(model.answer, episodes, names, x)
     tasks = tuple(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.meta_multitask.protocol import SetLearner
 from metacli.data.sets.by_name import CLASS_SETS
-from metacli.data.sets.sources import SETS, FunctionsOptions, SetShape, SetSource, functions
+from metacli.data.sets.sources import SETS, SetOptions, SetShape, SetSource
 from metacli.engine.sets.arms.names import POINTS, TRAINED
 from metacli.engine.sets.arms.tuning import SETS as ARM_SETS
 from metacli.engine.training.options import make_options, parsed, written_out
@@ -48,9 +48,18 @@ class SetBuilt:
 
     def validation(self, points: int) -> SetEpisode:
         """Sets on which the arms are tuned, other ones than training is validated on."""
-        options = parsed(FunctionsOptions, self.recipe.data.options)
         shape = SetShape(points, VALIDATION_QUERIES, ARM_SETS)
-        return functions(options, shape, ("val", 2)).meta_batch_at(0)
+        return source_of(self.recipe, shape, ("val", 2)).meta_batch_at(0)
+
+
+def source_of(
+    recipe: MetaMultiTaskRecipe, shape: SetShape, seed: tuple[str | int, ...]
+) -> SetSource:
+    """The recipe's sets of regressions in another shape, from a stream of that name. Raises
+    DataError for a size that the source does not have."""
+    named = SETS[recipe.data.source]
+    options: SetOptions = parsed(named.options, recipe.data.options)
+    return named.make(options, shape, seed)
 
 
 def build_sets(loaded: Loaded) -> SetBuilt:
@@ -71,11 +80,9 @@ def build_sets(loaded: Loaded) -> SetBuilt:
     problems.raise_any()
     if learner is None or options is None:
         raise loaded.error(problems.found)
-    train = functions(options, shape_of(recipe), ("train", recipe.seed))
+    train = source_of(recipe, shape_of(recipe), ("train", recipe.seed))
     resolved = with_fields(recipe, learner)
-    return SetBuilt(
-        resolved, learner, problem_of(learner, train), train, validation_source(recipe, options)
-    )
+    return SetBuilt(resolved, learner, problem_of(learner, train), train, validation_source(recipe))
 
 
 def require_points(recipe: MetaMultiTaskRecipe, problems: Problems) -> None:
@@ -105,21 +112,23 @@ def shape_of(recipe: MetaMultiTaskRecipe) -> SetShape:
     return SetShape(recipe.sets.points, recipe.sets.query, recipe.train.meta_batch)
 
 
-def validation_source(recipe: MetaMultiTaskRecipe, options: FunctionsOptions) -> SetSource:
+def validation_source(recipe: MetaMultiTaskRecipe) -> SetSource:
     """The same sets for every run."""
     points = VALIDATION_POINTS if recipe.evaluate.shot is None else recipe.evaluate.shot
     shape = SetShape(points, recipe.evaluate.query or VALIDATION_QUERIES, VALIDATION_GROUP)
-    return functions(options, shape, ("val", 0))
+    return source_of(recipe, shape, ("val", 0))
 
 
-def source_options(recipe: MetaMultiTaskRecipe, problems: Problems) -> FunctionsOptions | None:
+def source_options(recipe: MetaMultiTaskRecipe, problems: Problems) -> SetOptions | None:
     """The options of the source; None where a problem was added."""
     if recipe.data.source not in SETS:
         known = ", ".join([*SETS, *CLASS_SETS])
         message = f"no source of sets {recipe.data.source!r}; there are {known}"
         problems.add("data.source", message, code="recipe.unknown_name")
         return None
-    return make_options(FunctionsOptions, recipe.data.options, "data", problems)
+    of = SETS[recipe.data.source].options
+    made: SetOptions | None = make_options(of, recipe.data.options, "data", problems)
+    return made
 
 
 def make_set_learner(recipe: MetaMultiTaskRecipe, problems: Problems) -> SetLearner | None:

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacli.data.sets.functions import Functions
-from metacli.data.sets.sources import FunctionsOptions
+from metacli.data.sets.sources import SetShape
 from metacli.engine.results.sets import Arm, ComparedArm, NamedTaskScore, SetCell
 from metacli.engine.scoring.intervals import (
     Estimate,
@@ -25,6 +24,7 @@ from metacli.engine.scoring.intervals import (
 )
 from metacli.engine.sets.arms.answers import Arms
 from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE, TRAINED
+from metacli.engine.sets.build import source_of
 from metacli.engine.sets.model import SetModel
 from metacli.engine.sets.relations import (
     PairScores,
@@ -36,7 +36,6 @@ from metacli.engine.sets.relations import (
     strengths,
 )
 from metacli.engine.sets.scoring import SetScores, joined, scored, task_errors
-from metacli.engine.training.options import parsed
 from metacli.types import SetEpisode
 
 GROUP = 50  # sets at a time
@@ -98,10 +97,8 @@ def groups_of(sets: int) -> int:
 def cell_of(arms: Arms, points: int, tasks: int | None, wanted: Wanted) -> SetCell:
     """One cell; `tasks` None is all of them. With fewer, the first of each set see each other, and
     the error is theirs."""
-    options = parsed(FunctionsOptions, arms.model.recipe.data.options)
-    source = Functions(
-        options.variant, points, wanted.query, seed=("test", wanted.seed), meta_batch=GROUP
-    )
+    shape = SetShape(points, wanted.query, GROUP)
+    source = source_of(arms.model.recipe, shape, ("test", wanted.seed))
     names = [one for one in arms.names if one in (JOINT, SEPARATE) or one in wanted.arms]
     found, seen = Gathered({name: [] for name in names}, [], [], [], []), 0
     for step in range(groups_of(wanted.sets)):
@@ -110,7 +107,7 @@ def cell_of(arms: Arms, points: int, tasks: int | None, wanted: Wanted) -> SetCe
         if tasks is not None:
             episodes = of_tasks(episodes, range(tasks))
         seen = max(seen, episodes.roles.shape[1])
-        related = source.relations_at(step).related[:, :tasks, :tasks]
+        related = source.related_at(step)[:, :tasks, :tasks]
         gather(found, arms, episodes, torch.from_numpy(related), points, step)
         if step * GROUP < PAIRED_SETS and tasks is None and not one_kind(related):
             coupling = strengths(arms.model, episodes)

@@ -237,12 +237,13 @@ def evaluate_sets(
     cells = () if dry_run else evaluate_cells(compared, wanted)
     first = cells[0] if cells else None
     recipe = source.recipe
+    usual = "shared" if recipe.data.source == "functions" else ""
     return SetEvaluation(
         metric="mse",
         mean=None if first is None else first.joint.mse.mean,
         ci95=None if first is None else first.joint.mse.ci95,
         data=recipe.data.source,
-        variant=str(recipe.data.options.get("variant", "shared")),
+        variant=str(recipe.data.options.get("variant", usual)),
         split="test",
         episodes=0 if first is None else first.sets,
         episodes_seed=seed,
