@@ -10,17 +10,20 @@ import pytest
 from PIL import Image
 from test_own_set_runs import GLYPHS, one_set, recipe
 
+from metacli.cli.app import main
 from metacli.data.sets.own_added import joined
 from metacli.data.sets.own_one import OneSet
 from metacli.data.sets.own_tasks import OwnTask
 from metacli.engine.adapt import adapt
+from metacli.engine.evaluate import evaluate
 from metacli.engine.meta_train import meta_train
 from metacli.engine.predict import predict
 from metacli.engine.results.sets import SetAdaptation
+from metacli.engine.sets.class_labelled import USUAL
 from metacli.errors import BundleError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
-BOTH = ["data.target=sick,dose"]
+BOTH, BASE = ["data.target=sick,dose"], ("sick", "dose")
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +117,28 @@ def test_labels_keep_their_names_whatever_their_numbers_become(*, shared: bool) 
     number = one((OwnTask("b", np.arange(1), np.array([0.5]), ()),), 1)
     with pytest.raises(DataError, match="is a regression, in the model a classification"):
         joined(before, number, shared_labels=shared)
+
+
+def test_labelled_rows_are_scored_jointly_alone_and_by_what_is_usual(
+    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    adapt(str(mixed), one_set(tmp_path / "set.csv"), BOTH, out=str(mine))
+    rows = tmp_path / "later.csv"
+    rows.write_text("a,b,age,sick,dose\n1,0,20,y,1\n-1,0.5,30,n,\n0.3,-1,25,y,0.2\n")
+    found = evaluate(str(mine), str(rows))
+    answers = predict(str(mine), str(rows))["rows"]
+    said = {name: [row["prediction"] for row in answers if row["task"] == name] for name in BASE}
+    hits = [a == b for a, b in zip(said["sick"], ("y", "n", "y"), strict=True)]
+    assert (found.metric, found["rows"]) == ("accuracy", 3)
+    assert found.mean == pytest.approx(np.mean(hits))
+    scores = {one["name"]: one for one in found["tasks"]}
+    errors = [abs(said["dose"][0] - 1), abs(said["dose"][2] - 0.2)]
+    assert scores["dose"]["value"] == pytest.approx(np.mean(errors), rel=1e-4)
+    assert 0 <= found["coverage90"] <= 1
+    assert set(found["baselines"]) == {"each task alone", USUAL}
+    assert main(["evaluate", str(mine), str(rows)]) == 0
+    assert "each task alone" in capsys.readouterr().out
+    rows.write_text("a,b,age,sick,dose\n1,0,20,maybe,1\n0,1,21,y,2\n")
+    with pytest.raises(DataError, match="has the class maybe; the model knows n, y"):
+        evaluate(str(mine), str(rows))

@@ -11,16 +11,17 @@ from metacli.engine.scoring.request import Request
 from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE
 from metacli.engine.sets.class_evaluate import evaluate_class_sets
 from metacli.engine.sets.class_folder import is_class_model, load_classes
+from metacli.engine.sets.class_labelled import AdaptedClassScorer
 from metacli.engine.sets.folder import is_adapted_set
 from metacli.engine.sets.labelled import AdaptedSetScorer
 from metacli.engine.sets.verbs import evaluate_sets
 from metacli.errors import UsageProblem
 
 
-def set_scorer_at(path: Path) -> SetScorer | AdaptedSetScorer:
+def set_scorer_at(path: Path) -> SetScorer | AdaptedSetScorer | AdaptedClassScorer:
     """How the model of sets in that folder is measured."""
-    if is_adapted_set(path) and not is_class_model(path):
-        return AdaptedSetScorer(path)
+    if is_adapted_set(path):
+        return AdaptedClassScorer(path) if is_class_model(path) else AdaptedSetScorer(path)
     return SetScorer(path)
 
 
