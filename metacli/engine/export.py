@@ -12,9 +12,10 @@ import torch
 
 from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.exporting import files
+from metacli.engine.exporting.class_sets import ExportableClassSet, exportable_classes
 from metacli.engine.exporting.exportable import exportable, require_parity
 from metacli.engine.exporting.exporters import FORMATS
-from metacli.engine.exporting.sets import called, exportable_set
+from metacli.engine.exporting.sets import ExportableSet, called, exportable_set
 from metacli.engine.extras import require_extra
 from metacli.engine.many.exporting import Target, export_each
 from metacli.engine.many.models import models_below
@@ -22,6 +23,7 @@ from metacli.engine.many.over import within
 from metacli.engine.models.opening import open_model
 from metacli.engine.results.export import ExportResult
 from metacli.engine.results.export_many import Exports
+from metacli.engine.sets.class_folder import is_class_model, load_any
 from metacli.engine.sets.opening import open_set_model, set_model_at
 from metacli.engine.storage.paths import require_device
 from metacli.errors import UsageProblem
@@ -121,7 +123,7 @@ class How:
         given = Path(out) if out is not None else Path(f"{called(path)}.{self.format}")
         file = files.free_file(given, force=self.force)
         report(Progress("exporting", 0, 3, "steps"))
-        made = exportable_set(open_set_model(path), name, with_support=self.with_support)
+        made = made_of(path, name, with_support=self.with_support)
         report(Progress("exporting", 1, 3, "steps"))
         data = kind.make(made.graph, made.about())
         report(Progress("exporting", 2, 3, "steps"))
@@ -131,6 +133,13 @@ class How:
         require_parity(result, name)
         report(Progress("exporting", 3, 3, "steps"))
         return replace(result, dry_run=True) if self.dry_run else made.written(result, data)
+
+
+def made_of(path: Path, name: str, *, with_support: bool) -> ExportableSet | ExportableClassSet:
+    """What of a model of sets is written. Raises DataError for what cannot be."""
+    if is_class_model(path):
+        return exportable_classes(load_any(path), name, with_support=with_support)
+    return exportable_set(open_set_model(path), name, with_support=with_support)
 
 
 def report_device(device: str, report: Reporter) -> None:

@@ -8,9 +8,10 @@ from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import Pool
 from metacli.data.few_shot.user_regression import holds_regression_tasks
-from metacli.data.sources import load_pool
+from metacli.data.sources import kind_of_tasks, load_pool
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.results.sample import SampleResult
+from metacli.engine.sampling.class_tasks import draw_class_task
 from metacli.engine.sampling.folder import File, check_target, write
 from metacli.engine.sampling.images import files, folder_names
 from metacli.engine.sampling.rows import Drawn, draw_numbers, draw_rows
@@ -32,8 +33,8 @@ def sample(
     report: Reporter = ignore,
 ) -> SampleResult:
     """Write `out/support/<class>/NN.png` and `out/query/<class>/NN.png`, all of it or nothing; of
-    texts and tables `support.csv` and `query.csv`; of `functions` a set of tasks, `set.csv`, and
-    other rows of it, `later.csv`.
+    texts, tables and classification tasks `support.csv` and `query.csv`; of `functions` a set of
+    tasks, `set.csv`, and other rows of it, `later.csv`.
 
     The images keep the size that they have in the data set; those of a user's own folder the size
     that they have there. Of a data set it is the first episode that `evaluate` draws with the same
@@ -52,6 +53,9 @@ def sample(
     check_target(target, str(out), force=force)
     if name == SETS and not Path(name).exists():
         return written(target, name, draw_set(shot, query, split, seed), split, seed)
+    if has_class_tasks(name):
+        task = draw_class_task(name, way, shot, query, split, seed)
+        return written(target, name, task, split, seed)
     if has_number_tasks(name):
         return written(target, name, draw_numbers(name, shot, query, split, seed), split, seed)
     pool = pool_of(name, split, way, report)
@@ -80,6 +84,12 @@ def mark_of(data: str, split: str, seed: int, digest: str) -> dict[str, str | in
     somebody else."""
     name = data if data in DATASETS else Path(data).resolve().name
     return {"data": name, "split": split, "seed": seed, "digest": digest}
+
+
+def has_class_tasks(data: str) -> bool:
+    """Whether it is a named set of tasks with labels."""
+    of_tasks = data in DATASETS and DATASETS[data].kind == "tasks"
+    return of_tasks and kind_of_tasks(data, {}, cache_root()) == "classification"
 
 
 def has_number_tasks(data: str) -> bool:

@@ -72,11 +72,28 @@ class EncodedAttention:
         support, query, roles, ways = episodes
         assert ways is not None
         encoded = self.encode(params, support, roles, ways, sees)
+        weight, shown = self.weights(params, encoded, ways, sees)
         x = self.features(params, query.x)
+        return self.read(params, encoded, x, roles, sees, weight, shown)
+
+    def read(
+        self,
+        params: Params,
+        encoded: Encoded,
+        x: Tensor,
+        roles: Tensor,
+        sees: Tensor,
+        weight: Tensor,
+        shown: Tensor,
+    ) -> SetAnswers:
+        """Every query, of its features x [B, T, Q, D], from labels that are encoded.
+
+        Args:
+            weight, shown: of the classes, as `weights` gives them.
+        """
         looked = self.attention.looked(params, encoded, x, roles, sees)
         out = norm(params, "out.norm", looked)
         mean, raw = F.linear(out, params["out.weight"], params["out.bias"]).unbind(-1)
-        weight, shown = self.weights(params, encoded, ways, sees)
         after = encoded.values[:, 1:]
         refined = cosines(norm(params, CLASS_NORM, looked), norm(params, CLASS_NORM, after), weight)
         before = encoded.tokens.features[..., : self.attention.coordinates]

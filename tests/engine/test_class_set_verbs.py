@@ -19,7 +19,7 @@ from metacli.engine.report import report
 from metacli.engine.results.sets import SetEvaluation
 from metacli.engine.sets.class_folder import load_classes, save_classes
 from metacli.engine.sets.class_sources import AskedSets, class_source
-from metacli.errors import BundleError, DataError, RecipeError
+from metacli.errors import DataError, RecipeError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
 RECIPE = """
@@ -150,8 +150,10 @@ def test_report_shows_a_model_of_sets_of_classes_and_export_says_what_it_is_for(
 ) -> None:
     out = tmp_path / "run"
     meta_train(str(recipe), ["train.steps=2"], out=str(out))
-    with pytest.raises(BundleError, match="this model is of sets of classifications"):
+    with pytest.raises(DataError, match="has not been adapted to a set yet"):
         export(str(out))
+    with pytest.raises(DataError, match="cannot be exported with its support"):
+        export(str(out), with_support=True)
     report(str(out), out=str(tmp_path / "page.html"))
     assert "accuracy" in (tmp_path / "page.html").read_text("utf-8")
     table = tmp_path / "set.csv"
