@@ -17,6 +17,8 @@ from metacli.engine.predicting.inputs import Given, Held, items_of
 from metacli.engine.predicting.multi_task_predict import TaskPredictor
 from metacli.engine.predicting.predictor import Predictor, answering_together, predictor_of
 from metacli.engine.results.predict import Predictions, TaskPredictions
+from metacli.engine.sets.class_folder import is_class_model, load_adapted_classes
+from metacli.engine.sets.class_predicting import ClassSetPredictor
 from metacli.engine.sets.opening import open_adapted, set_model_at
 from metacli.engine.sets.predicting import SetPredictor
 from metacli.engine.storage.paths import require_device
@@ -42,8 +44,8 @@ class LoadedModel:
         match self.predictor:
             case TaskPredictor() as several:
                 return several.model.heads.tasks
-            case SetPredictor() as of_set:
-                return of_set.model.names
+            case SetPredictor() | ClassSetPredictor() as of_one:
+                return of_one.model.names
             case _:
                 return ()
 
@@ -113,6 +115,13 @@ class LoadedModels(Mapping[str, LoadedModel]):
         return predict_each(self.models, items, reject=reject, device=self.device, report=report)
 
 
+def of_set(path: Path) -> SetPredictor | ClassSetPredictor:
+    """A model of sets that is adapted to one. Raises BundleError for another, or a damaged one."""
+    if is_class_model(path):
+        return ClassSetPredictor(load_adapted_classes(path))
+    return SetPredictor(open_adapted(path))
+
+
 def load(
     model: str | Path, *, device: str = "auto", report: Reporter = ignore
 ) -> LoadedModel | LoadedModels:
@@ -128,7 +137,7 @@ def load(
     """
     name, place = str(model), require_device(device)
     if (sets := set_model_at(name)) is not None:
-        return LoadedModel(sets, SetPredictor(open_adapted(sets)))
+        return LoadedModel(sets, of_set(sets))
     if models := models_below(model):
         return LoadedModels(KeptModels(models.path, models.by_task), place, report)
     opened = open_model(name, place, report)

@@ -10,10 +10,7 @@ from metacli.engine.events import Reporter, ignore
 from metacli.engine.load import load
 from metacli.engine.predicting.inputs import Given
 from metacli.engine.results.predict import Predictions, TaskPredictions
-from metacli.engine.sets.class_folder import is_class_model
-from metacli.engine.sets.class_verbs import predict_class_set
 from metacli.engine.sets.opening import set_model_at
-from metacli.engine.sets.predicting import paths_of
 from metacli.errors import UsageProblem
 
 
@@ -57,7 +54,5 @@ def predict(
     sets = set_model_at(str(model))
     if together and sets:
         raise UsageProblem("--together is for one adapted model", hint="leave it out")
-    if sets and is_class_model(sets):
-        return predict_class_set(sets, paths_of(inputs))
     loaded = load(model, device=device, report=report)
     return loaded.predict(inputs, reject=reject, stdin=stdin, together=together, report=report)

@@ -16,12 +16,13 @@ from metacli.engine.export import export
 from metacli.engine.exporting.class_sets import ExportableClassSet
 from metacli.engine.exporting.exporters import run_pt2, to_pt2
 from metacli.engine.exporting.graph_class_sets import adapted_class_graph
+from metacli.engine.load import LoadedModel, load
 from metacli.engine.meta_train import meta_train
 from metacli.engine.predict import predict
 from metacli.engine.results.export import ExportResult
 from metacli.engine.sets.class_adapted import AdaptedClassSet
 from metacli.engine.sets.class_folder import load_adapted_classes
-from metacli.errors import DataError
+from metacli.errors import BundleError, DataError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
 
@@ -96,3 +97,19 @@ def test_images_go_in_as_pixels(name: str, tmp_path: Path) -> None:
     assert found.inputs[0].shape == ("batch", 1, 28, 28)
     assert [one.labels for one in found.outputs] == 2 * [("cross", "ring")]
     assert found.parity.max_abs <= found.parity.tolerance
+
+
+def test_a_model_in_memory_answers_files_as_predict_does(tmp_path: Path) -> None:
+    adapted_rows(tmp_path, "mtnp")
+    asked = tmp_path / "asked.csv"
+    asked.write_text("a,b,age\n1,0,20\n-1,0.5,30\n")
+    kept = load(tmp_path / "mine")
+    assert isinstance(kept, LoadedModel)
+    assert kept.tasks == ("sick", "dose")
+    assert kept.predict(asked)["rows"] == predict(str(tmp_path / "mine"), str(asked))["rows"]
+    with pytest.raises(UsageProblem, match="predicts files"):
+        kept.predict(np.zeros((1, 3)))
+    with pytest.raises(UsageProblem, match="--reject is for one adapted model"):
+        predict(str(tmp_path / "mine"), str(asked), reject=0.5)
+    with pytest.raises(BundleError, match="has not been adapted to a set yet"):
+        load(tmp_path / "run")

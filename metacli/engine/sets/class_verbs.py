@@ -1,4 +1,4 @@
-"""`adapt` and `predict` of models of sets whose tasks may be classifications."""
+"""`adapt` of models of sets whose tasks may be classifications."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import NamedTuple
 
 from metacli.data.sets.own_added import joined, read_added
 from metacli.data.sets.own_files import OwnSets
-from metacli.data.sets.own_one import OneSet, Reads, ToPredict, read_one, rows_to_predict
+from metacli.data.sets.own_one import OneSet, Reads, read_one
 from metacli.data.tables.reader import read_table
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.results.base import Json
-from metacli.engine.results.predict import TaskPrediction, TaskPredictions
 from metacli.engine.results.sets import SetAdaptation, SetCoupling, SetFacts, SetScore
-from metacli.engine.sets.class_adapted import AdaptedTask, Answer, classes_of
 from metacli.engine.sets.class_adapting import FOLDS, ClassResult, adapt_to_classes
 from metacli.engine.sets.class_folder import (
     load_adapted_classes,
@@ -24,7 +22,6 @@ from metacli.engine.sets.class_folder import (
 )
 from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.coupling import HIDDEN
-from metacli.engine.sets.scoring import Z90
 from metacli.engine.sets.verbs import SetRequest, provenance_of, settings_of
 from metacli.engine.storage.paths import RUNS, new_folder
 from metacli.engine.storage.paths import target as target_folder
@@ -139,49 +136,3 @@ def mean_score(found: ClassResult) -> SetScore:
     values = [one.value for one in found.tasks if one.value is not None and one.metric == metric]
     mean = sum(values) / len(values) if values else None
     return SetScore(mean, sum(one.labels for one in found.tasks), f"kfold:{FOLDS}", metric)
-
-
-def predict_class_set(path: Path, inputs: Sequence[Path]) -> TaskPredictions:
-    """Every row answered for its task, or for each task where no column or folder names it; of a
-    regression `low` to `high` is the central 90 % interval.
-
-    Raises:
-        DataError: inputs that cannot be read, or of another task.
-    """
-    adapted = load_adapted_classes(path)
-    read, spec = adapted.as_read(), reads_of(adapted.source).spec
-    by_name = {one.name: one for one in adapted.tasks}
-    rows: list[TaskPrediction] = []
-    for given in inputs:
-        asked = rows_to_predict(given, read, spec)
-        answers = adapted.predict({one.task: one.x for one in asked})
-        rows += in_order(asked, by_name, answers)
-    return TaskPredictions(rows=tuple(rows), tasks=adapted.names)
-
-
-def in_order(
-    asked: Sequence[ToPredict], tasks: Mapping[str, AdaptedTask], answers: Mapping[str, Answer]
-) -> list[TaskPrediction]:
-    """The predictions of one input, row by row where tasks share their rows."""
-    found = {one.task: rows_of(one, tasks[one.task], answers[one.task]) for one in asked}
-    if len(asked) > 1 and all(one.names == asked[0].names for one in asked):
-        return [row for rows in zip(*found.values(), strict=True) for row in rows]
-    return [row for rows in found.values() for row in rows]
-
-
-def rows_of(asked: ToPredict, task: AdaptedTask, answer: Answer) -> list[TaskPrediction]:
-    if answer.probabilities is None:
-        ends = zip(asked.names, answer.mean, Z90 * answer.deviation, strict=True)
-        return [
-            TaskPrediction(
-                name, float(mean), None, float(mean - off), float(mean + off), task=task.name
-            )
-            for name, mean, off in ends
-        ]
-    labels = classes_of(task.labels, answer.probabilities)
-    return [
-        TaskPrediction(
-            name, label, dict(zip(task.labels, map(float, shares), strict=True)), task=task.name
-        )
-        for name, label, shares in zip(asked.names, labels, answer.probabilities, strict=True)
-    ]

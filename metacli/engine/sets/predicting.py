@@ -13,7 +13,7 @@ from metacli.data.files import shown
 from metacli.data.sets.from_user import SetColumns, UserSet, UserTask, read_set
 from metacli.data.tables.reader import read_table
 from metacli.engine.events import Reporter, ignore
-from metacli.engine.predicting.inputs import Given, Held, Item, items_of
+from metacli.engine.predicting.inputs import Held, Item
 from metacli.engine.results.predict import RowError, TaskPrediction, TaskPredictions
 from metacli.engine.sets.adapting import predicted
 from metacli.engine.sets.model import AdaptedSet
@@ -54,18 +54,6 @@ class SetPredictor:
                 user, where = rows_to_predict(self.model, item), str(item)
             rows += rows_of(where, user, predicted(self.model, user), self.model.names)
         return TaskPredictions(rows=tuple(rows), tasks=self.model.names, coverage=0.9)
-
-
-def paths_of(inputs: Given | Sequence[Given]) -> list[Path]:
-    """The files and folders among the inputs. Raises UsageProblem for arrays and images."""
-    found = []
-    for one in items_of(inputs):
-        if isinstance(one, Held):
-            raise UsageProblem(
-                "a model of sets of classifications predicts files", hint="give a path"
-            )
-        found.append(one)
-    return found
 
 
 def held_rows(model: AdaptedSet, item: Held) -> UserSet:
