@@ -84,7 +84,11 @@ def test_the_example_beside_a_file_prints_what_predict_says(tmp_path: Path) -> N
     for (_, task, said), row in zip(lines, rows, strict=True):
         assert task == row["task"]
         value = row["prediction"]
-        assert said == value if isinstance(value, str) else float(said) == pytest.approx(value, rel=1e-3)
+        assert (
+            said == value
+            if isinstance(value, str)
+            else float(said) == pytest.approx(value, rel=1e-3)
+        )
     with pytest.raises(DataError, match="cannot be exported with its support"):
         export(str(tmp_path / "mine"), with_support=True, out=str(tmp_path / "other.onnx"))
 
