@@ -3,6 +3,7 @@ project."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -58,6 +59,15 @@ class Finding:
         return asdict(self)
 
 
+def place(where: str | None, message: str) -> str:
+    """` - where`; nothing where the message names the place already."""
+    if not where:
+        return ""
+    word = "stdin" if where == "-" else where
+    named = re.search(rf"(?<![\w/.-]){re.escape(word)}(?![\w/-])", message)
+    return "" if named else f" - {where}"
+
+
 class MetacliError(Exception):
     """An error that a user can act on.
 
@@ -90,6 +100,9 @@ class MetacliError(Exception):
         self.hint = hint
         self.findings = tuple(findings)
         self.result = result
+
+    def __str__(self) -> str:
+        return f"{self.message}{place(self.where, self.message)}"
 
 
 class UsageProblem(MetacliError):

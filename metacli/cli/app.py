@@ -111,7 +111,7 @@ def _front(
       metacli adapt my_folder/ -o my_model        photographs by class, a table or texts
       metacli predict my_model new.jpg            label new ones
       metacli meta-train glyphs-5w1s-protonet     learn from many tasks; no download
-      metacli adapt @last my_classes/             use what was learned on new classes
+      metacli adapt @last my_classes/             use that on new classes
     """
     if ctx.invoked_subcommand is None:
         write_stderr(f"{ctx.get_help()}\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import metacli
 from metacli.cli import text
 from metacli.engine.events import Notice
 from metacli.engine.results.base import Json, Value
-from metacli.errors import Finding, Interrupted, MetacliError
+from metacli.errors import Finding, Interrupted, MetacliError, place
 
 _SHOWN = 20
 
@@ -21,21 +20,11 @@ def error_lines(error: MetacliError) -> list[str]:
     """`error: what - where`, the findings below it, `hint: the command that helps`."""
     if isinstance(error, Interrupted) and error.result and error.result.get("resume_command"):
         return stopped_lines(error, error.result)
-    where = _at(error.where, error.message)
-    lines = [f"error: {text.visible(error.message)}{where}"]
+    lines = [f"error: {text.visible(error)}"]
     lines += finding_lines(error.findings)
     if error.hint:
         lines.append(f"hint: {text.visible(error.hint)}")
     return lines
-
-
-def _at(where: str | None, message: str) -> str:
-    """` - where`; nothing where the message names the place already."""
-    if not where:
-        return ""
-    place = "stdin" if where == "-" else where
-    named = re.search(rf"(?<![\w/.-]){re.escape(place)}(?![\w/-])", message)
-    return "" if named else f" - {text.visible(where)}"
 
 
 _SIGNALS = {1: "SIGHUP", 2: "Ctrl-C", 15: "SIGTERM"}
@@ -59,7 +48,7 @@ def finding_lines(findings: Iterable[Finding]) -> list[str]:
 
 def _finding_line(finding: Finding) -> str:
     level = "" if finding.level == "error" else f"{finding.level}: "
-    where = _at(finding.where, finding.message)
+    where = text.visible(place(finding.where, finding.message))
     hint = f" ({text.visible(finding.hint)})" if finding.hint else ""
     return f"  {level}{text.visible(finding.message)}{where}{hint}"
 

@@ -391,7 +391,7 @@ def test_what_is_made_here_needs_no_network(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'omniglott'") as caught:
+    with pytest.raises(DataError, match="no such data set - omniglott") as caught:
         fetch_dataset("omniglott", tmp_path)
     assert caught.value.hint == "did you mean omniglot or omniglot-alphabets?"
 

@@ -47,7 +47,7 @@ def test_the_alphabets_of_the_two_omniglot_archives_are_disjoint() -> None:
 
 
 def test_an_unknown_data_set_is_answered_with_the_nearest_name() -> None:
-    with pytest.raises(DataError, match="no data set 'glyph'") as caught:
+    with pytest.raises(DataError, match="no such data set - glyph") as caught:
         find("glyph")
     assert caught.value.hint == "did you mean glyphs?"
     with pytest.raises(DataError) as caught:

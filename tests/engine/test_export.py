@@ -353,7 +353,7 @@ def test_a_missing_extra_is_reported_with_its_install_line(
         ({"format": "tflite"}, "unknown format"),
         ({"tolerance": -1.0}, "0 or more"),
         ({"tolerance": float("nan")}, "0 or more"),
-        ({"out": "m.onnx"}, r"-o ends in \.onnx"),
+        ({"out": "m.onnx", "format": "pt2"}, r"-o ends in \.onnx"),
     ],
 )
 def test_words_that_do_not_fit_together_are_wrong_usage(

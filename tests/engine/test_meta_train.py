@@ -49,6 +49,8 @@ def test_the_result_has_the_keys_of_the_contract_and_the_best_validation(finishe
         "model",
         "status",
         "steps",
+        "planned_steps",
+        "stopped_by",
         "metrics",
         "best_step",
         "resume_command",

@@ -85,7 +85,7 @@ def test_each_seed_is_a_run_of_its_own(recorded, tmp_path):
 
 
 def test_an_unknown_tracker_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(UsageProblem, match="no tracker 'tensorbord'") as refusal:
+    with pytest.raises(UsageProblem, match="no such tracker - tensorbord") as refusal:
         metacli.meta_train(RECIPE, SHORT, track=["tensorbord"])
     assert refusal.value.hint == "did you mean tensorboard?"
     assert list(tmp_path.iterdir()) == []

@@ -70,7 +70,7 @@ def build_class_sets(loaded: Loaded) -> ClassSetBuilt:
     try:
         problem = class_problem(resolved, learner, facts)
     except RecipeError as error:
-        problems.add("backbone", str(error), error.hint, code="recipe.invalid")
+        problems.add("backbone", error.message, error.hint, code="recipe.invalid")
         raise loaded.error(problems.found) from None
     return ClassSetBuilt(resolved, learner, problem, facts, train, val)
 
