@@ -93,7 +93,8 @@ def guarded(
     """What a run with `guard=true` answers."""
     chosen = decide(arm, alone, rows, arm.recipe.train.steps, CPU, QUIET)
     assert chosen is not None
-    return [a if one.shares else b for one, a, b in zip(chosen, together, by_itself, strict=True)]
+    each = zip(chosen.decisions, together, by_itself, strict=True)
+    return [a if one.shares else b for one, a, b in each]
 
 
 def against(rows: Any, told: Any, by_itself: Any, known: np.ndarray) -> dict[str, Any]:

@@ -52,6 +52,7 @@ BUDGET = 15.0  # seconds of processor time: the tests of one mutant take at most
 SPARE = 3.0  # a mutant may take this many times as long, and `START` seconds
 START = 12
 NO_TESTS = 5  # pytest's exit code
+STATE_DEFAULTS = ("tests/test_pages.py",)
 UNTRIED = (
     "tests/faults",
     "tests/ci",
@@ -159,15 +160,16 @@ class Map:
         """Those that run its line, or where none does so inside of a function (a default, a
         constant of the module) any of the module's; the fastest first, up to the budget."""
         lines = self.runs.get(mutant.module, {})
-        found = lines.get(mutant.line) or list(
-            dict.fromkeys(t for one in lines.values() for t in one)
-        )
+        found, first = lines.get(mutant.line, []), list[str]()
+        if not found:  # a default, which the pages of methods state, or a constant of the module
+            first = [one for one in self.seconds if one.startswith(STATE_DEFAULTS)]
+            found = list(dict.fromkeys(test for one in lines.values() for test in one))
         near = Path(mutant.module).stem
         found = sorted(
             found, key=lambda one: (near not in one.partition("::")[0], self.seconds[one])
         )
         kept, total = [], 0.0
-        for test in found:
+        for test in (*first, *found):
             total += self.seconds[test]
             if total > BUDGET and kept:
                 break
@@ -190,6 +192,7 @@ def measure(wanted: Sequence[str], jobs: int, most: int, again: bool) -> None:
         one for module in modules() if not wanted or module in wanted for one in drawn(module)
     ]
     todo = [one for one in chosen if one.key not in known or (again and survived(known[one.key]))]
+    random.Random(SEED).shuffle(todo)  # a run that is stopped has tried some of every area
     print(f"{len(chosen)} mutants, {len(todo)} to try", flush=True)
     for count, (mutant, how) in enumerate(both_ways(todo[:most], where, jobs), 1):
         if how.how in ("not exchanged", "stuck"):  # the next run makes the change in the other way

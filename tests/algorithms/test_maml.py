@@ -238,3 +238,19 @@ def test_the_warm_up_of_proto_maml_is_protonet_and_its_end_is_maml() -> None:
         second.direction, cold.direction(problem, params, episodes, {}, toys.rng()).direction
     )
     assert second.state == {"step": 2}
+
+
+def test_steps_are_counted_only_where_there_is_a_warm_up() -> None:
+    problem = toys.wave_problem()
+    params, episodes = toys.shaken(problem), toys.waves(2)
+    assert MAML().init(problem, params) == ({}, {})
+    assert MAML(warm_up=2).init(problem, params) == ({}, {"step": 0})
+    assert MAML().direction(problem, params, episodes, {}, toys.rng()).state == {}
+    found = MAML(warm_up=2).direction(problem, params, episodes, {"step": 1}, toys.rng())
+    assert found.state == {"step": 2}
+    still = MAML(inner_steps=0).direction(problem, params, episodes, {}, toys.rng())
+    toys.assert_bits(found.direction, still.direction)  # the last one of the warm-up
+    after = MAML(warm_up=2).direction(problem, params, episodes, {"step": 2}, toys.rng())
+    toys.assert_bits(
+        after.direction, MAML().direction(problem, params, episodes, {}, toys.rng()).direction
+    )

@@ -350,3 +350,12 @@ def test_weightings_give_the_direction_of_torchjds(seed):
         theirs = torchjd.Random()(g.float())
     weights = torch.tensor(slopes(RLW(), losses.float(), seed=seed))
     torch.testing.assert_close(weights @ g.float(), theirs)
+
+
+@pytest.mark.parametrize("weighting", [Log(), GLS()], ids=name_of)
+def test_a_loss_of_zero_has_a_finite_logarithm(weighting):
+    value = of(weighting, torch.tensor([0.0, 1.0], dtype=torch.float64))[0]
+    assert math.isfinite(float(value))
+    of_zero = math.log(weighting.eps)
+    wanted = of_zero / 2 if isinstance(weighting, Log) else math.exp(of_zero / 2)
+    assert float(value) == pytest.approx(wanted, rel=1e-6)

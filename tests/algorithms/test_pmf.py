@@ -7,7 +7,7 @@ import reference
 import torch
 import toys
 
-from metacli.algorithms.meta.pmf import BETA1, BETA2, EPS, PMF, augmented
+from metacli.algorithms.meta.pmf import BETA1, BETA2, EPS, MOVES, PMF, augmented
 from metacli.algorithms.meta.protonet import ProtoNet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,3 +76,15 @@ def test_fine_tuning_lowers_the_loss_on_its_support() -> None:
         return float(problem.loss(learner.predict(problem, adapted, support.x), support))
 
     assert loss(PMF(lr=0.01, steps=20)) < loss(PMF(lr=0.0))
+
+
+def test_images_are_moved_both_ways_by_an_eighth_at_most_and_half_of_them_mirrored() -> None:
+    """One bright pixel left of the middle tells where an image went."""
+    images = torch.zeros(400, 1, 16, 16)
+    images[:, 0, 8, 7] = 1.0
+    views = augmented(images, 0.5, torch.Generator().manual_seed(1))
+    rows, columns = (views[:, 0].flatten(1).argmax(1) // 16, views[:, 0].flatten(1).argmax(1) % 16)
+    most = 16 // MOVES
+    assert {int(one) - 8 for one in rows} == set(range(-most, most + 1))
+    assert {int(one) - 7 for one in columns} == set(range(-most, most + 2))  # mirrored: from 8
+    assert 7.3 < float(columns.double().mean()) < 7.7  # half of them begin at 8

@@ -79,3 +79,54 @@ def test_a_target_is_scaled_and_scaled_back() -> None:
 
 def test_a_constant_target_keeps_its_scale_finite() -> None:
     assert fit_target("y", np.array([2.0, 2.0])).scale == 1.0
+
+
+DATED = "when,n\n2024-01-05,1\n2024-03-05,2\n,3\n2024-03-05,4\n"
+
+
+def test_the_parts_of_a_date_that_never_change_tell_nothing() -> None:
+    """Months differ and so do days of the week; the year and the day are the same throughout."""
+    encoding = fit_encoding([table_of(DATED)], {"when": "date"})
+    assert encoding.titles == ("when: month", "when: month missing", "when: weekday")
+    x = encoding.encode(table_of(DATED))
+    assert x.shape == (4, 3)
+    assert x[2].tolist() == [0.0, 1.0, 0.0]
+    same = fit_encoding([table_of("when,n\n2024-01-05,1\n2024-01-05,2\n")], {"when": "date"})
+    assert same.titles == ("when: year",)
+
+
+def test_a_date_is_read_back_only_with_parts_and_an_order_that_exist() -> None:
+    encoding = fit_encoding([table_of(DATED)], {"when": "date"})
+    written = json.loads(json.dumps(encoding.as_dict()))
+    assert Encoding.from_dict(written) == encoding
+    for key in ("part", "order"):
+        spoiled = json.loads(json.dumps(written))
+        spoiled["columns"][0][key] = "century"
+        with pytest.raises(ValueError, match="century"):
+            Encoding.from_dict(spoiled)
+
+
+def test_a_column_with_a_wild_cell_is_cut_on_either_side() -> None:
+    usual = [str(n) for n in range(-20, 21)]
+    learned = table_of("a,n\n" + "".join(f"{one},1\n" for one in [*usual, "1e30"]))
+    encoding = fit_encoding([learned], {"a": "numeric"})
+    limit = encoding.columns[0].limit  # type: ignore[union-attr]
+    assert limit is not None
+    x = encoding.encode(table_of("a,n\n1e30,1\n-1e30,1\n0,1\n"))
+    assert x[:, 0].tolist() == pytest.approx([limit, -limit, 0.0], abs=1e-6)
+    written = json.loads(json.dumps(encoding.as_dict()))
+    assert Encoding.from_dict(written) == encoding
+    written["columns"][0]["limit"] = 0.5
+    assert Encoding.from_dict(written).columns[0].limit == 0.5  # type: ignore[union-attr]
+    for wrong in (0, -1):
+        written["columns"][0]["limit"] = wrong
+        with pytest.raises(ValueError, match="limit"):
+            Encoding.from_dict(written)
+
+
+def test_a_table_of_every_kind_of_column_is_as_wide_as_its_titles() -> None:
+    table = table_of("a,b,when,n\n1,red,2024-01-05,1\n,blue,2024-02-07,2\n3,,2023-02-07,3\n")
+    kinds = {"a": "numeric", "b": "categorical", "when": "date"}
+    encoding = fit_encoding([table], kinds)  # type: ignore[arg-type]
+    assert len(encoding.titles) == encoding.width == encoding.encode(table).shape[1] == 2 + 3 + 4
+    assert encoding.names == ("a", "b", "when")

@@ -237,7 +237,15 @@ def test_a_class_with_too_few_images_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"way": 0}, {"shot": 0}, {"shot": (3, 1)}, {"query": -1}, {"way": (1, 2, 3)}]
+    "sizes",
+    [
+        {"way": 0},
+        {"shot": 0},
+        {"shot": (3, 1)},
+        {"query": -1},
+        {"way": (1, 2, 3)},
+        {"meta_batch": 0},
+    ],
 )
 def test_sizes_that_make_no_episode_are_refused(sizes: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="wanted"):
@@ -310,3 +318,27 @@ def test_a_query_is_shifted_by_draws_of_its_own() -> None:
             assert 2 <= min(one[0]) <= max(one[0]) <= 6
         assert support != query
         assert len({str(one) for one in support + query}) > 4
+
+
+def test_a_range_may_be_a_list_as_in_a_recipe() -> None:
+    source = ClassEpisodes(coded_pool(), way=[2, 4], shot=[1, 3], query=1)  # type: ignore[arg-type]
+    assert (source.way, source.shot) == ((2, 4), (1, 3))
+    assert source == ClassEpisodes(coded_pool(), way=(2, 4), shot=(1, 3), query=1)
+
+
+def test_the_first_row_of_a_store_is_an_image_like_every_other() -> None:
+    pool = coded_pool(3)
+    store = pool.store + 1  # type: ignore[operator]
+    source = ClassEpisodes(replace(pool, store=store), way=3, shot=(1, 4), query=2, balanced=False)
+    found = [
+        (index, label, rows.index(0))
+        for index in range(60)
+        for label, rows in enumerate(source.members(index).support)
+        if 0 in rows
+    ]
+    assert len(found) > 5
+    for index, label, place in found:
+        support = source.episode(index).support
+        assert support.mask is not None
+        assert bool(support.mask[4 * label + place])
+        assert int(support.x[4 * label + place, 0, 0, 0]) == 1

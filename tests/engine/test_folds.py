@@ -233,3 +233,31 @@ def test_scores_that_count_classes_the_same_are_those_of_scikit_learn(seed: int)
     known = held.HeldOut(np.eye(4)[np.minimum(said, 2)], y, (60,))
     expected = balanced_accuracy_score(y, known.probabilities.argmax(1))
     assert held.balanced_accuracy(known) == pytest.approx(expected)
+
+
+def test_the_last_rows_are_held_out_in_blocks_each_after_the_rows_before_it() -> None:
+    found = folds.last_rows(20)
+    assert [one.query.tolist() for one in found] == [[12, 13], [14, 15], [16, 17], [18, 19]]
+    assert [len(one.support) for one in found] == [12, 14, 16, 18]
+    (one,) = folds.last_rows(20, 0.25)
+    assert one.query.tolist() == [15, 16, 17, 18, 19]
+    (least,) = folds.last_rows(10, 0.01)
+    assert least.query.tolist() == [9]  # at least one row
+    assert len(folds.last_rows(5)) == 2  # as many blocks as there are rows for
+    assert len(folds.last_rows(3)) == 1
+    assert folds.last_rows(2) == []  # one row is too few to learn from
+
+
+def test_rows_are_named_only_where_they_are_held_out_more_than_once() -> None:
+    y = np.repeat([0, 1], 6)
+    once = folds.stratified_folds(y, 0)
+    assert folds.times_and_rows(once) == (1, None)
+    times, rows = folds.times_and_rows(folds.repeated_folds(y, 0))
+    assert times == 2
+    assert rows is not None
+    assert np.bincount(rows).tolist() == [2] * 12
+
+
+@pytest.mark.parametrize(("each", "splits"), [(50, 10), (51, 5)])
+def test_five_folds_are_dealt_twice_up_to_a_hundred_rows(each: int, splits: int) -> None:
+    assert len(folds.repeated_folds(np.repeat([0, 1], each), 0)) == splits

@@ -110,8 +110,10 @@ def test_luck_among_many_tasks_is_taken_back_and_each_fold_is_trained_without_it
     both = [SimpleNamespace(name=name, problem=name) for name in ("together", "alone")]
     found = guard.decide(*both, rows, 3, torch.device("cpu"), None)
     assert found is not None
-    assert found[0].gain > found[0].error  # by itself it would share
-    assert not any(one.shares for one in found)
+    lucky = found.decisions[0]
+    assert lucky.gain > lucky.error  # by itself it would share
+    assert not any(one.shares for one in found.decisions)
+    assert (found.network, found.name) == (0, "together")
     assert [name for name, _ in trained] == ["together", "alone"] * guard.FOLDS
     for _, parts in trained:
         for task in range(TASKS):
@@ -140,3 +142,64 @@ def test_folds_of_a_classification_hold_every_class() -> None:
     rows = divided(kinds=all_of("classification", TASKS), y=(few,) * TASKS, metric="accuracy")
     for one in guard.inner_folds(rows):
         assert sorted(one[few[:ROWS] == 1]) == list(range(guard.FOLDS))
+
+
+def test_a_fold_of_two_rows_counts() -> None:
+    y, near, far = (np.arange(2) + off for off in (0.0, 0.1, 1.0))
+    found = guard.judge("nmse", [y, y], [near, near], [far, far])
+    assert found.shares
+    assert found.gain == pytest.approx((1.0 - 0.01) / y.var())
+
+
+def test_a_gain_without_any_error_is_no_luck_and_the_others_are_judged_without_it() -> None:
+    certain = guard.Decision(True, 0.1, 0.0)
+    lucky = guard.Decision(True, 0.10, 0.06)
+    losers = [guard.Decision(False, -0.06 - 0.01 * k, 0.06) for k in range(9)]
+    found = guard.compared_with_others([certain, lucky, *losers])
+    assert [one.shares for one in found[:2]] == [True, False]
+
+
+def test_of_several_networks_the_one_that_brings_most_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`groups` gains in half of the tasks, `weights` in all of them but by less, the own in none;
+    what else there is was made of the rows of each fold alone."""
+    rows, seen = divided(), []
+    gains = {
+        "together": [-0.2] * TASKS,
+        "groups": [0.3, -0.3] * (TASKS // 2),
+        "weights": [0.2] * TASKS,
+    }
+
+    def train_best(candidate: SimpleNamespace, *rest: object) -> tuple:
+        return {}, 0
+
+    def predictions(problem: str, params: object, inner: MultiTaskRows, split: str) -> list:
+        found = []
+        for task, y in enumerate(inner.numbers("test")[1]):
+            gain = 0.0 if problem == "alone" else gains[problem][task]
+            found.append(answers(y, np.full(len(y), 1 - gain) + 0.01 * np.resize([1, -1], len(y))))
+        return found
+
+    def others(inner: MultiTaskRows) -> list[SimpleNamespace]:
+        seen.append([len(one) for one in inner.parts["train"]])
+        return [SimpleNamespace(name=name, problem=name) for name in ("groups", "weights")]
+
+    monkeypatch.setattr(guard, "train_best", train_best)
+    monkeypatch.setattr(guard, "predictions", predictions)
+    both = [SimpleNamespace(name=name, problem=name) for name in ("together", "alone")]
+    found = guard.decide(*both, rows, 3, torch.device("cpu"), None, others)
+    assert found is not None
+    assert (found.network, found.name) == (2, "weights")
+    assert all(one.shares for one in found.decisions)
+    assert seen == [[ROWS - ROWS // guard.FOLDS] * TASKS] * guard.FOLDS
+    gains["weights"] = [0.1] * TASKS
+    found = guard.decide(*both, rows, 3, torch.device("cpu"), None, others)
+    assert found is not None
+    assert (found.network, found.name) == (1, "groups")
+    assert [one.shares for one in found.decisions] == [True, False] * (TASKS // 2)
+    gains["groups"] = gains["weights"] = [-0.1] * TASKS
+    found = guard.decide(*both, rows, 3, torch.device("cpu"), None, others)
+    assert found is not None
+    assert (found.network, found.name) == (0, "together")
+    assert not any(one.shares for one in found.decisions)

@@ -119,6 +119,8 @@ def test_nadeau_bengio_covers_nineteen_times_in_twenty_and_the_plain_interval_do
         (-0.2, -0.1, 10, False, "helped"),
         (0.1, 0.2, 9, True, "too_few_to_say"),
         (-math.inf, math.inf, 100, True, "too_few_to_say"),
+        (-math.inf, -0.1, 100, True, "too_few_to_say"),
+        (0.1, math.inf, 100, True, "too_few_to_say"),
         (math.nan, math.nan, 100, True, "too_few_to_say"),
     ],
 )
@@ -158,6 +160,8 @@ def test_what_is_detectable_grows_with_the_number_of_comparisons() -> None:
     assert one == pytest.approx(error * (stats.t.ppf(0.975, 50) + stats.t.ppf(0.8, 50)))
     assert many == pytest.approx(error * (stats.t.ppf(1 - 0.025 / 20, 50) + stats.t.ppf(0.8, 50)))
     assert intervals.detectable(-math.inf, math.inf, 50) is None
+    assert intervals.detectable(0.0, math.inf, 50) is None
+    assert intervals.detectable(-0.1, 0.1, 0) is None
 
 
 def test_a_comparison_is_plain_data_with_what_it_could_have_shown() -> None:
@@ -253,3 +257,9 @@ def test_twenty_tests_of_nothing_make_a_discovery_in_one_study_of_twenty() -> No
     adjusted = np.mean([min(intervals.benjamini_hochberg(p.tolist())) <= 0.05 for p in studies])
     assert raw > 0.5
     assert adjusted <= 0.075  # 0.05 and 2.3 standard errors
+
+
+def test_wilson_stays_between_0_and_1() -> None:
+    for n in range(1, 400):
+        assert intervals.wilson(n, n)[1] <= 1.0
+        assert intervals.wilson(0, n)[0] >= 0.0

@@ -362,12 +362,11 @@ def test_groups_auto_trains_the_suggested_groups_and_a_repeat_has_the_same(recip
 @pytest.mark.slow
 def test_a_guarded_model_answers_as_each_task_was_decided(recipe, monkeypatch):
     from metacli.engine.training.multi_task import compare as multi_task_compare
-    from metacli.engine.training.multi_task.guard import Decision
+    from metacli.engine.training.multi_task.guard import Decision, Guarded
 
     chosen = [True, False, True, False]
-    monkeypatch.setattr(
-        multi_task_compare, "decide", lambda *_: [Decision(shares, 0.1, 0.05) for shares in chosen]
-    )
+    decided = Guarded([Decision(shares, 0.1, 0.05) for shares in chosen])
+    monkeypatch.setattr(multi_task_compare, "decide", lambda *_, others: decided)
     result = multitask(recipe, ["guard=true"], out="run")
     multitask(recipe, out="plain")
     rows = make_rows(models.load(Path("run/model")).recipe)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.optimize import minimize, rosen, rosen_der
 
-from metacli.nn.solvers.lbfgs import minimised
+from metacli.nn.solvers.lbfgs import CURVATURE, DECREASE, minimised, searched
 
 
 def test_a_quadratic_of_any_condition_is_solved() -> None:
@@ -43,3 +44,21 @@ def test_it_stops_where_rounding_hides_what_is_left() -> None:
     found = minimised(counted, np.array([3.0, -2.0]), 0.0, 10_000)
     np.testing.assert_allclose(found, 1.0, atol=1e-4)
     assert calls < 5000
+
+
+@pytest.mark.parametrize("first", [1e-3, 0.1, 1.0, 10.0, 1000.0])
+def test_a_step_meets_the_weak_wolfe_conditions_wherever_it_begins(first: float) -> None:
+    def function(x: np.ndarray) -> tuple[float, np.ndarray]:
+        return float(np.log(np.cosh(x)).sum()), np.tanh(x)
+
+    x = np.array([3.0, -0.5])
+    value, slope = function(x)
+    way = -slope
+    found = searched(function, (x, value, slope), way, first)
+    assert found is not None
+    at, there, slope_there = found
+    size, steep = (at - x)[0] / way[0], float(way @ slope)
+    np.testing.assert_allclose(at, x + size * way)
+    assert there <= value + DECREASE * size * steep + 1e-14
+    assert float(slope_there @ way) >= CURVATURE * steep
+    assert (there, slope_there.tolist()) == (function(at)[0], function(at)[1].tolist())

@@ -23,7 +23,8 @@ from metacli.engine.scoring.multi_task_params import (
 )
 from metacli.engine.scoring.multi_task_tables import estimate_of, mean_delta, table_of
 from metacli.engine.training.multi_task.build import MultiTaskBuilt
-from metacli.engine.training.multi_task.guard import Decision, decide
+from metacli.engine.training.multi_task.candidates import others
+from metacli.engine.training.multi_task.guard import Decision, Guarded, decide
 from metacli.engine.training.multi_task.single_task import (
     SINGLE,
     Candidate,
@@ -69,23 +70,28 @@ def compare_with_others(
     if simple is None:
         return None
     baselines |= {name: estimate_of(metric, y, one) for name, one in simple.items()}
-    decisions = None
+    guard = None
     if built.recipe.guard:
-        decisions = guarded(built, steps, workspace, control)
-        if decisions is None:
+        guard = guarded(built, steps, workspace, control)
+        if guard is None:
             return None
         baselines["unguarded"] = estimate_of(metric, y, together)
-        together = chosen(decisions, together, apart)
-        ship_guarded(built, workspace, decisions)
+        if guard.network:
+            other = other_network(built, guard.network, workspace, data, steps, control)
+            if other is None:
+                return None
+            together = other
+        together = chosen(guard.decisions, together, apart)
+        ship_guarded(built, workspace, guard.decisions)
     tasks = table_of(metric, built.table.tasks, y, together, apart)
-    for row, decision in zip(tasks, decisions or [], strict=False):
-        row["guard"] = decision.as_dict()
+    for row, decision in zip(tasks, [] if guard is None else guard.decisions, strict=False):
+        row["guard"] = {**decision.as_dict(), "network": guard.name if guard else None}
     mean = mean_delta(tasks)
     guarded_score = {f"val_{metric}": estimate_of(metric, y, together)}
     return Comparison(
         tasks=tuple(tasks),
         baselines=baselines,
-        metrics=None if decisions is None else guarded_score,
+        metrics=None if guard is None else guarded_score,
         mean_delta=mean.mean_delta,
         mean_delta_ci95=mean.mean_delta_ci95,
         mean_delta_over=mean.mean_delta_over,
@@ -129,10 +135,41 @@ def alone_candidate(built: MultiTaskBuilt) -> Candidate:
 
 def guarded(
     built: MultiTaskBuilt, steps: int, workspace: Workspace, control: Control
-) -> list[Decision] | None:
-    """Which tasks share; None when a signal came."""
+) -> Guarded | None:
+    """Which tasks share, and by which network; None when a signal came."""
     together, alone = together_candidate(built), alone_candidate(built)
-    return decide(together, alone, built.rows, steps, workspace.device, control)
+    return decide(
+        *(together, alone, built.rows, steps, workspace.device, control),
+        others=lambda rows: others(built, rows),
+    )
+
+
+def other_network(
+    built: MultiTaskBuilt,
+    place: int,
+    workspace: Workspace,
+    data: Mapping[str, Json],
+    steps: int,
+    control: Control,
+) -> Predicted | None:
+    """Trains the network that the guard prefers to the run's own on all training rows, and puts it
+    in the place of the run's model. Its answers for the validation rows; None when a signal came.
+
+    Args:
+        place: of it, from 1 on.
+    """
+    taken = others(built, built.rows)[place - 1]
+    made = train_best(
+        *(taken, built.rows, steps, workspace.device, control, f"guard: {taken.name}")
+    )
+    if made is None:
+        return None
+    params, at = made
+    facts = {**provenance(workspace, taken.recipe, data, steps), "best_step": at}
+    final = final_params(taken.problem, params, built.rows)
+    saved = model_of(built, taken.recipe, final, facts)
+    model_folder.save(saved, workspace.model, replace=True)
+    return predictions(taken.problem, params, built.rows, "val")
 
 
 def ship_guarded(

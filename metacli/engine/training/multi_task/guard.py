@@ -1,10 +1,12 @@
 """The guard against negative transfer: each task shares only where that is better for it.
 
-On inner folds of the training rows the run's own training and the single-task one are repeated; a
-task shares where its mean gain over the folds is more than one standard error (L. Breiman et al.'s
-rule, with the simpler model alone). The error is the larger one of that over folds, which knows how
-much training varies, and that over rows. Validation rows pick the step, as they do in the run; test
-rows are not read.
+On inner folds of the training rows the run's own training, the other ways to share that were given,
+and the single-task training are repeated; a task shares where its mean gain over the folds is more
+than one standard error (L. Breiman et al.'s rule, with the simpler model alone). The error is the
+larger one of that over folds, which knows how much training varies, and that over rows; both are of
+differences on the same rows. Of several ways to share that one is taken which brings most to the
+tasks that would share by it. Validation rows pick the step, as they do in the run; test rows are
+not read.
 
 Of many tasks one is always lucky. So what the others gain counts, too: gains in units of their
 errors, z_t ~ N(θ_t, 1), are taken as draws of θ_t ~ N(μ, τ²) with μ and τ² from all tasks (C.
@@ -15,7 +17,7 @@ has to be more than its own standard error as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,6 +50,28 @@ class Decision:
         return {"answer": answer, "gain": self.gain, "standard_error": self.error}
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """What the inner folds say.
+
+    Args:
+        decisions: of each task, on sharing by `network`.
+        network: the place of the way to share that is taken: 0 is the run's own, the others follow
+            in their order.
+        name: of it.
+    """
+
+    decisions: list[Decision]
+    network: int = 0
+    name: str = "together"
+
+
+Others = Callable[[MultiTaskRows], Sequence[Candidate]]
+"""Further ways to share, made of the rows that they may see: the same ones for any rows."""
+Folds = list[list[np.ndarray]]
+"""[FOLDS][T]: predictions of the held-out rows, or their targets."""
+
+
 def decide(
     together: Candidate,
     alone: Candidate,
@@ -55,24 +79,39 @@ def decide(
     steps: int,
     device: torch.device,
     control: Control,
-) -> list[Decision] | None:
-    """One decision for each task; None when a signal came."""
+    others: Others = lambda rows: (),
+) -> Guarded | None:
+    """One decision for each task, and by which network it would share; None when a signal came."""
     folds = inner_folds(rows)
-    first: list[list[np.ndarray]] = []  # [FOLDS][T] predictions of the held-out rows
-    second: list[list[np.ndarray]] = []
-    targets = []
+    found: dict[str, Folds] = {}
+    targets: Folds = []
     for fold in range(FOLDS):
         inner = without_fold(rows, folds, fold)
         targets.append(inner.numbers("test")[1])
-        for candidate, predicted in ((together, first), (alone, second)):
+        for candidate in (together, *others(inner), alone):
             label = f"guard: fold {fold + 1} of {FOLDS}, {candidate.name}"
             made = train_best(candidate, inner, steps, device, control, label)
             if made is None:
                 return None
-            predicted.append(predictions(candidate.problem, made[0], inner, "test"))
-    metric = rows.table.metric
-    by_task = zip(*(zip(*one, strict=True) for one in (targets, first, second)), strict=True)
+            predicted = predictions(candidate.problem, made[0], inner, "test")
+            found.setdefault(candidate.name, []).append(predicted)
+    by_itself = found.pop(alone.name)
+    each = [
+        Guarded(decisions_of(rows.table.metric, targets, shared, by_itself), place, name)
+        for place, (name, shared) in enumerate(found.items())
+    ]
+    return max(each, key=brought)  # the first of equals: the run's own
+
+
+def decisions_of(metric: str, targets: Folds, shared: Folds, alone: Folds) -> list[Decision]:
+    """Of every task, on one way to share."""
+    by_task = zip(*(zip(*one, strict=True) for one in (targets, shared, alone)), strict=True)
     return compared_with_others([judge(metric, y, a, b) for y, a, b in by_task])
+
+
+def brought(guarded: Guarded) -> float:
+    """What sharing brings in all, to the tasks that would share."""
+    return sum(one.gain for one in guarded.decisions if one.shares)
 
 
 def judge(

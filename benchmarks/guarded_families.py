@@ -1,0 +1,88 @@
+"""The guard on families that nothing was chosen on: `python benchmarks/guarded_families.py`.
+
+The protocol is protocols/guard.md. Writes results/tasks/guard.json after each family and goes on
+with one that was begun.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from families import FAMILIES, against, interval
+from learning import CPU, QUIET, RESULTS, learned, say, write
+
+from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.training.multi_task.build import build_multi_task
+from metacli.engine.training.multi_task.candidates import others
+from metacli.engine.training.multi_task.compare import alone_candidate, together_candidate
+from metacli.engine.training.multi_task.guard import decide
+from metacli.schema.load import load
+
+SEEDS = range(200, 205)
+COUNTED = ("tasks", "hurt", "helped", "unrelated", "unrelated_hurt")
+
+
+def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
+    """What a run with `guard=true` answers, beside its own network and each task by itself."""
+    built = build_multi_task(load("task-families-hard", (f"data.seed={seed}", *overrides)))
+    rows, steps = built.rows, built.recipe.train.steps
+    own, alone = together_candidate(built), alone_candidate(built)
+    guard = decide(own, alone, rows, steps, CPU, QUIET, lambda inner: others(built, inner))
+    assert guard is not None
+    taken = (own, *others(built, rows))[guard.network]
+    told = {
+        one.name: predictions(one.problem, learned(one, rows), rows, "test")
+        for one in {each.name: each for each in (own, taken, alone)}.values()
+    }
+    each = zip(guard.decisions, told[taken.name], told[alone.name], strict=True)
+    guarded = [a if one.shares else b for one, a, b in each]
+    known = np.array(rows.table.groups)
+    return {
+        "network": guard.name,
+        "shares": sum(one.shares for one in guard.decisions),
+        "test_rows": len(rows.parts["test"][0]),
+        "ways": {
+            "together": against(rows, told[own.name], told[alone.name], known),
+            "guarded": against(rows, guarded, told[alone.name], known),
+        },
+    }
+
+
+def summed_up(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Verdicts added up, and the mean difference over the seeds."""
+    ways = {}
+    for way in ("together", "guarded"):
+        each = [one["ways"][way] for one in found]
+        counts = {key: sum(one[key] for one in each) for key in COUNTED}
+        ways[way] = {**counts, "delta": interval([one["delta"] for one in each])}
+    return {"seeds": len(found), "shares": sum(one["shares"] for one in found), "ways": ways}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    path, started = RESULTS / "guard.json", time.monotonic()
+    found = json.loads(path.read_text())["families"] if path.is_file() else []
+    done = {(one["family"], one["seed"]) for one in found}
+    for name, overrides in FAMILIES.items():
+        for seed in SEEDS:
+            if (name, seed) in done:
+                continue
+            before = time.process_time()
+            made = one_family(seed, overrides)
+            seconds = round(time.process_time() - before, 1)
+            found.append({"family": name, "seed": seed, "processor_seconds": seconds, **made})
+            say(name, seed, found[-1])
+            kinds = [one for one in FAMILIES if any(each["family"] == one for each in found)]
+            summary = {
+                kind: summed_up([one for one in found if one["family"] == kind]) for kind in kinds
+            }
+            document = {"metric": "nmse", "summary": summary, "families": found}
+            write("guard", document, started)
+
+
+if __name__ == "__main__":
+    main()
