@@ -1,8 +1,9 @@
 """Classification tasks as the unit, by benchmarks/protocols/class_tasks.md.
 
-python benchmarks/class_tasks.py tox21|sider|grasps|heart [FOLDER]
+python benchmarks/class_tasks.py tox21|sider|grasps|heart [FOLDER [finished]]
 
-What is finished of it is kept in FOLDER (inputs, folds, hospitals), from which it goes on.
+What is finished of it is kept in FOLDER (inputs, folds, hospitals), from which it goes on; with
+`finished` the result is of what is there, and says what is not.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from metacli.types import Batch, Episode, Params, SetEpisode
 RESULTS = Path(__file__).parent / "results" / "class_tasks"
 SPLITS = {"tox21": (3, 1), "sider": (6, 2)}  # the last targets test; before them, validate
 WORK = RESULTS / "parts"
+FINISHED = False  # of parts that are there alone
 SECONDS: list[float] = []  # of processor time, of each part
 Answer = Callable[[Batch, Tensor], np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -188,13 +190,16 @@ def meta_trained(
 def molecules(name: str) -> dict:
     test, val = SPLITS[name]
     division = {"test_tasks": f"last:{test}", "val_tasks": f"last:{val}"}
-    every = [
-        kept(f"{name}-{part}{known}", partial(make, name, division, inputs, known))
+    parts = {
+        f"{name}-{part}{known}": partial(make, name, division, inputs, known)
         for part, make in (("", with_inputs), ("pooled-", without_support))
         for inputs, known in (("fingerprints", False), ("fingerprints and known labels", True))
-    ]
+    }
+    there = [one for one in parts if not FINISHED or (WORK / f"{one}.json").is_file()]
+    every = [kept(one, parts[one]) for one in there]
     return {
         "tasks": every[0]["tasks"],
+        "not_measured": [one for one in parts if one not in there],
         "arms": {arm: found for one in every for arm, found in one["arms"].items()},
         "choices": {arm: found for one in every for arm, found in one["choices"].items()},
     }
@@ -576,6 +581,7 @@ def main(name: str) -> None:
         "machine": f"{platform.machine()}, 1 thread",
         "processor_seconds": round(sum(SECONDS), 1),
         "tasks": made["tasks"],
+        "not_measured": made.get("not_measured", []),
         "arms": {called: summary(one) for called, one in arms.items()},
         "differences": differences(arms, "auc"),
         "choices": made["choices"],
@@ -587,4 +593,5 @@ def main(name: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         WORK = Path(sys.argv[2])
+        FINISHED = sys.argv[3:] == ["finished"]
     main(sys.argv[1])

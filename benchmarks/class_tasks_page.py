@@ -58,7 +58,8 @@ def molecules(run: dict[str, Any]) -> list[str]:
         "network has met most molecules, under other questions; random forest and logistic "
         "regression see the support alone. A *pooled* model is one of all training targets as if "
         "they were one, and sees no support: what a meta-trained arm gains over the best of them "
-        "with the same inputs is what adaptation gains, the last difference.",
+        "with the same inputs is what adaptation gains, the last difference."
+        + "".join(f" Not measured: {gone(one)}." for one in run.get("not_measured", ())),
         "",
         f"| arm | mean | {' | '.join(f'`{one}`' for one in run['tasks'])} | to its baselines | "
         "to the best pooled | chosen |",
@@ -78,6 +79,12 @@ def molecules(run: dict[str, Any]) -> list[str]:
         lines.append(f"| {arm} | {mean} | {each} | {' | '.join(gains)} | {chosen} |")
     joint = difference(run, "mmaml, joint", "mmaml, one by one", "ci95_draws")
     return [*lines, "", f"Joint minus one by one, the same model: {joint}."]
+
+
+def gone(part: str) -> str:
+    """A part that is missing, in words."""
+    known = " and known labels" if part.endswith("True") else ""
+    return f"pooled models with fingerprints{known} as inputs"
 
 
 def gain(run: dict[str, Any], arm: str, rivals: list[str]) -> str:
