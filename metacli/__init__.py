@@ -33,6 +33,7 @@ _VERBS = (
     "adapt",
     "predict",
     "evaluate",
+    "serve",
     "report",
     "compare",
     "export",

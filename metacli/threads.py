@@ -42,6 +42,18 @@ def on_workers(
     return _workers(workers).map(partial(_alone, fn), values)
 
 
+def lane(workers: int, name: str) -> ThreadPoolExecutor:
+    """Threads for a caller that never computes itself, such as an event loop; each computes on one
+    thread."""
+    pool = ThreadPoolExecutor(workers, name, initializer=_take_one_thread)
+    # All of them start now: each has set the number of the process too, which is put back.
+    ready, threads = Barrier(workers, timeout=60), torch.get_num_threads()
+    for one in [pool.submit(ready.wait) for _ in range(workers)]:
+        one.result()
+    torch.set_num_threads(threads)
+    return pool
+
+
 def _alone(fn: Callable[[Given], Result], value: Given) -> Result:
     # A number that code of a task has set would change the bits of the tasks after it.
     if torch.get_num_threads() != 1:
@@ -56,13 +68,7 @@ def _take_one_thread() -> None:
 
 @cache
 def _workers(workers: int) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(workers, "tasks", initializer=_take_one_thread)
-    # All of them start now: each has set the number of the process too, which is put back.
-    ready, threads = Barrier(workers, timeout=60), torch.get_num_threads()
-    for one in [pool.submit(ready.wait) for _ in range(workers)]:
-        one.result()
-    torch.set_num_threads(threads)
-    return pool
+    return lane(workers, "tasks")
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has none of the threads

@@ -42,6 +42,8 @@ ELSEWHERE = {
     "tune landmine-hard train.lr=1e-4..1e-2 train.optimizer=adam,sgd -o tuned",
     "adapt my_classes/ -o my_model",  # tests/engine/test_choosing
     "multitask sarcos-hard weighting.name=uncertainty",
+    "serve photos",  # tests/engine/test_serve_process
+    "serve my_model @last --port 9000 -o served",
     "compare runs/glyphs-5w1s-protonet/20260101T000000Z @last",
     "compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o table.txt",
     "compare runs/glyphs-anyway-maml/* runs/glyphs-anyway-protonet/* -o plot.svg",
@@ -51,7 +53,7 @@ ELSEWHERE = {
 # In this order each finds what those before it made.
 ORDER = (
     *("doctor", "recipes", "sample", "multitask", "meta-train", "inspect", "adapt", "predict"),
-    *("evaluate", "report", "export", "fetch", "compare", "tune", "push"),
+    *("evaluate", "report", "export", "fetch", "compare", "tune", "push", "serve"),
 )
 
 

@@ -48,6 +48,24 @@ MAY_IMPORT = {
 ONLY_IN = {"typer": "cli", "rich": "cli"}
 NOWHERE = {"click", "pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 TORCH = {"torch", "torchvision", "safetensors", "sklearn"}
+# What opens a socket, and the files that may: of `fetch`, `push` and `serve`. Two more have use of
+# the module: a host's name in a lock, and a socket of this machine that a user named with -o.
+NETWORK = {
+    *("socket", "ssl", "asyncio", "http", "ftplib", "requests", "httpx", "aiohttp", "xmlrpc"),
+    *("fastapi", "uvicorn", "starlette", "huggingface_hub"),
+}
+NETWORK_PARTS = ("urllib.request", "urllib.error", "torch.distributed", "torch.hub")
+MAY_OPEN_SOCKETS = {
+    "metacli/data/cache/download.py",
+    "metacli/data/cache/networks.py",
+    "metacli/engine/hub.py",
+    *(
+        f"metacli/engine/serving/{name}.py"
+        for name in ("app", "arrivals", "guard", "lanes", "server")
+    ),
+    "metacli/engine/storage/disk.py",
+    "metacli/engine/storage/lock.py",
+}
 FORBIDDEN_CALLS = {"print", "eval", "exec", "breakpoint"}
 FORBIDDEN_ATTRIBUTES = {("torch", "load"), ("torch", "save")}
 READS_PICKLES = "metacli/data/cache/pickled.py"  # after a hash matched, and with weights_only
@@ -116,6 +134,16 @@ def test_the_terminal_libraries_are_imported_in_cli_alone_and_some_modules_nowhe
             if first in NOWHERE or ONLY_IN.get(first, layer_of(path)) != layer_of(path):
                 wrong.append((name_of(path), module))
     assert wrong == []
+
+
+def test_sockets_are_opened_by_the_few_files_that_fetch_push_and_serve_go_through() -> None:
+    found = {
+        name_of(path)
+        for path in FILES
+        for module in imports(tree_of(path), path)
+        if module.split(".")[0] in NETWORK or module.startswith(NETWORK_PARTS)
+    }
+    assert found == MAY_OPEN_SOCKETS, "only fetch, push and serve talk to a network"
 
 
 @pytest.mark.parametrize("layer", ["errors", "schema", "cli", "version", "__main__"])

@@ -33,6 +33,7 @@ from metacli.cli import (
     recipes,
     report,
     sample,
+    serve,
     tune,
 )
 from metacli.cli.errors import error_lines
@@ -71,6 +72,7 @@ COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {  # name: (group, body),
     "adapt": ("Use", adapt.adapt),
     "predict": ("Use", predict.predict),
     "evaluate": ("Use", evaluate.evaluate),
+    "serve": ("Use", serve.serve),
     "report": ("Share", report.report),
     "compare": ("Share", compare.compare),
     "export": ("Share", export.export),

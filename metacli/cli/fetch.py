@@ -1,4 +1,4 @@
-"""`metacli fetch`: with `push` the only command that opens a socket."""
+"""`metacli fetch`: with `push` and `serve` the only command that opens a socket."""
 
 from __future__ import annotations
 

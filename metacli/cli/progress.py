@@ -18,6 +18,7 @@ from metacli.engine.events import (
     Progress,
     RunFinished,
     RunStarted,
+    ServerReady,
     StepDone,
 )
 
@@ -77,6 +78,10 @@ def sentence(event: Event, verbose: bool) -> str | None:
             return f"warning: {text.visible(message)}"
         case RunStarted():
             return _run_started(event)
+        case ServerReady(address=address, models=models, adapted=adapted):
+            names = ", ".join(map(text.visible, models))
+            more = f" and {adapted} adapted models" if adapted else ""
+            return f"serving   {names}{more} at {address}; Ctrl-C stops"
         case EvaluationDone(step=step, split=split, metrics=metrics, best=best):
             shown = ", ".join(f"{text.visible(k)} {_interval(k, v)}" for k, v in metrics.items())
             name = {"val": "validation"}.get(split, split)

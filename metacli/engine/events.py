@@ -72,7 +72,25 @@ class RunFinished:
     steps: int
 
 
-Event = RunStarted | StepDone | EvaluationDone | CheckpointSaved | Progress | Notice | RunFinished
+@dataclass(frozen=True)
+class ServerReady:
+    """A server takes requests at `address`; `models` are the ids of those that were named."""
+
+    address: str
+    models: tuple[str, ...]
+    adapted: int
+
+
+Event = (
+    RunStarted
+    | StepDone
+    | EvaluationDone
+    | CheckpointSaved
+    | Progress
+    | Notice
+    | RunFinished
+    | ServerReady
+)
 Reporter = Callable[[Event], None]
 
 

@@ -12,6 +12,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "tune": ("optuna",),
     "tensorboard": ("tensorboard",),
     "hub": ("huggingface_hub",),
+    "serve": ("fastapi", "uvicorn"),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
 }
 

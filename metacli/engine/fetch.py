@@ -1,6 +1,6 @@
 """`fetch`: bring a data set, a pretrained network or a model of a hub into the cache.
 
-With `push` the only verb that opens a socket.
+With `push` and `serve` the only verb that opens a socket.
 """
 
 from __future__ import annotations

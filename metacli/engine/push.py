@@ -1,4 +1,4 @@
-"""`push`: send a model to a hub. With `fetch` the only verb that opens a socket."""
+"""`push`: send a model to a hub. With `fetch` and `serve` the only verb that opens a socket."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from metacli.engine.adapting.source import Source
 from metacli.engine.events import Notice
 from metacli.engine.models.folder import save
 from metacli.engine.results.adapt import Adaptation, ChosenSource, FittedInputs, RankedSource
+from metacli.engine.results.base import Json
 
 NONE_HELPS = "adapt.none_helps"
 
@@ -32,12 +33,13 @@ NONE_HELPS = "adapt.none_helps"
 @dataclass(frozen=True)
 class Output:
     """Where the model goes; `force` replaces what is there, `dry_run` writes nothing,
-    `standalone` puts the encoder into the folder."""
+    `standalone` puts the encoder into the folder, `forget` names no examples, as none are kept."""
 
     folder: Path
     force: bool = False
     dry_run: bool = False
     standalone: bool = False
+    forget: bool = False
 
 
 def adapt_to_task(
@@ -92,6 +94,8 @@ def adapt_to_task(
     if output.dry_run:
         return replace(result, dry_run=True)
     made = adapted(source, examples, seen, found, request, output.folder)
+    if output.forget:
+        made = replace(made, provenance=without(made.provenance, "task"))
     save(made, output.folder, replace=output.force, standalone=output.standalone)
     return replace(result, model=output.folder, options=made.options)
 
@@ -125,6 +129,10 @@ def pick(sources: Sequence[Source], request: Request, options: Sequence[Option])
         fitted = fitted_inputs(sources[0], request)
         return Picked(fitted.source, fitted.examples, fitted.held, fitted=fitted.result)
     return Picked(sources[0], read(sources[0], request))
+
+
+def without(provenance: Mapping[str, Json], *keys: str) -> dict[str, Json]:
+    return {key: value for key, value in provenance.items() if key not in keys}
 
 
 def report_none_helps(result: Adaptation, request: Request) -> None:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -21,6 +22,10 @@ from metacli.nn.backbones.efficientnet_lite0 import folded
 from metacli.types import Params
 
 FOLDER = "encoders"
+# Tensors that some model of this process holds, by digest of the encoder and name: a thousand
+# models on one encoder hold it once. Parameters are never written to.
+_held: WeakValueDictionary[tuple[str, str], Tensor] = WeakValueDictionary()
+_names: dict[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,27 @@ def pretrained(name: str, cache: Path, report: Reporter = ignore) -> Params:
         DataError: what is installed is not what is known.
     """
     path, wanted = kept_at(name, cache), NETWORKS[name].digest
+    if (shared := held(wanted)) is not None:
+        return shared
+    return remembered(read_or_made(name, path, wanted, report), wanted)
+
+
+def held(digest: str) -> Params | None:
+    """The parameters that another model holds; None where no model holds all of them."""
+    found = {name: _held.get((digest, name)) for name in _names.get(digest, ())}
+    whole = {name: value for name, value in found.items() if value is not None}
+    return whole if whole and len(whole) == len(found) else None
+
+
+def remembered(params: Params, digest: str) -> Params:
+    """The same, for `held` as long as anybody holds them."""
+    _names[digest] = tuple(params)
+    _held.update({(digest, name): value for name, value in params.items()})
+    return params
+
+
+def read_or_made(name: str, path: Path, wanted: str, report: Reporter) -> Params:
+    """The cached copy, or what is installed, which is then cached. Raises as `pretrained`."""
     found = kept(path)
     if found is not None and digest_of(found) == wanted:
         return found

@@ -6,9 +6,11 @@ tasks that it was trained on. A verb opens one, and finds out which in one `matc
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Protocol
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -140,8 +142,16 @@ class AdaptedModel:
 
     @cached_property
     def _problem(self) -> Problem:
+        """Shared by all models of the same structure, as it holds nothing of any of them."""
         way = self.way if self.classes is None else len(self.classes)
-        return network_of(self.recipe, self._learner, self.inputs, self.kind, way)
+        inputs, options = self.inputs.as_dict(), dict(self.options)
+        said = [self.recipe.plain(), self.method, options, inputs, self.kind, way]
+        key = json.dumps(said, sort_keys=True, default=str)
+        found = _networks.get(key)
+        if found is None:
+            found = network_of(self.recipe, self._learner, self.inputs, self.kind, way)
+            _networks[key] = found
+        return found
 
     def weights(self) -> Params:
         return dict(self.problem().module.state_dict())
@@ -172,6 +182,9 @@ class MultiTaskModel:
 
 
 AnyModel = FewShotModel | AdaptedModel | MultiTaskModel
+# What live models compute with, by all that a network is made of: a thousand adapted models of one
+# source have one.
+_networks: WeakValueDictionary[str, Problem] = WeakValueDictionary()
 
 
 def moved(model: AnyModel, device: torch.device) -> AnyModel:

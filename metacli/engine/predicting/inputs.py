@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from metacli.data.files import read_regular, shown
-from metacli.data.images import ImageSpec, fit, pixels_of, read_image
+from metacli.data.images import ImageSpec, fit, pixels_of, read_image, read_pixels
 from metacli.data.tables.reader import Table, parse_table, read_table
 from metacli.data.user.listing import kind_of
 from metacli.data.user.open import list_inputs
@@ -25,10 +25,10 @@ Given: TypeAlias = str | Path | np.ndarray | Image.Image
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """An array or image in memory, called by its place."""
+    """An array, an image, or the bytes of an image's file in memory, called by its place."""
 
     name: str
-    value: np.ndarray | Image.Image
+    value: np.ndarray | Image.Image | bytes
 
 
 Item = Path | Held
@@ -92,7 +92,13 @@ def files_of(
 
 
 def held_images(item: Held, spec: ImageSpec) -> Iterator[tuple[str, np.ndarray | DataError]]:
-    """One image [H, W] or [H, W, 3], or many [M, H, W] or [M, H, W, 3], uint8."""
+    """One image [H, W] or [H, W, 3], or many [M, H, W] or [M, H, W, 3], uint8; or a file."""
+    if isinstance(item.value, bytes):
+        try:
+            yield item.name, fit(read_pixels(item.value), spec)
+        except DataError as error:
+            yield item.name, error
+        return
     values: Sequence[np.ndarray | Image.Image]
     values = [item.value] if isinstance(item.value, Image.Image) else split(item.value)
     many = len(values) > 1 or not item.name
@@ -166,7 +172,7 @@ def held_table(item: Held, wanted: Wanted) -> Table:
     import polars as pl  # takes long to import
 
     names, value, name = wanted.columns, item.value, item.name or "array"
-    if isinstance(value, Image.Image) or value.ndim > 2:
+    if isinstance(value, Image.Image | bytes) or value.ndim > 2:
         raise DataError(
             f"{name} is an image, and the model takes rows", code="data.mismatch", where=name
         )

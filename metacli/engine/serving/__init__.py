@@ -1,0 +1,1 @@
+"""The server: requests in, answers of the same verbs as on the command line out."""
