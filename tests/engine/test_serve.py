@@ -83,7 +83,8 @@ def test_an_image_is_sent_as_a_file_as_base64_and_as_an_address_with_its_data(
     inputs = [in_base64(image), f"data:image/png;base64,{in_base64(image)}"]
     reply = server.post("/predict", {"model": "answers", "inputs": inputs})
     rows = [*raw.value["rows"], *reply.value["rows"]]
-    assert len({json.dumps(one["probabilities"]) for one in rows}) == 1
+    for one in rows[1:]:
+        assert one["probabilities"] == pytest.approx(rows[0]["probabilities"], abs=1e-6)
 
 
 def test_a_model_of_few_examples_answers_and_is_found_by_the_next_server(
@@ -401,7 +402,7 @@ def test_another_name_for_this_machine_is_refused(server: Server) -> None:
     """A page of evil.example whose name leads to 127.0.0.1 would otherwise read every answer."""
     for host in ("evil.example", "evil.example:8000", "localhost.evil.example", ""):
         assert server.ask("GET", "/models", b"", {"host": host}).status == 403
-    assert without_port("[::1]:8000") == without_port("::1") == "::1"
+    assert without_port("[::1]:8000") == without_port("[::1]") == "::1"
     assert without_port("LocalHost:80") == "localhost"
 
 
