@@ -77,6 +77,7 @@ from metacli.engine.predict import predict as predict
 from metacli.engine.push import push as push
 from metacli.engine.report import report as report
 from metacli.engine.sample import sample as sample
+from metacli.engine.serve import serve as serve
 from metacli.engine.tune import tune as tune
 from metacli.nn.problem import Problem as Problem
 from metacli.types import Batch as Batch
