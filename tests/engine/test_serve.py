@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 import served
+import torch
 from served import Server, image_examples, in_base64, png
 from tiny_models import adapted_model, saved, tiny_model
 
+from metacli.engine.encoders import pretrained
 from metacli.engine.predict import predict
 from metacli.engine.serving.guard import Door, route_of, without_port
 from metacli.engine.serving.limits import Limits
@@ -488,16 +490,17 @@ def test_a_dry_run_opens_the_models_and_listens_to_nobody(models: list[str]) -> 
     assert not Path("runs").exists()
 
 
-def test_many_models_on_one_encoder_hold_it_once() -> None:
-    import torch
-
-    from metacli.engine.encoders import pretrained
-
+def test_many_models_on_one_encoder_hold_it_once(tmp_path: Path) -> None:
+    file = tmp_path / "kept"
+    file.write_bytes(b"as it was")
     made = {"a": torch.arange(3.0), "b": torch.ones(2)}
-    assert pretrained.held("digest") is None
-    kept = pretrained.remembered(made, "digest")
-    again = pretrained.held("digest")
+    assert pretrained.held("digest", file) is None
+    kept = pretrained.remembered(made, "digest", file)
+    again = pretrained.held("digest", file)
     assert again is not None
     assert again["a"] is kept["a"]
+    file.write_bytes(b"another")
+    assert pretrained.held("digest", file) is None  # what it is now is to be seen
+    pretrained.remembered(made, "digest", file)
     del again, kept, made
-    assert pretrained.held("digest") is None  # nobody holds it any more: read again
+    assert pretrained.held("digest", file) is None  # nobody holds it any more: read again

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from torch import Tensor
@@ -22,10 +23,11 @@ from metacli.nn.backbones.efficientnet_lite0 import folded
 from metacli.types import Params
 
 FOLDER = "encoders"
+FileState: TypeAlias = tuple[int, int]
 # Tensors that some model of this process holds, by digest of the encoder and name: a thousand
 # models on one encoder hold it once. Parameters are never written to.
 _held: WeakValueDictionary[tuple[str, str], Tensor] = WeakValueDictionary()
-_names: dict[str, tuple[str, ...]] = {}
+_names: dict[str, tuple[tuple[str, ...], FileState | None]] = {}
 
 
 @dataclass(frozen=True)
@@ -67,23 +69,36 @@ def pretrained(name: str, cache: Path, report: Reporter = ignore) -> Params:
         DataError: what is installed is not what is known.
     """
     path, wanted = kept_at(name, cache), NETWORKS[name].digest
-    if (shared := held(wanted)) is not None:
+    if (shared := held(wanted, path)) is not None:
         return shared
-    return remembered(read_or_made(name, path, wanted, report), wanted)
+    return remembered(read_or_made(name, path, wanted, report), wanted, path)
 
 
-def held(digest: str) -> Params | None:
-    """The parameters that another model holds; None where no model holds all of them."""
-    found = {name: _held.get((digest, name)) for name in _names.get(digest, ())}
+def held(digest: str, path: Path) -> Params | None:
+    """The parameters that another model holds; None where no model holds all of them, or the file
+    that they are kept in is not as it was."""
+    names, state = _names.get(digest, ((), None))
+    if state is None or state != state_of(path):
+        return None
+    found = {name: _held.get((digest, name)) for name in names}
     whole = {name: value for name, value in found.items() if value is not None}
-    return whole if whole and len(whole) == len(found) else None
+    return whole if len(whole) == len(found) else None
 
 
-def remembered(params: Params, digest: str) -> Params:
+def remembered(params: Params, digest: str, path: Path) -> Params:
     """The same, for `held` as long as anybody holds them."""
-    _names[digest] = tuple(params)
+    _names[digest] = tuple(params), state_of(path)
     _held.update({(digest, name): value for name, value in params.items()})
     return params
+
+
+def state_of(path: Path) -> FileState | None:
+    """When a file was written, and its size; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def read_or_made(name: str, path: Path, wanted: str, report: Reporter) -> Params:
