@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import threading
 import zipfile
@@ -144,6 +145,29 @@ def test_texts_and_rows_are_adapted_to_and_answered(workplace: Path) -> None:
             "POST", f"/predict?model={id}", body, {"content-type": "text/csv"}
         )
         assert found_of_csv.value["rows"][0] == found.value["rows"][0]
+
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+
+@pytest.mark.parametrize("name", ["hard-table", "adapted-columns", "adapted-texts"])
+def test_stored_models_answer_rows_as_they_answer_files(name: str, workplace: Path) -> None:
+    """Of tables and texts, of one task and of many; rows of many tasks name theirs."""
+    wanted = json.loads((FIXTURES / "models" / f"{name}.json").read_text())
+    lines = list(csv.DictReader((FIXTURES / "data" / wanted["inputs"]).open()))
+    inputs = [one["text"] if name == "adapted-texts" else one for one in lines]
+    with served.server([str(FIXTURES / "models" / name)], workplace / "served") as server:
+        reply = server.post("/predict", {"model": name, "inputs": inputs})
+        assert reply.status == 200, reply.body
+        rows = reply.value["rows"]
+        assert server.ask("GET", "/models").value["models"][0]["input"] in ("numbers", "text")
+    assert len(rows) == len(wanted["rows"])
+    for row, other in zip(rows, wanted["rows"], strict=True):
+        place = int(other["input"].rpartition(":")[2]) - 2
+        assert row["input"] == f"inputs[{place}]"
+        assert row.get("task") == other.get("task")
+        assert row["prediction"] == other["prediction"]
+        assert row["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
 
 
 def test_reject_gives_no_label_below_a_probability(server: Server) -> None:

@@ -32,6 +32,7 @@ from metacli.errors import DataError, Finding
 
 Kind = Literal["image", "text", "numbers"]
 TEXT, IMAGE = "text", "image"
+HEADER = 2  # the number of the first row below it
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,32 @@ def held(values: Sequence[JsonValue], wants: Wants) -> list[Held]:
     return [Held("inputs", cells)]
 
 
+def table_of_rows(values: Sequence[JsonValue], wants: Wants) -> bytes:
+    """Rows as a CSV with every column that was sent, such as the task of each row, for a model of
+    many tasks. Raises DataError with every problem."""
+    problems: list[Finding] = []
+    rows: list[dict[str, str | None]] = []
+    for at, value in enumerate(values):
+        try:
+            row = row_of(value, wants.columns, f"inputs[{at}]")
+            more = {} if isinstance(value, list) else row_of(value, (), f"inputs[{at}]")
+            rows.append({**more, **row})
+        except DataError as error:
+            problems.append(Finding("error", error.code, error.message, error.where))
+    raise_all(problems, len(values))
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO(newline="")
+    out = csv.writer(text)
+    out.writerow(columns)
+    out.writerows([row.get(name) or "" for name in columns] for row in rows)
+    return text.getvalue().encode()
+
+
 Row = TypeVar("Row", Prediction, TaskPrediction)
 
 
 def renamed(found: Predictions | TaskPredictions) -> Predictions | TaskPredictions:
-    """Rows of a table are called `inputs[3]`, too."""
+    """Rows of a table, with a header or without, are called `inputs[3]`, too."""
     if isinstance(found, TaskPredictions):
         return replace(found, rows=tuple(map(row_renamed, found.rows)))
     return replace(found, rows=tuple(map(row_renamed, found.rows)))
@@ -91,6 +113,7 @@ def row_renamed(one: Row) -> Row:
 
 
 def as_list(text: str) -> str:
+    text = re.sub(r"\bstdin:(\d+)", lambda found: f"inputs[{int(found[1]) - HEADER}]", text)
     return re.sub(r"\binputs:(\d+)", r"inputs[\1]", text)
 
 

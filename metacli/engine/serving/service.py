@@ -16,10 +16,13 @@ import torch
 from metacli.data.files import shown
 from metacli.engine.events import ignore
 from metacli.engine.models.model import AdaptedModel, FewShotModel
+from metacli.engine.predicting.inputs import STDIN
+from metacli.engine.predicting.multi_task_predict import TaskPredictor
 from metacli.engine.results.base import Json
+from metacli.engine.results.predict import Predictions, TaskPredictions
 from metacli.engine.serving.adapting import adapt_to_examples
 from metacli.engine.serving.exporting import exported
-from metacli.engine.serving.inputs import Wants, held, of_body, renamed
+from metacli.engine.serving.inputs import Wants, held, of_body, renamed, table_of_rows
 from metacli.engine.serving.limits import Limits
 from metacli.engine.serving.refusals import Refused
 from metacli.engine.serving.requests import AdaptRequest, PredictRequest, place, read
@@ -64,8 +67,7 @@ class Service:
             raise out_of_bounds("inputs", count, 1, self.limits.inputs)
         predictor = self._predictor(request.model)
         wants = Wants.of(predictor.model)
-        found = predictor.predict(held(request.inputs, wants), request.reject, None, ignore)
-        found = renamed(found)
+        found = renamed(answered(predictor, wants, request))
         found.require_all()
         return {"model": request.model, **found.as_dict()}
 
@@ -173,6 +175,16 @@ class Service:
     def _require_adapted(self, id: str) -> None:
         if id not in self.adapted:
             raise unknown(id)
+
+
+def answered(
+    predictor: Predictor, wants: Wants, request: PredictRequest
+) -> Predictions | TaskPredictions:
+    """Rows of a model of many tasks may name their task, as those of a file may."""
+    if isinstance(predictor, TaskPredictor) and wants.kind == "numbers":
+        table = table_of_rows(request.inputs, wants)
+        return predictor.predict([Path(STDIN)], request.reject, table, ignore)
+    return predictor.predict(held(request.inputs, wants), request.reject, None, ignore)
 
 
 def limit_of(query: Mapping[str, str]) -> Literal["auto"] | float | None:
