@@ -112,6 +112,8 @@ def opened(address: str, downloads: Path) -> Iterator[Tab]:
         tab.session = attached["sessionId"]
         tab.call("Network.enable")
         tab.call("Page.navigate", url=address)
+        here = f"location.href.startsWith({json.dumps(address)})"
+        tab.wait_for(f"{here} && document.readyState === 'complete'")
         yield tab
     finally:
         process.kill()

@@ -154,7 +154,8 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 def test_stored_models_answer_rows_as_they_answer_files(name: str, workplace: Path) -> None:
     """Of tables and texts, of one task and of many; rows of many tasks name theirs."""
     wanted = json.loads((FIXTURES / "models" / f"{name}.json").read_text())
-    lines = list(csv.DictReader((FIXTURES / "data" / wanted["inputs"]).open()))
+    text = (FIXTURES / "data" / wanted["inputs"]).read_text("utf-8")
+    lines = list(csv.DictReader(text.splitlines()))
     inputs = [one["text"] if name == "adapted-texts" else one for one in lines]
     with served.server([str(FIXTURES / "models" / name)], workplace / "served") as server:
         reply = server.post("/predict", {"model": name, "inputs": inputs})
