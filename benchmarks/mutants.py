@@ -4,13 +4,14 @@
 
 Draws mutants (`mutations.py`) of the modules of `AREAS` with a committed seed and a quota for each
 module, and runs the tests that execute the changed line, fastest first, until one fails. Which
-those are is measured once (`--map`: lines in build/mutants/, and `mutant_tests.json`, which test
-files go with each module). What was tried already is kept in build/mutants/done.jsonl, so a run
-that was stopped is continued. Writes results/mutants.json. Takes hours; no part of CI.
+those are is measured once (`mutant_map.py`). What was tried already is kept in
+build/mutants/done.jsonl, so a run that was stopped is continued. Writes results/mutants.json. Takes
+hours; no part of CI.
 
     --jobs   processes at a time, at most 2
     --most   ends after this many mutants
     --again  tries again those that survived
+    --map    runs all tests to find out which go with which module, and writes mutant_tests.json
 """
 
 from __future__ import annotations
@@ -25,52 +26,34 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import mutant_runs
-from mutant_runs import BUILD, ROOT, Ended, Witness
+from mutant_map import (
+    AREAS,
+    BUDGET,
+    Map,
+    lines_of,
+    listed_files,
+    make_map,
+    modules,
+    test_files,
+    write_tests,
+)
+from mutant_runs import BUILD, ROOT, Ended
 from mutations import OPERATORS, Mutant, mutants, mutated
 
 HERE = Path(__file__).resolve().parent
-RESULT, TESTS = HERE / "results" / "mutants.json", HERE / "mutant_tests.json"
+RESULT = HERE / "results" / "mutants.json"
 EQUIVALENT = HERE / "mutants_equivalent.json"
-DONE, COLD, LINES = BUILD / "done.jsonl", BUILD / "cold.txt", BUILD / "lines"
+DONE, COLD = BUILD / "done.jsonl", BUILD / "cold.txt"
 SEED = 20
 SHARE, FEWEST, MOST = 0.066, 2, 12  # of a module's mutants: drawn, at least and at most
-AREAS = (
-    *("metacli/algorithms", "metacli/nn", "metacli/engine/storage", "metacli/autodiff.py"),
-    *("metacli/engine/scoring/intervals.py", "metacli/engine/adapting/splits.py"),
-    *("metacli/engine/training/multi_task/guard.py", "metacli/data/multi_task/splits.py"),
-    *("metacli/data/tables/encoding.py", "metacli/data/few_shot/episodes.py"),
-    *("metacli/engine/scoring/episodes.py", "metacli/engine/exporting/parity.py"),
-)
-BUDGET = 15.0  # seconds of processor time: the tests of one mutant take at most this without it
 SPARE = 3.0  # a mutant may take this many times as long, and `START` seconds
 START = 12
-NO_TESTS = 5  # pytest's exit code
-STATE_DEFAULTS = ("tests/test_pages.py",)
-UNTRIED = (
-    "tests/faults",
-    "tests/ci",
-    "tests/test_wheel",
-    "tests/test_packaging",
-    "tests/test_speed",
-)
-
-
-def modules() -> list[str]:
-    """Of every area the files, without those that hold no code."""
-    found: list[str] = []
-    for area in AREAS:
-        path = ROOT / area
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        assert files, area
-        found += [str(one.relative_to(ROOT)) for one in files]
-    return found
 
 
 def drawn(module: str) -> list[Mutant]:
@@ -83,107 +66,6 @@ def drawn(module: str) -> list[Mutant]:
     turns = [kind[i] for i in range(max(map(len, kinds))) for kind in kinds if i < len(kind)]
     quota = min(MOST, max(FEWEST, round(SHARE * len(every))))
     return sorted(turns[:quota], key=lambda one: one.number)
-
-
-# ---- Which tests run a line ----
-
-
-def test_files() -> list[str]:
-    found = sorted(str(one.relative_to(ROOT)) for one in (ROOT / "tests").rglob("test_*.py"))
-    return [one for one in found if not one.startswith(UNTRIED)]
-
-
-def make_map(until: float) -> None:
-    """The lines of every test file's tests, each file in a fork of its own; those that are there
-    are kept. Ends when `until` (of the monotonic clock) has passed."""
-    LINES.mkdir(parents=True, exist_ok=True)
-    mutant_runs.preload_metacli()
-    for file in test_files():
-        target = LINES / (file.replace("/", "+") + ".json")
-        if target.is_file():
-            continue
-        if time.monotonic() > until:
-            return
-        os.waitpid(mutant_runs.forked(lambda file=file, target=target: map_one(file, target)), 0)
-        print(file, "mapped" if target.is_file() else "NOT mapped", flush=True)
-
-
-def map_one(file: str, target: Path) -> None:
-    """In a fork: the lines that a file's tests run, where all of them pass."""
-    watched = frozenset(str(ROOT / one) for one in modules())
-    told = mutant_runs.in_child(["--maxfail=1000", file], 900, "map", Witness(watched))
-    if told["code"] in (0, NO_TESTS):
-        target.write_text(json.dumps(told))
-
-
-def write_tests() -> None:
-    """The committed table: of every module the test files that run its functions, best first."""
-    table: dict[str, dict[str, float]] = {one: {} for one in modules()}
-    for path in sorted(LINES.glob("*.json")):
-        told = json.loads(path.read_text())
-        for test, files in told["lines"].items():
-            for module, lines in files.items():
-                if module in table:
-                    file = test.partition("::")[0]
-                    table[module][file] = table[module].get(file, 0) + len(lines)
-    best = {
-        module: sorted(files, key=lambda one, files=files: (-files[one], one))
-        for module, files in table.items()
-    }
-    TESTS.write_text(json.dumps(best, indent=0) + "\n")
-
-
-@dataclass(frozen=True)
-class Map:
-    """Which tests run which lines, and how long each takes by itself."""
-
-    runs: dict[str, dict[int, list[str]]]  # module → line → tests
-    seconds: dict[str, float]
-
-    @staticmethod
-    def read() -> Map:
-        runs: dict[str, dict[int, list[str]]] = {}
-        seconds: dict[str, float] = {}
-        wanted = json.loads(TESTS.read_text())
-        for path in sorted(LINES.glob("*.json")):
-            told = json.loads(path.read_text())
-            seconds |= told["each"]
-            for test, files in told["lines"].items():
-                file = test.partition("::")[0]
-                for module, lines in files.items():
-                    if file in wanted.get(module, ()):
-                        for line in lines:
-                            runs.setdefault(module, {}).setdefault(line, []).append(test)
-        return Map(runs, seconds)
-
-    def tests(self, mutant: Mutant) -> list[str]:
-        """Those that run its line, or where none does so inside of a function (a default, a
-        constant of the module) any of the module's; the fastest first, up to the budget."""
-        lines = self.runs.get(mutant.module, {})
-        found, first = lines.get(mutant.line, []), list[str]()
-        if not found:  # a default, which the pages of methods state, or a constant of the module
-            first = [one for one in self.seconds if one.startswith(STATE_DEFAULTS)]
-            found = list(dict.fromkeys(test for one in lines.values() for test in one))
-        near = Path(mutant.module).stem
-        found = sorted(
-            found, key=lambda one: (near not in one.partition("::")[0], self.seconds[one])
-        )
-        kept, total = [], 0.0
-        for test in (*first, *found):
-            total += self.seconds[test]
-            if total > BUDGET and kept:
-                break
-            kept.append(test)
-        return by_file(kept)
-
-
-def by_file(tests: Sequence[str]) -> list[str]:
-    """In this order, but those of one file together: each is collected once."""
-    files = dict.fromkeys(one.partition("::")[0] for one in tests)
-    return [one for file in files for one in tests if one.partition("::")[0] == file]
-
-
-# ---- Runs ----
 
 
 def measure(wanted: Sequence[str], jobs: int, most: int, again: bool) -> None:
@@ -243,7 +125,9 @@ def outcomes(
             if not (tests := where.tests(mutant)):
                 yield mutant, Ended("passed", None, 0.0)
                 continue
-            limit = START + round(SPARE * min(BUDGET, sum(where.seconds[one] for one in tests)))
+            limit = START + round(
+                SPARE * min(BUDGET, sum(where.seconds.get(one, 1.0) for one in tests))
+            )
             change, name = (mutant.module, mutated(mutant)), names.pop()
             child = mutant_runs.started(tests, limit, change, name, warm=warm)
             running[child] = (mutant, name, time.monotonic() + 12 * limit)
@@ -336,11 +220,14 @@ def main(words: Sequence[str]) -> None:
                 print(one.operator, one.key)
         return
     mutant_runs.preload()
-    if given.map or not TESTS.is_file():
-        make_map(time.monotonic() + 60 * given.minutes)
+    until = time.monotonic() + 60 * given.minutes
+    if given.map:
+        make_map(test_files(), until)
         write_tests()
-    if not given.map:
-        measure(given.modules, given.jobs, given.most, given.again)
+        return
+    if any(not lines_of(file).is_file() for file in listed_files()):
+        os.waitpid(mutant_runs.forked(lambda: make_map(listed_files(), until)), 0)
+    measure(given.modules, given.jobs, given.most, given.again)
 
 
 if __name__ == "__main__":

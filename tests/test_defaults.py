@@ -1,0 +1,56 @@
+"""What users get who say nothing, and what a method declares of itself: neither changes unnoticed.
+
+`tests/golden/defaults.json` holds every default and every plain attribute of the classes that a
+recipe names; `--regenerate-golden` writes it again, and the commit says which changed and why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metacli.algorithms import ALGORITHMS
+from metacli.nn.backbones.table import BACKBONES
+from metacli.nn.sharing import SHARING
+
+FILE = Path(__file__).parent / "golden" / "defaults.json"
+PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+def stated(cls: type) -> dict[str, Any]:
+    """Defaults of the fields, and attributes of the class and of those it is made of."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.startswith("metacli."):
+            plain = {k: v for k, v in vars(base).items() if isinstance(v, PLAIN)}
+            found |= {key: value for key, value in plain.items() if not key.startswith("__")}
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    for field in fields:
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+    return {key: found[key] for key in sorted(found) if not key.startswith("_abc")}
+
+
+def everything() -> dict[str, dict[str, Any]]:
+    algorithms = {name: stated(entry.load()) for name, entry in ALGORITHMS.items()}
+    sharing = {name: stated(load()) for name, load in SHARING.items()}
+    backbones = {name: stated(load()) for name, load in BACKBONES.items()}
+    made = {"algorithms": algorithms, "sharing": sharing, "backbones": backbones}
+    return json.loads(json.dumps(made, sort_keys=True, default=str))
+
+
+def test_defaults_and_declarations_are_the_recorded_ones(request: pytest.FixtureRequest) -> None:
+    found = everything()
+    if request.config.getoption("regenerate_golden"):
+        FILE.write_text(json.dumps(found, indent=1) + "\n")
+    recorded = json.loads(FILE.read_text())
+    for kind, entries in found.items():
+        assert entries.keys() == recorded[kind].keys()
+        for name, values in entries.items():
+            assert values == recorded[kind][name], f"{kind}: {name}"
+    assert found["algorithms"]["maml"]["inner_lr"] == 0.01
+    assert found["sharing"]["soft-l2"]["strength"] == 0.01
