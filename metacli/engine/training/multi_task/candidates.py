@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
 from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask
 from metacli.algorithms.multitask.weighting.auto_lambda import AutoLambda
@@ -18,7 +20,6 @@ from metacli.engine.training.multi_task.build import MultiTaskBuilt
 from metacli.engine.training.multi_task.single_task import Candidate
 from metacli.engine.training.options import written_out
 from metacli.nn.sharing.scheme import Solvable
-from metacli.schema.blocks import Named
 from metacli.schema.multi_task import MultiTaskRecipe
 
 GROUPS, LEARNED = "groups", "learned-weights"
@@ -55,15 +56,9 @@ def can_be_weighted(built: MultiTaskBuilt) -> bool:
 
 def weighted(recipe: MultiTaskRecipe) -> MultiTaskRecipe:
     """The same network for every task, which the others' losses shape as much as that helps."""
-    weighting = Named(name="auto-lambda", options=written_out(AutoLambda()))
-    return recipe.model_copy(
-        update={
-            "sharing": Named(name="auxiliary"),
-            "weighting": weighting,
-            "surgery": None,
-            "groups": None,
-        }
-    )
+    weighting: dict[str, JsonValue] = {"name": "auto-lambda", **written_out(AutoLambda())}
+    plain = recipe.plain() | {"sharing": {"name": "auxiliary"}, "weighting": weighting}
+    return MultiTaskRecipe.model_validate(plain | {"surgery": None, "groups": None})
 
 
 def candidate(name: str, built: MultiTaskBuilt, recipe: MultiTaskRecipe) -> Candidate:
