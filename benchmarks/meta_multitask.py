@@ -31,10 +31,16 @@ from metacli.engine.sets.arms.pretraining import ridge_answers
 from metacli.engine.sets.arms.scratch import trained
 from metacli.engine.sets.arms.tuned import Tuned
 from metacli.engine.sets.arms.tuning import Tuning
-from metacli.engine.sets.coupling import Coupling, coupling_of
+from metacli.engine.sets.coupling import (
+    Coupling,
+    coupling_of,
+    joined_pairs,
+    pair_score,
+    pairs_of,
+    strengths,
+)
 from metacli.engine.sets.evaluate import Gathered, by_task
 from metacli.engine.sets.model import SetModel
-from metacli.engine.sets.relations import joined_pairs, pair_score, pairs_of, strengths
 from metacli.engine.sets.scoring import (
     Answers,
     Guard,

@@ -18,12 +18,13 @@ from metacli.engine.sets.arms.pretraining import gathered, pretrained, ridge_ans
 from metacli.engine.sets.arms.scratch import fresh_network, trained
 from metacli.engine.sets.arms.tuned import load_tuned, save_tuned
 from metacli.engine.sets.arms.tuning import Tuning, best
-from metacli.engine.sets.coupling import LEARNED, mean_density
-from metacli.engine.sets.relations import (
+from metacli.engine.sets.coupling import (
     GAINED,
+    LEARNED,
     PairScores,
     gains,
     joined_pairs,
+    mean_density,
     of_tasks,
     one_kind,
     pair_score,

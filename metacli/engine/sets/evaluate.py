@@ -25,8 +25,7 @@ from metacli.engine.scoring.intervals import (
 from metacli.engine.sets.arms.answers import Arms
 from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE, TRAINED
 from metacli.engine.sets.build import source_of
-from metacli.engine.sets.model import SetModel
-from metacli.engine.sets.relations import (
+from metacli.engine.sets.coupling import (
     PairScores,
     joined_pairs,
     of_tasks,
@@ -35,6 +34,7 @@ from metacli.engine.sets.relations import (
     pairs_of,
     strengths,
 )
+from metacli.engine.sets.model import SetModel
 from metacli.engine.sets.scoring import SetScores, joined, scored, task_errors
 from metacli.types import SetEpisode
 
