@@ -27,7 +27,7 @@ its 95 % interval; one training each, the same encoder, sets and steps for every
 to all tasks of a set together, *separate* is the same model on each task alone; *class means* is a
 ProtoNet trained on the same sets, with the supports of all tasks merged, or each task's own. Arms
 from scratch are measured on the first 40 sets, and compared with joint adaptation on those;
-differences are paired by set, or by rotation.
+differences are paired by set, or by rotation. The protocol says what was not carried out.
 """
 
 
