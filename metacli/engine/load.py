@@ -18,7 +18,7 @@ from metacli.engine.predicting.multi_task_predict import TaskPredictor
 from metacli.engine.predicting.predictor import Predictor, answering_together, predictor_of
 from metacli.engine.results.predict import Predictions, TaskPredictions
 from metacli.engine.sets.class_folder import is_class_model, load_adapted_classes
-from metacli.engine.sets.class_predicting import ClassSetPredictor
+from metacli.engine.sets.class_use.predicting import ClassSetPredictor
 from metacli.engine.sets.opening import open_adapted, set_model_at
 from metacli.engine.sets.predicting import SetPredictor
 from metacli.engine.storage.paths import require_device

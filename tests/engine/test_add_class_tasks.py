@@ -19,7 +19,7 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.meta_train import meta_train
 from metacli.engine.predict import predict
 from metacli.engine.results.sets import SetAdaptation
-from metacli.engine.sets.class_labelled import USUAL
+from metacli.engine.sets.class_use.labelled import USUAL
 from metacli.errors import BundleError, DataError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.predicting.example_predict import ExamplePredictor
 from metacli.engine.predicting.multi_task_predict import TaskPredictor
-from metacli.engine.sets.class_predicting import ClassSetPredictor
+from metacli.engine.sets.class_use.predicting import ClassSetPredictor
 from metacli.engine.sets.predicting import SetPredictor
 from metacli.errors import DataError, UsageProblem
 
