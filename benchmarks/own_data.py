@@ -2,7 +2,9 @@
 
     python benchmarks/own_data.py flowers12 DRAWS  # writes results/own-data-flowers12.json
     python benchmarks/own_data.py clinc150 DRAWS
-    python benchmarks/own_data.py hwu64 DRAWS
+    python benchmarks/own_data.py hwu64 DRAWS [WAY SHOT]
+
+Draws that are in the file stay, so that a run that was stopped goes on where it was.
 
 Protocol, written before any test example was read:
 
@@ -11,8 +13,8 @@ Protocol, written before any test example was read:
 * flowers12: support from `train`, all of `test` of these classes as queries. 5- and 12-way, 1 and 5
   examples.
 * clinc150: classes of the test list of split 1, support from `train`, 20 queries a class from
-  `test`. 10- and 50-way, 5 examples. hwu64: classes of the test list of split 1, support from
-  `train`, at most 20 queries a class from `test`; 10-way, 5 examples.
+  `test`. 10- and 50-way, 5 and 10 examples. hwu64: classes of the test list of split 1, support
+  from `train`, at most 20 queries a class from `test`; 10-way, 5 and 10 examples.
 * `adapt DATA` is called as a user calls it, with its default budget; nothing of it is changed for a
   data set.
 * Comparators: logistic regression on features of length 1 of the same encoder (images: the
@@ -65,11 +67,13 @@ RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 SETTINGS = {
     "flowers12": ((5, 1), (5, 5), (12, 1), (12, 5)),
-    "clinc150": ((10, 5), (50, 5)),
-    "hwu64": ((10, 5),),
+    "clinc150": ((10, 5), (10, 10), (50, 5), (50, 10)),
+    "hwu64": ((10, 5), (10, 10)),
 }
 GRID = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0, 1000.0]}
 QUERIES = 20
+Labelled = list[tuple[str, str]]
+"""Texts with their labels."""
 
 
 def shared(name: str) -> Path:
@@ -174,7 +178,8 @@ class Intents:
         lists = json.loads((shared(name) / "class_splits.json").read_text())
         self.classes = sorted(lists["01"]["test"])
 
-    def draw(self, number: int, way: int, shot: int, folder: Path) -> dict[str, float]:
+    def sampled(self, number: int, way: int, shot: int) -> tuple[Labelled, Labelled]:
+        """Support and query of a draw."""
         rng = np.random.default_rng([64, number, way, shot])
         labels = [self.classes[i] for i in sorted(rng.choice(len(self.classes), way, False))]
         support = [
@@ -183,6 +188,10 @@ class Intents:
             for text in rng.permutation(self.texts["train", label])[:shot]
         ]
         query = [(text, label) for label in labels for text in self.texts["test", label][:QUERIES]]
+        return support, query
+
+    def draw(self, number: int, way: int, shot: int, folder: Path) -> dict[str, float]:
+        support, query = self.sampled(number, way, shot)
         table, asked = folder / "support.csv", folder / "asked.csv"
         for path, header, rows in (
             (table, ("text", "label"), support),
@@ -233,32 +242,43 @@ def interval(values: Sequence[float]) -> dict[str, float]:
     return {"mean": mean, "ci95": half, "n": n}
 
 
-def main(name: str, draws: int) -> None:
+def main(name: str, draws: int, settings: Sequence[tuple[int, int]]) -> None:
     source = Flowers() if name == "flowers12" else Intents(name)
-    rows = []
-    for way, shot in SETTINGS[name]:
-        found: list[dict[str, float]] = []
-        begin = time.process_time()
-        for number in range(draws):
+    path = RESULTS / f"own-data-{name}.json"
+    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+    for way, shot in settings:
+        known = next((one for one in rows if (one["way"], one["shot"]) == (way, shot)), {})
+        found: list[dict[str, float]] = known.get("draws", [])
+        begin, first = time.process_time(), len(found)
+        spent = known.get("seconds", 0.0) * first
+        for number in range(first, draws):
             with tempfile.TemporaryDirectory() as folder:
                 found.append(source.draw(number, way, shot, Path(folder)))
             print(name, way, shot, number, found[-1], flush=True)
-        others = [key for key in found[0] if key != "adapt"]
-        rows.append(
-            {
-                "way": way,
-                "shot": shot,
-                "accuracy": {key: interval([one[key] for one in found]) for key in found[0]},
-                "adapt minus": {
-                    key: interval([one["adapt"] - one[key] for one in found]) for key in others
-                },
-                "seconds": (time.process_time() - begin) / draws,
-                "draws": found,
-            }
-        )
-        path = RESULTS / f"own-data-{name}.json"
-        path.write_text(json.dumps({"data": name, "rows": rows}, indent=1) + "\n")
+            made = row(way, shot, found, (spent + time.process_time() - begin) / len(found))
+            others = [one for one in rows if (one["way"], one["shot"]) != (way, shot)]
+            rows = sorted([*others, {**known, **made}], key=lambda one: (one["way"], one["shot"]))
+            path.write_text(json.dumps({"data": name, "rows": rows}, indent=1) + "\n")
+
+
+def row(
+    way: int, shot: int, found: Sequence[dict[str, float]], seconds: float
+) -> dict[str, object]:
+    """Means over draws, and paired differences."""
+    others = [key for key in found[0] if key != "adapt"]
+    return {
+        "way": way,
+        "shot": shot,
+        "accuracy": {key: interval([one[key] for one in found]) for key in found[0]},
+        "adapt minus": {
+            key: interval([one["adapt"] - one[key] for one in found]) for key in others
+        },
+        "seconds": seconds,
+        "draws": found,
+    }
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    words = sys.argv[1:]
+    asked = ((int(words[2]), int(words[3])),) if len(words) > 2 else SETTINGS[words[0]]
+    main(words[0], int(words[1]), asked)

@@ -271,6 +271,18 @@ ALGORITHMS: dict[str, Entry] = {
     "logistic": Entry(
         "transfer", "transfer.logistic", "Logistic", "logistic regression on features of length 1"
     ),
+    "setfit": Entry(
+        "transfer",
+        "transfer.setfit",
+        "SetFit",
+        "fine-tune on pairs of one class and of two, then logistic regression",
+    ),
+    "fine-tuned-prototype": Entry(
+        "transfer",
+        "transfer.fine_tuned_prototype",
+        "FineTunedPrototype",
+        "the F of P>M>F: fine-tune towards the class means of augmented examples",
+    ),
     "cosine-classifier": Entry(
         "transfer",
         "transfer.cosine_classifier",

@@ -25,6 +25,8 @@ Method = Literal[
     "simpleshot",
     "ridge",
     "logistic",
+    "setfit",
+    "fine-tuned-prototype",
     "cosine-classifier",
     "bd-cspn",
     "tim",
@@ -63,7 +65,7 @@ Baseline = Annotated[
 ]
 Budget = Annotated[
     str | None,
-    typer.Option("--budget", metavar="TIME", help="Processor time for choosing a source."),
+    typer.Option("--budget", metavar="TIME", help="Time to choose in; over 30s it also tunes."),
 ]
 FailIf = Annotated[
     list[str] | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -12,6 +12,7 @@ from metacli.cli.frame import Frame, Result
 from metacli.cli.views import many
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
+from metacli.engine.results.base import Json
 
 Format = Annotated[
     Literal["pt2", "onnx"] | None,
@@ -75,7 +76,7 @@ def show(result: Result) -> Iterator[str]:
         [
             ("file", f"{text.path(read.name('file'))} ({text.size(read.number('bytes'))})"),
             ("format", text.visible(read.text("format"))),
-            ("inputs", "; ".join(map(text.inline, read.items("inputs")))),
+            ("inputs", "; ".join(text.inline(in_words(one)) for one in read.items("inputs"))),
             ("outputs", "; ".join(map(text.inline, read.items("outputs")))),
             ("parity", _parity(read.block("parity"))),
         ]
@@ -83,6 +84,13 @@ def show(result: Result) -> Iterator[str]:
     if not read.flag("dry_run") and read.has("example"):  # none beside a file that was not written
         yield f"how: {text.path(read.name('readme'))}"
         yield f"next: python {text.path(read.name('example'))} {read.text('usage')}"
+
+
+def in_words(tensor: Json) -> Json:
+    """An input without what its `values` say already."""
+    if not isinstance(tensor, Mapping):
+        return tensor
+    return {key: one for key, one in tensor.items() if key not in ("shorter", "changes")}
 
 
 def _parity(parity: Block) -> str:

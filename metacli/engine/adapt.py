@@ -77,7 +77,8 @@ def adapt(
             return checked_set(adapt_class_set(sets, asked, report), checks)
         require_known(checks, ("mae",))
         return checked_set(adapt_set(sets, asked, report), checks)
-    content = None if add or not examples.is_dir() else look(examples, settings.choice())
+    looked = not add and (not names or examples.is_dir())
+    content = look(examples, settings.choice()) if looked else None
     tasks = () if content is None else content.tasks
     how = How(method, spelled(overrides), holdout, baseline)
     request = replace(request_of(settings, how, examples, tasks, report), content=content)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from metacli.engine.encoders.pretrained import NETWORKS
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.extras import require_extra
 from metacli.engine.hub import HUB, hub_name, upload
+from metacli.engine.models.document import validated
 from metacli.engine.models.folder import from_files
 from metacli.engine.results.push import PushResult
 from metacli.engine.storage.paths import MODEL_FILE, find_run_or_model
@@ -41,6 +44,7 @@ def push(
     folder = model_folder(str(model))
     files = read_folder(folder)
     from_files(files, folder)
+    require_whole(files, folder)
     size = sum(map(len, files.values()))
     names = (*sorted(files), MANIFEST)
     page = f"{os.environ.get('HF_ENDPOINT', HUB).rstrip('/')}/{to.name}"
@@ -49,6 +53,18 @@ def push(
     report(Progress(f"sending {folder.name}", 0, None))
     sent = upload(folder, to, private=private)
     return PushResult(to.name, sent.url, sent.revision, folder, names, size)
+
+
+def require_whole(files: Mapping[str, bytes], folder: Path) -> None:
+    """Raises BundleError for a model on a network that only this machine is known to have."""
+    encoder = validated(files[MODEL_FILE]).encoder
+    if encoder is not None and encoder.name not in NETWORKS:
+        raise BundleError(
+            f"the folder names its encoder {encoder.name} by its hash, and others do not have it",
+            code="model.encoder",
+            where=str(folder),
+            hint="make the model again with --standalone, which puts the encoder into the folder",
+        )
 
 
 def model_folder(name: str) -> Path:

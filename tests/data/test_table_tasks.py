@@ -221,6 +221,37 @@ def test_several_targets_are_a_set_of_tasks_whose_empty_labels_are_missing(tmp_p
     ]
 
 
+def test_rows_without_a_target_are_named_by_their_place_in_the_file_and_can_be_left_out(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "t.csv").write_text("a,label\n1,p\n2,\n3,q\n4,p\n5,NA\n6,q\n")
+    with pytest.raises(DataError) as caught:
+        list_task(tmp_path / "t.csv")
+    assert (caught.value.code, caught.value.where) == ("table.no_label", "t.csv:3, column label")
+    assert "row 3, column label of t.csv is empty" in str(caught.value)
+    assert "so are 1 of the other rows" in str(caught.value)
+    assert "--skip-bad" in (caught.value.hint or "")
+    listing = list_task(tmp_path / "t.csv", skip_bad=True)
+    assert [one.label for one in listing.support] == ["p", "q", "p", "q"]
+    assert listing.tables.unlabelled == 2
+    assert [listing.tables.support.row(at) for at in range(4)] == [
+        *("t.csv:2", "t.csv:4", "t.csv:5", "t.csv:7")
+    ]
+    (tmp_path / "t.csv").write_text("a,label\n1,\n2,\n")
+    with pytest.raises(DataError, match="has no label at all"):
+        list_task(tmp_path / "t.csv", skip_bad=True)
+
+
+def test_a_set_by_a_column_leaves_out_rows_without_a_target(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'uv'[i % 2]},{'' if i == 4 else 'pq'[i // 2 % 2]}\n" for i in range(12))
+    (tmp_path / "t.csv").write_text(f"a,who,label\n{rows}")
+    choice = Choice(target="label", task="who")
+    with pytest.raises(DataError, match="row 6, column label"):
+        list_task(tmp_path / "t.csv", choice=choice)
+    listing = list_task(tmp_path / "t.csv", choice=choice, skip_bad=True)
+    assert [len(one.support) for one in listing.children] == [5, 6]
+
+
 def test_a_column_whose_name_has_a_comma_is_one_target(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('a,"size, in m"\n1,2.5\n2,3.5\n')
     listing = list_task(tmp_path / "t.csv", choice=Choice(target="size, in m"))

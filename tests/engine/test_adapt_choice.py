@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from metacli.engine.adapt import adapt
+from metacli.engine.adapting.choosing.options import options_for
 from metacli.engine.adapting.class_names import in_words, says_something
+from metacli.engine.adapting.request import Request
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Event, Notice, Progress
 from metacli.engine.export import export
@@ -246,3 +248,48 @@ def test_an_export_carries_the_encoder_and_its_example_runs_without_metacli(
     said = [line.split("\t")[1] for line in done.stdout.splitlines()]
     rows = predict(str(tmp_path / "m"), paths)["rows"]
     assert said == [row["prediction"] for row in rows]
+
+
+def requests(path: Path, count: int) -> Path:
+    """Texts of two kinds."""
+    halves = {
+        "travel": ["book a flight to {}", "is there a train to {}", "a hotel in {} please"],
+        "food": ["order soup for {}", "is {} still open for dinner", "a recipe like that of {}"],
+    }
+    names = ["rome", "oslo", "lima", "cairo", "delhi", "quito"]
+    rows = [
+        (text[n % 3].format(names[n % 6]), label)
+        for label, text in halves.items()
+        for n in range(count)
+    ]
+    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    return path
+
+
+def test_more_budget_than_usual_brings_sources_that_are_fine_tuned(tmp_path: Path) -> None:
+    task = requests(tmp_path / "t.csv", 3)
+    usual, more = (
+        {str(one) for one in options_for(Request(task, budget=budget))} for budget in (30.0, 31.0)
+    )
+    assert more - usual == {"texts+words + setfit", "texts+words + fine-tuned-prototype"}
+
+
+@pytest.mark.slow
+def test_fine_tuned_sources_are_tried_in_every_fold_and_answer_from_their_folder(
+    photographs: Path, tmp_path: Path
+) -> None:
+    texts = requests(tmp_path / "t.csv", 5)
+    for task, wanted in ((texts, "texts+words"), (photographs, "photos+last-block")):
+        found = adapt(
+            None, task, out=tmp_path / "m", force=True, budget=900, compare=False, folds=2
+        )
+        assert found.choice is not None
+        tried = {one.source for one in found.choice.tried}
+        assert wanted in tried
+        assert not found.choice.left_out
+        named = adapt(
+            wanted, task, ["steps=2"], out=tmp_path / "n", force=True, compare=False, folds=2
+        )
+        answers = predict(str(tmp_path / "n"), str(task))["rows"]
+        assert named.method == ("setfit" if task == texts else "lp-ft")
+        assert len(answers) == found.task.support

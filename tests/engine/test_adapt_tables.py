@@ -16,6 +16,7 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt import RegressionScore
+from metacli.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("workplace")
 TREES = ("boosted-trees", "random-forest", "blend")
@@ -135,6 +136,19 @@ def test_an_export_answers_as_the_model(method: str) -> None:
         made = export("m", format=form, out=f"m.{form}")
         assert made["parity"]["max_abs"] <= 1e-4
         assert made["outputs"][0]["shape"] == ["batch", 1]
+
+
+def test_rows_without_a_target_are_left_out_where_that_is_asked_for() -> None:
+    draw = np.random.default_rng(0)
+    cells = [
+        [round(a, 3), "" if at < 3 else "no" if a < 0 else "yes"]
+        for at, a in enumerate(draw.normal(size=30))
+    ]
+    path = write("gaps.csv", ["size", "label"], cells)
+    with pytest.raises(DataError, match="row 2, column label"):
+        adapt(None, path, out="g")
+    found = adapt(None, path, out="g", skip_bad=True, compare=False)
+    assert (found.task.support, found.task.skipped) == (27, 3)
 
 
 def test_rows_are_added_to_a_chosen_model() -> None:

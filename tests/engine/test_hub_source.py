@@ -71,6 +71,29 @@ def test_it_is_adapted_saved_and_opened_without_its_folder(
     assert model.provenance["weights"]["file"] == "model.safetensors"
 
 
+def test_its_network_is_kept_once_for_all_of_its_models_and_checked(
+    network: Path, task: Path, tmp_path: Path, cache: Path
+) -> None:
+    for name in ("one", "two"):
+        adapt(str(network), task, out=tmp_path / name, compare=False, device="cpu")
+    adapt(str(network), task, out=tmp_path / "alone", compare=False, device="cpu", standalone=True)
+    sizes = {path.parent.name: path.stat().st_size for path in tmp_path.rglob("weights.*")}
+    assert sizes["one"] == sizes["two"] < sizes["alone"] / 10
+    assert json.loads((tmp_path / "alone/model.json").read_text())["format"] == 1
+    whole, alone = load(tmp_path / "one").params, load(tmp_path / "alone").params
+    assert whole.keys() == alone.keys()
+    assert all(torch.equal(whole[name], value) for name, value in alone.items())
+    digest = json.loads((tmp_path / "one/model.json").read_text())["encoder"]["digest"]
+    kept = cache / "encoders" / f"{digest}.safetensors"
+    kept.write_bytes(kept.read_bytes()[:-4] + b"\0\0\1\0")
+    with pytest.raises(BundleError, match="is damaged"):
+        load(tmp_path / "one")
+    kept.unlink()
+    with pytest.raises(BundleError, match="not on this machine") as caught:
+        load(tmp_path / "one")
+    assert "--standalone" in (caught.value.hint or "")
+
+
 def test_another_architecture_or_a_pickle_is_refused(network: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

@@ -8,7 +8,7 @@ import torch
 import toys
 from sklearn.linear_model import LogisticRegression
 
-from metacli.nn.solvers.logistic import fit_logistic
+from metacli.nn.solvers.logistic import fit_logistic, fit_logistics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -80,3 +80,11 @@ def test_fit_works_where_gradients_are_off() -> None:
     with torch.no_grad():
         found = fit_logistic(x, y, 3)[0]
     assert torch.equal(found, fit_logistic(x, y, 3)[0])
+
+
+def test_several_c_at_a_time_each_give_the_weights_of_scikit_learn() -> None:
+    x, y = blobs(25, 300, 5)
+    found = fit_logistics(x, y, 5, dict.fromkeys((100.0, 0.1, 10.0), 1e-7))
+    for c, (weight, _) in found.items():
+        np.testing.assert_allclose(weight.numpy(), scikit(x, y, c).coef_, atol=1e-5, rtol=0)
+        assert torch.equal(weight, fit_logistics(x, y, 5, {c: 1e-7})[c][0])

@@ -69,13 +69,17 @@ class PMF(Learner):
     def adapt(
         self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
     ) -> Params:
-        tuned = self.fine_tuned(problem, params, support) if self.lr and self.steps else params
+        moved = self.tuning(problem, params, support)[-1] if self.lr and self.steps else {}
+        return self.with_prototypes(problem, {**params, **moved}, support)
+
+    def with_prototypes(self, problem: Problem, tuned: Params, support: Batch) -> Params:
+        """A network with the class means of a support under it."""
         frozen, features = frozen_features(problem, tuned, support)
         way = count_classes(support.y, problem)
         return {**frozen, PROTOTYPES: class_means(features, support, way)}
 
-    def fine_tuned(self, problem: Problem, params: Params, support: Batch) -> Params:
-        """θ after the steps on this support."""
+    def tuning(self, problem: Problem, params: Params, support: Batch) -> list[Params]:
+        """What moves of θ, after 0, 1, 2, ... steps on this support."""
         way, draws = count_classes(support.y, problem), torch.Generator().manual_seed(0)
         views = [augmented(support.x, self.drop, draws) for _ in range(self.steps)]
         left = iter(views)
@@ -91,7 +95,7 @@ class PMF(Learner):
         rule = Adam(self.lr, BETA1, BETA2, EPS)
         begin = movable(problem, theta)
         path = rule_path(loss, begin, rule, steps=self.steps, first_order=True)
-        return {**params, **detach(path[-1])}
+        return [detach(one) for one in path]
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         return self.protonet.predict(problem, adapted, x)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class Table:
         name: what errors call it, fit to print.
         frame: a polars DataFrame of strings; null is a missing cell.
         first: number of the first row below the header.
+        places: of each row that is left, how many stand before it in the file; None: all are left.
         guessed: what was decided by looking, in words.
     """
 
@@ -43,6 +44,7 @@ class Table:
     frame: pl.DataFrame
     first: int = 2
     guessed: tuple[str, ...] = ()
+    places: tuple[int, ...] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,11 +55,18 @@ class Table:
 
     def row(self, number: int) -> str:
         """Where the row is, for a message: `scores.csv:7`."""
-        return f"{self.name}:{self.first + number}"
+        return f"{self.name}:{self.number_of(number)}"
+
+    def number_of(self, row: int) -> int:
+        """Its number in the file, as a spreadsheet shows it."""
+        return self.first + (row if self.places is None else self.places[row])
 
     def rows(self, numbers: Sequence[int] | np.ndarray) -> Table:
-        """Some of the rows; they are numbered from 0 again, so `row` means nothing any more."""
-        return Table(self.name, self.frame[np.asarray(numbers, np.int64)], self.first, self.guessed)
+        """Some of the rows, which keep their numbers in the file."""
+        at = np.asarray(numbers, np.int64)
+        before = range(len(self)) if self.places is None else self.places
+        places = tuple(before[row] for row in at.tolist())
+        return replace(self, frame=self.frame[at], places=places)
 
     def require(self, name: str) -> str:
         """The name itself. Raises DataError naming the nearest and all columns."""
@@ -121,7 +130,7 @@ class Table:
     ) -> DataError:
         """An error about one cell."""
         where = f"{self.row(number)}, column {shown(column)}"
-        message = f"row {self.first + number}, column {shown(column)} of {self.name} {what}"
+        message = f"row {self.number_of(number)}, column {shown(column)} of {self.name} {what}"
         return DataError(message, code=code, where=where, hint=hint)
 
 

@@ -13,6 +13,7 @@ from metacli.errors import Finding
 
 CLASS_NAMES = ("label", "class")  # of integers that are classes however many there are
 MANY_VALUES = 20  # distinct integers of a target that is still read as classes
+SKIPS = "fill it in, or remove the row; adapt and evaluate go on without it with --skip-bad"
 APART = 10  # numbers for each that occurs, from which most that occur once are a quantity
 
 
@@ -64,6 +65,27 @@ def as_number(cell: str) -> float | None:
         return float(cell)
     except ValueError:
         return None
+
+
+def labelled(table: Table, name: str) -> tuple[Table, tuple[Finding, ...]]:
+    """The rows whose target is there, and a finding about the others.
+
+    Raises:
+        DataError: no row has a target.
+    """
+    cells = table.words(name)
+    empty = [number for number, cell in enumerate(cells) if cell is None]
+    if not empty:
+        return table, ()
+    if len(empty) == len(cells):
+        raise table.column_error(name, "has no label at all", "table.no_label")
+    error = table.cell_error(
+        "is empty, and it is the target", empty[0], name, "table.no_label", SKIPS
+    )
+    more = f"; so are {len(empty) - 1} of the other rows" if len(empty) > 1 else ""
+    kept = table.rows([number for number, cell in enumerate(cells) if cell is not None])
+    found = Finding("error", error.code, f"{error.message}{more}", error.where, error.hint)
+    return kept, (found,)
 
 
 def targets_of(table: Table, name: str) -> list[str]:

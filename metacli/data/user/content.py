@@ -11,6 +11,7 @@ from metacli.data.tables.choice import Choice
 from metacli.data.user.joined import joined
 from metacli.data.user.listing import Listing, Survey, not_a_task
 from metacli.data.user.loading import Report, Task, load_listing, say_nothing
+from metacli.data.user.problems import downgrade, raise_problems
 from metacli.data.user.row_loading import RowSpec, load_rows, require_same_kind
 
 
@@ -27,6 +28,20 @@ class Content:
     choice: Choice
     listing: Listing
     survey: Survey
+
+    def checked(self, *, skip_bad: bool = False) -> Listing:
+        """The listing without problems.
+
+        Args:
+            skip_bad: links, pipes and devices become warnings.
+
+        Raises:
+            DataError: all problems are in its findings.
+        """
+        findings = self.listing.findings
+        findings = downgrade(findings) if skip_bad else findings
+        raise_problems(self.path, findings)
+        return replace(self.listing, findings=findings)
 
     @property
     def tasks(self) -> tuple[Path, ...]:

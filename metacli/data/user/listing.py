@@ -74,13 +74,18 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class TabularTask:
-    """The tables of one task, and what their columns are for."""
+    """The tables of one task, and what their columns are for.
+
+    Args:
+        unlabelled: rows of both whose target is empty; they are left out here.
+    """
 
     support: Table
     query: Table | None
     roles: Roles
     type: TaskType
     unit: str | None = None
+    unlabelled: int = 0
 
     @property
     def target(self) -> str:

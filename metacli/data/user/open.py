@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from metacli.data.files import Entries, mode_of, scan, shown, unopened
@@ -20,7 +20,7 @@ from metacli.data.user.content import Content
 from metacli.data.user.image_folders import SUPPORT_NAMES, list_images
 from metacli.data.user.listing import Listing, Row, Survey, is_table, kind_of, refused
 from metacli.data.user.loading import Examples, Report, Task, say_nothing
-from metacli.data.user.problems import downgrade, nothing_usable, raise_problems
+from metacli.data.user.problems import nothing_usable
 from metacli.data.user.row_loading import RowSpec
 from metacli.data.user.table_layouts import list_tables
 from metacli.data.user.task_yaml import NAME as TASK_FILE
@@ -71,10 +71,7 @@ def list_task(path: Path, *, skip_bad: bool = False, choice: Choice = NOTHING_SA
     Raises:
         DataError: nothing usable, or the path is missing; all problems are in its findings.
     """
-    listing = survey_task(path, choice)
-    findings = downgrade(listing.findings) if skip_bad else listing.findings
-    raise_problems(path, findings)
-    return replace(listing, findings=findings)
+    return look(path, choice).checked(skip_bad=skip_bad)
 
 
 def survey_task(path: Path, choice: Choice = NOTHING_SAID, only: Entries | None = None) -> Listing:

@@ -13,12 +13,12 @@ from metacli.errors import DataError, Finding
 
 SHOWN_PROBLEMS = 20
 
-# Problems of single files: `--skip-bad` leaves those files out and counts them.
+# Problems of single files or rows: `--skip-bad` leaves those out and counts them.
 SKIPPABLE = frozenset({"data.link", "data.special_file"})
 FEW_NAMES = 3
 UNREADABLE = SKIPPABLE | {
     *("data.damaged_image", "data.not_an_image", "data.unsupported_format", "data.pixel_range"),
-    *("data.image_too_large", "data.not_text", "data.empty_text"),
+    *("data.image_too_large", "data.not_text", "data.empty_text", "table.no_label"),
 }
 LEFT_OUT = "--skip-bad goes on without them"
 
@@ -45,6 +45,7 @@ _GROUPS = {
     "data.same_picture": "images in support and query, or under two labels",
     "data.same_text": "texts in support and query, or under two labels",
     "table.no_target": "tables without a target",
+    "table.no_label": "tables with rows whose target is empty",
     "table.columns_differ": "tasks with other columns",
     "data.same_name": "class names that are the same",
     "data.mixed_kinds": "tasks of another kind",

@@ -73,7 +73,10 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
         DataError: problems in the tables or between them.
     """
     found = list(downgrade(listing.findings) if skip_bad else listing.findings)
-    left_out = sum(one.level == "warning" and one.code in UNREADABLE for one in found)
+    left_out = sum(part.tables.unlabelled for part in listing.children or (listing,))
+    left_out += sum(
+        one.level == "warning" and one.code in UNREADABLE - {"table.no_label"} for one in found
+    )
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     sides: dict[str, list[Examples]] = {"support": [], "query": []}
     read: dict[str, list[Table]] = {"support": [], "query": []}

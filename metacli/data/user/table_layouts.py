@@ -11,7 +11,7 @@ from metacli.data.files import Entries, resolved, shown, way_out
 from metacli.data.tables.choice import Choice, TaskType, names_in
 from metacli.data.tables.columns import Roles, assign
 from metacli.data.tables.reader import Table, read_table
-from metacli.data.tables.targets import many_classes, targets_of, type_of_target
+from metacli.data.tables.targets import labelled, many_classes, targets_of, type_of_target
 from metacli.data.user.listing import (
     ClassFolders,
     Listing,
@@ -85,6 +85,11 @@ def list_rows(
     """
     roles = assign(learned, choice, file.parent)
     assert roles.target is not None
+    rows = len(learned) + (0 if asked is None else len(asked))
+    learned, empty = labelled(learned, roles.target)
+    if asked is not None:
+        asked, more = labelled(asked, roles.target)
+        empty = (*empty, *more)
     cells = targets_of(learned, roles.target)
     later = [] if asked is None else targets_of(asked, roles.target)
     kind, why = type_of_target(roles.target, cells + later, choice)
@@ -99,7 +104,7 @@ def list_rows(
     classes = tuple(sorted(set(cells))) if kind == "classification" else ()
     support = _rows(learned, roles, cells, file, kind, choice)
     query = None if asked is None else _rows(asked, roles, later, file, kind, choice)
-    findings = [*roles.findings]
+    findings = [*roles.findings, *empty]
     if roles.kind == "images" and not choice.follow_links:
         findings += [one for half in (learned, asked) if half for one in outside(half, roles, file)]
     if kind == "classification":
@@ -108,7 +113,8 @@ def list_rows(
         after = None if labels is None else ClassFolders(query or (), labels, ())
         findings += [_about_rows(one) for one in split_problems(path, before, after)]
         findings += many_classes(learned, roles.target, cells, choice)
-    content = TabularTask(learned, asked, roles, kind, choice.unit)
+    left = len(learned) + (0 if asked is None else len(asked))
+    content = TabularTask(learned, asked, roles, kind, choice.unit, rows - left)
     return Listing(
         path,
         "task",
@@ -193,13 +199,14 @@ def split_by_target(
 def split_by_task(path: Path, table: Table, file: Path, choice: Choice) -> Listing:
     """The rows of each name in the task column as a task of their own."""
     assert choice.task is not None
+    target = assign(table, choice, file.parent).target
+    table, empty = labelled(table, target or "")
     names = targets_of(table, choice.task)
     own = replace(choice, task=None)
     inputs = own.inputs or tuple(one for one in table.columns if one != choice.task)
     groups: dict[str, list[int]] = defaultdict(list)
     for number, name in enumerate(names):
         groups[name].append(number)
-    target = assign(table, choice, file.parent).target
     own = replace(own, target=target, inputs=tuple(one for one in inputs if one != target))
     decided, why = type_of_target(target or "", targets_of(table, target or ""), own)
     own = replace(own, type=decided)
@@ -213,7 +220,7 @@ def split_by_task(path: Path, table: Table, file: Path, choice: Choice) -> Listi
         kept = [one for one in child.findings if one.code != "table.constant"]
         children.append(replace(child, content=content, findings=tuple(kept)))
     guessed = (f"a set of {len(children)} tasks, by column {shown(choice.task)}", why)
-    return _set(path, children, guessed, list(whole.findings))
+    return _set(path, children, guessed, [*whole.findings, *empty])
 
 
 def list_set(path: Path, entries: Entries, survey: Survey, choice: Choice) -> Listing:

@@ -17,9 +17,11 @@ from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.static_text import StaticText
 from metacli.data.tables.targets import target_numbers
 from metacli.data.tables.text import HashedText
-from metacli.data.user.open import list_task
+from metacli.data.tables.token_numbers import TokenNumbers
+from metacli.engine.adapting.content import listing_of
 from metacli.engine.adapting.feature_source import COLUMNS, column_source
 from metacli.engine.adapting.request import Request
+from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.encoders.pretrained import NETWORKS, pretrained
 from metacli.engine.events import Reporter
 from metacli.engine.models.inputs import InputSpec
@@ -30,6 +32,7 @@ from metacli.engine.models.opening import Opened
 from metacli.engine.storage.paths import cache_root
 from metacli.errors import DataError
 from metacli.nn.backbones.efficientnet_lite0 import SHORTER, SIZE
+from metacli.nn.backbones.last_block import placed
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Params
 
@@ -40,6 +43,9 @@ NGRAMS = "ngrams"
 BOTH = "texts+ngrams"
 INTENTS = "intents"
 INTENTS_BOTH = "intents+ngrams"
+PROJECTED = "photos+projection"
+WORDS = "texts+words"
+LAST_BLOCK = "photos+last-block"
 METHODS = {
     PHOTOS: "ridge",
     TEXTS: "logistic",
@@ -48,6 +54,9 @@ METHODS = {
     BOTH: "logistic",
     INTENTS: "logistic",
     INTENTS_BOTH: "logistic",
+    PROJECTED: "fine-tuned-prototype",
+    WORDS: "setfit",
+    LAST_BLOCK: "lp-ft",
     COLUMNS: "linear-probe",
 }
 """The head where none is asked for: each was at or above the others on examples that no result
@@ -55,6 +64,7 @@ comes from."""
 
 POOL = 7  # pixels to a side of what is one number of `pixels`, 32 x 32 in all
 NETWORK = "backbone."
+PROTOTYPE = "prototype"
 
 
 def is_built_in(name: str) -> bool:
@@ -62,20 +72,37 @@ def is_built_in(name: str) -> bool:
     return name in METHODS and not Path(name).exists()
 
 
-def open_built_in(name: str, request: Request) -> Opened[FewShotModel]:
-    """A source by its name, for the texts or columns of the task that is asked for."""
+def open_built_in(
+    name: str, request: Request, spelled: HashedText | None = None
+) -> Opened[FewShotModel]:
+    """A source by its name, for the texts or columns of the task that is asked for.
+
+    Args:
+        spelled: `spelled_as` the task's texts, where it is known.
+    """
     if name in (TEXTS, *HEAD_SOURCES):
         return for_target(text_source(name, static_of(name)), request)
     if name in SOURCES:
         return encoder_source(name, request.device, request.report)
+    if name == PROJECTED:
+        return projected_source(request.device, request.report)
+    if name == LAST_BLOCK:
+        return last_block_source(request.device, request.report)
+    if name == WORDS:
+        return words_source(request.device, request.report)
     if name == COLUMNS:
-        return column_source(request.task, request.choice)
+        return column_source(request)
     if name == PIXELS:
         return pixel_source(request.device)
-    fitted = HashedText(sublinear=True).fit(support_texts(request))
+    fitted = spelled_as(request) if spelled is None else spelled
     first = name.partition("+")[0]
     made = text_source(name, fitted if name == NGRAMS else JoinedText(static_of(first), fitted))
     return for_target(made, request)
+
+
+def spelled_as(request: Request) -> HashedText:
+    """n-grams, weighed by how rare they are among the task's texts."""
+    return HashedText(sublinear=True).fit(support_texts(request))
 
 
 def static_of(name: str) -> StaticText:
@@ -93,7 +120,7 @@ def encoder_behind(name: str) -> PackagedEncoder | None:
 
 def for_target(made: Opened[FewShotModel], request: Request) -> Opened[FewShotModel]:
     """The source for the numbers that the task's texts are to tell; as it is for classes."""
-    content = list_task(request.task, choice=request.choice, skip_bad=request.skip_bad).content
+    content = listing_of(request).content
     if content is None or content.type == "classification":
         return made
     values = target_numbers(content.support, content.target)
@@ -121,6 +148,47 @@ def encoder_source(name: str, device: torch.device, report: Reporter) -> Opened[
     moved = {key: value.to(device) for key, value in params.items()}
     known = {"name": encoder.name, "digest": NETWORKS[encoder.name].digest}
     return opened(name, recipe, moved, inputs, {"encoder": known})
+
+
+def projected_source(device: torch.device, report: Reporter) -> Opened[FewShotModel]:
+    """`photos` under a projection that may be fine-tuned, and begins as the identity. Raises as
+    `encoder_source`."""
+    backbone: Record = {"name": "frozen", "encoder": SOURCES[PHOTOS].name}
+    inputs = InputSpec("image", (3, SIZE, SIZE), shorter=SHORTER)
+    return trained_source(PROJECTED, backbone, inputs, device, report)
+
+
+def words_source(device: torch.device, report: Reporter) -> Opened[FewShotModel]:
+    """`texts` with weights of the tokens and a projection that may be fine-tuned, and begin as
+    their mean. Raises as `encoder_source`."""
+    reader = TokenNumbers(SOURCES[TEXTS].name)
+    backbone: Record = {"name": "words", "encoder": reader.encoder}
+    inputs = InputSpec("text", (reader.width,), reader=reader.as_dict())
+    return trained_source(WORDS, backbone, inputs, device, report)
+
+
+def last_block_source(device: torch.device, report: Reporter) -> Opened[FewShotModel]:
+    """`photos` whose last block may be fine-tuned. Raises as `encoder_source`."""
+    encoder = SOURCES[PHOTOS].name
+    recipe = recipe_of(LAST_BLOCK, {"name": "last-block", "network": encoder}, PROTOTYPE)
+    inputs = InputSpec("image", (3, SIZE, SIZE), shorter=SHORTER)
+    own = placed(pretrained(encoder, cache_root(), report))
+    fresh = make_problem(recipe, make_method(PROTOTYPE, {}), inputs, 2).module.state_dict()
+    params = {
+        name: own.get(name.removeprefix(NETWORK), value.detach()).to(device)
+        for name, value in fresh.items()
+    }
+    return opened(LAST_BLOCK, recipe, params, inputs, {})
+
+
+def trained_source(
+    name: str, backbone: Record, inputs: InputSpec, device: torch.device, report: Reporter
+) -> Opened[FewShotModel]:
+    """A network on a pretrained encoder as it is before any training."""
+    recipe = recipe_of(name, backbone, PROTOTYPE)
+    fresh = make_problem(recipe, make_method(PROTOTYPE, {}), inputs, 2).init(0)
+    params = with_encoder(recipe, fresh, report)
+    return opened(name, recipe, {key: one.to(device) for key, one in params.items()}, inputs, {})
 
 
 def pixel_source(device: torch.device) -> Opened[FewShotModel]:
@@ -173,7 +241,7 @@ def recipe_of(name: str, backbone: Record, method: str = "") -> FewShotRecipe:
 def support_texts(request: Request) -> list[str]:
     """The texts that a task is learned from. Raises DataError for a task without."""
     task = request.task
-    listing = list_task(task, choice=request.choice, skip_bad=request.skip_bad)
+    listing = listing_of(request)
     if listing.kind != "text":
         raise DataError(
             f"{task} holds no texts, and `{NGRAMS}` are made of them",

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from metacli.data.tables.choice import Choice
 from metacli.data.tables.columns import is_numbers
 from metacli.data.tables.encoding import Encoding, Numeric, Target, fit_encoding, fit_target
 from metacli.data.tables.levels import Level, level_of
 from metacli.data.tables.targets import target_numbers
 from metacli.data.user.listing import TabularTask
-from metacli.data.user.open import list_task
+from metacli.engine.adapting.content import listing_of
+from metacli.engine.adapting.request import Request
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
@@ -27,7 +27,7 @@ COLUMNS = "columns"
 FAR, WIDE = 1e4, 1e6  # means in scales, and scales, that float32 squares without loss
 
 
-def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
+def feature_source(request: Request) -> Opened[FewShotModel]:
     """A source without a network, for the columns of this very table.
 
     Numbers are taken as they are: what scales them is learned from the support alone, in every fold
@@ -36,24 +36,24 @@ def feature_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
     Raises:
         DataError: not a table, or cells that cannot be read.
     """
-    content = columns_of(task, choice, FEATURES)
-    return opened(FEATURES, task, content, encoding_of(content))
+    content = columns_of(request, FEATURES)
+    return opened(FEATURES, request.task, content, encoding_of(content))
 
 
-def column_source(task: Path, choice: Choice) -> Opened[FewShotModel]:
+def column_source(request: Request) -> Opened[FewShotModel]:
     """The same with every column at mean 0 and scale 1 over the support, whatever the target.
 
     Raises:
         DataError: not a table, or cells that cannot be read.
     """
-    content = columns_of(task, choice, COLUMNS)
+    content = columns_of(request, COLUMNS)
     kinds = {name: content.roles.kinds[name] for name in content.roles.inputs}
-    return opened(COLUMNS, task, content, fit_encoding([content.support], kinds))
+    return opened(COLUMNS, request.task, content, fit_encoding([content.support], kinds))
 
 
-def columns_of(task: Path, choice: Choice, name: str) -> TabularTask:
+def columns_of(request: Request, name: str) -> TabularTask:
     """The tables of a task. Raises DataError for anything else."""
-    listing = list_task(task, choice=choice)
+    listing, task = listing_of(request), request.task
     if listing.content is None or listing.kind != "table":
         raise DataError(
             f"{task} is no table of columns, and `{name}` are columns",

@@ -18,11 +18,13 @@ from metacli.engine.encoders.pool_features import bare_width, frozen_of
 from metacli.engine.encoders.pretrained import digest_of
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.storage.paths import cache_root
-from metacli.nn.backbones.frozen import Frozen
+from metacli.nn.backbones.last_block import width_before
 from metacli.nn.layers.inputs import channels_last
 from metacli.nn.problem import Problem, make_module
+from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Batch, Params
 
+LAST_BLOCK = "last-block"  # the backbone that trains an encoder's last block
 WORTH_KEEPING = 3 * 64 * 64  # numbers of an image; features of smaller ones are soon computed
 ON_CPU, ON_DEVICE = 8, 64  # rows at a time: a few images stay in a processor's cache
 
@@ -40,8 +42,9 @@ def featured(source: Source, examples: Examples, report: Reporter) -> Seen:
     """Features where the network, or the encoder that it stands on, stays as it is; the examples
     themselves otherwise."""
     problem = source.problem()
-    if source.inputs.kind == "image" and frozen_of(source.recipe) is not None:
-        encoder = encoder_alone(problem, frozen_of(source.recipe))
+    width = width_of_encoder(source)
+    if width is not None:
+        encoder = encoder_alone(problem, width)
         params = network_of(encoder, source.params)
         return Seen(source, with_rows(examples, encoder, params, report))
     if not is_frozen(source):
@@ -50,12 +53,22 @@ def featured(source: Source, examples: Examples, report: Reporter) -> Seen:
     return Seen(replace(source, params={}, features=problem.features), seen)
 
 
-def encoder_alone(problem: Problem, backbone: Frozen | None) -> Problem:
+def width_of_encoder(source: Source) -> int | None:
+    """Numbers that the encoder makes of an image, which stays as it is under what is trained; None
+    where there is no such encoder."""
+    if source.inputs.kind != "image" or not isinstance(source.recipe, FewShotRecipe):
+        return None
+    if source.recipe.backbone.name == LAST_BLOCK:
+        return width_before(source.inputs.shape)
+    frozen = frozen_of(source.recipe)
+    return None if frozen is None else bare_width(frozen)
+
+
+def encoder_alone(problem: Problem, width: int) -> Problem:
     """The part of a network before what is trained on it."""
-    assert backbone is not None
     inner = nn.Sequential(OrderedDict(encoder=problem.module.get_submodule("backbone.encoder")))
     module = make_module(problem.module.get_submodule("input"), inner)
-    return Problem(module, features=bare_width(backbone), kind=problem.kind, head=None)
+    return Problem(module, features=width, kind=problem.kind, head=None)
 
 
 def with_rows(examples: Examples, problem: Problem, params: Params, report: Reporter) -> Examples:

@@ -9,13 +9,14 @@ import torch
 
 from metacli.data.files import shown
 from metacli.data.image_changes import changed
-from metacli.data.images import ImageSpec, read_pixels
+from metacli.data.images import read_pixels
 from metacli.data.tables.encoding import Encoding
 from metacli.data.user.appearance import Appearance, appearance_of
 from metacli.data.user.loading import Examples as TaskExamples
-from metacli.data.user.open import Content, RowSpec, Task, look
+from metacli.data.user.open import Content, Task
 from metacli.data.user.ordering import ROWS, looks_ordered, ranks
 from metacli.engine.adapting.any_way import any_way_hint
+from metacli.engine.adapting.content import content_of
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.unlike import differences, learned_from
@@ -169,14 +170,6 @@ def report_findings(task: Task, report: Reporter) -> None:
     for finding in task.findings:
         where = "" if finding.where is None else f" - {finding.where}"
         report(Notice(f"{finding.message}{where}", finding.code))
-
-
-def content_of(request: Request, spec: ImageSpec | RowSpec | None = None) -> Content:
-    """What the door found at the task; it is asked where it was not yet, or for another path."""
-    known = request.content
-    if known is not None and (known.path, known.choice) == (request.task, request.choice):
-        return known
-    return look(request.task, request.choice, spec)
 
 
 def report_single(source: Source, task: Task, report: Reporter) -> None:

@@ -69,6 +69,7 @@ class Settings:
         out: the new model's folder; None: `runs/adapted/<task>/<UTC time>`.
         force: replace it.
         budget: seconds of processor time for a choice among the sources on this machine; None: 30.
+            With more than that, networks that are fine-tuned in every fold are among them.
         fit_inputs: change images where they then suit the source better.
         standalone: a pretrained encoder is put into the folder, not named by its hash.
     """

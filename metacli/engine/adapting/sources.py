@@ -41,7 +41,7 @@ def open_sources(names: Sequence[str], request: Request) -> list[Source]:
             network = open_hub_source(name, request.device)
             opened.append(Opened(network.model, network.path, network.run))
         elif name == FEATURES and not Path(name).exists():
-            features = feature_source(request.task, request.choice)
+            features = feature_source(request)
             opened.append(Opened(features.model, features.path, features.run))
         else:
             opened.append(open_source(name, options, request.device, request.report))

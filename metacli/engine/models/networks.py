@@ -10,6 +10,7 @@ from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training.options import parsed
 from metacli.errors import RecipeError
 from metacli.nn.backbones.frozen import Frozen
+from metacli.nn.backbones.last_block import LastBlock
 from metacli.nn.backbones.table import Backbone, Normalised, make_backbone
 from metacli.nn.layers.inputs import PixelInput, PixelOrFeatureInput
 from metacli.nn.problem import Problem, Statistics, make_module
@@ -45,7 +46,7 @@ def make_problem(recipe: FewShotRecipe, learner: Adapter, inputs: InputSpec, way
 
 def entrance_of(backbone: Backbone, inputs: InputSpec) -> nn.Module:
     """What pixels meet first."""
-    kind = PixelOrFeatureInput if isinstance(backbone, Frozen) else PixelInput
+    kind = PixelOrFeatureInput if isinstance(backbone, Frozen | LastBlock) else PixelInput
     return kind(inputs.shape[0], invert=inputs.invert)
 
 

@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from metacli.engine.scoring.student import distribution, quantile
+
 Z95 = NormalDist().inv_cdf(0.975)
 Verdict = Literal["helped", "no_difference", "hurt", "too_few_to_say"]
 FEW = 10  # units below which no verdict is given
@@ -61,9 +63,7 @@ def wilson(hits: float, n: int) -> tuple[float, float]:
 
 def t_quantile(freedom: float, level: float = 0.975) -> float:
     """A quantile of Student's t, by default that of a two-sided 95 % interval."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, level))
+    return quantile(level, freedom)
 
 
 def paired(differences: np.ndarray) -> tuple[float, float, float]:
@@ -112,8 +112,6 @@ class Difference:
 
 def from_t(delta: float, variance: float, freedom: float) -> Difference:
     """Interval and p-value of Student's t; `variance` is that of `delta` itself."""
-    from scipy.special import stdtr
-
     if not (freedom > 0 and math.isfinite(variance)):
         return Difference(delta, -math.inf, math.inf, math.nan, freedom)
     error = math.sqrt(variance)
@@ -121,7 +119,7 @@ def from_t(delta: float, variance: float, freedom: float) -> Difference:
     if error == 0:
         p = 1.0 if delta == 0 else 0.0
     else:
-        p = 2 * float(stdtr(freedom, -abs(delta) / error))
+        p = 2 * distribution(-abs(delta) / error, freedom)
     return Difference(delta, delta - half, delta + half, p, freedom)
 
 

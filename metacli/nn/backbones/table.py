@@ -64,6 +64,7 @@ BACKBONES: dict[str, Callable[[], type]] = {
     "torchvision": _of("torchvision_backbones", "Torchvision"),
     "efficientnet-lite0": _of("efficientnet_lite0", "EfficientNetLite0"),
     "frozen": _of("frozen", "Frozen"),
+    "last-block": _of("last_block", "LastBlock"),
     "timm": _of("timm_backbones", "Timm"),
     "mlp": _of("mlp", "MLP"),
     "text": _of("text", "Text"),

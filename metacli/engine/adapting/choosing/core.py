@@ -26,6 +26,7 @@ INNER = 3  # folds inside a fold
 TIE = 0.5  # standard errors of the mean difference
 TEMPERATURES = tuple(2.0**power for power in range(-6, 4))
 SMALLEST = 1e-12  # of a probability
+HOPELESS = 3.0  # times what is left, where a first fold says so; it may be slower than the others
 
 Setting = TypeVar("Setting")
 Explore = Callable[[np.ndarray, np.ndarray], Mapping[Setting, np.ndarray]]
@@ -188,7 +189,12 @@ def attempt(
         return None
     inner, answers, outer = [], [], []
     for number, split in enumerate(splits):
-        losses = explored(candidate, targets, targets.folds(split.support, seed))
+        folds = targets.folds(split.support, seed)
+        known = [candidate.explore(folds[0].support, folds[0].query)] if folds else []
+        hopeless = (clock() - begin) * (len(folds) + 1) * len(splits)
+        if left is not None and number == 0 and hopeless > HOPELESS * left:
+            return None  # what takes hours is not tried on a whole split
+        losses = explored(candidate, targets, folds, known)
         setting = lowest(losses, candidate.usual)
         said = candidate.explore(split.support, split.query)
         inner.append(losses[setting] if losses else np.zeros(0))
@@ -205,10 +211,18 @@ def attempt(
 
 
 def explored(
-    candidate: Candidate[Setting], targets: Targets, folds: Sequence[Split]
+    candidate: Candidate[Setting],
+    targets: Targets,
+    folds: Sequence[Split],
+    known: Sequence[Mapping[Setting, np.ndarray]] = (),
 ) -> dict[Setting, np.ndarray]:
-    """Losses of each setting on the rows that the folds hold out, in their order."""
-    said = [candidate.explore(fold.support, fold.query) for fold in folds]
+    """Losses of each setting on the rows that the folds hold out, in their order.
+
+    Args:
+        known: what was said of the first of them.
+    """
+    rest = folds[len(known) :]
+    said = [*known, *(candidate.explore(fold.support, fold.query) for fold in rest)]
     rows = [fold.query for fold in folds]
     return losses_of(said, rows, targets)
 

@@ -10,21 +10,25 @@ from pathlib import Path
 from metacli.data.catalogue.encoders import is_installed
 from metacli.data.catalogue.heads import HEAD_SOURCES
 from metacli.data.user.listing import Listing
-from metacli.data.user.open import list_task
 from metacli.engine.adapting.built_in import (
     BOTH,
     INTENTS,
     INTENTS_BOTH,
+    LAST_BLOCK,
     NGRAMS,
     PHOTOS,
     PIXELS,
+    PROJECTED,
     TEXTS,
+    WORDS,
     encoder_behind,
     open_built_in,
+    spelled_as,
 )
 from metacli.engine.adapting.class_names import says_something
+from metacli.engine.adapting.content import content_of, listing_of
 from metacli.engine.adapting.feature_source import COLUMNS
-from metacli.engine.adapting.request import Request
+from metacli.engine.adapting.request import BUDGET, Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import prepared
 from metacli.engine.events import Notice
@@ -43,6 +47,9 @@ HEADS = {
     BOTH: ("logistic",),
     INTENTS: ("simpleshot", "logistic"),
     INTENTS_BOTH: ("logistic",),
+    PROJECTED: ("fine-tuned-prototype",),
+    LAST_BLOCK: ("lp-ft",),
+    WORDS: ("setfit", "fine-tuned-prototype"),
     COLUMNS: ("linear-probe", "nearest-neighbours", *TREES),
 }
 NUMBERS = {
@@ -51,9 +58,11 @@ NUMBERS = {
     BOTH: ("linear-probe",),
     INTENTS: (),  # learned to tell classes
     INTENTS_BOTH: (),
+    WORDS: (),
     COLUMNS: ("mean", "last-value", "linear-probe", "nearest-neighbours", *TREES),
 }
 """The heads of sources where numbers are to be predicted."""
+STEPS = {LAST_BLOCK: ("steps=10",)}  # an eighth of a network, in every fold
 NAMED = (TEXTS, BOTH, INTENTS_BOTH)  # sources that also take the names of the classes as examples
 NAMES = " and class names"
 DEFAULTS = (
@@ -91,8 +100,10 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
             "without a MODEL, adapt chooses the source and the method for one task by itself",
             hint=f"name one: metacli adapt photos {request.task}, or texts, or a model",
         )
-    listing = list_task(request.task, skip_bad=request.skip_bad, choice=request.choice)
-    names = names_for(listing)
+    request = replace(request, content=content_of(request))
+    listing = listing_of(request)
+    names = names_for(listing, tuned=request.budget > BUDGET)
+    spelled = spelled_as(request) if listing.kind == "text" else None
     found: list[Option] = []
     for name in names:
         encoder = encoder_behind(name)
@@ -101,12 +112,14 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
             message = f"{name} is left out: pip install {missing} brings its encoder"
             request.report(Notice(message, "adapt.no_encoder"))
             continue
-        built = open_built_in(name, request)
+        built = open_built_in(name, request, spelled)
         opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
         heads = HEADS if built.model.kind == "classification" else NUMBERS
         wide = name == COLUMNS and math.prod(built.model.inputs.shape) > WIDE
         suited = [head for head in heads[name] if not (wide and head in TREES)]
-        found += [Option(name, head, prepared(opened, (), head)) for head in suited]
+        found += [
+            Option(name, head, prepared(opened, STEPS.get(name, ()), head)) for head in suited
+        ]
     return [*found, *with_class_names(found, listing.labels)]
 
 
@@ -130,12 +143,17 @@ def refuse_model(path: Path) -> None:
         )
 
 
-def names_for(listing: Listing) -> tuple[str, ...]:
-    """The sources for a kind of data."""
+def names_for(listing: Listing, *, tuned: bool = False) -> tuple[str, ...]:
+    """The sources for a kind of data.
+
+    Args:
+        tuned: with those whose network is fine-tuned in every fold.
+    """
     if listing.kind == "images":
-        return PIXELS, PHOTOS
+        return PIXELS, PHOTOS, *((PROJECTED, LAST_BLOCK) if tuned else ())
     if listing.kind == "text":
-        return NGRAMS, TEXTS, BOTH, *((INTENTS, INTENTS_BOTH) if HEAD_SOURCES else ())
+        heads = (INTENTS, INTENTS_BOTH) if HEAD_SOURCES else ()
+        return NGRAMS, TEXTS, BOTH, *heads, *((WORDS,) if tuned else ())
     return (COLUMNS,)
 
 
