@@ -1,5 +1,5 @@
-"""SetFit beside pairs in a loop, a hand-written Adam and scikit-learn's logistic regression; the F of
-P>M>F beside PMF."""
+"""SetFit beside pairs in a loop, a hand-written Adam and scikit-learn's logistic regression; the F
+of P>M>F beside PMF."""
 
 from __future__ import annotations
 
