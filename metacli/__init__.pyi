@@ -50,9 +50,6 @@ from metacli.algorithms.transfer.blend import Blend as Blend
 from metacli.algorithms.transfer.boosted_trees import BoostedTrees as BoostedTrees
 from metacli.algorithms.transfer.cosine_classifier import CosineClassifier as CosineClassifier
 from metacli.algorithms.transfer.fine_tune import FineTune as FineTune
-from metacli.algorithms.transfer.fine_tuned_prototype import (
-    FineTunedPrototype as FineTunedPrototype,
-)
 from metacli.algorithms.transfer.l2_sp import L2SP as L2SP
 from metacli.algorithms.transfer.last_value import LastValue as LastValue
 from metacli.algorithms.transfer.linear_probe import LinearProbe as LinearProbe
@@ -66,6 +63,7 @@ from metacli.algorithms.transfer.ridge import Ridge as Ridge
 from metacli.algorithms.transfer.setfit import SetFit as SetFit
 from metacli.algorithms.transfer.simpleshot import SimpleShot as SimpleShot
 from metacli.algorithms.transfer.tim import TIM as TIM
+from metacli.algorithms.transfer.tuned_prototype import FineTunedPrototype as FineTunedPrototype
 from metacli.data.few_shot.from_dataset import episodes as episodes
 from metacli.engine.adapt import adapt as adapt
 from metacli.engine.compare import compare as compare

@@ -279,7 +279,7 @@ ALGORITHMS: dict[str, Entry] = {
     ),
     "fine-tuned-prototype": Entry(
         "transfer",
-        "transfer.fine_tuned_prototype",
+        "transfer.tuned_prototype",
         "FineTunedPrototype",
         "the F of P>M>F: fine-tune towards the class means of augmented examples",
     ),

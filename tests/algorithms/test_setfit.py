@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from metacli.algorithms.meta.pmf import PMF
-from metacli.algorithms.transfer.fine_tuned_prototype import FineTunedPrototype
 from metacli.algorithms.transfer.setfit import BETA1, BETA2, EPS, SetFit
+from metacli.algorithms.transfer.tuned_prototype import FineTunedPrototype
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Params
 
