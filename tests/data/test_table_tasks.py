@@ -243,7 +243,8 @@ def test_rows_without_a_target_are_named_by_their_place_in_the_file_and_can_be_l
 
 
 def test_a_set_by_a_column_leaves_out_rows_without_a_target(tmp_path: Path) -> None:
-    rows = "".join(f"{i},{'uv'[i % 2]},{'' if i == 4 else 'pq'[i // 2 % 2]}\n" for i in range(12))
+    labels = ["" if i == 4 else "pq"[i // 2 % 2] for i in range(12)]
+    rows = "".join(f"{i * i % 7}.5,{'uv'[i % 2]},{one}\n" for i, one in enumerate(labels))
     (tmp_path / "t.csv").write_text(f"a,who,label\n{rows}")
     choice = Choice(target="label", task="who")
     with pytest.raises(DataError, match="row 6, column label"):
