@@ -16,8 +16,7 @@ from metacli.data.user.loading import Examples as TaskExamples
 from metacli.data.user.open import Content, Task
 from metacli.data.user.ordering import ROWS, looks_ordered, ranks
 from metacli.engine.adapting.any_way import any_way_hint
-from metacli.engine.adapting.content import content_of
-from metacli.engine.adapting.request import Request
+from metacli.engine.adapting.request import Request, content_of
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.unlike import differences, learned_from
 from metacli.engine.events import Notice, Progress, Reporter
