@@ -195,8 +195,10 @@ def write_result(known: dict[str, dict[str, Any]]) -> None:
 
 
 def name_of(mutant: Mutant) -> str:
-    """What the list of equivalent mutants calls it: line numbers move, the text does not."""
-    return f"{mutant.module}: {mutant.before} -> {mutant.after}"
+    """What the list of equivalent mutants calls it: line numbers move, the text does not; but of a
+    constant the text says too little."""
+    place = f"{mutant.module}:{mutant.line}" if mutant.operator == "constant" else mutant.module
+    return f"{place}: {mutant.before} -> {mutant.after}"
 
 
 def area_of(module: str) -> str:

@@ -1,0 +1,46 @@
+"""A module of a user as a network without its weights: what is set while it is differentiated."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from metacli.nn.live import LiveBatchNorm, twice_differentiable
+
+
+def kernels() -> tuple[bool, bool, bool]:
+    """Which kernels attention may take: flash, memory-efficient, matrix products."""
+    cuda = torch.backends.cuda
+    return (cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled())
+
+
+def test_attention_is_matrix_products_until_the_last_one_leaves() -> None:
+    before = kernels()
+    assert before != (False, False, True)
+    with twice_differentiable(without_cudnn=False):
+        assert kernels() == (False, False, True)
+        with twice_differentiable(without_cudnn=False):
+            assert kernels() == (False, False, True)
+        assert kernels() == (False, False, True)
+    assert kernels() == before
+
+
+def test_cudnn_is_left_alone_unless_it_is_in_the_way() -> None:
+    before = torch.backends.cudnn.enabled
+    with twice_differentiable(without_cudnn=False):
+        assert torch.backends.cudnn.enabled == before
+    with twice_differentiable(without_cudnn=True):
+        assert not torch.backends.cudnn.enabled
+    assert torch.backends.cudnn.enabled == before
+
+
+def test_batch_normalisation_without_statistics_changes_nothing_until_it_has_some() -> None:
+    layer = LiveBatchNorm(nn.BatchNorm1d(3, track_running_stats=False, affine=False))
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(layer(x), x, rtol=1e-4, atol=1e-5)
+    assert layer.running_mean.tolist() == [0.0] * 3
+    assert layer.running_var.tolist() == [1.0] * 3
+    tracked = nn.BatchNorm1d(3)
+    tracked(10 * x + 4)  # a training step moves its statistics
+    live = LiveBatchNorm(tracked)
+    torch.testing.assert_close(live(x), tracked.eval()(x))
