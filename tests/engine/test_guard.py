@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,19 @@ import pytest
 import torch
 
 from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows, all_of
+from metacli.engine.evaluate import evaluate
+from metacli.engine.models import folder as models
+from metacli.engine.models.multi_task_networks import single_recipe
+from metacli.engine.multitask import multitask
+from metacli.engine.scoring import multi_task_baselines as task_baselines
+from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.training.multi_task import compare as multi_task_compare
 from metacli.engine.training.multi_task import guard
+from metacli.engine.training.multi_task.build import MultiTaskBuilt, build_multi_task
+from metacli.engine.training.multi_task.candidates import others
+from metacli.engine.training.multi_task.single_task import train_best
+from metacli.engine.training.signals import Control
+from metacli.schema.load import load
 
 TASKS, ROWS = 10, 100
 
@@ -203,3 +217,96 @@ def test_of_several_networks_the_one_that_brings_most_is_taken(
     assert found is not None
     assert (found.network, found.name) == (0, "together")
     assert not any(one.shares for one in found.decisions)
+
+
+RECIPE = """
+version: 1
+kind: multitask
+seed: 0
+data: {source: task-families, groups: 0, unrelated: 3, size: 80, test_rows: 20}
+backbone: {name: mlp, hidden: [4]}
+sharing: {name: hard}
+weighting: {name: equal}
+train: {steps: 3, lr: 0.03}
+evaluate: {every: 3}
+guard: true
+"""
+
+
+def built_from(folder: Path, *overrides: str) -> MultiTaskBuilt:
+    (folder / "small.yaml").write_text(RECIPE)
+    return build_multi_task(load(str(folder / "small.yaml"), overrides))
+
+
+def test_the_other_networks_are_of_the_same_tasks_and_have_the_same_single_network(
+    tmp_path: Path, cache: Path, one_thread: None
+) -> None:
+    built = built_from(tmp_path)
+    groups, learned = others(built, built.rows)
+    assert (groups.name, learned.name) == ("groups", "learned-weights")
+    named = groups.recipe.groups
+    assert isinstance(named, tuple)
+    assert sorted(task for group in named for task in group) == sorted(built.table.tasks)
+    assert learned.recipe.sharing.name == "auxiliary"
+    assert learned.recipe.weighting.name == "auto-lambda"
+    for one in (groups, learned):
+        assert one.problem.num_tasks == 3
+        assert single_recipe(one.recipe) == single_recipe(built.recipe)
+        control = Control(lambda: None, lambda event: None)
+        made = train_best(one, built.rows, 2, torch.device("cpu"), control, one.name)
+        assert made is not None
+        found = predictions(one.problem, made[0], built.rows, "val")
+        assert all(np.isfinite(answers).all() for answers in found)
+
+
+@pytest.mark.parametrize(
+    ("override", "names"),
+    [
+        ("groups=auto", ["learned-weights"]),
+        ("sharing.name=soft-l2", ["groups"]),
+        ("weighting.name=auto-lambda", []),
+        ("weighting.name=gradnorm", ["learned-weights"]),
+    ],
+)
+def test_only_what_the_recipe_allows_is_tried(
+    override: str, names: list[str], tmp_path: Path, cache: Path, one_thread: None
+) -> None:
+    built = built_from(tmp_path, override)
+    assert [one.name for one in others(built, built.rows)] == names
+
+
+@pytest.mark.parametrize(("network", "name"), [(1, "groups"), (2, "learned-weights")])
+def test_a_run_ships_the_network_that_the_guard_took(
+    network: int,
+    name: str,
+    tmp_path: Path,
+    cache: Path,
+    one_thread: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(task_baselines, "suited", lambda table: ())
+    shares = (True, False, True)
+    decided = guard.Guarded(
+        [guard.Decision(one, 0.1 if one else -0.1, 0.05) for one in shares], network, name
+    )
+    monkeypatch.setattr(multi_task_compare, "decide", lambda *rest, others: decided)
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    multitask("small.yaml", out="run")
+    built = built_from(tmp_path)
+    taken = others(built, built.rows)[network - 1]
+    control = Control(lambda: None, lambda event: None)
+    made = train_best(taken, built.rows, 3, torch.device("cpu"), control, name)
+    assert made is not None
+    by_itself = models.load(Path("run/baselines/single-task"))
+    model = models.load(Path("run/model"))
+    assert model.recipe.sharing.name == taken.recipe.sharing.name
+    found = predictions(model.problem(), model.params, built.rows, "test")
+    shared = predictions(taken.problem, made[0], built.rows, "test")
+    alone = predictions(by_itself.problem(), by_itself.params, built.rows, "test")
+    for task, one in enumerate(shares):
+        assert found[task] == pytest.approx((shared if one else alone)[task], rel=1e-5)
+    rows = json.loads(Path("run/tasks.json").read_text())["tasks"]
+    assert [row["guard"]["network"] for row in rows] == [name] * 3
+    assert [row["guard"]["answer"] for row in rows] == ["together", "alone", "together"]
+    assert evaluate("run")["tasks"][1]["delta"] == 0.0

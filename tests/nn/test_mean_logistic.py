@@ -6,10 +6,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 from torch.nn import functional as F
 
 from metacli.nn.multi_task import TaskProblem, as_sparse, unpacked
-from metacli.nn.sharing.linear_logits import INTERCEPT, Rows, clustered, disorder
+from metacli.nn.sharing.linear_logits import (
+    INTERCEPT,
+    TOGETHER,
+    Rows,
+    clustered,
+    disorder,
+    fit,
+    of_cluster,
+)
 from metacli.nn.sharing.mean_logistic import MeanLogistic
 from metacli.types import Batch
 
@@ -136,3 +145,21 @@ def test_the_order_of_rows_is_judged_as_by_the_area_under_the_roc_curve():
     assert disorder(rows, logits) == pytest.approx(1 - np.mean(each))
     _, scores = MeanLogistic(slope=(50.0,), mean=(0.5,), judge="auc").solve(two_kinds(40), rng())
     assert 0.05 < float(scores[0]) < 0.5
+
+
+def test_what_a_task_would_lose_in_a_cluster_is_that_of_its_slopes_and_the_tasks_best_intercept():
+    rows = Rows.of(two_kinds(60))
+    members = np.array([True, False, False, True, False, True])
+    inside = rows.where(members[rows.task])
+    slopes = fit(inside, np.zeros(6, int), TOGETHER, 1.0)[members].mean(0)[:-1]
+    found = of_cluster(rows, members)
+    for task in range(6):
+        own = rows.task == task
+        width = len(slopes) + 1
+        x = rows.x[own].toarray()[:, width * task : width * (task + 1)]
+
+        def loss(intercept: float, x: np.ndarray = x, own: np.ndarray = own) -> float:
+            logits = x @ np.append(slopes, intercept)
+            return float((np.logaddexp(0, logits) - rows.y[own] * logits).sum())
+
+        assert found[task] == pytest.approx(minimize_scalar(loss).fun, rel=1e-4)

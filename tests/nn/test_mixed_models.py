@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from metacli.nn.solvers.mixed_models import fit_mixed, with_ones
+from metacli.nn.solvers.mixed_models import FLAT, fit_mixed, precisions, with_ones
 
 
 def schools(tasks: int = 12, columns: int = 2, seed: int = 0):
@@ -82,3 +82,8 @@ def test_columns_that_say_the_same_and_tasks_that_do_not_differ_are_no_trouble()
         assert a == pytest.approx(b, abs=1e-4)
     alike = [one @ np.array([1.0, 2.0]) for one in x]
     assert fit_mixed(x, alike, slopes=True).random == pytest.approx(0, abs=1e-3)
+
+
+def test_a_column_of_the_first_group_has_that_groups_prior_and_one_of_none_has_a_flat_one():
+    found = precisions(np.array([-1, 0, 1, 0]), np.array([4.0, 0.5]), 2.0)
+    assert found.tolist() == [FLAT / 2.0, 0.25, 2.0, 0.25]
