@@ -105,3 +105,14 @@ def test_token_numbers_are_cut_and_counted_from_one() -> None:
     assert (row[:3] - 1).tolist() == StaticText().tokens(["turn the lights off, please"])[0][:3]
     assert reader.encode([""]).tolist() == [[0, 0, 0]]
     assert TokenNumbers.from_dict(reader.as_dict()) == reader
+
+
+def test_a_projection_that_was_trained_begins_again_as_the_identity() -> None:
+    projection = Projection(64, 8, 10.0)
+    with torch.no_grad():
+        for value in projection.parameters():
+            value.fill_(0.5)
+    projection.reset_parameters()
+    assert float(projection.up.abs().max()) == 0.0
+    assert float(projection.log_scale) == pytest.approx(np.log(10.0))
+    assert 0.08 < float(projection.down.std()) < 0.17  # one by the root of 64
