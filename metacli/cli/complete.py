@@ -13,7 +13,7 @@ DATA_SETS = (  # the registry's names, without its imports
     *("clinc150", "hwu64", "texts"),
     *("school", "landmine", "sarcos", "computer-buyers", "adult", "fdu-mtl"),
     *("grasps", "heart", "tox21", "sider"),
-    "task-families",
+    *("task-families", "scenes"),
     "omniglot-alphabets",
     *("resnet18", "resnet34", "resnet50"),
 )

@@ -9,7 +9,7 @@ import typer
 
 from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result
-from metacli.cli.views import class_tasks, many, sets
+from metacli.cli.views import class_tasks, dense, many, sets
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
@@ -136,7 +136,7 @@ def show(result: Result, model: str) -> Iterator[str]:
         yield from many.show_evaluated(result)
         return
     metric = read.name("metric")
-    if class_tasks.is_of_tasks(read):
+    if class_tasks.is_of_tasks(read) and not read.has("images"):
         yield from class_tasks.show(read)
         yield from _tables(metric, Block({**read.values, "tasks": ()}))
         yield from text.next_line(result, "adapt", model, "YOUR_TASK")
@@ -158,6 +158,8 @@ def show(result: Result, model: str) -> Iterator[str]:
         ]
     )
     yield from _tables(metric, read)
+    if read.has("images"):
+        yield from dense.show(read)
     yield from text.mean_difference(read, text.visible(read.text("split")))
     if read.flag("episodes"):
         yield from text.next_line(result, "adapt", model, "YOUR_FOLDER")

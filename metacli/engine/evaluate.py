@@ -7,6 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+import torch
+
+from metacli.engine.dense.evaluate import DenseScorer
+from metacli.engine.dense.folder import dense_model_at
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.evaluating import evaluate_each
 from metacli.engine.many.models import models_below
@@ -16,7 +20,7 @@ from metacli.engine.results.evaluate import Evaluation
 from metacli.engine.results.evaluate_many import Evaluations
 from metacli.engine.scoring.checks import require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
-from metacli.engine.scoring.scorer import scorer_of
+from metacli.engine.scoring.scorer import Scorer, scorer_of
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.scorer import set_scorer_at
 from metacli.engine.storage.paths import require_device
@@ -75,7 +79,7 @@ def evaluate(
     if models is not None and sets is None:
         each = replace(asked, out=settings.place())
         return evaluate_each(models, each, checks, device)
-    scorer = set_scorer_at(sets) if sets else scorer_of(open_model(str(model), device, report))
+    scorer = scorer_at(str(model), sets, device, report)
     require_known(checks, scorer.checked)
     request = replace(asked, out=settings.place())
     result = scorer.evaluate(request)
@@ -83,3 +87,10 @@ def evaluate(
         values = result.checked() if isinstance(result, ClassTaskEvaluation) else {}
         require_checks(checks, {result.metric: result.mean, **values}, result)
     return result
+
+
+def scorer_at(model: str, sets: Path | None, device: torch.device, report: Reporter) -> Scorer:
+    """How the model is measured, asked of its folder."""
+    if (dense := dense_model_at(model)) is not None:
+        return DenseScorer(dense)
+    return set_scorer_at(sets) if sets else scorer_of(open_model(model, device, report))

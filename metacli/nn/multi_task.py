@@ -123,6 +123,11 @@ class TaskProblem:
         return self.sharing.apart
 
     @property
+    def copies(self) -> bool:
+        """Whether `losses` also takes shared parameters with a leading task axis."""
+        return self.sharing.copies and self.encoder is None
+
+    @property
     def one_network(self) -> bool:
         """Whether a new task can begin with a network of theirs."""
         return self.sharing.one_network

@@ -76,4 +76,4 @@ def test_waves_have_no_classes(tmp_path: Path) -> None:
 
 def test_options_are_plain_values_so_that_a_recipe_can_hold_them() -> None:
     for one in DATASETS.values():
-        assert all(type(field.default) in (bool, int, str) for field in fields(one.options))
+        assert all(type(field.default) in (bool, int, float, str) for field in fields(one.options))

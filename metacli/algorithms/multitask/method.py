@@ -7,7 +7,9 @@ afterwards: it is not one of the tasks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,13 +17,47 @@ from torch import Tensor
 from metacli.algorithms.multitask.balancing import Surgery, Weighting
 from metacli.autodiff import copied_rows, gradient, task_rows
 from metacli.nn.multi_task import TaskProblem
-from metacli.nn.sharing.scheme import Solvable
+from metacli.nn.sharing.scheme import Block, Solvable
 from metacli.threads import computing_with
 from metacli.trees import flatten, pick, unflatten
 from metacli.types import Batch, Metrics, Params, State, Update
 
 PREFIX = "weighting."
 MEMORY = "surgery.gradients."  # of each block of tasks that share, [T, P]
+
+
+class ManyTasks(Protocol):
+    """A network of T tasks without its weights: of rows (`TaskProblem`) or of pixels
+    (`DenseProblem`)."""
+
+    @property
+    def num_tasks(self) -> int: ...
+
+    @property
+    def trainable(self) -> frozenset[str]: ...
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Names of the parameters that all tasks share, first layer first."""
+        ...
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """Tasks that share parameters, and the names of these."""
+        ...
+
+    @property
+    def copies(self) -> bool:
+        """Whether `losses` also takes shared parameters with a leading task axis."""
+        ...
+
+    def losses(self, params: Params, batch: Batch) -> Tensor:
+        """Of each task, [T]."""
+        ...
+
+    def penalty(self, params: Params) -> Tensor:
+        """What is added to the objective, a scalar."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +67,7 @@ class MultiTask:
     weighting: Weighting
     surgery: Surgery | None = None
 
-    def init(self, problem: TaskProblem, params: Params) -> tuple[Params, State]:
+    def init(self, problem: ManyTasks, params: Params) -> tuple[Params, State]:
         own, state = self.weighting.init(problem.num_tasks)
         learned = {PREFIX + name: value for name, value in own.items()}
         if self.surgery is None or not self.surgery.memory:
@@ -45,7 +81,7 @@ class MultiTask:
 
     def direction(
         self,
-        problem: TaskProblem,
+        problem: ManyTasks,
         params: Params,
         batch: Batch,
         state: State,
@@ -79,7 +115,7 @@ class MultiTask:
                 step |= unflatten(self.surgery.combine(rows, rng), shared)
         return Update(step, remembered[0], loss_metrics(losses), kept)
 
-    def norms(self, problem: TaskProblem, params: Params, batch: Batch) -> Tensor | None:
+    def norms(self, problem: ManyTasks, params: Params, batch: Batch) -> Tensor | None:
         """||∇ L_t|| at the weights of the last shared layer, [T]."""
         if not self.weighting.needs_norms:
             return None
@@ -89,7 +125,7 @@ class MultiTask:
 
     def rows(
         self,
-        problem: TaskProblem,
+        problem: ManyTasks,
         params: Params,
         shared: Params,
         tasks: tuple[int, ...],
@@ -132,10 +168,10 @@ class Solved:
         return Update({}, state, metrics, replace=solution)
 
 
-def jacobian(problem: TaskProblem, params: Params, shared: Params, batch: Batch) -> Tensor:
+def jacobian(problem: ManyTasks, params: Params, shared: Params, batch: Batch) -> Tensor:
     """∇ L_t at these parameters for each task, [T, P]."""
     losses_of = lambda theta: problem.losses({**params, **theta}, batch)  # noqa: E731
-    if problem.sharing.copies and problem.encoder is None:
+    if problem.copies:
         return copied_rows(losses_of, shared, problem.num_tasks)
     return task_rows(losses_of, shared)
 

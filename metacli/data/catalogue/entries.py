@@ -75,7 +75,8 @@ class DataSet:
 
     Args:
         kind: `images` and `text` have pools of classes, `waves` draws regressions, `tasks` are
-            tables of many related tasks, `weights` are those of a backbone.
+            tables of many related tasks, `scenes` images with several truths for every pixel,
+            `weights` are those of a backbone.
         loader: `module:function` of (split, options, cache, report) that gives a Pool; for waves
             the class of the source; for tasks of (options, cache, report) that gives a
             MultiTaskData.
@@ -89,7 +90,7 @@ class DataSet:
     """
 
     name: str
-    kind: Literal["images", "text", "waves", "tasks", "weights"]
+    kind: Literal["images", "text", "waves", "tasks", "scenes", "weights"]
     loader: str
     builder: str
     options: type

@@ -7,6 +7,7 @@ from metacli.data.catalogue.fdu_mtl import ReviewOptions
 from metacli.data.catalogue.multi_task_sets import MultiTaskOptions
 from metacli.data.catalogue.tables_of_tasks import MoleculeOptions
 from metacli.data.catalogue.task_families import FamilyOptions
+from metacli.data.scenes.generated import SceneOptions
 
 _WEB = "https://raw.githubusercontent.com/"
 _PMTK = _WEB + "probml/pmtkdata/42bc2738a294382f9d6ffb1b0203404ffb10295a/"
@@ -272,5 +273,17 @@ MULTI_TASK_SETS: tuple[DataSet, ...] = (
         licence="MIT",
         splits=_SPLIT,
         summary="generated tasks in known groups, and some related to none; nothing to download",
+    ),
+    DataSet(
+        name="scenes",
+        kind="scenes",
+        loader="metacli.data.scenes.generated:scenes",
+        builder="",
+        options=SceneOptions,
+        archives=(),
+        citation="made by metacli",
+        licence="MIT",
+        splits="images of their own for training, validation and test, as many as the options say",
+        summary="generated images of lit solids: segmentation, depth and normals of every pixel",
     ),
 )

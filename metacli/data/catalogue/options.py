@@ -18,7 +18,12 @@ class Options(Protocol):
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
-_WORDS: dict[type, str] = {str: "text", int: "a number", bool: "true or false"}
+_WORDS: dict[type, str] = {
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 def check_options(name: str, of: type[OptionsT], options: Record) -> OptionsT:
@@ -27,7 +32,7 @@ def check_options(name: str, of: type[OptionsT], options: Record) -> OptionsT:
     Raises:
         DataError: an unknown option, a value of the wrong type, or one that the dataclass refuses.
     """
-    known = {one.name: one for one in fields(of)}
+    known, made = {one.name: one for one in fields(of)}, dict(options)
     for key, value in options.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
@@ -35,9 +40,11 @@ def check_options(name: str, of: type[OptionsT], options: Record) -> OptionsT:
             message = f"{name} has no option {key!r}"
             raise DataError(message, code="data.unknown_option", hint=hint)
         wanted = type(known[key].default)
-        if type(value) is not wanted:
+        if wanted is float and type(value) is int:
+            made[key] = float(value)
+        elif type(value) is not wanted:
             raise DataError(
                 f"{name}: {key} is {value!r}; wanted {_WORDS[wanted]}",
                 code="data.option_type",
             )
-    return of(**options)
+    return of(**made)

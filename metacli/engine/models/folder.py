@@ -148,6 +148,13 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
             where=str(folder),
             hint="pip install --upgrade metacli",
         )
+    if document.get("kind") == "dense":
+        raise BundleError(
+            "a model of dense tasks, which evaluate takes",
+            code="model.dense",
+            where=str(folder),
+            hint=f"metacli evaluate {folder}",
+        )
     if document.get("kind") == "sets":
         raise BundleError(
             "a model of sets of tasks, which adapt, predict and evaluate take",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from metacli.engine.dense.build import build_dense, is_dense
+from metacli.engine.dense.run import DenseRun
 from metacli.engine.sets.class_build import build_class_sets, has_classes
 from metacli.engine.sets.class_run import ClassSetRun
 from metacli.engine.sets.run import SetRun, make_set_run
@@ -26,8 +28,8 @@ def make_run(loaded: Loaded) -> Run:
     match loaded.recipe:
         case FewShotRecipe():
             return make_few_shot_run(loaded)
-        case MultiTaskRecipe():
-            return make_multi_task_run(loaded)
+        case MultiTaskRecipe() as tasks:
+            return DenseRun(build_dense(loaded)) if is_dense(tasks) else make_multi_task_run(loaded)
         case MetaMultiTaskRecipe() as recipe:
             if has_classes(recipe):
                 return ClassSetRun(build_class_sets(loaded))

@@ -1,0 +1,1 @@
+"""Images of lit solids whose segmentation, depth and normals are known exactly."""

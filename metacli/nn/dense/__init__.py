@@ -1,0 +1,1 @@
+"""Networks that answer for every pixel of an image, for several tasks at once."""
