@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metacli.data.tables.choice import Choice
 from metacli.data.tables.columns import assign
 from metacli.data.tables.kinds import is_id_name, kind_of_column
 from metacli.data.tables.leaks import leaks
-from metacli.data.tables.reader import Table, parse_table
+from metacli.data.tables.reader import MANY, Table, parse_table, read_table
 from metacli.data.tables.targets import type_of_target
 from metacli.errors import DataError
 
@@ -214,3 +215,29 @@ def test_what_a_column_is_taken_for_on_either_side_of_each_rule(
     """Ten rows for names of rows; counting from 0 or 1; four words, and more than half of the
     cells different, for texts."""
     assert kind(cells, name) == wanted
+
+
+def test_a_wide_table_is_read_as_a_narrow_one(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    kinds = {
+        "number": [f"{one:.3f}" for one in draw.normal(size=30)],
+        "gaps": ["" if n % 7 == 0 else f" {n / 8} " for n in range(30)],
+        "same": ["4"] * 30,
+        "row_id": [str(n * n) for n in range(30)],
+        "count": [str(n + 1) for n in range(30)],
+        "word": ["red" if n % 2 else "blue" for n in range(30)],
+        "na": ["NA" if n == 3 else str(n % 5) for n in range(30)],
+    }
+    for wide in (False, True):
+        more = {f"x{n}": kinds["number"] for n in range(MANY)} if wide else {}
+        table = {**kinds, **more}
+        rows = "\n".join(",".join(row) for row in zip(*table.values(), strict=True))
+        (tmp_path / f"{wide}.csv").write_text(f"{','.join(table)}\n{rows}\n")
+    narrow, many = (read_table(tmp_path / f"{wide}.csv") for wide in (False, True))
+    assert (narrow.is_wide, many.is_wide) == (False, True)
+    for name in kinds:
+        assert kind_of_column(narrow, name, tmp_path) == kind_of_column(many, name, tmp_path)
+        if name != "word":
+            np.testing.assert_array_equal(narrow.numbers(name), many.numbers(name))
+    with pytest.raises(DataError, match="row 3, column word"):
+        many.rows([1, 2]).numbers("word")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metacli.data.tables.encoding import Numeric, fit_encoding, fit_target
-from metacli.data.tables.levels import LIMIT, level_of, wild_cells
+from metacli.data.tables.levels import LIMIT, level_of, levels_of, wild_cells
 from metacli.data.tables.reader import parse_table
 from metacli.errors import DataError
 
@@ -71,3 +71,16 @@ def test_a_constant_or_empty_column_has_scale_one() -> None:
 def test_a_wild_target_is_refused_and_reported() -> None:
     with pytest.raises(DataError, match=r"target y is 1e.30 in one row, and -2 to 9 in the others"):
         fit_target("y", np.append(USUAL, 1e30))
+
+
+def test_columns_together_have_the_bits_of_each_alone() -> None:
+    draw = np.random.default_rng(5)
+    values = draw.normal(3, 2, (40, 9))
+    values[:, 1] = 7.0
+    values[3, 2] = 1e30
+    values[::4, 3] = np.nan
+    values[:, 4] *= 1e200
+    values[:, 5] = 0.0
+    values[:, 6] = draw.integers(0, 2, 40)
+    for rows in (values, values[:5], values[:2], values[:0]):
+        assert levels_of(rows) == [level_of(rows[:, at]) for at in range(9)]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from metacli.data.tables.cells import MISSING
 from metacli.data.tables.dates import order_of
 from metacli.data.tables.molecules import is_molecules
 from metacli.data.tables.reader import Table
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Kind = Literal[
     "numeric", "categorical", "text", "images", "date", "constant", "identifier", "molecules"
@@ -42,6 +39,8 @@ def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
     """
     import polars as pl  # slow to import
 
+    if table.is_wide and (found := _kind_of_numbers(table, name)) is not None:
+        return found
     cells = table.frame[name].str.strip_chars()
     cells = cells.filter(cells.is_not_null() & ~cells.is_in(MISSING))
     distinct = cells.n_unique()
@@ -53,8 +52,23 @@ def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
     share = 1 - numbers.null_count() / len(cells)
     if share == 1 or (share >= NEARLY and len(cells) >= CHECKED_ROWS):
         table.numbers(name)  # names the first cell that is not
-        return "identifier" if _counts(name, numbers, distinct, len(table)) else "numeric"
+        return (
+            "identifier" if _counts(name, numbers.to_numpy(), distinct, len(table)) else "numeric"
+        )
     return _kind_of_words(table, name, cells.to_list(), distinct, folder)
+
+
+def _kind_of_numbers(table: Table, name: str) -> Kind | None:
+    """The same of a column that is all numbers; None of any other."""
+    values, missing = table.parsed(name)
+    known = values[~missing]
+    if not len(known) or not np.isfinite(known).all() or is_molecules(name):
+        return None
+    distinct = len(np.unique(known))
+    if distinct <= 1:
+        return "constant"
+    table.numbers(name)  # names the first cell that is out of range
+    return "identifier" if _counts(name, known, distinct, len(table)) else "numeric"
 
 
 def _kind_of_words(
@@ -74,12 +88,11 @@ def _kind_of_words(
     return "identifier" if unique else "categorical"
 
 
-def _counts(name: str, numbers: pl.Series, distinct: int, rows: int) -> bool:
+def _counts(name: str, values: np.ndarray, distinct: int, rows: int) -> bool:
     """Whether numbers are names of the rows: another whole number in every row, under a name that
     says so or counting 0, 1, 2 or 1, 2, 3."""
-    if not distinct == len(numbers) == rows or rows < IDENTIFIER_ROWS:
+    if not distinct == len(values) == rows or rows < IDENTIFIER_ROWS:
         return False
-    values = numbers.to_numpy()
     if not (np.isfinite(values).all() and (values == np.round(values)).all()):
         return False
     counted = bool((np.diff(values) == 1).all()) and values[0] in (0, 1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS = 20_000
 LARGE = 1e30  # float32 holds it; a square or a sum of squares float64 does
+MANY, KEPT = 64, 4_000_000  # columns, and cells, of a table whose numbers are read at once
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Table:
 
     def require(self, name: str) -> str:
         """The name itself. Raises DataError naming the nearest and all columns."""
-        if name in self.columns:
+        if name in self._places:
             return name
         near = difflib.get_close_matches(name, self.columns, n=1)
         have = ", ".join(shown(one) for one in self.columns[:20])
@@ -95,16 +97,32 @@ class Table:
                 raise self.cell_error("is empty", number, name, "table.empty_text")
         return [cell or "" for cell in cells]
 
+    def parsed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Cells as float64 [M], NaN where they are no number, and which are missing. Of a wide
+        table all columns are read at once, and kept."""
+        at = self._places[self.require(name)] if self.is_wide else 0
+        values, missing = self._all if self.is_wide else parsed_of(self.frame.select(name))
+        return values[:, at], missing[:, at]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether its columns are many and its cells can be kept as numbers, too."""
+        return self.frame.width > MANY and self.frame.width * self.frame.height <= KEPT
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.frame.columns)}
+
+    @cached_property
+    def _all(self) -> tuple[np.ndarray, np.ndarray]:
+        return parsed_of(self.frame)
+
     def numbers(self, name: str) -> np.ndarray:
         """float64 [M], NaN where missing. Raises DataError for a cell that is no finite number."""
-        import polars as pl  # slow to import
-
-        cells = self.frame[self.require(name)].str.strip_chars()
-        missing = (cells.is_null() | cells.is_in(MISSING)).to_numpy()
-        values = cells.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        values, missing = self.parsed(name)
         bad = np.flatnonzero(~missing & ~(np.abs(values) <= LARGE))
         if len(bad):
-            cell = shown(str(cells[int(bad[0])])[:40])
+            cell = shown(str(self.frame[name].str.strip_chars()[int(bad[0])])[:40])
             finite = bool(np.isfinite(values[bad[0]]))
             raise self.cell_error(
                 f"is {cell!r}, beyond ±{LARGE:g}"
@@ -132,6 +150,16 @@ class Table:
         where = f"{self.row(number)}, column {shown(column)}"
         message = f"row {self.number_of(number)}, column {shown(column)} of {self.name} {what}"
         return DataError(message, code=code, where=where, hint=hint)
+
+
+def parsed_of(frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Cells as float64 [M, C], NaN where they are no number, and which are missing [M, C]."""
+    import polars as pl  # slow to import
+
+    cells = frame.select(pl.all().str.strip_chars())
+    gone = cells.select(pl.all().is_in(MISSING).fill_null(True)).to_numpy()
+    values = cells.select(pl.all().cast(pl.Float64, strict=False).fill_null(float("nan")))
+    return values.to_numpy(), gone
 
 
 def read_table(path: Path) -> Table:

@@ -17,7 +17,7 @@ import numpy as np
 from metacli.data.tables.coded import Encoder
 from metacli.data.tables.encoding import DatePart, Encoding, Numeric
 from metacli.data.tables.joined_text import JoinedText
-from metacli.data.tables.levels import level_of
+from metacli.data.tables.levels import levels_of
 from metacli.data.tables.text import HashedText, idf_of
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -72,20 +72,29 @@ def scaled_to_1(x: np.ndarray) -> np.ndarray:
 
 def columns(encoder: Encoding, rows: np.ndarray) -> Change:
     """Numbers and parts of dates with mean 0 and scale 1 over these rows; words stay."""
-    levels, at = [], 0
+    scaled, at = list[tuple[int, bool]](), 0
     for column in encoder.columns:
         if isinstance(column, Numeric | DatePart):
-            gone = rows[:, at + 1] > 0 if column.missing else np.zeros(len(rows), bool)
-            values = np.where(gone, np.nan, rows[:, at].astype(np.float64))
-            levels.append((at, column.missing, level_of(values)))
+            scaled.append((at, column.missing))
         at += column.width
+    places = np.array([place for place, _ in scaled], int)
+    numbers = rows[:, places].astype(np.float64)
+    for number, (place, missing) in enumerate(scaled):
+        if missing:
+            numbers[rows[:, place + 1] > 0, number] = np.nan
+    levels = levels_of(numbers)
+    means, scales = (np.array(one) for one in ([o.mean for o in levels], [o.scale for o in levels]))
+    rare = [
+        (place, missing, level.limit)
+        for (place, missing), level in zip(scaled, levels, strict=True)
+        if missing or level.limit is not None
+    ]
 
     def change(x: np.ndarray) -> np.ndarray:
         found = x.astype(np.float64)
-        for place, missing, level in levels:
-            moved = (found[:, place] - level.mean) / level.scale
-            if level.limit is not None:
-                moved = moved.clip(-level.limit, level.limit)
+        found[:, places] = (found[:, places] - means) / scales
+        for place, missing, limit in rare:
+            moved = found[:, place] if limit is None else found[:, place].clip(-limit, limit)
             gone = found[:, place + 1] > 0 if missing else np.zeros(len(x), bool)
             found[:, place] = np.where(gone, 0.0, moved)
         return found.astype(np.float32)

@@ -74,7 +74,8 @@ def texts_of_task(opened: Opened[AdaptedModel]) -> tuple[str, ...] | None:
     model, place = opened.model, text_or_none_in(opened.model.provenance, "task")
     if place is None:
         return None
-    choice = Choice(model.columns.target, (model.columns.input,) if model.columns.input else None)
+    columns = model.columns  # of a folder of texts they have no names
+    choice = Choice(usual_target=columns.target, usual_input=columns.input, whole="text")
     try:
         listing = list_task(opened.path / place, skip_bad=True, choice=choice)
         if listing.kind != "text":
