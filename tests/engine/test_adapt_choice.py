@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from metacli.engine.adapt import adapt
@@ -16,8 +17,11 @@ from metacli.engine.adapting.choosing.options import options_for
 from metacli.engine.adapting.class_names import in_words, says_something
 from metacli.engine.adapting.request import Request
 from metacli.engine.evaluate import evaluate
-from metacli.engine.events import Event, Notice, Progress
+from metacli.engine.events import Event, Notice, Progress, ignore
 from metacli.engine.export import export
+from metacli.engine.exporting.real_inputs import texts_of_task
+from metacli.engine.models.model import AdaptedModel
+from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.predict import predict
 from metacli.errors import UsageProblem
 
@@ -293,3 +297,15 @@ def test_fine_tuned_sources_are_tried_in_every_fold_and_answer_from_their_folder
         answers = predict(str(tmp_path / "n"), str(task))["rows"]
         assert named.method == ("setfit" if task == texts else "lp-ft")
         assert len(answers) == found.task.support
+
+
+def test_a_folder_of_texts_gives_the_inputs_that_an_export_is_compared_on(tmp_path: Path) -> None:
+    for label, texts in (("travel", ["a flight", "a train"]), ("food", ["soup", "some bread"])):
+        (tmp_path / "task" / label).mkdir(parents=True)
+        for number, text in enumerate(texts):
+            (tmp_path / "task" / label / f"{number}.txt").write_text(text)
+    adapt("texts", tmp_path / "task", out=tmp_path / "m", compare=False)
+    opened = open_model(str(tmp_path / "m"), torch.device("cpu"), ignore)
+    assert isinstance(opened.model, AdaptedModel)
+    found = texts_of_task(Opened(opened.model, opened.path, None))
+    assert sorted(found or ()) == ["a flight", "a train", "some bread", "soup"]
