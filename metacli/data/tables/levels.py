@@ -53,15 +53,15 @@ def levels_of(values: np.ndarray) -> list[Level]:
     """`level_of` each column of float64 [M, F], with its bits, where many columns are whole."""
     columns = np.ascontiguousarray(values.T)
     found: list[Level | None] = [None] * len(columns)
-    whole = np.flatnonzero(np.isfinite(columns).all(1)) if len(values) >= 3 else np.zeros(0, int)
+    largest = np.abs(columns).max(1, initial=0.0)  # nan where a cell is missing
+    usable = (largest > 1e-150) & (largest < 1e150) & (len(values) >= 3)
+    whole = np.flatnonzero(usable)
     if len(whole):
-        known = columns[whole]
+        known, largest = columns[whole], largest[whole]
         away = np.abs(known - np.median(known, axis=1)[:, None])
         place = len(values) - 1 - max(1, len(values) // ONE_IN)
         usual = np.partition(away, place, axis=1)[:, place]
-        largest = np.abs(known).max(1)
-        plain = (largest > 1e-150) & (largest < 1e150)
-        plain &= ~((usual > 0) & (away.max(1) > WILD * usual))
+        plain = ~((usual > 0) & (away.max(1) > WILD * usual))
         means, scales = known.mean(1), known.std(1)
         scales[~(scales > 1e-12 * largest)] = 1.0
         for at in np.flatnonzero(plain).tolist():
