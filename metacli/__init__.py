@@ -33,6 +33,7 @@ _VERBS = (
     "adapt",
     "predict",
     "evaluate",
+    "merge",
     "serve",
     "report",
     "compare",

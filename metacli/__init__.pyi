@@ -73,6 +73,7 @@ from metacli.engine.export import export as export
 from metacli.engine.fetch import fetch as fetch
 from metacli.engine.inspect import inspect as inspect
 from metacli.engine.load import load as load
+from metacli.engine.merge import merge as merge
 from metacli.engine.meta_train import meta_train as meta_train
 from metacli.engine.multitask import multitask as multitask
 from metacli.engine.predict import predict as predict

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metacli.threads import on_workers
-from metacli.trees import detach
+from metacli.trees import detach, flatten, unflatten
 from metacli.types import Batch, Episode, Metrics, Params
 
 Found = TypeVar("Found")
@@ -253,3 +253,19 @@ def task_gradients(fn: Callable[[Params], Tensor], params: Params) -> Params:
     ]
     parts = zip(*rows, strict=True)
     return {key: torch.stack(each) for key, each in zip(theta, parts, strict=True)}
+
+
+Add = Callable[[Tensor], Tensor]
+"""A tensor to the sum of it and of those that other processes give at the same time."""
+
+
+def added_up(fn: Callable[[Params], Tensor], params: Params, add: Add) -> Tensor:
+    """add(fn(params)), a function of the parameters that all processes have alike: its gradient is
+    `add` of the gradients, too. To be differentiated once; every process has to do so."""
+    moved = {name: value for name, value in params.items() if value.requires_grad}
+    if not moved or not torch.is_grad_enabled():
+        return add(fn(params))
+    vector = flatten(moved)
+    vector.register_hook(add)
+    mine = fn({**params, **unflatten(vector, moved)})
+    return add(mine.detach()) + (mine - mine.detach())  # the second part is zero, and has a slope

@@ -37,4 +37,4 @@ def result_keys(command: str) -> set[str]:
     keys = rows("Results")[command].strip().strip("`")
     while "{" in keys or "[" in keys:
         keys = re.sub(r"\{[^{}\[\]]*\}|\[[^{}\[\]]*\]", "", keys)
-    return {key.strip() for key in keys.split(",")}
+    return {key.strip() for key in keys.split(",") if key.strip()}

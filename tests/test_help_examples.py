@@ -42,6 +42,8 @@ ELSEWHERE = {
     "tune landmine-hard train.lr=1e-4..1e-2 train.optimizer=adam,sgd -o tuned",
     "adapt my_classes/ -o my_model",  # tests/engine/test_choosing
     "multitask sarcos-hard weighting.name=uncertainty",
+    "merge models part-1 part-2",  # tests/engine/test_shards
+    "merge scores.jsonl part-1 part-2 part-3",
     "serve photos",  # tests/engine/test_serve_process
     "serve my_model @last --port 9000 -o served",
     "compare runs/glyphs-5w1s-protonet/20260101T000000Z @last",
@@ -53,7 +55,7 @@ ELSEWHERE = {
 # In this order each finds what those before it made.
 ORDER = (
     *("doctor", "recipes", "sample", "multitask", "meta-train", "inspect", "adapt", "predict"),
-    *("evaluate", "report", "export", "fetch", "compare", "tune", "push", "serve"),
+    *("evaluate", "merge", "report", "export", "fetch", "compare", "tune", "push", "serve"),
 )
 
 

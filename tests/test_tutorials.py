@@ -131,3 +131,14 @@ def test_a_notebook(capsys):
     (code,) = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "load" in one]
     exec(compile(code.replace('"train.steps": 200', '"train.steps": 20'), "notebook", "exec"), {})
     assert "value" in capsys.readouterr().out
+
+
+def test_several_machines():
+    for name in ("north", "south"):
+        photographs(f"customers/{name}", 4)
+    quick = ["train.steps=2", "evaluate.every=2", "evaluate.episodes=2", "backbone.width=4"]
+    assert main(["meta-train", "glyphs-5w1s-protonet", *quick, "-o", "run", "-q"]) == 0
+    for line in lines_of("several-machines.md", "metacli merge models"):
+        run(line)
+    assert Path("models/south/model.json").is_file()
+    assert len(Path("scores.jsonl").read_text("utf-8").splitlines()) >= 1

@@ -66,6 +66,12 @@ class Adapter(ABC):
         return "episodes"
 
     @property
+    def mean_over_tasks(self) -> bool:
+        """Whether `direction`, what it replaces and its metrics are means over the tasks of a
+        meta-batch, so that parts of it can be taken by themselves."""
+        return self.trains_on == "episodes"
+
+    @property
     def running_statistics(self) -> bool:
         """Whether it keeps running statistics of normalisation layers while it trains."""
         return False

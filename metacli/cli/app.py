@@ -26,6 +26,7 @@ from metacli.cli import (
     export,
     fetch,
     inspect,
+    merge,
     meta_train,
     multitask,
     predict,
@@ -72,6 +73,7 @@ COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {  # name: (group, body),
     "adapt": ("Use", adapt.adapt),
     "predict": ("Use", predict.predict),
     "evaluate": ("Use", evaluate.evaluate),
+    "merge": ("Use", merge.merge),
     "serve": ("Use", serve.serve),
     "report": ("Share", report.report),
     "compare": ("Share", compare.compare),
@@ -192,6 +194,8 @@ def _too_long(error: OSError) -> MetacliError:
 
 def _fail(error: MetacliError, session: Session) -> int:
     if session.frame is None or isinstance(error, UsageProblem):
+        if session.frame is not None and session.frame.launch.follows:
+            return int(error.exit_code)
         write_stderr("".join(f"{line}\n" for line in error_lines(error)))
     else:
         session.frame.fail(error)

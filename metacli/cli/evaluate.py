@@ -9,7 +9,7 @@ import typer
 
 from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result
-from metacli.cli.views import class_tasks, dense, many, sets
+from metacli.cli.views import class_tasks, dense, many, sets, shards
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
@@ -72,6 +72,7 @@ def evaluate(
     allow_duplicates: options.AllowDuplicates = False,
     follow_links: options.FollowLinks = False,
     order: options.Order = None,
+    shard: options.Shard = None,
 ) -> None:
     """Measure a model on unseen classes, or an adapted one on labelled examples.
 
@@ -104,6 +105,7 @@ def evaluate(
             allow_duplicates=allow_duplicates,
             follow_links=follow_links,
             order=order,
+            shard=shard,
             **frame.shared(report),
         )
 
@@ -126,6 +128,9 @@ def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
 def show(result: Result, model: str) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
+    if read.has("shard"):
+        yield from shards.show_part(read)
+        return
     if read.has("class_cells"):
         yield from sets.show_class_cells(read)
         return

@@ -15,6 +15,7 @@ import typer
 
 from metacli.cli import errors, options, text
 from metacli.cli.progress import Bars, Plain, Silent, View
+from metacli.cli.ranks import signed, speaks
 from metacli.cli.streams import (
     end_loading,
     is_terminal,
@@ -24,6 +25,7 @@ from metacli.cli.streams import (
     write_stdout,
 )
 from metacli.engine.events import Event, Notice, Reporter
+from metacli.engine.ranks.launched import Launch, launched, require_divided
 from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import require_output_file
 from metacli.engine.storage.writer import write_output
@@ -66,6 +68,7 @@ class Frame:
     device: str = "auto"
     seed: int | None = None
     dry_run: bool = False
+    launch: Launch = field(default_factory=launched)
     warnings: list[Notice] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -85,7 +88,8 @@ class Frame:
             return self.run(work)
         except MetacliError as error:
             # A check that failed: the score first, then why. What was stopped needs one line only.
-            if error.result and not self.json and not isinstance(error, Interrupted):
+            shown = not self.json and not isinstance(error, Interrupted)
+            if error.result and shown and not self.launch.follows:
                 write_stdout(self._human(error.result, show, value))
             raise
 
@@ -99,7 +103,7 @@ class Frame:
                 self.warnings.append(event)
             view(event)
 
-        if not self.quiet:
+        if not (self.quiet or self.launch.follows):
             show_loading()  # again, where a check before it had something to say
         try:
             with stdout_kept_clean():
@@ -110,6 +114,8 @@ class Frame:
 
     def print_result(self, result: Result, human: Callable[[], str]) -> None:
         """One JSON document, or the text for people."""
+        if self.launch.follows:
+            return
         if self.json:
             write_stdout(errors.success(self.command, result, self.seconds, self.warnings))
         else:
@@ -118,7 +124,12 @@ class Frame:
     def fail(self, error: MetacliError) -> None:
         """The message on stderr; with `--json` the document on stdout, except for wrong usage."""
         error.hint = in_words_of(self.command, error.hint)
-        write_stderr("".join(f"{line}\n" for line in errors.error_lines(error)))
+        if not speaks(error, self.launch):
+            return
+        lines = signed(errors.error_lines(error), self.launch)
+        write_stderr("".join(f"{line}\n" for line in lines))
+        if self.launch.follows:
+            return
         if self.json and error.exit_code != ExitCode.USAGE and error.code != "stdout":
             document = errors.failure(self.command, error, self.seconds, self.warnings)
             try:
@@ -197,7 +208,7 @@ class Frame:
         return "".join(f"{line}\n" for line in [*dry, *show(result)])
 
     def _view(self) -> View:
-        if self.quiet:
+        if self.quiet or self.launch.follows:
             return Silent()
         return Bars(self.verbose) if is_terminal(sys.stderr) else Plain(self.verbose)
 
@@ -231,6 +242,7 @@ def framed(name: str, body: Callable[..., None]) -> Callable[..., None]:
         frame = Frame(name, **{key: values.pop(key) for key in common})
         if isinstance(ctx.obj, Session):
             ctx.obj.frame = frame
+        require_divided(name, frame.launch)
         body(frame, **values)
 
     context = inspect.Parameter(

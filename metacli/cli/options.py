@@ -130,3 +130,14 @@ Guard = Annotated[
 Standalone = Annotated[
     bool, typer.Option("--standalone", help="Put a pretrained encoder into the folder.")
 ]
+
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Part I of N, from 1/N to N/N, into a folder for merge.",
+        callback=words.shard,
+        show_default=False,
+    ),
+]

@@ -16,7 +16,8 @@ def run() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     works = [word for word in sys.argv[1:] if not word.startswith("-")]
     asks_for_help = {"-h", "--help", "--version"} & set(sys.argv[1:])
-    if works and not asks_for_help and "_METACLI_COMPLETE" not in os.environ:
+    leads = os.environ.get("RANK", "0") == "0"  # torchrun's
+    if works and leads and not asks_for_help and "_METACLI_COMPLETE" not in os.environ:
         show_loading()
     from metacli.cli import app
 

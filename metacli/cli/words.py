@@ -10,6 +10,7 @@ from typing import TypedDict
 
 import typer
 
+from metacli.engine.shards.shard import parsed
 from metacli.errors import UsageProblem
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
@@ -174,3 +175,9 @@ def device(word: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", word):
         raise typer.BadParameter(f"{word!r} is not auto, cpu, cuda, cuda:N or mps")
     return word
+
+
+def shard(given: str | None) -> str | None:
+    """`2/8`. Raises UsageProblem."""
+    parsed(given)
+    return given

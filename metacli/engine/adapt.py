@@ -26,6 +26,7 @@ from metacli.engine.sets.class_folder import is_class_model
 from metacli.engine.sets.class_verbs import adapt_class_set
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.verbs import adapt_set, set_request
+from metacli.engine.shards.shard import parsed
 from metacli.engine.storage.paths import RUNS, new_folder, require_device, target
 from metacli.errors import UsageProblem
 from metacli.schema.overrides import Overrides, spelled
@@ -57,7 +58,7 @@ def adapt(
         add: `model` is adapted already; these examples are added to those that it was adapted to.
         more: `target`, `input`, `type`, `skip_bad`, `allow_duplicates`, `follow_links`, `folds`,
             `compare`, `new_only`, `order`, `fail_under`, `fail_over`, `fail_if`, `strict`, `out`,
-            `force`, `device`, `seed`, `dry_run`, `budget`, `fit_inputs`, `standalone`; see
+            `force`, `device`, `seed`, `dry_run`, `budget`, `fit_inputs`, `standalone`, `shard`; see
             `Settings`.
 
     Returns:
@@ -84,10 +85,13 @@ def adapt(
     request = replace(request_of(settings, how, examples, tasks, report), content=content)
     ready = prepared(names, request, tasks, add=add)
     require_measured(settings, checks, ready.sources, tasks)
+    require_parts(settings, tasks)
     output = output_of(settings, ready.request, tasks)
     if tasks:
         every = adapt_to_each(
-            ready.sources, tasks, ready.request, output, new_only=settings.new_only
+            *(ready.sources, tasks, ready.request, output),
+            new_only=settings.new_only,
+            shard=parsed(settings.shard),
         )
         return every if every.dry_run else checked_worst(every, checks, doubts)
     result = adapt_to_task(ready.sources, ready.request, output, ready.earlier, ready.options)
@@ -172,6 +176,21 @@ def require_measured(
     metric = metric_of(sources)
     require_known(checks, checked_names(metric) if tasks else (metric,))
     require_type(settings.type, sources)
+
+
+def require_parts(settings: Settings, tasks: Sequence[Path]) -> None:
+    """Raises UsageProblem for a shard of one task, or of which nothing is kept."""
+    shard = parsed(settings.shard)
+    if shard is None:
+        return
+    if not tasks:
+        raise UsageProblem("--shard divides a folder of tasks, and this is one task")
+    if shard.count > len(tasks):
+        raise UsageProblem(f"--shard {shard} of {len(tasks)} tasks: some would have none")
+    if settings.out is None:
+        raise UsageProblem("--shard writes a folder for merge: -o is missing", hint="-o FOLDER")
+    if settings.checks() or settings.doubts():
+        raise UsageProblem("checks are of all tasks, not of a shard: metacli merge, then evaluate")
 
 
 def output_of(settings: Settings, request: Request, tasks: Sequence[Path]) -> Output:

@@ -14,16 +14,21 @@ from metacli.engine.dense.folder import dense_model_at
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.evaluating import evaluate_each
 from metacli.engine.many.models import models_below
-from metacli.engine.models.opening import open_model
+from metacli.engine.models.model import AnyModel, FewShotModel
+from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.results.class_tasks import ClassTaskEvaluation
 from metacli.engine.results.evaluate import Evaluation
 from metacli.engine.results.evaluate_many import Evaluations
+from metacli.engine.results.shards import ShardResult
 from metacli.engine.scoring.checks import require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
 from metacli.engine.scoring.scorer import Scorer, scorer_of
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.scorer import set_scorer_at
+from metacli.engine.shards.evaluating import evaluate_part
+from metacli.engine.shards.shard import Shard, parsed
 from metacli.engine.storage.paths import require_device
+from metacli.errors import UsageProblem
 from metacli.schema.overrides import Overrides, spelled
 
 
@@ -41,7 +46,7 @@ def evaluate(
     expect: bool = False,
     report: Reporter = ignore,
     **more: Unpack[MoreOptions],
-) -> Evaluation | Evaluations:
+) -> Evaluation | Evaluations | ShardResult:
     """Score a model, or each model of a folder on the task of its name. None is ever changed; the
     values per unit go into a score file.
 
@@ -57,7 +62,7 @@ def evaluate(
         seed: of the episodes (0), not of the run.
         expect: measure under the recipe's `expect` and compare with its band.
         more: `fail_under`, `fail_over`, `target`, `input`, `skip_bad`, `allow_duplicates`,
-            `follow_links`, `order`, `out`, `force`, `device`, `dry_run`; see `Settings`.
+            `follow_links`, `order`, `out`, `force`, `device`, `dry_run`, `shard`; see `Settings`.
 
     Raises:
         DataError: some tasks of a folder could not be evaluated; its `result` has every row.
@@ -76,6 +81,9 @@ def evaluate(
     )
     sets, models = set_model_at(str(model)), models_below(model)
     device = require_device(settings.device)
+    if (shard := parsed(settings.shard)) is not None:
+        opened = None if models or sets else open_model(str(model), device, report)
+        return part_of(opened, asked, shard, settings)
     if models is not None and sets is None:
         each = replace(asked, out=settings.place())
         return evaluate_each(models, each, checks, device)
@@ -94,3 +102,20 @@ def scorer_at(model: str, sets: Path | None, device: torch.device, report: Repor
     if (dense := dense_model_at(model)) is not None:
         return DenseScorer(dense)
     return set_scorer_at(sets) if sets else scorer_of(open_model(model, device, report))
+
+
+def part_of(
+    opened: Opened[AnyModel] | None, request: Request, shard: Shard, settings: Settings
+) -> ShardResult:
+    """The scores of a part of the episodes. Raises UsageProblem for what has none."""
+    model = None if opened is None else opened.model
+    if opened is None or not isinstance(model, FewShotModel):
+        raise UsageProblem("--shard divides the episodes that a few-shot model is measured on")
+    if settings.out is None:
+        raise UsageProblem("--shard writes a folder for merge: -o is missing", hint="-o FOLDER")
+    if settings.checks():
+        raise UsageProblem("--fail-under and --fail-over are of all episodes, not of a shard")
+    request.require_no_order()
+    return evaluate_part(
+        opened.having(model), request, shard, Path(settings.out), force=settings.force
+    )

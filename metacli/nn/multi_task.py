@@ -17,12 +17,37 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from metacli.autodiff import Add, added_up
 from metacli.nn.layers.fresh import draw_weights
 from metacli.nn.sharing.scheme import Block, Sharing
 from metacli.types import Batch, Params
 
 PREFIX = "trunk.encoder."
 STATISTICS = ("input.mean", "input.scale", "target.mean", "target.scale")
+
+
+@dataclass(frozen=True)
+class RowShare:
+    """The rows that one of several processes computes the losses of.
+
+    Args:
+        add: the sum over all processes of what each of them gives.
+    """
+
+    rank: int
+    size: int
+    add: Add
+
+    def of(self, batch: Batch) -> Batch:
+        """Every `size`-th row of each task, so that padding, which comes last, is divided too."""
+        mine = slice(self.rank, None, self.size)
+        mask = None if batch.mask is None else batch.mask[:, mine]
+        return Batch(batch.x[..., mine, :], batch.y[:, mine], mask)
+
+
+def row_counts(batch: Batch) -> Tensor | int:
+    """The rows of each task, [T], or their number where no task is padded."""
+    return batch.y.shape[1] if batch.mask is None else batch.mask.sum(1).clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -37,6 +62,7 @@ class TaskProblem:
         classes: of each task, 0 of a regression; () where every classification has two.
         encoder: what reads an image or a text before the trunk; then sizes[0] are its features.
         columns: D where there is an encoder.
+        share: of the rows of a batch, where several processes have the others.
     """
 
     sharing: Sharing
@@ -46,6 +72,7 @@ class TaskProblem:
     classes: tuple[int, ...] = ()
     encoder: Encoder | None = None
     columns: int = 0
+    share: RowShare | None = None
 
     @property
     def kind(self) -> str:
@@ -162,11 +189,21 @@ class TaskProblem:
     def losses(self, params: Params, batch: Batch) -> Tensor:
         """The mean loss of each task, [T]: squared error of standardised targets, or
         cross-entropy."""
+        if self.share is not None:
+            part, counts = self.share.of(batch), row_counts(batch)
+            mean = lambda theta: self.loss_sums(theta, part) / counts  # noqa: E731
+            return added_up(mean, params, self.share.add)
         seen = self.standardised(params, batch)
         each = self.row_losses(self.forward(params, seen.x), seen.y)
         if seen.mask is None:
             return each.mean(1)
         return torch.where(seen.mask, each, 0).sum(1) / seen.mask.sum(1).clamp(min=1)
+
+    def loss_sums(self, params: Params, batch: Batch) -> Tensor:
+        """The sum of each task's losses over its rows, [T]."""
+        seen = self.standardised(params, batch)
+        each = self.row_losses(self.forward(params, seen.x), seen.y)
+        return each.sum(1) if seen.mask is None else torch.where(seen.mask, each, 0).sum(1)
 
     def row_losses(self, out: Tensor, y: Tensor) -> Tensor:
         """[T, M]; y as `standardised` gives it."""

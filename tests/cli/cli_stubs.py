@@ -22,6 +22,7 @@ VERBS = {  # command: (module, function)
     "adapt": ("adapt", "adapt"),
     "predict": ("predict", "predict"),
     "evaluate": ("evaluate", "evaluate"),
+    "merge": ("merge", "merge"),
     "serve": ("serve", "serve"),
     "report": ("report", "report"),
     "compare": ("compare", "compare"),
@@ -41,6 +42,7 @@ ARGUMENTS = {  # the fewest words with which each command runs
     "adapt": ["model", "task"],
     "predict": ["model", "a.png"],
     "evaluate": ["model"],
+    "merge": ["all", "one", "other"],
     "serve": ["model"],
     "report": ["run"],
     "compare": ["one", "other"],
@@ -285,6 +287,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         "bytes": 456789,
     },
 }
+RESULTS["merge"] = RESULTS["evaluate"]  # as of the command whose parts they are
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
 

@@ -111,7 +111,11 @@ class Sinusoids:
 
     def meta_batch_at(self, step: int) -> Episode:
         """Waves step*B .. step*B+B-1: x [B, K, 1 or 3] and y [B, K, 1]."""
-        return self._draw(step * self.meta_batch, self.meta_batch)
+        return self.part_at(step, 0, self.meta_batch)
+
+    def part_at(self, step: int, begin: int, end: int) -> Episode:
+        """Waves begin .. end-1 of the meta-batch of a step."""
+        return self._draw(step * self.meta_batch + begin, end - begin)
 
     def waves(self, index: int, count: int = 1) -> Waves:
         """Amplitude and phase of waves index .. index+count-1, for an oracle that is told them."""

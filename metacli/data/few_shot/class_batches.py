@@ -27,11 +27,15 @@ class ClassBatches:
 
     def meta_batch_at(self, step: int) -> Episode:
         """As `ClassEpisodes.meta_batch_at`, with the same images."""
+        return self.part_at(step, 0, self.episodes.meta_batch)
+
+    def part_at(self, step: int, begin: int, end: int) -> Episode:
+        """Tasks begin .. end-1 of the meta-batch of a step."""
         source = self.episodes
         first = step * source.meta_batch
-        drawn = [source.members(first + i) for i in range(source.meta_batch)]
+        drawn = [source.members(first + i) for i in range(begin, end)]
         labels = torch.tensor([self._labels(members) for members in drawn])  # [B, N]
-        support, query = source.meta_batch_at(step)
+        support, query = source.part_at(step, begin, end)
         return Episode(_relabelled(support, labels), _relabelled(query, labels))
 
     def _labels(self, members: EpisodeMembers) -> list[int]:

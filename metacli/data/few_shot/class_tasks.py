@@ -212,8 +212,12 @@ class ClassTaskEpisodes:
 
     def meta_batch_at(self, step: int) -> Episode:
         """Episodes step*B .. step*B+B-1: x [B, M, ...], y [B, M]."""
+        return self.part_at(step, 0, self.meta_batch)
+
+    def part_at(self, step: int, begin: int, end: int) -> Episode:
+        """Tasks begin .. end-1 of the meta-batch of a step."""
         first = step * self.meta_batch
-        return stacked([self.episode(first + i) for i in range(self.meta_batch)])
+        return stacked([self.episode(first + i) for i in range(begin, end)])
 
     def _shot(self, index: int) -> int:
         return drawn_once(self.shot, self.seed, index // self.meta_batch)

@@ -134,9 +134,13 @@ class ClassEpisodes:
 
     def meta_batch_at(self, step: int) -> Episode:
         """Episodes step*B .. step*B+B-1, stacked: [B, N*K, C, H, W]."""
-        first = step * self.meta_batch
-        whole = _assemble(self, self._drawn(first, self.meta_batch))
-        for i in range(self.meta_batch if self.shift else 0):
+        return self.part_at(step, 0, self.meta_batch)
+
+    def part_at(self, step: int, begin: int, end: int) -> Episode:
+        """Tasks begin .. end-1 of the meta-batch of a step."""
+        first = step * self.meta_batch + begin
+        whole = _assemble(self, self._drawn(first, end - begin))
+        for i in range(end - begin if self.shift else 0):
             one = _moved(self, first + i, _slice(whole, i))
             whole.support.x[i], whole.query.x[i] = one.support.x, one.query.x
         return whole

@@ -178,8 +178,12 @@ class RegressionEpisodes:
 
     def meta_batch_at(self, step: int) -> Episode:
         """Episodes step*B .. step*B+B-1: x [B, K, D], y [B, K, 1]."""
+        return self.part_at(step, 0, self.meta_batch)
+
+    def part_at(self, step: int, begin: int, end: int) -> Episode:
+        """Tasks begin .. end-1 of the meta-batch of a step."""
         first = step * self.meta_batch
-        return stacked([self.episode(first + i) for i in range(self.meta_batch)])
+        return stacked([self.episode(first + i) for i in range(begin, end)])
 
     def _batch(self, task: int, rows: np.ndarray) -> Batch:
         x, y = self.tasks.x[task][rows], self.tasks.y[task][rows]

@@ -42,3 +42,7 @@ class EpisodeSource(Protocol):
     def meta_batch_at(self, step: int) -> Episode:
         """Episodes step*B .. step*B+B-1, stacked with a leading [B]."""
         ...
+
+    def part_at(self, step: int, begin: int, end: int) -> Episode:
+        """Tasks begin .. end-1 of the meta-batch of a step, without the others being drawn."""
+        ...

@@ -28,6 +28,8 @@ from metacli.engine.many.over import (
 from metacli.engine.results.adapt import Adaptation
 from metacli.engine.results.adapt_many import Adaptations, TaskRow, TransferOverTasks
 from metacli.engine.scoring.intervals import compared, paired_t
+from metacli.engine.shards.adapting import keep_part
+from metacli.engine.shards.shard import Shard
 from metacli.engine.storage.paths import MODEL_FILE
 from metacli.errors import MetacliError, RunFailed
 from metacli.threads import computing_with
@@ -42,28 +44,33 @@ def adapt_to_each(
     output: Output,
     *,
     new_only: bool = False,
+    shard: Shard | None = None,
 ) -> Adaptations:
     """The models are in `output.folder/<task>`.
 
     Args:
         request: for every task; `request.task` is the folder of them.
         new_only: leave a task alone where its folder has a model.
+        shard: the part of the tasks that is adapted to, and kept for `merge`.
 
     Raises:
         DataError: some tasks failed; the error's `result` has every row, and the other models are
             written.
     """
     rows = []
+    begin, end = (0, len(tasks)) if shard is None else shard.of(len(tasks))
     with computing_with(threads_for(one.inputs.kind for one in sources)):
-        for number, task in enumerate(tasks):
-            request.report(Progress("adapting", number, len(tasks), "tasks"))
+        for number, task in enumerate(tasks[begin:end]):
+            request.report(Progress("adapting", number, end - begin, "tasks"))
             own = replace(output, folder=output.folder / name_of(task))
             if new_only and (own.folder / MODEL_FILE).is_file():
                 rows.append(TaskRow(name_of(task), task.absolute(), own.folder, "kept"))
             else:
                 rows.append(adapt_to_one(sources, task, request, own))
-    request.report(Progress("adapting", len(tasks), len(tasks), "tasks"))
+    request.report(Progress("adapting", end - begin, end - begin, "tasks"))
     result = together(sources, rows, request, output)
+    if shard is not None and not output.dry_run:
+        keep_part(shard, output.folder, sources, tasks, request, result)
     if result.failed:
         raise some_failed(
             *(result.tasks, result, "be adapted"),

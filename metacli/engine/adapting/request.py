@@ -48,6 +48,7 @@ class AdaptKeywords(TypedDict, total=False):
     budget: float | None
     fit_inputs: bool
     standalone: bool
+    shard: str | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Settings:
         budget: seconds of processor time for a choice among the sources on this machine; None: 30.
             With more than that, networks that are fine-tuned in every fold are among them.
         fit_inputs: change images where they then suit the source better.
+        shard: of a folder of tasks a part, `2/8`, for `merge`.
         standalone: a pretrained encoder is put into the folder, not named by its hash.
     """
 
@@ -97,6 +99,7 @@ class Settings:
     budget: float | None = None
     fit_inputs: bool = False
     standalone: bool = False
+    shard: str | None = None
 
     def checks(self) -> list[Check]:
         """Raises UsageProblem."""

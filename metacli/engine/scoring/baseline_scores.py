@@ -14,9 +14,15 @@ from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.networks import restore_learner
 from metacli.engine.models.opening import Opened
 from metacli.engine.results.evaluate import Baseline, Step
-from metacli.engine.scoring.episodes import EpisodeScores, pixel_scores, score_episodes
+from metacli.engine.scoring.episodes import (
+    EpisodeScores,
+    episodes_at_once,
+    pixel_scores,
+    score_episodes,
+)
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.protocol import Protocol
+from metacli.engine.shards.values import Arrays, Named
 from metacli.nn.problem import Problem
 from metacli.trees import without
 from metacli.types import Params, State
@@ -36,21 +42,20 @@ def score_baselines(
     source: EpisodeSource,
     protocol: Protocol,
     report: Reporter,
+    values: Named,
 ) -> dict[str, Baseline]:
     """What no training reaches on the first of the very same episodes, and on all of them the
     baselines that the run trained."""
     model = opened.model
     few = min(protocol.episodes, UNTRAINED_EPISODES)
-    on = On(source, report)
+    on = On(source, report, values)
     device = next(iter(model.params.values())).device
     fresh, state = untrained(model, problem)
     begin = {**model.params, **{k: v.to(device) for k, v in fresh.items()}}
     found = {"untrained": on.score("untrained", replace(model, state=state, params=begin), few)}
     if model.inputs.kind == "image":
-        on_features = model.recipe.backbone.name in ON_FEATURES
-        found["features" if on_features else "pixels"] = Baseline(
-            over_episodes(pixel_scores(source.episode, few))
-        )
+        name = "features" if model.recipe.backbone.name in ON_FEATURES else "pixels"
+        found[name] = on.nearest(name, few)
     if opened.run is not None:
         for folder in sorted((opened.run / "baselines").glob("*")):
             other = adapted_as_often(load_few_shot(folder), model)
@@ -66,19 +71,34 @@ class On:
 
     source: EpisodeSource
     report: Reporter
+    values: Named
+
+    def nearest(self, name: str, total: int) -> Baseline:
+        """The nearest class mean of the inputs."""
+
+        def compute(first: int, last: int) -> Arrays:
+            episode_at = lambda index: self.source.episode(first + index)  # noqa: E731
+            return {"inductive": pixel_scores(episode_at, last - first)}
+
+        found = EpisodeScores.of(self.values.of(name, total, compute))
+        return Baseline(over_episodes(found.inductive))
 
     def score(self, name: str, model: FewShotModel, total: int) -> Baseline:
         """A model on the first `total` episodes."""
-        scores = score_episodes(
-            model.problem(),
-            model.learner(),
-            model.params,
-            model.state,
-            as_seen(self.source, model).episode,
-            total,
-            detailed=model.kind == "regression",
-            tick=lambda done: self.report(Progress(f"baseline {name}", done, total, "episodes")),
-        )
+        problem, learner, source = model.problem(), model.learner(), as_seen(self.source, model)
+        what = f"baseline {name}"
+
+        def compute(first: int, last: int) -> Arrays:
+            return score_episodes(
+                *(problem, learner, model.params, model.state),
+                lambda index: source.episode(first + index),
+                last - first,
+                detailed=model.kind == "regression",
+                tick=lambda done: self.report(Progress(what, first + done, total, "episodes")),
+            ).as_arrays()
+
+        unit = episodes_at_once(problem, learner)
+        scores = EpisodeScores.of(self.values.of(name, total, compute, unit))
         return Baseline(over_episodes(scores.inductive), steps_of(scores))
 
 

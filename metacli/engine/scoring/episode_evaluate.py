@@ -23,7 +23,7 @@ from metacli.engine.scoring import score_file
 from metacli.engine.scoring.baseline_scores import score_baselines, steps_of
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.scoring.class_task_evaluate import evaluate_class_tasks
-from metacli.engine.scoring.episodes import EpisodeScores, score_episodes
+from metacli.engine.scoring.episodes import EpisodeScores, episodes_at_once, score_episodes
 from metacli.engine.scoring.evaluation_episodes import (
     replace_source,
     report_left_aside,
@@ -34,6 +34,7 @@ from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.protocol import Protocol, protocols
 from metacli.engine.scoring.request import Request
 from metacli.engine.scoring.simple_scores import simple_scores
+from metacli.engine.shards.values import Arrays, Named, Values
 from metacli.engine.training.few_shot.sources import has_class_tasks
 from metacli.errors import CheckFailed, UsageProblem
 from metacli.nn.problem import Statistics
@@ -54,6 +55,11 @@ def evaluate_episodes(
         out = out or score_file.place_of_variant(opened.run, opened.path, request.overrides)
     opened, wanted = replace_source(opened, request.data, request.reading), request.wanted
     if has_class_tasks(opened.model.recipe):
+        if request.values.partial:
+            raise UsageProblem(
+                "--shard divides episodes; this model is measured on every row of new tasks",
+                hint=f"metacli evaluate {request.model}",
+            )
         return evaluate_class_tasks(opened, replace(request, out=out))
     asked = protocols(opened.model, wanted)
     if wanted.shot is not None and wanted.query is None and not wanted.expect:
@@ -62,7 +68,9 @@ def evaluate_episodes(
     if request.data is not None and wanted.split is None:
         report_left_aside(opened.model, sources[0], request.report)
     results = [
-        Measurement(opened, *one, out, request.report).result(dry_run=request.dry_run)
+        Measurement(opened, *one, out, request.report, request.values).result(
+            dry_run=request.dry_run
+        )
         for one in zip(asked, sources, strict=True)
     ]
     curve = tuple(CurvePoint(one.shot or 0, one.mean, one.ci95) for one in results)
@@ -81,6 +89,7 @@ class Measurement:
     source: EpisodeSource
     out: Path | None
     report: Reporter
+    values: Values
 
     def result(self, *, dry_run: bool) -> EpisodeEvaluation:
         """The result, which is also written to the score file; of a dry run what would be
@@ -90,18 +99,26 @@ class Measurement:
         facts = self.described(problem.statistics)
         if dry_run:
             return replace(facts, dry_run=True)
-        scores = score_episodes(
-            problem,
-            model.learner(),
-            model.params,
-            model.state,
-            source.episode,
-            total,
-            detailed=True,
-            tick=lambda done: self.report(Progress("evaluating", done, total, "episodes")),
+        learner, units = model.learner(), Named(self.values, f"{self.protocol.shot}-shot")
+
+        def compute(first: int, last: int) -> Arrays:
+            return score_episodes(
+                *(problem, learner, model.params, model.state),
+                lambda index: source.episode(first + index),
+                last - first,
+                detailed=True,
+                tick=lambda done: self.report(
+                    Progress("evaluating", first + done, total, "episodes")
+                ),
+            ).as_arrays()
+
+        scores = EpisodeScores.of(
+            units.of("model", total, compute, episodes_at_once(problem, learner))
         )
-        baselines = score_baselines(self.opened, problem, source, self.protocol, self.report)
-        baselines |= simple_scores(model, source, scores.inductive, self.report)
+        baselines = score_baselines(self.opened, problem, source, self.protocol, self.report, units)
+        baselines |= simple_scores(model, source, scores.inductive, total, self.report, units)
+        if units.partial:
+            return facts
         result = replace(with_scores(facts, scores), baselines=baselines)
         path = score_file.place_for(self.opened.run, self.opened.path, self.out)
         self.save(path, problem.metric_name, scores, result)

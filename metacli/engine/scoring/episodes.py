@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,17 @@ class EpisodeScores:
     together: np.ndarray | None
     per_step: np.ndarray | None
 
+    def as_arrays(self) -> dict[str, np.ndarray]:
+        """What there is, by name, the episodes last."""
+        named = {"inductive": self.inductive, "together": self.together, "per_step": self.per_step}
+        return {name: value for name, value in named.items() if value is not None}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> EpisodeScores:
+        """`as_arrays` undone; nothing at all is no episode."""
+        inductive = arrays.get("inductive", np.empty(0))
+        return cls(inductive, arrays.get("together"), arrays.get("per_step"))
+
 
 @torch.no_grad()
 def score_episodes(
@@ -48,7 +59,7 @@ def score_episodes(
         detailed: also score every adaptation step, and all queries together where that differs.
     """
     device = next(iter(params.values())).device
-    if problem.kind == "regression" and learner.has_path:
+    if episodes_at_once(problem, learner) > 1:
         return score_waves(problem, learner, params, state, episode_at, episodes, tick)
     together = detailed and problem.statistics != "none" and learner.has_together
     rows: list[tuple[list[float], float | None]] = []
@@ -74,6 +85,12 @@ def score_episodes(
         together=np.array([joint for _, joint in rows]) if together else None,
         per_step=steps_first if detailed and learner.has_path else None,
     )
+
+
+def episodes_at_once(problem: Problem, learner: Adapter) -> int:
+    """Episodes that `score_episodes` computes together; a part of another size may round
+    otherwise."""
+    return WAVES if problem.kind == "regression" and learner.has_path else 1
 
 
 WAVES = 50  # at a time: each is so small that a loop would spend its time between the operations

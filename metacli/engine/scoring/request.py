@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
@@ -12,6 +12,7 @@ from metacli.data.user.open import Reading
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.checks import Check, parse_checks
+from metacli.engine.shards.values import Values
 from metacli.errors import UsageProblem
 
 AS_IT_IS = Reading()
@@ -32,6 +33,7 @@ class MoreOptions(TypedDict, total=False):
     force: bool
     device: str
     dry_run: bool
+    shard: str | None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Settings:
         order: a column, or `rows`: only the last rows in that order are measured.
         out: the score file.
         force: replace it.
+        shard: a part of the episodes, `2/8`; `out` is then a folder for `merge`.
     """
 
     fail_under: Sequence[str] = ()
@@ -62,6 +65,7 @@ class Settings:
     force: bool = False
     device: str = "auto"
     dry_run: bool = False
+    shard: str | None = None
 
     def checks(self) -> list[Check]:
         """Raises UsageProblem."""
@@ -116,6 +120,7 @@ class Request:
         reading: how `data` is to be read.
         out: the score file; None: the model's own.
         order: as of `Settings`.
+        values: where scores of episodes are from: computed here, or parts of them.
     """
 
     model: str
@@ -127,6 +132,7 @@ class Request:
     dry_run: bool = False
     report: Reporter = ignore
     order: str | None = None
+    values: Values = field(default_factory=Values)
 
     def __post_init__(self) -> None:
         if self.data is None and self.reading.choice != NOTHING_SAID:

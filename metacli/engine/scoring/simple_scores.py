@@ -16,6 +16,7 @@ from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.results.evaluate import Baseline
 from metacli.engine.scoring.intervals import compared, over_episodes, paired_t
+from metacli.engine.shards.values import Arrays, Named
 from metacli.engine.training.few_shot.sources import has_regression_tasks, regression_tasks_of
 
 MOST_EPISODES = 200  # a logistic regression of many classes takes a second
@@ -34,17 +35,26 @@ Fit = Callable[[list[str], np.ndarray], Answer]
 
 
 def simple_scores(
-    model: FewShotModel, source: EpisodeSource, ours: np.ndarray, report: Reporter
+    model: FewShotModel,
+    source: EpisodeSource,
+    ours: np.ndarray,
+    total: int,
+    report: Reporter,
+    known: Named,
 ) -> dict[str, Baseline]:
     """Mean and interval of each, and how the model compares with it, on the same episodes.
 
     Args:
         ours: [E] values of the model. A positive `delta` is better, also of an error.
+        total: E. known: where the scores of parts are kept.
     """
-    return {
-        name: against(name, score, source, ours, report)
+    found = {
+        name: values_of(name, score, source, total, known, report)
         for name, score in suited(model, source).items()
     }
+    if known.partial:  # there is nothing to compare yet
+        return {}
+    return {name: against(values, source, ours) for name, values in found.items()}
 
 
 def suited(model: FewShotModel, source: EpisodeSource) -> dict[str, Score]:
@@ -62,17 +72,26 @@ def suited(model: FewShotModel, source: EpisodeSource) -> dict[str, Score]:
     return {}
 
 
-def against(
-    name: str, score: Score, source: EpisodeSource, ours: np.ndarray, report: Reporter
-) -> Baseline:
+def values_of(
+    name: str, score: Score, source: EpisodeSource, total: int, known: Named, report: Reporter
+) -> np.ndarray:
+    """The scores of one method, on the first episodes where each takes long."""
+    count = min(total, total if isinstance(source, RegressionEpisodes) else MOST_EPISODES)
+
+    def compute(first: int, last: int) -> Arrays:
+        values = np.empty(last - first)
+        for index in range(first, last):
+            values[index - first] = score(index)
+            report(Progress(f"baseline {name}", index + 1, count, "episodes"))
+        return {"inductive": values}
+
+    return known.of(name, count, compute).get("inductive", np.empty(0))
+
+
+def against(values: np.ndarray, source: EpisodeSource, ours: np.ndarray) -> Baseline:
     """One method. The interval of the difference is over episodes, and over tasks where each has
     several."""
-    tasked = isinstance(source, RegressionEpisodes)
-    count = min(len(ours), len(ours) if tasked else MOST_EPISODES)
-    values = np.empty(count)
-    for index in range(count):
-        values[index] = score(index)
-        report(Progress(f"baseline {name}", index + 1, count, "episodes"))
+    tasked, count = isinstance(source, RegressionEpisodes), len(values)
     differences = (-1.0 if tasked else 1.0) * (ours[:count] - values)
     if isinstance(source, RegressionEpisodes):  # episodes of one task are not independent
         tasks = np.array([source.members(index)[0] for index in range(count)])

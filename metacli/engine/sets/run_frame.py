@@ -8,6 +8,7 @@ from typing import Generic, Self, TypeVar
 
 import torch
 
+from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
 from metacli.engine.sets.build import SetBuilt
@@ -16,6 +17,7 @@ from metacli.engine.sets.model import on_device
 from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.runs import DataFacts, Hooks, Start, start_of, train_run
 from metacli.engine.training.workspace import Workspace
+from metacli.errors import UsageProblem
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.types import SetEpisode
 
@@ -44,6 +46,14 @@ class SetRunFrame(Generic[B]):
 
     def check(self, name: str) -> None:
         """Whoever built it has found everything."""
+
+    def divided(self, team: Team) -> Self:
+        """Which tasks see each other is drawn for a whole batch."""
+        raise UsageProblem(
+            "training on sets of tasks is not divided over processes",
+            code="usage.not_divided",
+            hint="train it without torchrun",
+        )
 
     def prepared(self, workspace: Workspace) -> Self:
         """There is nothing to be found out."""

@@ -31,6 +31,7 @@ class Keeper:
     one that an uninterrupted run does not have; `catch_up` makes good what was due.
 
     Args:
+        interrupted: whether a signal came. ending: the same, agreed on by all processes.
         patient: the block of a validation, which a signal ends if it takes too long.
     """
 
@@ -39,12 +40,13 @@ class Keeper:
     report: Reporter
     seconds: Callable[[], float]
     interrupted: Callable[[], bool]
+    ending: Callable[[], bool]
     patient: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __call__(self, snapshot: Snapshot) -> None:
         if snapshot.step == self.session.history.step:
             return  # a resumed run that had nothing left to do
-        if not self.interrupted():
+        if not self.ending():
             self.validate(snapshot)
         self.save(snapshot)
 

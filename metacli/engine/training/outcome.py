@@ -48,7 +48,12 @@ def result_of(session: Session, status: Status, step: int | None = None) -> Trai
 
 
 def resume_command(session: Session) -> str:
-    return f"metacli {session.run.verb} --resume {shlex.quote(str(session.folder))}"
+    return f"metacli {session.run.verb} --resume {shlex.quote(str(session.workspace.shown))}"
+
+
+def rank_lost(ranks: int, again: str | None, at: str = "") -> RunFailed:
+    """The error of a run that one of its processes left."""
+    return RunFailed(f"one of {ranks} processes ended{at}", code="run.rank_lost", hint=again)
 
 
 def planned(session: Session, estimate: Estimated) -> TrainResult:

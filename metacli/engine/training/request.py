@@ -7,12 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
-from metacli.engine.events import Reporter
+from metacli.engine.events import Reporter, ignore
+from metacli.engine.ranks.launched import launched
+from metacli.engine.ranks.mirror import copy_of_run, private_folder
+from metacli.engine.ranks.team import PeerLost, Team, joined
 from metacli.engine.results.train import SeedsResult, TrainResult
 from metacli.engine.scoring.checks import Check, parse_checks
+from metacli.engine.shards.shard import Shard, parsed
+from metacli.engine.shards.training import keep_runs
 from metacli.engine.tracking.tracking import tracked
 from metacli.engine.training.kinds import verb_of
 from metacli.engine.training.limits import MOST_SEEDS
+from metacli.engine.training.outcome import rank_lost
 from metacli.engine.training.plugged import allow_asked_for
 from metacli.engine.training.resume import reopen, threads_of
 from metacli.engine.training.run import carry_out, open_session, several
@@ -33,7 +39,7 @@ class Keywords(TypedDict, total=False):
 
     `track` names programs that record the training: `tensorboard`, `mlflow`. `fail_under` are
     `metric=value` that validation must reach; `fail_over`, where lower is better, that it must not
-    exceed.
+    exceed. `shard` is a part of the seeds, `2/8`, for `merge`.
     """
 
     out: str | Path | None
@@ -44,6 +50,7 @@ class Keywords(TypedDict, total=False):
     fail_under: Sequence[str]
     fail_over: Sequence[str]
     track: Sequence[str]
+    shard: str | None
 
 
 @dataclass(frozen=True)
@@ -95,11 +102,53 @@ def fulfil(
     checks = parse_checks(keywords.get("fail_under", ()), keywords.get("fail_over", ()))
     if request.resume is not None and options.out is not None:
         raise UsageProblem(RESUME_ALONE)
-    with tracked(request.report, keywords.get("track", ())) as report:
+    track, shard = keywords.get("track", ()), parsed(keywords.get("shard"))
+    if shard is not None:
+        require_shard(request, options, checks, shard)
+    with joined(launched()) as team, private_folder(team) as place:
+        options = replace(options, team=Team() if options.dry_run else team)
+        if place is not None:  # rank 0 writes, reports and checks
+            request, track, checks = replace(request, report=ignore), (), []
+        try:
+            if request.resume is not None:
+                request = replace(request, resume=copy_of_run(team, request.resume, place))
+            elif place is not None:
+                options = replace(options, out=str(place))
+            return carried_out(request, verb, choose, options, checks, track, shard)
+        except PeerLost:
+            raise rank_lost(team.size, None) from None
+
+
+def carried_out(
+    request: TrainRequest,
+    verb: str,
+    choose: Chooser,
+    options: TrainOptions,
+    checks: Sequence[Check],
+    track: Sequence[str],
+    shard: Shard | None,
+) -> TrainResult | SeedsResult:
+    """What this process has of the training; alone, all of it."""
+    with tracked(request.report, track) as report:
         reported = replace(request, report=report)
         if request.resume is None:
-            return begun(reported, verb, choose, options, checks)
+            return begun(reported, verb, choose, options, checks, shard)
         return resumed(reported, request.resume, options, checks)
+
+
+def require_shard(
+    request: TrainRequest, options: TrainOptions, checks: Sequence[Check], shard: Shard
+) -> None:
+    """Raises UsageProblem for a part of nothing."""
+    if request.seeds is None or shard.count > request.seeds:
+        raise UsageProblem(
+            f"--shard {shard} divides the runs of --seeds N, which are {request.seeds or 1}",
+            hint=f"--seeds {shard.count} or more",
+        )
+    if options.out is None:
+        raise UsageProblem("--shard writes a folder for merge: -o is missing", hint="-o FOLDER")
+    if checks:
+        raise UsageProblem("--fail-under and --fail-over are of all seeds, not of a shard")
 
 
 def resumed(
@@ -117,14 +166,21 @@ def begun(
     choose: Chooser,
     options: TrainOptions,
     checks: Sequence[Check],
+    shard: Shard | None,
 ) -> TrainResult | SeedsResult:
-    """A new run, or one for each seed."""
+    """A new run, or one for each seed, or for each seed of a shard."""
     loaded = choose(request.recipe, request.data, request.words, request.report)
     allow_asked_for(loaded.recipe, text_of(request.recipe))
     other = verb_of(loaded.recipe)
     if other != verb:
         message = f"{request.recipe} is of kind {loaded.recipe.kind}"
         raise UsageProblem(message, hint=f"metacli {other} {request.recipe}")
+    if shard is not None and request.seeds is not None:
+        made = several(loaded, request.seeds, checks, options, request.report, shard)
+        if not options.dry_run and options.team.leads:
+            seeds = range(loaded.recipe.seed, loaded.recipe.seed + request.seeds)
+            keep_runs(shard, Path(options.out or "").absolute(), loaded, seeds, made)
+        return made
     if request.seeds is not None and request.seeds > 1:
         return several(loaded, request.seeds, checks, options, request.report)
     session = open_session(loaded, options, request.report)

@@ -53,9 +53,13 @@ def reopen(
     device = require_device(recorded or options.device)
     name = facts.recipe or loaded.name
     workspace = Workspace(
-        *(name, loaded.header, folder, device, report, options.max_time), resumed=True
+        *(name, loaded.header, folder, device, report, options.max_time),
+        resumed=True,
+        team=options.team,
     )
-    session = Session(make_run(loaded), workspace)
+    run = make_run(loaded)
+    run = run if options.team.size == 1 else run.divided(options.team)
+    session = Session(run, workspace)
     differences = list(differing(facts, identity(session.run, device)))
     if differences:
         raise BundleError(
@@ -186,6 +190,7 @@ def start_or_restore(session: Session) -> None:
         host=platform.node(),
         pid=os.getpid(),
         cores=os.cpu_count(),
+        ranks=workspace.team.size,
     )
     facts = facts.model_copy(update=identity(run, workspace.device).as_dict())
     if session.begin is None:

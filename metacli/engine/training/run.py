@@ -3,6 +3,7 @@ signals, and what it says at the end. What differs between kinds of runs is in t
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -15,9 +16,11 @@ import torch
 
 from metacli.engine.events import Event, Reporter, RunStarted, StepDone
 from metacli.engine.machine import is_out_of_memory
+from metacli.engine.ranks.team import Team
 from metacli.engine.results.train import SeedsResult, TrainResult
 from metacli.engine.scoring.checks import Check, require_known
 from metacli.engine.scoring.intervals import over_seeds
+from metacli.engine.shards.shard import Shard
 from metacli.engine.storage.lock import hold, is_held
 from metacli.engine.storage.paths import RUNS, claim_folder, new_folder, require_device, target
 from metacli.engine.storage.writer import sweep
@@ -34,8 +37,10 @@ from metacli.engine.training.outcome import (
     ended,
     failed,
     planned,
+    rank_lost,
     record_failure,
     require_metrics,
+    resume_command,
 )
 from metacli.engine.training.resume import start_or_restore, write_recipe
 from metacli.engine.training.run_start import first_snapshot
@@ -67,6 +72,7 @@ def open_session(loaded: Loaded, options: TrainOptions, report: Reporter) -> Ses
     require_own(folder)
     run = make_run(loaded)
     run.check(loaded.name)
+    run = run if options.team.size == 1 else run.divided(options.team)
     workspace = Workspace(
         name=loaded.name,
         header=loaded.header,
@@ -76,6 +82,7 @@ def open_session(loaded: Loaded, options: TrainOptions, report: Reporter) -> Ses
         max_time=options.max_time,
         named=out is not None,
         force=options.force,
+        team=options.team,
     )
     return Session(run, workspace)
 
@@ -113,6 +120,7 @@ def train_session(session: Session) -> TrainResult:
                 workspace, folder=claim_folder(workspace.folder)
             )
         stack.enter_context(hold(workspace.folder))
+        workspace = session.workspace = led(workspace)
         received = stack.enter_context(watch())
         for folder in (workspace.folder, workspace.state):
             sweep(folder)
@@ -134,6 +142,15 @@ def train_session(session: Session) -> TrainResult:
             raise failed(session, problem) from None
 
 
+def led(workspace: Workspace) -> Workspace:
+    """With the folder of rank 0, which every rank names where it has to say how to continue."""
+    team = workspace.team
+    if team.size == 1:
+        return workspace
+    name = team.bytes_of_first(os.fsencode(workspace.folder))
+    return replace(workspace, leading=Path(os.fsdecode(name)))
+
+
 def trained(session: Session, received: Callable[[], int | None]) -> TrainResult:
     """The training itself, its baselines, and the model at the end."""
     workspace, recipe = session.workspace, session.recipe
@@ -148,13 +165,16 @@ def trained(session: Session, received: Callable[[], int | None]) -> TrainResult
 
     # Baselines take as many steps as the run does, and their time from the same limit.
     limit = None if workspace.max_time is None else workspace.max_time / (1 + len(recipe.baselines))
-    clock, control = Clock(session.history.seconds, limit), Control(received, report)
+    clock, team = Clock(session.history.seconds, limit), workspace.team
+    control = Control(lambda: received() or team.heard, report)
+    team.excused = lambda: control.stopped or clock.is_over()
     start = session.run.start()
     require_room(session, start)
     begin = first_snapshot(session, start)
     with Dropping(lambda: control.stopped, clock.is_over) as dropping:
         patient = partial(dropping.section, timed=False)
-        keeper = Keeper(session, log, report, clock.total, lambda: control.stopped, patient)
+        ending = lambda: team.agree(control.received(), over=False)  # noqa: E731
+        keeper = Keeper(session, log, report, clock.total, lambda: control.stopped, ending, patient)
         rescue = Rescue(keeper, control)
         describe(session, start, begin, report)
         keeper.catch_up(begin)
@@ -162,26 +182,39 @@ def trained(session: Session, received: Callable[[], int | None]) -> TrainResult
         def over() -> bool:
             if keeper.is_out_of_patience():
                 session.stopped_by = "patience"
-            elif clock.is_over():
+            elif team.leads and clock.is_over():  # the clock of rank 0 is everybody's
                 session.stopped_by = "max_time"
-            return control.stopped or session.stopped_by is not None
+            return team.agree(control.received(), session.stopped_by is not None)
 
         droppable = lambda now: dropping.section(lambda: rescue(now()))  # noqa: E731
-        hooks = Hooks(keeper, over, report, Pace(clock.share, droppable))
+        hooks = Hooks(keeper, over, report, Pace(partial(share_of, clock, team), droppable))
         final = begin
         try:
             if not keeper.is_out_of_patience():
                 final = session.run.train(begin, start.learned, workspace.device, hooks)
+            require_team(session, final.step)
             require_a_step(final, control)
         except RunFailed as error:
             record_failure(session, at, error)
             raise
         reached = session.reached(final.step)
         session.run.write_model(workspace, reached)
-        if not control.stopped:
+        if not control.stopped and team.leads:
             with suppress(StepDropped), patient():
                 session.run = session.run.compared(workspace, reached, control)
     return ended(session, final.step, clock.total(), control)
+
+
+def share_of(clock: Clock, team: Team) -> float:
+    """Of the time limit that is spent; every rank's schedule follows the clock of rank 0."""
+    return clock.share() if clock.limit is None else team.of_first(clock.share())
+
+
+def require_team(session: Session, step: int) -> None:
+    """Raises RunFailed where another process of the run is not there any more."""
+    team = session.workspace.team
+    if team.lost:
+        raise rank_lost(team.size, resume_command(session), f" at step {step}; progress saved")
 
 
 def require_a_step(final: Snapshot, control: Control) -> None:
@@ -212,23 +245,30 @@ def several(
     checks: Sequence[Check],
     options: TrainOptions,
     report: Reporter,
+    shard: Shard | None = None,
 ) -> SeedsResult:
-    """One run per seed, and the mean over them."""
+    """One run per seed, and the mean over them; of a shard those of its seeds alone."""
     first, out = loaded.recipe.seed, options.out
     base = target(out, new_folder(RUNS / loaded.name), force=options.force)
     runs = []
-    for seed in range(first, first + seeds):
+    begin, end = (0, seeds) if shard is None else shard.of(seeds)
+    for seed in range(first + begin, first + end):
         of_seed = replace(loaded, recipe=loaded.recipe.model_copy(update={"seed": seed}))
         folder = (
             base / f"seed-{seed}" if out is not None else base.with_name(f"{base.name}-seed{seed}")
         )
         session = open_session(of_seed, replace(options, out=str(folder)), report)
         runs.append(carry_out(session, (), dry_run=options.dry_run))
+    combined = over_runs(runs)
+    if not options.dry_run:
+        require_metrics(combined.metrics, checks, combined.as_dict())
+    return combined
+
+
+def over_runs(runs: Sequence[TrainResult]) -> SeedsResult:
+    """Runs of several seeds with the mean over them."""
     metrics = {}
     for name in runs[0].metrics:
         means = np.array([one.metrics[name]["mean"] for one in runs], float)
         metrics[name] = over_seeds(means).as_dict()
-    combined = SeedsResult(tuple(runs), metrics)
-    if not options.dry_run:
-        require_metrics(metrics, checks, combined.as_dict())
-    return combined
+    return SeedsResult(tuple(runs), metrics)

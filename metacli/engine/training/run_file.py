@@ -33,6 +33,7 @@ class RunFacts(BaseModel):
         recipe: its name. settings: the whole of it, resolved.
         data: what was learned from, as `DataFacts.shown`; the digests are of its parts.
         chip: of a GPU. steps, seconds: of training, once it ended.
+        ranks: processes that trained it together the last time.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -54,6 +55,7 @@ class RunFacts(BaseModel):
     host: str | None = None
     pid: Count | None = None
     cores: Count | None = None
+    ranks: Annotated[int, Field(ge=1)] | None = None
     steps: Count | None = None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     error: str | None = None

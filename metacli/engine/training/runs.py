@@ -14,6 +14,7 @@ import torch
 
 from metacli.algorithms.learner import Method
 from metacli.engine.events import Reporter
+from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison, Limit
 from metacli.engine.scoring.intervals import Estimate
@@ -113,6 +114,10 @@ class Run(Protocol):
 
     def check(self, name: str) -> None:
         """What else can be wrong with the recipe called `name`. Raises RecipeError."""
+        ...
+
+    def divided(self, team: Team) -> Self:
+        """The run as one of several processes. Raises UsageProblem for what cannot be divided."""
         ...
 
     def prepared(self, workspace: Workspace) -> Self:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from metacli.engine.events import Reporter
+from metacli.engine.ranks.team import Team
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class TrainOptions:
         max_time: seconds after which training ends in good order; the learning-rate schedule ends
             with it.
         dry_run: check everything and say what would be trained.
+        team: the processes that train it together.
     """
 
     out: str | None = None
@@ -28,6 +30,7 @@ class TrainOptions:
     device: str = "auto"
     max_time: float | None = None
     dry_run: bool = False
+    team: Team = field(default_factory=Team)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Workspace:
         max_time: seconds for the training.
         resumed: the folder holds the run already; otherwise it is new, or to be replaced.
         named: the folder is the one of `-o`. force: what is in it may be replaced.
+        team: the processes that train it together. leading: the folder of rank 0, for the others.
     """
 
     name: str
@@ -50,6 +54,13 @@ class Workspace:
     resumed: bool = False
     named: bool = False
     force: bool = False
+    team: Team = field(default_factory=Team)
+    leading: Path | None = None
+
+    @property
+    def shown(self) -> Path:
+        """The folder that a user knows the run by."""
+        return self.leading or self.folder
 
     @property
     def state(self) -> Path:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from metacli.algorithms.learner import Method
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
@@ -16,12 +18,14 @@ from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.encoders.parameters import to_train, with_encoder
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.model import FewShotModel
+from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
-from metacli.engine.scoring.episodes import score_episodes, to_device
+from metacli.engine.scoring.episodes import episodes_at_once, score_episodes, to_device
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.training.few_shot.baselines import check_baselines, train_baselines
 from metacli.engine.training.few_shot.build import FewShotBuilt, build_few_shot
+from metacli.engine.training.few_shot.divided import DividedTasks, require_divisible
 from metacli.engine.training.few_shot.sources import (
     appearance_of_training,
     batches_for,
@@ -42,6 +46,7 @@ from metacli.engine.training.runs import (
 )
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
+from metacli.nn.problem import Problem
 from metacli.schema.blocks import Data
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
@@ -50,11 +55,16 @@ from metacli.types import Episode
 
 @dataclass(frozen=True)
 class FewShotRun:
-    """A learner to be trained on episodes, and validated on the same ones at every time."""
+    """A learner to be trained on episodes, and validated on the same ones at every time.
+
+    Args:
+        team: the processes that the tasks and the validation episodes are divided over.
+    """
 
     built: FewShotBuilt
     train_source: EpisodeSource
     val_source: EpisodeSource
+    team: Team = field(default_factory=Team)
 
     verb = "meta-train"
 
@@ -78,6 +88,12 @@ class FewShotRun:
     def check(self, name: str) -> None:
         check_baselines(self.built, name)
 
+    def divided(self, team: Team) -> FewShotRun:
+        built = self.built
+        tasks = self.recipe.train.meta_batch
+        require_divisible(built.learner, built.problem, tasks, team.size)
+        return replace(self, team=team)
+
     def prepared(self, workspace: Workspace) -> FewShotRun:
         """There is nothing to be found out."""
         return self
@@ -90,25 +106,30 @@ class FewShotRun:
     def train(
         self, begin: Snapshot, learned: frozenset[str], device: torch.device, hooks: Hooks
     ) -> Snapshot:
-        source = batches_for(self.built.learner, self.train_source)
+        built, team, tasks = self.built, self.team, self.recipe.train.meta_batch
+        source, mine = batches_for(built.learner, self.train_source), team.share(tasks)
 
         def batch_at(step: int) -> Episode:
-            return to_device(source.meta_batch_at(step), device)
+            return to_device(source.part_at(step, *mine), device)
 
-        built = self.built
-        return train_run(built.learner, built.problem, batch_at, self.recipe, begin, learned, hooks)
+        method: Method[Problem, Episode] = built.learner
+        if team.size > 1:
+            method = DividedTasks(built.learner, team, tasks)
+        return train_run(method, built.problem, batch_at, self.recipe, begin, learned, hooks)
 
     def validate(self, snapshot: Snapshot, tick: Callable[[int], None]) -> Validation:
-        scores = score_episodes(
-            self.built.problem,
-            self.built.deployed,
-            snapshot.params,
-            snapshot.state,
-            self.val_source.episode,
-            self.recipe.evaluate.episodes,
-            tick=tick,
-        )
-        return Validation(over_episodes(scores.inductive))
+        built, team, total = self.built, self.team, self.recipe.evaluate.episodes
+        unit = episodes_at_once(built.problem, built.deployed)
+
+        def scores(first: int, last: int) -> np.ndarray:
+            return score_episodes(
+                *(built.problem, built.deployed, snapshot.params, snapshot.state),
+                lambda index: self.val_source.episode(first + index),
+                last - first,
+                tick=lambda done: tick(min(done * team.size, total)),
+            ).inductive
+
+        return Validation(over_episodes(team.collected(scores, total, unit)))
 
     def write_model(self, workspace: Workspace, reached: Reached) -> None:
         best = reached.best

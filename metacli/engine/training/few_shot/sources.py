@@ -55,6 +55,10 @@ class Batches(Protocol):
         """Support and query of a step, with a leading [B]."""
         ...
 
+    def part_at(self, step: int, begin: int, end: int) -> Episode:
+        """Tasks begin .. end-1 of them."""
+        ...
+
 
 def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, Kind]:
     """What one example looks like and what kind of task it is, without decoding anything."""

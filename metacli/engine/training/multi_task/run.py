@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from metacli.engine.events import Progress
 from metacli.engine.models import folder as model_folder
+from metacli.engine.ranks.team import Team
 from metacli.engine.reporting.multi_task_plots import draw_plots
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
@@ -28,6 +29,7 @@ from metacli.engine.training.multi_task.compare import (
     model_of,
     together_candidate,
 )
+from metacli.engine.training.multi_task.divided import divided, require_divisible
 from metacli.engine.training.multi_task.relatedness import Relatedness
 from metacli.engine.training.multi_task.single_task import start_of_tasks, train_tasks
 from metacli.engine.training.provenance import provenance
@@ -47,11 +49,13 @@ class MultiTaskRun:
     Args:
         relatedness: which tasks belong together, once it was measured.
         compared_with: what `tasks.json` says, once it was found out.
+        team: the processes that the rows are divided over.
     """
 
     built: MultiTaskBuilt
     relatedness: Relatedness | None = None
     compared_with: Comparison | None = None
+    team: Team = field(default_factory=Team)
 
     verb = "multitask"
 
@@ -75,6 +79,10 @@ class MultiTaskRun:
     def check(self, name: str) -> None:
         """Its baselines are always the same."""
 
+    def divided(self, team: Team) -> MultiTaskRun:
+        require_divisible(together_candidate(self.built), team.size)
+        return replace(self, team=team)
+
     def prepared(self, workspace: Workspace) -> MultiTaskRun:
         """With the measured relatedness; `groups: auto` becomes the groups that it suggests."""
         built, found = self.built, related.read(workspace.folder) if workspace.resumed else None
@@ -93,7 +101,7 @@ class MultiTaskRun:
     def train(
         self, begin: Snapshot, learned: frozenset[str], device: torch.device, hooks: Hooks
     ) -> Snapshot:
-        candidate = together_candidate(self.built)
+        candidate = divided(together_candidate(self.built), self.team)
         return train_tasks(candidate, self.built.rows, begin, learned, device, hooks)
 
     def validate(self, snapshot: Snapshot, tick: Callable[[int], None]) -> Validation:

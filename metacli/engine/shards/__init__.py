@@ -1,0 +1,1 @@
+"""Work that is divided over machines which do not know of each other, and put together again."""

@@ -1,0 +1,115 @@
+"""`adapt` of a folder of tasks in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from metacli.engine.adapting.request import Request
+from metacli.engine.adapting.source import Source
+from metacli.engine.many.over import name_of, over_tasks, some_failed
+from metacli.engine.models.hashes import weights_hash
+from metacli.engine.results.adapt_many import Adaptations, TaskRow
+from metacli.engine.results.base import Json, plain
+from metacli.engine.shards import part
+from metacli.engine.shards.copying import copied_model
+from metacli.engine.shards.part import Part
+from metacli.engine.shards.shard import Shard
+from metacli.engine.training.journal import versions
+from metacli.errors import BundleError
+
+_ROWS: TypeAdapter[tuple[TaskRow, ...]] = TypeAdapter(tuple[TaskRow, ...])
+_SOURCES: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
+
+
+def keep_part(
+    shard: Shard,
+    folder: Path,
+    sources: Sequence[Source],
+    tasks: Sequence[Path],
+    request: Request,
+    result: Adaptations,
+) -> None:
+    """What `merge` needs of the tasks of one part, beside their models.
+
+    Args:
+        tasks: all of them, of whichever part.
+    """
+    choice = asdict(request.choice)
+    asked: dict[str, Json] = {
+        "versions": versions(),
+        "sources": [weights_hash(one.opened.model.params) for one in sources],
+        "tasks": [name_of(task) for task in tasks],
+        "method": request.method,
+        "overrides": list(request.overrides),
+        "columns": {key: plain(value) for key, value in choice.items()},
+        "seed": request.seed,
+        "folds": request.folds,
+        "holdout": request.holdout,
+        "baseline": request.baseline,
+        "compare": request.compare,
+        "order": request.order,
+        "fit_inputs": request.fit_inputs,
+        "device": request.device.type,
+    }
+    made: dict[str, Json] = {
+        "tasks": [one.as_dict() for one in result.tasks],
+        "source": list(result.source),
+        "method": result.method,
+        "device": result.device,
+        "folder": str(request.task),
+    }
+    part.write(folder, "adapt", shard, asked, made)
+
+
+def merge_adapted(parts: Sequence[tuple[Path, Part]], out: Path) -> Adaptations:
+    """The models of all tasks in one folder, and the result of all of them.
+
+    Raises:
+        BundleError: a model is damaged or gone.
+        DataError: some tasks could not be adapted; its result has every row.
+    """
+    rows: list[TaskRow] = []
+    for folder, one in parts:
+        for row in rows_of(folder, one):
+            model = None
+            if row.model is not None:
+                model = copied_model(folder / row.name, out / row.name)
+            rows.append(replace(row, model=model))
+    made = parts[0][1].made
+    over = over_tasks(rows)
+    result = Adaptations(
+        model=out,
+        source=_SOURCES.validate_python(made["source"]),
+        method=str(made["method"]),
+        tasks=tuple(rows),
+        adapted=sum(one.status == "adapted" for one in rows),
+        kept=sum(one.status == "kept" for one in rows),
+        failed=sum(one.status == "failed" for one in rows),
+        metric=over.metric,
+        mean=over.mean,
+        ci95=over.ci95,
+        worst=over.worst,
+        device=str(made["device"]),
+    )
+    if result.failed:
+        raise some_failed(
+            *(result.tasks, result, "be adapted"),
+            code="adapt.some_failed",
+            where=str(made["folder"]),
+            hint="mend them, run their parts again with --new-only, then merge",
+        )
+    return result
+
+
+def rows_of(folder: Path, one: Part) -> tuple[TaskRow, ...]:
+    """Raises BundleError where they are not as `adapt` writes them."""
+    try:
+        return _ROWS.validate_python(one.made.get("tasks"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = f"{part.FILE} is damaged: tasks.{'.'.join(map(str, first['loc']))}"
+        raise BundleError(message, code="shard.damaged", where=str(folder)) from None
