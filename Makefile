@@ -73,6 +73,7 @@ bench: bench-speed
 
 bench-speed: $(VENV)/.bench
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed_tasks.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format metacli tests benchmarks

@@ -26,7 +26,7 @@ from typing import Any
 import result_pages
 import torch
 from run import RESULTS, commit, machine
-from speed_peers import EAGER, INNER_LR, PEERS, Network, name_of
+from speed_peers import EAGER, INNER_LR, PEERS, Network, name_of, vmapped
 from torch.utils.flop_counter import FlopCounterMode
 
 from metacli.data.few_shot.episodes import ClassEpisodes
@@ -220,8 +220,10 @@ def implementations(shape: Shape) -> dict[str, Callable[[Params, Any, Episode], 
     if shape == COMPILED:
         found["compiled-8"] = ours(8, compiled=True)
     found["eager"] = others(EAGER[shape.algorithm])
+    for name, fn in vmapped(shape.algorithm, shape.tasks).items():
+        found[name] = others(fn)
     for name, fn in PEERS.get(shape.algorithm, {}).items():
-        if installed(name):
+        if installed(name.removesuffix("-vmap")):
             found[name] = others(fn)
     return found
 

@@ -1,5 +1,6 @@
-"""One outer step by others: an eager loop over tasks in plain torch, and the libraries `higher` and
-`torchopt` as their own examples use them. Nothing here is metacli's but the data.
+"""One outer step by others: plain torch in an eager loop over tasks and under `torch.func.vmap`,
+and the libraries `higher` and `torchopt` as their own examples use them. Nothing here is metacli's
+but the data.
 
 Each function takes (network, episodes, inner steps) and gives the direction by parameter name.
 The network is a torch module with `body` and `head`; its normalisation is torch's own.
@@ -180,6 +181,113 @@ def with_torchopt(network: nn.Module, episodes: Episode, steps: int) -> dict[str
     return collected(network, len(episodes.query.x))
 
 
+TaskLoss = Callable[..., Tensor]
+"""(θ by name, support x and y, query x and y) -> the query's loss of one task, differentiable."""
+
+
+def batched(task_loss: Callable[[nn.Module, int], TaskLoss], chunk: int | None = None) -> Step:
+    """The gradient of the mean over tasks by `torch.func.vmap`, all tasks at a time or in chunks,
+    each of which is differentiated by itself."""
+
+    def step(network: nn.Module, episodes: Episode, steps: int) -> dict[str, Tensor]:
+        theta = {name: value.detach() for name, value in parameters(network).items()}
+        loss, count = task_loss(network, steps), len(episodes.query.x)
+        data = [value for half in episodes for value in (half.x, half.y)]
+        found: dict[str, Tensor] = {}
+        for at in range(0, count, chunk or count):
+            part = [value[at : at + (chunk or count)] for value in data]
+
+            def total(theta: dict[str, Tensor], part: list[Tensor] = part) -> Tensor:
+                each: Tensor = torch.vmap(loss, in_dims=(None, 0, 0, 0, 0))(theta, *part)
+                return each.sum() / count
+
+            grads = torch.func.grad(total)(theta)
+            found = {n: found[n] + g if found else g for n, g in grads.items()}
+        return found
+
+    return step
+
+
+def maml_loss(adapts: str = "", first_order: bool = False) -> Callable[[nn.Module, int], TaskLoss]:
+    """MAML, FOMAML and ANIL as a function of θ and one task."""
+
+    def of(network: nn.Module, steps: int) -> TaskLoss:
+        def loss(theta: dict[str, Tensor], sx: Any, sy: Any, qx: Any, qy: Any) -> Tensor:
+            phi = theta
+            for _ in range(steps):
+
+                def inner(moved: dict[str, Tensor], phi: dict[str, Tensor] = phi) -> Tensor:
+                    return F.cross_entropy(functional_call(network, {**phi, **moved}, (sx,)), sy)
+
+                moved = {name: value for name, value in phi.items() if name.startswith(adapts)}
+                grads = torch.func.grad(inner)(moved)
+                if first_order:
+                    grads = {name: value.detach() for name, value in grads.items()}
+                phi = {**phi, **{n: moved[n] - INNER_LR * grads[n] for n in moved}}
+            return F.cross_entropy(functional_call(network, phi, (qx,)), qy)
+
+        return loss
+
+    return of
+
+
+def anil_loss(network: Any, steps: int) -> TaskLoss:
+    """ANIL with the support's features computed once."""
+
+    def loss(theta: dict[str, Tensor], sx: Any, sy: Any, qx: Any, qy: Any) -> Tensor:
+        body = {n.removeprefix("body."): v for n, v in theta.items() if n.startswith("body.")}
+        dtype = theta["head.weight"].dtype
+        scale = torch.tensor(-1 / 255).to(dtype)
+        features = lambda x: functional_call(network.body, body, (x.to(dtype) * scale + 1,))  # noqa: E731
+        support, query = features(sx), features(qx)
+        head = (theta["head.weight"], theta["head.bias"])
+        inner = lambda *head: F.cross_entropy(F.linear(support, *head), sy)  # noqa: E731
+        for _ in range(steps):
+            grads = torch.func.grad(inner, argnums=(0, 1))(*head)
+            head = tuple(v - INNER_LR * g for v, g in zip(head, grads, strict=True))
+        return F.cross_entropy(F.linear(query, *head), qy)
+
+    return loss
+
+
+def with_torchopt_vmap(network: nn.Module, episodes: Episode, steps: int) -> dict[str, Tensor]:
+    """MAML with TorchOpt's functional optimiser under `torch.func.vmap`."""
+    import torchopt
+
+    optimizer = torchopt.sgd(lr=INNER_LR)
+
+    def of(network: nn.Module, steps: int) -> TaskLoss:
+        def loss(theta: dict[str, Tensor], sx: Any, sy: Any, qx: Any, qy: Any) -> Tensor:
+            phi, state = theta, optimizer.init(theta)
+            for _ in range(steps):
+                inner = lambda phi: F.cross_entropy(functional_call(network, phi, (sx,)), sy)  # noqa: E731
+                grads = torch.func.grad(inner)(phi)
+                updates, state = optimizer.update(grads, state, inplace=False)
+                phi = torchopt.apply_updates(phi, updates, inplace=False)
+            return F.cross_entropy(functional_call(network, phi, (qx,)), qy)
+
+        return loss
+
+    return batched(of)(network, episodes, steps)
+
+
+LOSSES: dict[str, Callable[[nn.Module, int], TaskLoss]] = {
+    "maml": maml_loss(),
+    "fomaml": maml_loss(first_order=True),
+    "anil": anil_loss,
+}
+CHUNKS = (4, 8, 16)  # `peer-vmap-<chunk>`; the best of them, or all tasks at a time, is the peer
+
+
+def vmapped(algorithm: str, tasks: int) -> dict[str, Step]:
+    """The rows `peer-vmap`: what an engineer writes with torch alone, in every chunk."""
+    loss = LOSSES.get(algorithm)
+    if loss is None:
+        return {}
+    chunks = {f"peer-vmap-{size}": batched(loss, size) for size in CHUNKS if size < tasks}
+    return {"peer-vmap": batched(loss), **chunks}
+
+
 EAGER: dict[str, Step] = {
     "maml": eager(),
     "fomaml": eager(first_order=True),
@@ -187,4 +295,10 @@ EAGER: dict[str, Step] = {
     "reptile": eager_reptile,
     "protonet": eager_protonet,
 }
-PEERS: dict[str, dict[str, Step]] = {"maml": {"higher": with_higher, "torchopt": with_torchopt}}
+PEERS: dict[str, dict[str, Step]] = {
+    "maml": {
+        "higher": with_higher,
+        "torchopt": with_torchopt,
+        "torchopt-vmap": with_torchopt_vmap,
+    }
+}

@@ -28,6 +28,16 @@ def speed() -> Any:
 
 
 @pytest.fixture(scope="module")
+def speed_tasks(speed: Any) -> Any:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import speed_tasks
+    finally:
+        sys.path.pop(0)
+    return speed_tasks
+
+
+@pytest.fixture(scope="module")
 def rows(speed: Any) -> dict[Any, dict[str, dict[str, Any]]]:
     """Row by shape and implementation."""
     measured = json.loads(speed.FILE.read_text())["rows"]
@@ -79,3 +89,19 @@ def test_every_implementation_gives_the_same_direction(speed: Any, algorithm: st
     half = Batch(x, torch.arange(3).expand(2, 3))
     errors = speed.compared(shape, Episode(half, half._replace(x=x.flip(0))))
     assert {"eager", "loop", "vmap-4", "vmap-8"} <= set(errors)
+    if algorithm in ("maml", "fomaml", "anil"):
+        assert {"peer-vmap", "peer-vmap-4"} <= set(errors)
+
+
+@pytest.mark.slow
+def test_peers_of_multi_task_steps_and_of_adapting_give_the_same(speed_tasks: Any) -> None:
+    """Each is compared with ours before anything is timed; another direction ends the program."""
+    shapes = (speed_tasks.Shape(5, 20, 6, 8, False), speed_tasks.Shape(3, 20, 6, 8, True))
+    found = [row for shape in shapes for row in speed_tasks.measure(shape, 1)]
+    names = {row["implementation"] for row in found}
+    assert {"metacli", "loop-over-tasks"} <= names
+    assert all(row["error"] < 1e-7 for row in found)
+    pytest.importorskip("sklearn")
+    assert {row["implementation"] for row in speed_tasks.measure_adapting(1)} == {
+        *("metacli", "scikit-learn")
+    }

@@ -45,7 +45,9 @@ def show(result: Result) -> Iterator[str]:
 def _device(device: Block) -> str:
     name = text.visible(device.text("name"))
     if device.flag("ok"):
-        return f"device  {name}: works ({text.number(device.number('seconds'), 2)} s)"
+        free, seconds = device.number("free_bytes"), text.number(device.number("seconds"), 2)
+        room = "" if free is None else f", {text.size(free)} of memory free"
+        return f"device  {name}: works ({seconds} s{room})"
     return f"device  {name}: {text.visible(device.text('error'))}"
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.extras import EXTRAS, install_line, missing, version_of
+from metacli.engine.machine import available_memory
 from metacli.engine.results.doctor import Cache, Device, DoctorResult, Extra
 from metacli.engine.storage.paths import cache_root, require_device
 from metacli.engine.training import journal
@@ -75,7 +76,21 @@ def tested_device(name: str, problems: list[Finding]) -> Device:
         problems.append(
             Finding("error", "environment.device", message, name, "--device cpu works around it")
         )
-    return Device(name, error is None, seconds, error, model)
+    free, total = memory_of(name)
+    return Device(name, error is None, seconds, error, model, free, total)
+
+
+def memory_of(name: str) -> tuple[int | None, int | None]:
+    """Bytes that are free on a device, and all of them; None where it does not say."""
+    if name == "cpu":
+        return available_memory(), None
+    if not name.startswith("cuda"):
+        return None, None
+    try:
+        free, total = torch.cuda.mem_get_info(name)
+    except RuntimeError:  # a device that does not work, which is said already
+        return None, None
+    return free, total
 
 
 def pass_on(device: torch.device) -> torch.Tensor:

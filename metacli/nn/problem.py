@@ -36,7 +36,7 @@ from metacli.nn.losses import class_mean, cross_entropy, hits, masked_mean, squa
 from metacli.types import Batch, Objective, Params
 
 Statistics = Literal["none", "support", "running"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "tf32"]
 KEEPS_STATISTICS = (*WITH_STATISTICS, LiveBatchNorm)
 
 

@@ -81,7 +81,7 @@ class Train(Block):
     clip: Annotated[float, Field(gt=0)] | None = None
     execution: Literal["auto", "loop", "vmap", "batched", "compiled"] = "auto"
     chunk: Count | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"  # of the backbone's products
+    precision: Literal["float32", "bfloat16", "tf32"] = "float32"  # of products; tf32: on a GPU
 
 
 class Evaluate(OpenBlock):

@@ -50,14 +50,15 @@ LEARNERS = {
 def same(found: Update, wanted: Update, atol: float = 1e-12) -> None:
     for one, other in zip(found[:1] + found[2:], wanted[:1] + wanted[2:], strict=True):
         toys.assert_same(one, other, atol=atol)
-    assert found.state == wanted.state
+    assert found.state.keys() == wanted.state.keys()
+    for key, value in wanted.state.items():
+        assert found.state[key] == pytest.approx(value, rel=1e-12, abs=atol)
 
 
 # Few-shot
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-@pytest.mark.parametrize("chunk", [1, 4])
+@pytest.mark.parametrize(("chunk", "ranks"), [(1, 3), (4, 2)])
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_direction_of_all_ranks_is_that_of_one_process(
     name: str, chunk: int, ranks: int
@@ -109,7 +110,7 @@ METHODS: dict[str, tuple[str, Weighting, Surgery | None]] = {
     "hard-uncertainty": ("hard", Uncertainty(), None),
     "hard-gradnorm": ("hard", GradNorm(), None),
     "mmoe-pcgrad": ("mmoe", Equal(), PCGrad()),
-    "pairwise-mgda": ("soft-pairwise", Equal(), MGDA()),  # copies: one backward pass for all rows
+    "hard-mgda": ("hard", Equal(), MGDA()),
     "ple": ("ple", Equal(), None),
     "auto-lambda": ("hard", AutoLambda(), None),
 }
@@ -141,6 +142,7 @@ def test_losses_of_divided_rows_give_the_direction_of_whole_ones(name: str, mask
     first, other = on_ranks(work)
     same(first, step(problem))
     toys.assert_bits(other.direction, first.direction)
+    assert other.state == first.state
 
 
 def test_every_row_is_in_one_share() -> None:

@@ -17,15 +17,18 @@ class Device(Part):
     Args:
         error: what went wrong; None where it agrees with the CPU.
         model: what it is called, of a GPU.
+        free_bytes: memory that this process may still take; bytes: of a GPU, all of it.
     """
 
-    optional: ClassVar[frozenset[str]] = frozenset({"model"})
+    optional: ClassVar[frozenset[str]] = frozenset({"model", "free_bytes", "bytes"})
 
     name: str
     ok: bool
     seconds: float
     error: str | None
     model: str | None = None
+    free_bytes: int | None = None
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)

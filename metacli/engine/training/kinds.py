@@ -19,15 +19,18 @@ from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.schema.recipe import Recipe
 
 
-def make_run(loaded: Loaded) -> Run:
+def make_run(loaded: Loaded, device: str = "cpu") -> Run:
     """A recipe made into a run that is ready to train; nothing is written.
+
+    Args:
+        device: the kind that it is to be trained on.
 
     Raises:
         RecipeError, DataError: everything that can be wrong with the recipe or its data.
     """
     match loaded.recipe:
         case FewShotRecipe():
-            return make_few_shot_run(loaded)
+            return make_few_shot_run(loaded, device)
         case MultiTaskRecipe() as tasks:
             return DenseRun(build_dense(loaded)) if is_dense(tasks) else make_multi_task_run(loaded)
         case MetaMultiTaskRecipe() as recipe:

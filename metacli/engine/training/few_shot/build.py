@@ -59,8 +59,11 @@ class FewShotBuilt:
         return dataclasses.replace(made, precision=train.precision, compiled=compiled)
 
 
-def build_few_shot(loaded: Loaded) -> FewShotBuilt:
+def build_few_shot(loaded: Loaded, device: str = "cpu") -> FewShotBuilt:
     """Nothing has been written or trained by then.
+
+    Args:
+        device: the kind that it is trained on, for `train.execution: auto`.
 
     Raises:
         RecipeError: with every problem found.
@@ -85,7 +88,7 @@ def build_few_shot(loaded: Loaded) -> FewShotBuilt:
     problems.raise_any()
     if recipe.train.execution == "compiled":
         require_compiler()
-    resolved = resolve(recipe, learner, backbone, inputs)
+    resolved = resolve(recipe, learner, backbone, inputs, device)
     return FewShotBuilt(resolved, learner, deployed, inputs, kind, largest(recipe.episodes.way))
 
 
@@ -107,10 +110,10 @@ def with_classes(
 
 
 def resolve(
-    recipe: FewShotRecipe, learner: Learner, backbone: Backbone, inputs: InputSpec
+    recipe: FewShotRecipe, learner: Learner, backbone: Backbone, inputs: InputSpec, device: str
 ) -> FewShotRecipe:
     """The recipe with every default and every `auto` written out."""
-    execution, chunk = resolve_execution(recipe, learner, inputs)
+    execution, chunk = resolve_execution(recipe, learner, inputs, device)
     plain = recipe.plain()
     if recipe.data.source not in DATASETS:  # the run is resumed from any folder
         plain["data"]["source"] = str(Path(recipe.data.source).absolute())

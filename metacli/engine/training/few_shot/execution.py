@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from metacli.algorithms.learner import Learner
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training.problems import Problems
@@ -24,13 +26,13 @@ def check_execution(recipe: FewShotRecipe, learner: Learner, problems: Problems)
         message = "execution compiled needs tasks of one size: a program is of one shape"
     if message:
         problems.add("train.execution", message, hint, code="recipe.value")
-    if train.precision != "float32" and train.execution not in ("auto", "loop"):
+    if train.precision == "bfloat16" and train.execution not in ("auto", "loop"):
         message = f"precision {train.precision} is for tasks one by one, in a loop"
         problems.add("train.precision", message, "train.execution=loop or auto")
 
 
 def resolve_execution(
-    recipe: FewShotRecipe, learner: Learner, inputs: InputSpec
+    recipe: FewShotRecipe, learner: Learner, inputs: InputSpec, device: str = "cpu"
 ) -> tuple[str, int]:
     """`auto`: a fixed rule from measured tables, never a timing, so that a recipe has the same
     bits everywhere.
@@ -39,12 +41,17 @@ def resolve_execution(
     weights for each task make large convolutions slower than a loop does. That is so for larger
     tasks where the network's inner loop is differentiated, which is many short operations, and for
     smaller ones where an inner loop is not.
+
+    Args:
+        device: its kind; on a GPU more tasks at a time (`on_cuda`).
     """
     train = recipe.train
-    if train.execution == "loop" or train.precision != "float32":
+    if train.execution == "loop" or train.precision == "bfloat16":
         return "loop", 1
     if train.execution in ("vmap", "compiled"):
         return train.execution, min(train.chunk or 8, train.meta_batch)
+    if device == "cuda" and learner.trains_on != "classes":
+        return on_cuda(recipe, inputs)
     if inputs.kind == "numbers":
         return "vmap", train.meta_batch
     per_task = largest(recipe.episodes.way) * (
@@ -62,3 +69,17 @@ def resolve_execution(
         few = 16 if train.meta_batch >= 32 else 8  # at least two chunks, for two threads
         return "vmap", min(few if per_task <= 15 else 4, train.meta_batch)
     return "loop", 1
+
+
+CUDA_NUMBERS = 16_000_000
+"""Numbers in the examples of one chunk on a GPU: 7 tasks of 100 images of 3 x 84 x 84. A Conv4 of
+width 64 keeps some 2 GB of each of those between a second-order step's passes."""
+
+
+def on_cuda(recipe: FewShotRecipe, inputs: InputSpec) -> tuple[str, int]:
+    """A GPU waits for the launch of every operation of a task by itself, so as many tasks as there
+    is room for are one operation. Bounded by memory, not measured."""
+    episodes = recipe.episodes
+    rows = largest(episodes.way) * (largest(episodes.shot) + episodes.query)
+    task = max(1, rows * math.prod(inputs.shape))
+    return "vmap", max(1, min(recipe.train.meta_batch, CUDA_NUMBERS // task))

@@ -33,6 +33,7 @@ from metacli.engine.training.few_shot.sources import (
     validation_source,
 )
 from metacli.engine.training.loop import Snapshot
+from metacli.engine.training.precision import products_of
 from metacli.engine.training.provenance import provenance
 from metacli.engine.training.runs import (
     DataFacts,
@@ -115,7 +116,8 @@ class FewShotRun:
         method: Method[Problem, Episode] = built.learner
         if team.size > 1:
             method = DividedTasks(built.learner, team, tasks)
-        return train_run(method, built.problem, batch_at, self.recipe, begin, learned, hooks)
+        with products_of(self.recipe.train.precision, device):
+            return train_run(method, built.problem, batch_at, self.recipe, begin, learned, hooks)
 
     def validate(self, snapshot: Snapshot, tick: Callable[[int], None]) -> Validation:
         built, team, total = self.built, self.team, self.recipe.evaluate.episodes
@@ -180,13 +182,13 @@ class FewShotRun:
         return None
 
 
-def make_few_shot_run(loaded: Loaded) -> FewShotRun:
+def make_few_shot_run(loaded: Loaded, device: str = "cpu") -> FewShotRun:
     """Everything that can be wrong with the recipe or the data is found here; nothing is written.
 
     Raises:
         RecipeError, DataError: as `build_few_shot`.
     """
-    built = build_few_shot(loaded)
+    built = build_few_shot(loaded, device)
     return FewShotRun(built, make_source(built.recipe, "train"), validation_source(built.recipe))
 
 
