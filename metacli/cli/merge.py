@@ -67,7 +67,7 @@ def show(result: Result) -> Iterator[str]:
         yield f"{read.text('parts')} shards of {read.text('verb')}, complete and alike"
     elif read.has("runs"):
         yield from meta_train.show(result)
-    elif read.has("tasks"):
+    elif read.has("adapted"):
         yield from many.show_adapted(result)
     else:
         yield from evaluate.show(result, "MODEL")

@@ -8,6 +8,7 @@ import torch
 import toys
 from sklearn.linear_model import LogisticRegression
 
+from metacli.nn.solvers import logistic
 from metacli.nn.solvers.logistic import fit_logistic, fit_logistics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -88,3 +89,21 @@ def test_several_c_at_a_time_each_give_the_weights_of_scikit_learn() -> None:
     for c, (weight, _) in found.items():
         np.testing.assert_allclose(weight.numpy(), scikit(x, y, c).coef_, atol=1e-5, rtol=0)
         assert torch.equal(weight, fit_logistics(x, y, 5, {c: 1e-7})[c][0])
+
+
+def test_many_classes_are_computed_in_blocks_with_the_same_loss_and_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = np.random.default_rng(0)
+    z, y = draw.normal(size=(23, 3)), np.arange(23) % 7
+    loss_at, inputs, _ = logistic.objective_of(z, y, 7, 2.0, 0.5)
+    monkeypatch.setattr(logistic, "BLOCK", 35)  # five examples
+    blocks = logistic.objective_in_blocks(z, y, 7, 2.0, 0.5)
+    for _ in range(3):
+        flat = draw.normal(size=7 * inputs.shape[1])
+        (loss, slope), (whole, wanted, _) = blocks(flat), loss_at(flat)
+        assert loss == pytest.approx(whole, rel=1e-13)
+        np.testing.assert_allclose(slope, wanted, rtol=1e-11, atol=1e-12)
+    found = logistic.by_lbfgs(z, y, 7, 2.0, 0.5)
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, logistic.by_lbfgs(z, y, 7, 2.0, 0.5), atol=1e-7)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.many.over import name_of, over_tasks, some_failed
 from metacli.engine.models.hashes import weights_hash
+from metacli.engine.results.adapt import Doubt
 from metacli.engine.results.adapt_many import Adaptations, TaskRow
 from metacli.engine.results.base import Json, plain
 from metacli.engine.shards import part
@@ -21,8 +22,42 @@ from metacli.engine.shards.shard import Shard
 from metacli.engine.training.journal import versions
 from metacli.errors import BundleError
 
-_ROWS: TypeAdapter[tuple[TaskRow, ...]] = TypeAdapter(tuple[TaskRow, ...])
-_SOURCES: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
+
+class KeptRow(BaseModel):
+    """A `TaskRow` as a part keeps it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    path: Path
+    model: Path | None
+    status: str
+    metric: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    chance: float | None
+    verdict: str | None
+    seconds: float | None
+    error: dict[str, JsonValue] | None
+    doubts: tuple[Doubt, ...] | None = None
+
+    def row(self, model: Path | None) -> TaskRow:
+        """With the place of its model, wherever the part may be by now."""
+        return TaskRow(**{**dict(self), "model": model})
+
+
+class Made(BaseModel):
+    """What a part keeps besides its models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[KeptRow, ...]
+    source: tuple[str, ...]
+    method: str
+    device: str
+    folder: str
 
 
 def keep_part(
@@ -74,17 +109,15 @@ def merge_adapted(parts: Sequence[tuple[Path, Part]], out: Path) -> Adaptations:
     """
     rows: list[TaskRow] = []
     for folder, one in parts:
-        for row in rows_of(folder, one):
-            model = None
-            if row.model is not None:
-                model = copied_model(folder / row.name, out / row.name)
-            rows.append(replace(row, model=model))
-    made = parts[0][1].made
+        for row in made_of(folder, one).tasks:
+            kept = row.model is not None
+            rows.append(row.row(copied_model(folder / row.name, out / row.name) if kept else None))
+    made = made_of(*parts[0])
     over = over_tasks(rows)
     result = Adaptations(
         model=out,
-        source=_SOURCES.validate_python(made["source"]),
-        method=str(made["method"]),
+        source=made.source,
+        method=made.method,
         tasks=tuple(rows),
         adapted=sum(one.status == "adapted" for one in rows),
         kept=sum(one.status == "kept" for one in rows),
@@ -93,23 +126,23 @@ def merge_adapted(parts: Sequence[tuple[Path, Part]], out: Path) -> Adaptations:
         mean=over.mean,
         ci95=over.ci95,
         worst=over.worst,
-        device=str(made["device"]),
+        device=made.device,
     )
     if result.failed:
         raise some_failed(
             *(result.tasks, result, "be adapted"),
             code="adapt.some_failed",
-            where=str(made["folder"]),
+            where=made.folder,
             hint="mend them, run their parts again with --new-only, then merge",
         )
     return result
 
 
-def rows_of(folder: Path, one: Part) -> tuple[TaskRow, ...]:
-    """Raises BundleError where they are not as `adapt` writes them."""
+def made_of(folder: Path, one: Part) -> Made:
+    """Raises BundleError where it is not as `adapt` writes it."""
     try:
-        return _ROWS.validate_python(one.made.get("tasks"))
+        return Made.model_validate(one.made)
     except ValidationError as error:
         first = error.errors()[0]
-        message = f"{part.FILE} is damaged: tasks.{'.'.join(map(str, first['loc']))}"
+        message = f"{part.FILE} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise BundleError(message, code="shard.damaged", where=str(folder)) from None

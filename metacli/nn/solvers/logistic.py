@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacli.nn.solvers.lbfgs import minimised
+from metacli.nn.solvers.lbfgs import Function, minimised
 
 ROUGH = 1e-6  # precision from which a few steps of L-BFGS are the faster way whatever the size
 MOST = 10_000  # steps
+BLOCK = 2**18  # scores that are computed at a time where there are more: 2 MB
 NEWTON = 600  # numbers to find, up to which a system of equations is the faster way
 
 
@@ -118,10 +119,46 @@ def by_lbfgs(
     Args:
         begin: where the descent begins, [N, D + 1]; None: at 0.
     """
-    loss_at, inputs, _ = objective_of(z, y, classes, c, penalty)
-    start = np.zeros(classes * inputs.shape[1]) if begin is None else begin.ravel()
+    start = np.zeros(classes * (z.shape[1] + 1)) if begin is None else begin.ravel()
+    if len(z) * classes > BLOCK:
+        found = minimised(objective_in_blocks(z, y, classes, c, penalty), start, precision, MOST)
+        return found.reshape(classes, -1)
+    loss_at, _, _ = objective_of(z, y, classes, c, penalty)
     found = minimised(lambda flat: loss_at(flat)[:2], start, precision, MOST)
     return found.reshape(classes, -1)
+
+
+def objective_in_blocks(
+    z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: float
+) -> Function:
+    """The loss and gradient of `objective_of` for many classes and examples: a block of examples at
+    a time, in memory that stays in the processor's cache and is used again, one exponential for
+    each number. All at once, thousands of classes wrote a dozen matrices [M, N] a step."""
+    inputs = np.concatenate([z, np.ones((len(z), 1))], 1)  # [M, D + 1]
+    penalised = np.ones(inputs.shape[1])
+    penalised[-1] = 0.0  # not the intercept
+    rows = max(1, BLOCK // classes)
+    memory = np.empty((min(rows, len(z)), classes))
+
+    def loss_at(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weight = flat.reshape(classes, -1)
+        loss = penalty * float((weight**2 * penalised).sum())
+        slope = 2 * penalty * weight * penalised
+        for first in range(0, len(inputs), rows):
+            part, labels = inputs[first : first + rows], y[first : first + rows]
+            at = np.arange(len(part)), labels
+            scores = np.matmul(part, weight.T, out=memory[: len(part)])
+            scores -= scores.max(1, keepdims=True)
+            own = scores[at]
+            np.exp(scores, out=scores)
+            total = scores.sum(1)
+            loss += c * float((np.log(total) - own).sum())
+            scores /= total[:, None]
+            scores[at] -= 1.0
+            slope += c * (scores.T @ part)
+        return loss, slope.ravel()
+
+    return loss_at
 
 
 LossAt = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
