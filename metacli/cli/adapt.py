@@ -67,41 +67,7 @@ Budget = Annotated[
     str | None,
     typer.Option("--budget", metavar="TIME", help="Time to choose in; over 30s it also tunes."),
 ]
-FailIf = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fail-if",
-        metavar="guessing|hurts",
-        callback=words.doubts,
-        help="Exit 5 when this is said of the model.",
-        show_default=False,
-    ),
-]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Exit 5 when anything speaks against the model.")
-]
 Add = Annotated[bool, typer.Option("--add", help="Add the examples to an adapted model.")]
-Folds = Annotated[
-    int | None,
-    typer.Option("--folds", metavar="K", min=2, help="Score by at most K folds, dealt once."),
-]
-FitInputs = Annotated[
-    bool,
-    typer.Option(
-        "--fit-inputs", help="Invert images, or change their contrast, where it suits the model."
-    ),
-]
-Compare = Annotated[
-    bool | None,
-    typer.Option(
-        "--compare/--no-compare",
-        help="Compare with simple models; the default for one task, not for a folder of tasks.",
-        show_default=False,
-    ),
-]
-NewOnly = Annotated[
-    bool, typer.Option("--new-only", help="Of a folder of tasks: those without a model yet.")
-]
 
 
 def adapt(
@@ -116,20 +82,20 @@ def adapt(
     budget: Budget = None,
     add: Add = False,
     guard: options.Guard = False,
-    folds: Folds = None,
+    folds: options.Folds = None,
     order: options.Order = None,
-    compare: Compare = None,
-    new_only: NewOnly = False,
+    compare: options.Compare = None,
+    new_only: options.NewOnly = False,
     shard: options.Shard = None,
-    fit_inputs: FitInputs = False,
+    fit_inputs: options.FitInputs = False,
     standalone: options.Standalone = False,
     skip_bad: options.SkipBad = False,
     allow_duplicates: options.AllowDuplicates = False,
     follow_links: options.FollowLinks = False,
     fail_under: options.FailUnder = None,
     fail_over: options.FailOver = None,
-    fail_if: FailIf = None,
-    strict: Strict = False,
+    fail_if: options.FailIf = None,
+    strict: options.Strict = False,
 ) -> None:
     """Adapt a model to a folder or table of your own examples, and say how good it is.
 
@@ -140,6 +106,7 @@ def adapt(
     share, limit = words.fraction(holdout), words.seconds(budget, "--budget")
     model, task, overrides = what_is_there(words_)
     checks = words.checks_of(fail_under, fail_over, fail_if, strict=strict)
+    how = words.how(folds, compare, new_only, shard, standalone)
     read = words.reading(skip_bad, allow_duplicates, follow_links, fit_inputs, order)
 
     def work(report: Reporter) -> Result:
@@ -155,11 +122,7 @@ def adapt(
             baseline=baseline,
             budget=limit,
             add=add,
-            folds=folds,
-            compare=compare,
-            new_only=new_only,
-            shard=shard,
-            standalone=standalone,
+            **how,
             **read,
             **checks,
             **frame.shared(report),

@@ -141,3 +141,37 @@ Shard = Annotated[
         show_default=False,
     ),
 ]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-if",
+        metavar="guessing|hurts",
+        callback=words.doubts,
+        help="Exit 5 when this is said of the model.",
+        show_default=False,
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit 5 when anything speaks against the model.")
+]
+Folds = Annotated[
+    int | None,
+    typer.Option("--folds", metavar="K", min=2, help="Score by at most K folds, dealt once."),
+]
+FitInputs = Annotated[
+    bool,
+    typer.Option(
+        "--fit-inputs", help="Invert images, or change their contrast, where it suits the model."
+    ),
+]
+Compare = Annotated[
+    bool | None,
+    typer.Option(
+        "--compare/--no-compare",
+        help="Compare with simple models; the default for one task, not for a folder of tasks.",
+        show_default=False,
+    ),
+]
+NewOnly = Annotated[
+    bool, typer.Option("--new-only", help="Of a folder of tasks: those without a model yet.")
+]

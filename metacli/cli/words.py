@@ -145,6 +145,22 @@ def reading(skip_bad: bool, duplicates: bool, links: bool, fit: bool, order: str
     )
 
 
+class How(TypedDict):
+    """How tasks are scored, and which of them are adapted to."""
+
+    folds: int | None
+    compare: bool | None
+    new_only: bool
+    shard: str | None
+    standalone: bool
+
+
+def how(
+    folds: int | None, compare: bool | None, new_only: bool, shard: str | None, standalone: bool
+) -> How:
+    return How(folds=folds, compare=compare, new_only=new_only, shard=shard, standalone=standalone)
+
+
 def probability(words: str | None) -> str | float | None:
     """`auto` or a number in 0..1; for `--reject`."""
     if words is None or words == "auto":

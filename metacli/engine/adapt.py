@@ -85,14 +85,10 @@ def adapt(
     request = replace(request_of(settings, how, examples, tasks, report), content=content)
     ready = prepared(names, request, tasks, add=add)
     require_measured(settings, checks, ready.sources, tasks)
-    require_parts(settings, tasks)
     output = output_of(settings, ready.request, tasks)
     if tasks:
-        every = adapt_to_each(
-            *(ready.sources, tasks, ready.request, output),
-            new_only=settings.new_only,
-            shard=parsed(settings.shard),
-        )
+        known, shard = (ready.sources, tasks, ready.request, output), parsed(settings.shard)
+        every = adapt_to_each(*known, new_only=settings.new_only, shard=shard)
         return every if every.dry_run else checked_worst(every, checks, doubts)
     result = adapt_to_task(ready.sources, ready.request, output, ready.earlier, ready.options)
     return result if result.dry_run else checked(result, checks, doubts)
@@ -171,11 +167,12 @@ def require_one_to_fit(names: Sequence[str], request: Request, *, add: bool) -> 
 def require_measured(
     settings: Settings, checks: Sequence[Check], sources: Sequence[Source], tasks: Sequence[Path]
 ) -> None:
-    """Raises UsageProblem for a check on what is not measured, or a type that the sources are not
-    of."""
+    """Raises UsageProblem for a check on what is not measured, a type that the sources are not of,
+    or a shard of what is not divided."""
     metric = metric_of(sources)
     require_known(checks, checked_names(metric) if tasks else (metric,))
     require_type(settings.type, sources)
+    require_parts(settings, tasks)
 
 
 def require_parts(settings: Settings, tasks: Sequence[Path]) -> None:

@@ -3,6 +3,7 @@ examples."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
@@ -20,7 +21,7 @@ from metacli.engine.results.class_tasks import ClassTaskEvaluation
 from metacli.engine.results.evaluate import Evaluation
 from metacli.engine.results.evaluate_many import Evaluations
 from metacli.engine.results.shards import ShardResult
-from metacli.engine.scoring.checks import require_checks, require_known
+from metacli.engine.scoring.checks import Check, require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
 from metacli.engine.scoring.scorer import Scorer, scorer_of
 from metacli.engine.sets.opening import set_model_at
@@ -91,9 +92,13 @@ def evaluate(
     require_known(checks, scorer.checked)
     request = replace(asked, out=settings.place())
     result = scorer.evaluate(request)
-    if not request.dry_run:
-        values = result.checked() if isinstance(result, ClassTaskEvaluation) else {}
-        require_checks(checks, {result.metric: result.mean, **values}, result)
+    return result if request.dry_run else checked(result, checks)
+
+
+def checked(result: Evaluation, checks: Sequence[Check]) -> Evaluation:
+    """Raises CheckFailed."""
+    values = result.checked() if isinstance(result, ClassTaskEvaluation) else {}
+    require_checks(checks, {result.metric: result.mean, **values}, result)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.results.base import Json
-from metacli.engine.results.train import Comparison, SeedsResult, Status, TrainResult
+from metacli.engine.results.train import Comparison, Limit, SeedsResult, Status, TrainResult
 from metacli.engine.shards import part
 from metacli.engine.shards.copying import copied_run
 from metacli.engine.shards.part import Part, Verb
@@ -34,6 +35,8 @@ class Kept(BaseModel):
     steps: int
     metrics: dict[str, dict[str, int | float | None]]
     best_step: int | None
+    stopped_by: Limit | None = None
+    planned_steps: int | None = None
 
 
 def keep_runs(
@@ -90,5 +93,7 @@ def moved(run: JsonValue, folder: Path, out: Path, verb: Verb) -> TrainResult:
         metrics=kept.metrics,
         best_step=kept.best_step,
         comparison=comparison,
-        resume_command=f"metacli {verb} --resume {place}",
+        resume_command=f"metacli {verb} --resume {shlex.quote(str(place))}",
+        stopped_by=kept.stopped_by,
+        planned_steps=kept.planned_steps,
     )
