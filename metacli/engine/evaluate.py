@@ -17,18 +17,24 @@ from metacli.engine.many.evaluating import evaluate_each
 from metacli.engine.many.models import models_below
 from metacli.engine.models.model import AnyModel, FewShotModel
 from metacli.engine.models.opening import Opened, open_model
+from metacli.engine.ranks.launched import launched
+from metacli.engine.ranks.mirror import private_folder
+from metacli.engine.ranks.scores import TeamValues
+from metacli.engine.ranks.team import joined
 from metacli.engine.results.class_tasks import ClassTaskEvaluation
 from metacli.engine.results.evaluate import Evaluation
 from metacli.engine.results.evaluate_many import Evaluations
 from metacli.engine.results.shards import ShardResult
 from metacli.engine.scoring.checks import Check, require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
-from metacli.engine.scoring.scorer import Scorer, scorer_of
+from metacli.engine.scoring.scorer import EpisodeScorer, Scorer, scorer_of
 from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.scorer import set_scorer_at
 from metacli.engine.shards.evaluating import evaluate_part
 from metacli.engine.shards.shard import Shard, parsed
 from metacli.engine.storage.paths import require_device
+from metacli.engine.training.dropping import StepDropped
+from metacli.engine.training.outcome import rank_lost
 from metacli.errors import UsageProblem
 from metacli.schema.overrides import Overrides, spelled
 
@@ -85,6 +91,8 @@ def evaluate(
     if (shard := parsed(settings.shard)) is not None:
         opened = None if models or sets else open_model(str(model), device, report)
         return part_of(opened, asked, shard, settings)
+    if launched().size > 1:
+        return by_ranks(asked, settings, checks)
     if models is not None and sets is None:
         each = replace(asked, out=settings.place())
         return evaluate_each(models, each, checks, device)
@@ -124,3 +132,26 @@ def part_of(
     return evaluate_part(
         opened.having(model), request, shard, Path(settings.out), force=settings.force
     )
+
+
+def by_ranks(request: Request, settings: Settings, checks: Sequence[Check]) -> Evaluation:
+    """The episodes divided over the processes that were started together; rank 0 writes and checks.
+
+    Raises:
+        UsageProblem: a model that is not measured on episodes.
+        RunFailed: another process ended.
+    """
+    with joined(launched()) as team, private_folder(team) as place:
+        request = request if place is None else replace(request, report=ignore)
+        opened = open_model(request.model, require_device(settings.device), request.report)
+        model = opened.model
+        if not isinstance(model, FewShotModel):
+            raise UsageProblem("processes divide the episodes that a few-shot model is measured on")
+        scorer = EpisodeScorer(opened.having(model))
+        require_known(checks, scorer.checked)
+        out = settings.place() if place is None else place.with_suffix(".jsonl")
+        try:
+            result = scorer.evaluate(replace(request, out=out, values=TeamValues(team)))
+        except StepDropped:  # or one that is lost
+            raise rank_lost(team.size, None) from None
+    return result if request.dry_run or place is not None else checked(result, checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,15 @@ from metacli.algorithms.multitask.weighting.equal import Equal
 from metacli.algorithms.multitask.weighting.gradnorm import GradNorm
 from metacli.algorithms.multitask.weighting.uncertainty import Uncertainty
 from metacli.autodiff import slice_tasks
+from metacli.engine.evaluate import evaluate
+from metacli.engine.events import ignore
+from metacli.engine.models.opening import open_model
 from metacli.engine.ranks.launched import Launch, launched, require_divided
+from metacli.engine.ranks.scores import TeamValues
 from metacli.engine.ranks.team import PeerLost, Team
+from metacli.engine.results.evaluate import EpisodeEvaluation
+from metacli.engine.scoring.episode_evaluate import evaluate_episodes
+from metacli.engine.scoring.request import EpisodeOptions, Request
 from metacli.engine.training.dropping import StepDropped
 from metacli.engine.training.few_shot.divided import DividedTasks, require_divisible
 from metacli.errors import UsageProblem
@@ -35,7 +43,7 @@ from metacli.nn.multi_task import RowShare, TaskProblem
 from metacli.nn.sharing import SHARING
 from metacli.types import Batch, Episode, Update
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("workplace")
 TASKS = 5  # no multiple of the ranks
 LEARNERS = {
     "maml": MAML(inner_lr=0.1, inner_steps=2),
@@ -229,6 +237,21 @@ def test_a_failed_step_leaves_the_team() -> None:
     with pytest.raises(PeerLost):
         second.add(torch.zeros(2))
     assert second.lost
+
+
+def test_an_evaluation_by_ranks_has_every_score_of_one_process(finished: Path) -> None:
+    asked = {"episodes": 7, "way": 3, "query": 2, "device": "cpu"}
+    whole = evaluate(finished, out="whole.jsonl", **asked)
+    opened = open_model(str(finished), torch.device("cpu"), ignore)
+    wanted = EpisodeOptions(way=3, query=2, episodes=7)
+
+    def work(team: Team) -> EpisodeEvaluation:
+        out = Path(f"rank-{team.rank}.jsonl").absolute()
+        request = Request(str(finished), wanted=wanted, out=out, values=TeamValues(team))
+        return evaluate_episodes(opened, request)  # type: ignore[arg-type]
+
+    for result in on_ranks(work):
+        assert {**result.as_dict(), "scores": None} == {**whole.as_dict(), "scores": None}
 
 
 # How they are started

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from metacli.errors import UsageProblem
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-DIVIDED = ("meta-train", "multitask")
+DIVIDED = ("meta-train", "multitask", "evaluate")
 """Commands that several processes carry out together."""
 
 
@@ -56,5 +56,5 @@ def require_divided(command: str, launch: Launch) -> None:
     if launch.size > 1 and command not in DIVIDED:
         raise UsageProblem(
             f"{command} is not divided over processes, and WORLD_SIZE is {launch.size}",
-            hint=f"metacli {command} ... without torchrun; {' and '.join(DIVIDED)} are divided",
+            hint=f"metacli {command} ... without torchrun; {', '.join(DIVIDED)} are divided",
         )

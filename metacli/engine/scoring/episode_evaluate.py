@@ -55,9 +55,9 @@ def evaluate_episodes(
         out = out or score_file.place_of_variant(opened.run, opened.path, request.overrides)
     opened, wanted = replace_source(opened, request.data, request.reading), request.wanted
     if has_class_tasks(opened.model.recipe):
-        if request.values.partial:
+        if request.values.divides:
             raise UsageProblem(
-                "--shard divides episodes; this model is measured on every row of new tasks",
+                "episodes are divided; this model is measured on every row of new tasks",
                 hint=f"metacli evaluate {request.model}",
             )
         return evaluate_class_tasks(opened, replace(request, out=out))

@@ -23,7 +23,8 @@ Compute = Callable[[int, int], Arrays]
 class Values:
     """All scores are computed here."""
 
-    partial = False
+    partial = False  # a part of them is all that this process gets
+    divides = False  # this process computes a part of them at most
 
     def of(self, name: str, total: int, compute: Compute, unit: int = 1) -> Arrays:
         """The scores `name` of `total` episodes.
@@ -60,7 +61,7 @@ class PartValues(Values):
     shard: Shard
     kept: dict[str, Json] = field(default_factory=dict)
 
-    partial = True
+    partial = divides = True
 
     def of(self, name: str, total: int, compute: Compute, unit: int = 1) -> Arrays:
         first, last = self.shard.of(total, unit)
@@ -97,6 +98,8 @@ class MergedValues(Values):
     """All of them are known already, from the parts in their order."""
 
     parts: Sequence[Part]
+
+    divides = True
 
     def of(self, name: str, total: int, compute: Compute, unit: int = 1) -> Arrays:
         blocks = [self.block(one, name) for one in self.parts]
