@@ -254,8 +254,9 @@ def run() -> None:
     session = Session()
     leaving.append(functools.partial(_leave, session))
     code = main(session=session)
-    if code in STOPPED:  # workers may be in an operation that takes minutes
-        _end(code)
+    frame = session.frame
+    if code in STOPPED or (frame is not None and frame.launch.size > 1):
+        _end(code)  # workers may be in an operation that takes minutes, or another rank be gone
     sys.exit(code)
 
 

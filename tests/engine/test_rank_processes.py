@@ -19,6 +19,7 @@ from metacli.engine.meta_train import meta_train
 from metacli.engine.training import checkpoint
 
 pytestmark = pytest.mark.usefixtures("workplace", "signals_heard")
+PATIENT = 200  # seconds, of a machine that has other work
 SETTINGS = ("train.meta_batch=3",)  # of two ranks, one has one task and the other two
 
 
@@ -52,7 +53,7 @@ def two(*words: str) -> list[subprocess.Popen]:
 def test_two_ranks_train_one_run_which_one_process_continues() -> None:
     settings = (*SETTINGS, "train.steps=4", "evaluate.every=2")
     ranks = two("meta-train", small_runs.recipe(), *settings, "-o", "run", "--device", "cpu")
-    (out, err), (quiet, silent) = (one.communicate(timeout=120) for one in ranks)
+    (out, err), (quiet, silent) = (one.communicate(timeout=PATIENT) for one in ranks)
     assert [one.returncode for one in ranks] == [0, 0], err + silent
     assert "finished after 4 steps" in out
     assert (quiet, silent) == ("", "")  # rank 0 alone prints
@@ -90,13 +91,13 @@ def test_a_rank_that_is_killed_ends_the_run_with_the_command_that_continues_it(
 ) -> None:
     words = (*SETTINGS, "train.steps=100000", "evaluate.every=50")
     ranks = two("meta-train", small_runs.recipe(), *words, "-o", "run", "--device", "cpu")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENT
     while not list(Path("run").glob("state/step-*/state.json")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     ranks[killed].kill()
     left = ranks[1 - killed]
-    _, err = left.communicate(timeout=60)
+    _, err = left.communicate(timeout=PATIENT)
     ranks[killed].communicate()
     assert left.returncode == 7, err
     assert "one of 2 processes ended" in err
@@ -107,7 +108,7 @@ def test_a_rank_that_is_killed_ends_the_run_with_the_command_that_continues_it(
         assert facts("run")["status"] == "failed"
         assert f"at step {saved.snapshot.step}; progress saved" in err
     again = two("meta-train", "--resume", "run", "--max-time", "1s", "--device", "cpu")
-    (_, err), _ = (one.communicate(timeout=120) for one in again)
+    (_, err), _ = (one.communicate(timeout=PATIENT) for one in again)
     assert [one.returncode for one in again] == [0, 0], err
     assert facts("run")["steps"] > saved.snapshot.step
 
@@ -126,12 +127,12 @@ def test_torchrun_stops_all_ranks_in_good_order() -> None:
         text=True,
         env=small_runs.environment(),
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENT
     while not list(Path("run").glob("state/step-*/state.json")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENT)
     assert process.returncode != 0
     assert err.count("Stopped (SIGTERM) at step") == 1, err
     assert facts("run")["status"] == "interrupted"
@@ -141,7 +142,7 @@ def test_torchrun_stops_all_ranks_in_good_order() -> None:
 def test_rows_of_many_tasks_are_divided_over_two_ranks() -> None:
     recipe = small_runs.recipe(TASKS, "tasks.yaml")
     ranks = two("multitask", recipe, "-o", "run", "--device", "cpu")
-    (out, err), (quiet, silent) = (one.communicate(timeout=120) for one in ranks)
+    (out, err), (quiet, silent) = (one.communicate(timeout=PATIENT) for one in ranks)
     assert [one.returncode for one in ranks] == [0, 0], err + silent
     assert (quiet, silent) == ("", "")
     assert "finished after 20 steps" in out
