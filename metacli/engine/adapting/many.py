@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from metacli.engine.adapting.many_result import together
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
@@ -20,14 +19,12 @@ from metacli.engine.events import Progress
 from metacli.engine.many.over import (
     facts_of,
     name_of,
-    over_tasks,
     some_failed,
     threads_for,
     within,
 )
 from metacli.engine.results.adapt import Adaptation
-from metacli.engine.results.adapt_many import Adaptations, TaskRow, TransferOverTasks
-from metacli.engine.scoring.intervals import compared, paired_t
+from metacli.engine.results.adapt_many import Adaptations, TaskRow
 from metacli.engine.shards.adapting import keep_part
 from metacli.engine.shards.shard import Shard
 from metacli.engine.storage.paths import MODEL_FILE
@@ -68,7 +65,13 @@ def adapt_to_each(
             else:
                 rows.append(adapt_to_one(sources, task, request, own))
     request.report(Progress("adapting", end - begin, end - begin, "tasks"))
-    result = together(sources, rows, request, output)
+    result = together(
+        rows,
+        folder=None if output.dry_run else output.folder,
+        source=[str(one.opened.path) for one in sources],
+        method=sources[0].method,
+        device=str(request.device),
+    )
     if shard is not None and not output.dry_run:
         keep_part(shard, output.folder, sources, tasks, request, result)
     if result.failed:
@@ -114,34 +117,3 @@ def row_of(name: str, made: Adaptation, seconds: float) -> TaskRow:
         seconds=seconds,
         doubts=made.doubts,
     )
-
-
-def together(
-    sources: Sequence[Source], rows: Sequence[TaskRow], request: Request, output: Output
-) -> Adaptations:
-    """The rows with their mean and their worst."""
-    over = over_tasks(rows)
-    return Adaptations(
-        model=None if output.dry_run else output.folder,
-        source=tuple(str(one.opened.path) for one in sources),
-        method=sources[0].method,
-        tasks=tuple(rows),
-        adapted=sum(one.status == "adapted" for one in rows),
-        kept=sum(one.status == "kept" for one in rows),
-        failed=sum(one.status == "failed" for one in rows),
-        metric=over.metric,
-        mean=over.mean,
-        ci95=over.ci95,
-        worst=over.worst,
-        device=str(request.device),
-        transfer=None if over.mean is None else transfer_over(rows),
-        dry_run=True if output.dry_run else None,
-    )
-
-
-def transfer_over(rows: Sequence[TaskRow]) -> TransferOverTasks | None:
-    """Student's paired t over the tasks that were compared; None of fewer than two."""
-    deltas = np.array([one.delta for one in rows if one.delta is not None])
-    if len(deltas) < 2:
-        return None
-    return TransferOverTasks(compared(paired_t(deltas), len(deltas)), len(deltas))

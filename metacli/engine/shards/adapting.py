@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from metacli.engine.adapting.many_result import together
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
-from metacli.engine.many.over import name_of, over_tasks, some_failed
+from metacli.engine.many.over import name_of, some_failed
 from metacli.engine.models.hashes import weights_hash
 from metacli.engine.results.adapt import Doubt
 from metacli.engine.results.adapt_many import Adaptations, TaskRow
@@ -39,6 +40,7 @@ class KeptRow(BaseModel):
     n: int | None
     chance: float | None
     verdict: str | None
+    delta: float | None = None
     seconds: float | None
     error: dict[str, JsonValue] | None
     doubts: tuple[Doubt, ...] | None = None
@@ -113,21 +115,7 @@ def merge_adapted(parts: Sequence[tuple[Path, Part]], out: Path) -> Adaptations:
             kept = row.model is not None
             rows.append(row.row(copied_model(folder / row.name, out / row.name) if kept else None))
     made = made_of(*parts[0])
-    over = over_tasks(rows)
-    result = Adaptations(
-        model=out,
-        source=made.source,
-        method=made.method,
-        tasks=tuple(rows),
-        adapted=sum(one.status == "adapted" for one in rows),
-        kept=sum(one.status == "kept" for one in rows),
-        failed=sum(one.status == "failed" for one in rows),
-        metric=over.metric,
-        mean=over.mean,
-        ci95=over.ci95,
-        worst=over.worst,
-        device=made.device,
-    )
+    result = together(rows, folder=out, source=made.source, method=made.method, device=made.device)
     if result.failed:
         raise some_failed(
             *(result.tasks, result, "be adapted"),
