@@ -94,13 +94,11 @@ def evaluate(
     if launched().size > 1:
         return by_ranks(asked, settings, checks)
     if models is not None and sets is None:
-        each = replace(asked, out=settings.place())
-        return evaluate_each(models, each, checks, device)
+        return evaluate_each(models, replace(asked, out=settings.place()), checks, device)
     scorer = scorer_at(str(model), sets, device, report)
     require_known(checks, scorer.checked)
-    request = replace(asked, out=settings.place())
-    result = scorer.evaluate(request)
-    return result if request.dry_run else checked(result, checks)
+    result = scorer.evaluate(replace(asked, out=settings.place()))
+    return result if asked.dry_run else checked(result, checks)
 
 
 def checked(result: Evaluation, checks: Sequence[Check]) -> Evaluation:

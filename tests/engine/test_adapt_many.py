@@ -12,7 +12,7 @@ from tiny_models import saved, tiny_model, write_classes
 
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
-from metacli.engine.adapting.many_result import transfer_over
+from metacli.engine.many.adapted import transfer_over
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt_many import TaskRow
 from metacli.errors import CheckFailed, DataError

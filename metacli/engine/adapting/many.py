@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metacli.engine.adapting.many_result import together
 from metacli.engine.adapting.one_task import Output, adapt_to_task
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.events import Progress
+from metacli.engine.many.adapted import together
 from metacli.engine.many.over import (
     facts_of,
     name_of,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from metacli.engine.adapting.many_result import together
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
+from metacli.engine.many.adapted import together
 from metacli.engine.many.over import name_of, some_failed
 from metacli.engine.models.hashes import weights_hash
 from metacli.engine.results.adapt import Doubt
