@@ -71,7 +71,7 @@ def problem_of(shape: Shape) -> TaskProblem:
 
 
 def ours(shape: Shape) -> Callable[[Params, Batch], Directions]:
-    weights = Fixed(weights=(1.0,) * shape.tasks)
+    weights = Fixed(weights=(float(shape.tasks),) * shape.tasks)  # the sum of the losses
     method = MultiTask(weighting=weights, surgery=AlignedMTL() if shape.surgery else None)
     problem = problem_of(shape)
 
