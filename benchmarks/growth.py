@@ -123,7 +123,7 @@ DIMENSIONS: dict[str, tuple[str, Sized, tuple[int, ...]]] = {
 }
 
 
-def measured(name: str, most: float) -> list[dict[str, Any]]:
+def measured(name: str, most: float) -> Iterator[dict[str, Any]]:
     """Rows of one dimension, from small to large."""
     what, sized, sizes = DIMENSIONS[name]
     rows: list[dict[str, Any]] = []
@@ -148,9 +148,9 @@ def measured(name: str, most: float) -> list[dict[str, Any]]:
             row["exponent"] = round(math.log(ratio) / math.log(size / rows[-1]["size"]), 2)
         rows.append(row)
         print(name, size, row["seconds"], row["peak_mb"], row.get("exponent", ""), flush=True)
+        yield row
         if spent[0] > most:
-            break
-    return rows
+            return
 
 
 def table() -> str:
@@ -187,8 +187,9 @@ def main() -> None:
         rows = [row for row in old if row["dimension"] not in wanted]
         facts = {"commit": commit(), "machine": machine(), "threads": 1}
         for name in wanted:
-            rows += [{**row, **facts} for row in measured(name, given.most)]
-            FILE.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+            for row in measured(name, given.most):  # kept whatever comes
+                rows.append({**row, **facts})
+                FILE.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     result_pages.replace(PAGE, BEGIN, END, table())
 
 
