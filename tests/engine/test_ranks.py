@@ -32,13 +32,13 @@ from metacli.engine.events import ignore
 from metacli.engine.models.opening import open_model
 from metacli.engine.ranks.launched import Launch, launched, require_divided
 from metacli.engine.ranks.scores import TeamValues
-from metacli.engine.ranks.team import PeerLost, Team
+from metacli.engine.ranks.team import PeerLost, Team, joined
 from metacli.engine.results.evaluate import EpisodeEvaluation
 from metacli.engine.scoring.episode_evaluate import evaluate_episodes
 from metacli.engine.scoring.request import EpisodeOptions, Request
 from metacli.engine.training.dropping import StepDropped
 from metacli.engine.training.few_shot.divided import DividedTasks, require_divisible
-from metacli.errors import UsageProblem
+from metacli.errors import EnvironmentProblem, UsageProblem
 from metacli.nn.multi_task import RowShare, TaskProblem
 from metacli.nn.sharing import SHARING
 from metacli.types import Batch, Episode, Update
@@ -280,3 +280,13 @@ def test_a_command_that_is_not_divided_is_refused() -> None:
         require_divided("predict", Launch(0, 2))
     require_divided("predict", Launch())
     require_divided("meta-train", Launch(1, 2))
+
+
+def test_a_program_with_a_process_group_of_its_own_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    with pytest.raises(EnvironmentProblem, match="initialised already"), joined(Launch(0, 2)):
+        pass
+    with joined(Launch()) as team:  # alone there is nothing to join
+        assert (team.rank, team.size) == (0, 1)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from metacli.engine.ranks.launched import Launch
 from metacli.engine.training.dropping import StepDropped
+from metacli.errors import EnvironmentProblem
 from metacli.types import Params
 
 Exchange = Callable[[Tensor], list[Tensor]]
@@ -175,10 +176,20 @@ class Team:
 @contextmanager
 def joined(launch: Launch) -> Iterator[Team]:
     """The team of this process: alone, or the ranks that were launched, over gloo in the CPU's
-    memory and NCCL between GPUs."""
+    memory and NCCL between GPUs.
+
+    Raises:
+        EnvironmentProblem: the process is in a group of its own program already.
+    """
     if launch.size == 1:
         yield Team()
         return
+    if dist.is_initialized():
+        raise EnvironmentProblem(
+            "torch.distributed is initialised already, and metacli makes a group of its own",
+            code="environment.process_group",
+            hint="call metacli first, or in a program that torchrun did not start",
+        )
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(launch.local % torch.cuda.device_count())
