@@ -41,7 +41,14 @@ def tour() -> list[list[str]]:
 
 
 def test_the_tour_shows_every_command_that_there_is_but_those_shown_below():
-    below = {"fetch", "push", "serve", "compare", "tune", "merge"}  # sockets, several runs, an extra
+    below = {
+        "fetch",
+        "push",
+        "serve",
+        "compare",
+        "tune",
+        "merge",
+    }  # sockets, several runs, an extra
     assert {words[0] for words in tour()} == set(COMMANDS) - below
     rest = README.partition(block("sh"))[2]
     assert below <= set(re.findall(r"^metacli (\S+)", rest, re.MULTILINE))

@@ -15,7 +15,6 @@ import typer
 
 from metacli.cli import errors, options, text
 from metacli.cli.progress import Bars, Plain, Silent, View
-from metacli.cli.ranks import signed, speaks
 from metacli.cli.streams import (
     end_loading,
     is_terminal,
@@ -24,6 +23,7 @@ from metacli.cli.streams import (
     write_stderr,
     write_stdout,
 )
+from metacli.cli.views.ranks import signed, speaks
 from metacli.engine.events import Event, Notice, Reporter
 from metacli.engine.ranks.launched import Launch, launched, require_divided
 from metacli.engine.results.base import Json
