@@ -250,8 +250,15 @@ def test_an_evaluation_by_ranks_has_every_score_of_one_process(finished: Path) -
         request = Request(str(finished), wanted=wanted, out=out, values=TeamValues(team))
         return evaluate_episodes(opened, request)  # type: ignore[arg-type]
 
+    # Fresh parameters are drawn from torch's global generator, which threads share and processes do
+    # not: what an untrained model scores is left out.
+    kept = lambda found: {
+        **found.as_dict(),
+        "scores": None,
+        "baselines": found["baselines"]["pixels"],
+    }
     for result in on_ranks(work):
-        assert {**result.as_dict(), "scores": None} == {**whole.as_dict(), "scores": None}
+        assert kept(result) == kept(whole)
 
 
 # How they are started

@@ -214,7 +214,8 @@ def require_team(session: Session, step: int) -> None:
     """Raises RunFailed where another process of the run is not there any more."""
     team = session.workspace.team
     if team.lost:
-        raise rank_lost(team.size, resume_command(session), f" at step {step}; progress saved")
+        saved = "progress saved" if team.leads else "the newest checkpoint of the run is kept"
+        raise rank_lost(team.size, resume_command(session), f" at step {step}; {saved}")
 
 
 def require_a_step(final: Snapshot, control: Control) -> None:
