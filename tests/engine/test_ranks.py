@@ -252,13 +252,12 @@ def test_an_evaluation_by_ranks_has_every_score_of_one_process(finished: Path) -
 
     # Fresh parameters are drawn from torch's global generator, which threads share and processes do
     # not: what an untrained model scores is left out.
-    kept = lambda found: {
-        **found.as_dict(),
-        "scores": None,
-        "baselines": found["baselines"]["pixels"],
-    }
+    def kept(found: EpisodeEvaluation) -> dict[str, Any]:
+        pixels = found["baselines"]["pixels"]  # type: ignore[index]
+        return {**found.as_dict(), "scores": None, "baselines": pixels}
+
     for result in on_ranks(work):
-        assert kept(result) == kept(whole)
+        assert kept(result) == kept(whole)  # type: ignore[arg-type]
 
 
 # How they are started
