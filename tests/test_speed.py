@@ -105,3 +105,19 @@ def test_peers_of_multi_task_steps_and_of_adapting_give_the_same(speed_tasks: An
     assert {row["implementation"] for row in speed_tasks.measure_adapting(1)} == {
         *("metacli", "scikit-learn")
     }
+
+
+def test_the_table_of_growth_is_made_from_the_results_file(speed: Any) -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import growth
+    finally:
+        sys.path.pop(0)
+    page = growth.PAGE.read_text(encoding="utf-8")
+    shown = page.partition(growth.BEGIN)[2].partition(growth.END)[0].strip()
+    assert shown == growth.table()
+    rows = json.loads(growth.FILE.read_text())["rows"]
+    assert {row["dimension"] for row in rows} == set(growth.DIMENSIONS)
+    for name in growth.DIMENSIONS:  # of one row each, classes and rows grow together
+        own = [row for row in rows if row["dimension"] == name and "exponent" in row]
+        assert max(row["exponent"] for row in own) < 2.2, name
