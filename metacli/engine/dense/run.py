@@ -14,6 +14,7 @@ from metacli.engine.dense.build import APART, DenseBuilt, problem_of
 from metacli.engine.dense.folder import DenseModel, load_dense, save_dense
 from metacli.engine.dense.scoring import image_losses, scores_on
 from metacli.engine.events import Event, Progress, StepDone
+from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.dense_measures import MEASURES, delta_p
@@ -32,6 +33,7 @@ from metacli.engine.training.runs import (
 )
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
+from metacli.errors import UsageProblem
 from metacli.nn.dense.targets import TASKS
 from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.types import Batch
@@ -73,6 +75,14 @@ class DenseRun:
 
     def check(self, name: str) -> None:
         """Its baseline is always the same."""
+
+    def divided(self, team: Team) -> DenseRun:
+        """Refused."""
+        raise UsageProblem(
+            "training on dense tasks is not divided over processes",
+            code="usage.not_divided",
+            hint="train it without torchrun",
+        )
 
     def prepared(self, workspace: Workspace) -> DenseRun:
         """There is nothing to be found out."""
