@@ -15,7 +15,7 @@ from pathlib import Path
 
 import mutant_runs
 from mutant_runs import BUILD, ROOT, Witness
-from mutations import Mutant
+from mutations import Mutant, in_function
 
 TESTS, LINES = Path(__file__).resolve().parent / "mutant_tests.json", BUILD / "lines"
 AREAS = (
@@ -132,8 +132,9 @@ class Map:
         constant of the module) any of the module's; the fastest first, up to the budget."""
         lines = self.runs.get(mutant.module, {})
         found, first = lines.get(mutant.line, []), list[str]()
-        if not found:  # a default, or a constant of the module
-            first = [STATE_DEFAULTS]
+        if not in_function(mutant):  # whichever test imports the module first runs this line
+            found, first = [], [STATE_DEFAULTS]
+        if not found:
             found = list(dict.fromkeys(test for one in lines.values() for test in one))
         near = Path(mutant.module).stem
         found = sorted(

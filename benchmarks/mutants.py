@@ -17,7 +17,6 @@ hours; no part of CI.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import random
@@ -43,8 +42,8 @@ from mutant_map import (
     test_files,
     write_tests,
 )
-from mutant_runs import BUILD, ROOT, Ended
-from mutations import OPERATORS, Mutant, mutants, mutated
+from mutant_runs import BUILD, Ended
+from mutations import OPERATORS, Mutant, in_function, mutants, mutated
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "mutants.json"
@@ -101,16 +100,6 @@ def both_ways(todo: Sequence[Mutant], where: Map, jobs: int) -> Iterator[tuple[M
         files = {test.partition("::")[0] for one in rest for test in where.tests(one)}
         mutant_runs.preload_metacli(sorted(files))
     yield from outcomes(rest, where, jobs, warm=True)
-
-
-def in_function(mutant: Mutant) -> bool:
-    """Whether only the body of a function is changed: defaults belong to the module."""
-    for node in ast.walk(ast.parse((ROOT / mutant.module).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef):
-            last = node.end_lineno or 0
-            if node.body[0].lineno <= mutant.line <= last:
-                return True
-    return False
 
 
 def outcomes(

@@ -130,6 +130,16 @@ def mutated(mutant: Mutant) -> ast.Module:
     raise ValueError(f"{mutant.module} is not what it was: no mutant {mutant.key}")
 
 
+def in_function(mutant: Mutant) -> bool:
+    """Whether only the body of a function is changed: defaults belong to the module."""
+    for node in ast.walk(ast.parse((ROOT / mutant.module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            last = node.end_lineno or 0
+            if node.body[0].lineno <= mutant.line <= last:
+                return True
+    return False
+
+
 def text_of(parent: ast.AST, change: Change, node: ast.AST) -> str:
     """An expression as a person reads it: an operator with its operands."""
     if isinstance(node, (ast.cmpop, ast.operator, ast.boolop)):
