@@ -1,13 +1,14 @@
 """What users get who say nothing, and what a method declares of itself: neither changes unnoticed.
 
 `tests/golden/defaults.json` holds every default and every plain attribute of the classes that a
-recipe names; `--regenerate-golden` writes it again, and the commit says which changed and why.
+recipe names, and the constants and grids of their modules; `--regenerate-golden` writes it again, and the commit says which changed and why.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ def stated(cls: type) -> dict[str, Any]:
     for field in fields:
         if field.default is not dataclasses.MISSING:
             found[field.name] = field.default
+    module = sys.modules[cls.__module__]
+    held = (*PLAIN, dict)
+    found |= {k: v for k, v in vars(module).items() if k.isupper() and isinstance(v, held)}
     return {key: found[key] for key in sorted(found) if not key.startswith("_abc")}
 
 
