@@ -1,7 +1,8 @@
 """What users get who say nothing, and what a method declares of itself: neither changes unnoticed.
 
 `tests/golden/defaults.json` holds every default and every plain attribute of the classes that a
-recipe names, and the constants and grids of their modules; `--regenerate-golden` writes it again, and the commit says which changed and why.
+recipe names, and the constants and grids of their modules; `--regenerate-golden` writes it again,
+and the commit says which changed and why.
 """
 
 from __future__ import annotations
