@@ -58,7 +58,9 @@ def summed_up(found: list[dict[str, Any]]) -> dict[str, Any]:
     for way in ("together", "guarded"):
         each = [one["ways"][way] for one in found]
         counts = {key: sum(one[key] for one in each) for key in COUNTED}
-        ways[way] = {**counts, "delta": interval([one["delta"] for one in each])}
+        deltas = [one["delta"] for one in each]
+        over = interval(deltas) if len(deltas) > 1 else {"mean": deltas[0], "ci95": None}
+        ways[way] = {**counts, "delta": over}
     return {"seeds": len(found), "shares": sum(one["shares"] for one in found), "ways": ways}
 
 
