@@ -1,6 +1,7 @@
 """What `metacli serve` stands: requests a second, memory, malformed requests, kills.
 
     python benchmarks/serve.py rate         # 200/s with a Conv4, 25/s with the photo encoder
+    python benchmarks/serve.py cost         # processor time of a request
     python benchmarks/serve.py memory       # 1,000 adapted models in one process
     python benchmarks/serve.py malformed    # 10,000 requests that make no sense
     python benchmarks/serve.py kills        # kill -9 in the middle of /adapt, again and again
@@ -153,9 +154,12 @@ async def open_loop(
             pair = await asyncio.open_connection("127.0.0.1", port)
         else:
             pair = free.get_nowait()
-        statuses.append(await one_request(*pair, raw))
+        try:
+            statuses.append(await one_request(*pair, raw))
+            free.put_nowait(pair)
+        except (OSError, asyncio.IncompleteReadError):  # closed on a server that is far behind
+            statuses.append(0)
         latencies.append(time.monotonic() - at)
-        free.put_nowait(pair)
 
     tasks = []
     for number in range(int(rate * seconds)):
@@ -166,24 +170,52 @@ async def open_loop(
     return latencies, statuses
 
 
-def rate(short: bool) -> dict[str, object]:
-    """p50 and p99 at the rates of the aim, and the processor time of a request."""
+async def one_by_one(port: int, raw: bytes, count: int) -> None:
+    """Requests on one connection, each after the answer to the one before."""
+    pair = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(count):
+        assert await one_request(*pair, raw) == 200
+    pair[1].close()
+
+
+def cost(count: int) -> dict[str, object]:
+    """Processor time of the server for a request of one image, whatever else the machine does."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with server(conv4_model(folder), "photos", "-o", str(folder / "served")) as running:
+            for model, size, colour in (("conv4", 28, False), ("photos", 320, True)):
+                raw, port = ready(running, model, size, colour)
+                asyncio.run(one_by_one(port, raw, 10))
+                before = running.processor_time()
+                asyncio.run(one_by_one(port, raw, count))
+                spent = 1000 * (running.processor_time() - before) / count
+                rows.append({"model": model, "requests": count, "processor_ms": spent})
+    return {"rows": rows}
+
+
+def ready(running: Server, model: str, size: int, colour: bool) -> tuple[bytes, int]:
+    """A request for a model that is adapted now, and the port."""
+    id = running.post("/adapt", {"model": model, "examples": examples(size, colour)})["model"]
+    image = png(1, 999, size, colour)
+    head = f"POST /predict?model={id} HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
+    return head.encode() + image, int(running.address.rpartition(":")[2])
+
+
+def rate(count: int) -> dict[str, object]:
+    """p50 and p99 at the rates of the aim for so many seconds, and the processor time of a
+    request."""
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with server(conv4_model(folder), "photos", "-o", str(folder / "served")) as running:
             plans = (("conv4", 28, False, 200.0, 0.1), ("photos", 320, True, 25.0, 1.0))
             for model, size, colour, aim, bound in plans:
-                asked = {"model": model, "examples": examples(size, colour)}
-                id = running.post("/adapt", asked)["model"]
-                image = png(1, 999, size, colour)
-                head = f"POST /predict?model={id} HTTP/1.1\r\nHost: localhost\r\n"
-                head += f"Content-Type: image/png\r\nContent-Length: {len(image)}\r\n\r\n"
-                raw = head.encode() + image
-                port = int(running.address.rpartition(":")[2])
+                raw, port = ready(running, model, size, colour)
                 asyncio.run(open_loop(port, raw, aim / 4, 2))  # warm
                 before = running.processor_time()
-                times, codes = asyncio.run(open_loop(port, raw, aim, 4 if short else 60))
+                times, codes = asyncio.run(open_loop(port, raw, aim, count))
                 spent = running.processor_time() - before
                 quantiles = [float(np.quantile(times, one)) for one in (0.5, 0.99, 1.0)]
                 rows.append(
@@ -207,9 +239,9 @@ def rate(short: bool) -> dict[str, object]:
 # memory
 
 
-def memory(short: bool) -> dict[str, object]:
+def memory(count: int) -> dict[str, object]:
     """One process with many adapted models, all of which have answered."""
-    count, rows = 20 if short else 1000, []
+    rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with server(conv4_model(folder), "photos", "-o", str(folder / "served")) as running:
@@ -274,9 +306,9 @@ def nonsense(draw: random.Random, good: bytes, id: str) -> tuple[str, str, bytes
     return method, draw.choice(paths), body, draw.choice(kinds)
 
 
-def malformed(short: bool) -> dict[str, object]:
+def malformed(count: int) -> dict[str, object]:
     """Statuses, and memory before and after."""
-    count, draw, statuses = 400 if short else 10_000, random.Random(0), {}
+    draw, statuses = random.Random(0), {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with server(conv4_model(folder), "-o", str(folder / "served")) as running:
@@ -307,9 +339,9 @@ def malformed(short: bool) -> dict[str, object]:
 # kills
 
 
-def kills(short: bool) -> dict[str, object]:
+def kills(count: int) -> dict[str, object]:
     """Whether each model that was answered is there, whole, after the next start."""
-    rounds, draw = 3 if short else 50, random.Random(1)
+    draw = random.Random(1)
     answered: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -324,7 +356,7 @@ def kills(short: bool) -> dict[str, object]:
                     return
 
         lost = 0
-        for _ in range(rounds):
+        for _ in range(count):
             with server(model, "-o", str(served)) as running:
                 kept = json.loads(running.ask("GET", "/models")[1])["adapted"]
                 lost += len(set(answered) - set(kept))
@@ -338,18 +370,27 @@ def kills(short: bool) -> dict[str, object]:
             for id in answered:
                 status, _ = running.ask("POST", f"/predict?model={id}", image, "image/png")
                 broken += status != 200
-    return {"kills": rounds, "answered": len(answered), "lost": lost, "broken": broken}
+    return {"kills": count, "answered": len(answered), "lost": lost, "broken": broken}
 
 
-PARTS = {"rate": rate, "memory": memory, "malformed": malformed, "kills": kills}
+PARTS = {  # what is counted, and how much of it: usually, and with --short
+    "rate": (rate, 60, 4),
+    "cost": (cost, 300, 20),
+    "memory": (memory, 1_000, 20),
+    "malformed": (malformed, 10_000, 400),
+    "kills": (kills, 50, 3),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--short", action="store_true", help="small sizes; writes nothing")
+    parser.add_argument("--count", type=int, help="seconds, models, requests, kills")
     asked = parser.parse_args()
-    found = {**PARTS[asked.part](asked.short), "load": os.getloadavg()[0], "machine": machine()}
+    measure, usual, small = PARTS[asked.part]
+    made = measure(asked.count or (small if asked.short else usual))
+    found = {**made, "load": os.getloadavg()[0], "machine": machine()}
     print(json.dumps(found, indent=2))
     if not asked.short:
         whole = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
