@@ -113,6 +113,8 @@ RESULTS: dict[str, dict[str, Any]] = {
         "model": "/data/runs/glyphs/20260101T000000Z/model",
         "status": "finished",
         "steps": 600,
+        "planned_steps": 600,
+        "stopped_by": None,
         "metrics": {"accuracy": {"mean": 0.931, "ci95": 0.004, "n": 600}},
         "best_step": 500,
         "resume_command": "metacli meta-train --resume runs/glyphs/20260101T000000Z",
@@ -122,6 +124,8 @@ RESULTS: dict[str, dict[str, Any]] = {
         "model": "/data/runs/school-soft/20260101T000000Z/model",
         "status": "finished",
         "steps": 1,
+        "planned_steps": 1,
+        "stopped_by": None,
         "metrics": {"val_explained_variance": {"mean": 0.385, "ci95": 0.039, "n": 2301}},
         "best_step": 1,
         "tasks": [
