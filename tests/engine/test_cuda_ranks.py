@@ -6,7 +6,7 @@ import pytest
 import small_runs
 import torch
 from small_runs import facts
-from test_rank_processes import PATIENT, compare, two
+from test_rank_processes import PATIENT, SETTINGS, compare, two
 
 pytestmark = [
     pytest.mark.cuda,
@@ -16,7 +16,7 @@ pytestmark = [
 
 
 def test_two_gpus_train_one_run() -> None:
-    settings = ("train.meta_batch=3", "train.steps=4", "evaluate.every=2")
+    settings = (*SETTINGS, "train.steps=4", "evaluate.every=2")
     ranks = two("meta-train", small_runs.recipe(), *settings, "-o", "run", "--device", "cuda")
     (_, err), (_, silent) = (one.communicate(timeout=PATIENT) for one in ranks)
     assert [one.returncode for one in ranks] == [0, 0], err + silent

@@ -20,7 +20,9 @@ from metacli.engine.training import checkpoint
 
 pytestmark = pytest.mark.usefixtures("workplace", "signals_heard")
 PATIENT = 200  # seconds, of a machine that has other work
-SETTINGS = ("train.meta_batch=3",)  # of two ranks, one has one task and the other two
+# Of two ranks, one has one task and the other two. Plain descent: Adam makes a step of full length of
+# a gradient that is nothing but rounding.
+SETTINGS = ("train.meta_batch=3", "train.optimizer=sgd", "train.lr=0.01")
 
 
 def free_port() -> int:
@@ -67,8 +69,8 @@ def test_two_ranks_train_one_run_which_one_process_continues() -> None:
 
 
 def compare(step: int) -> None:
-    """The same run, but for how sums round: Adam makes steps of one length of any gradient."""
-    near = {"rtol": 1e-3, "atol": 2e-4}
+    """The same run, but for how sums round."""
+    near = {"rtol": 1e-3, "atol": 1e-5}
     one, other = (
         weights(f"run/state/step-{step}", "params.safetensors"),
         weights(f"alone/state/step-{step}", "params.safetensors"),
@@ -151,7 +153,7 @@ def test_rows_of_many_tasks_are_divided_over_two_ranks() -> None:
     multitask(recipe, out="alone", device="cpu")
     one, other = (weights(f"{run}/state/step-20", "params.safetensors") for run in ("run", "alone"))
     for name, value in one.items():
-        torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-5)
 
 
 TASKS = """version: 1
@@ -161,6 +163,6 @@ sharing: {name: hard}
 backbone: {name: mlp, hidden: [8]}
 weighting: {name: uncertainty}
 surgery: {name: pcgrad}
-train: {steps: 20, lr: 1e-3}
+train: {steps: 20, lr: 1e-2, optimizer: sgd}
 evaluate: {every: 10}
 """
