@@ -20,8 +20,8 @@ from metacli.engine.training import checkpoint
 
 pytestmark = pytest.mark.usefixtures("workplace", "signals_heard")
 PATIENT = 200  # seconds, of a machine that has other work
-# Of two ranks, one has one task and the other two. Plain descent: Adam makes a step of full length of
-# a gradient that is nothing but rounding.
+# Of two ranks, one has one task and the other two. Plain descent: Adam makes a full step of a
+# gradient that is nothing but rounding.
 SETTINGS = ("train.meta_batch=3", "train.optimizer=sgd", "train.lr=0.01")
 
 
