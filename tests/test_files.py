@@ -48,7 +48,7 @@ ASKED_BY_NAME = {
     ("engine/exporting/graph_support.py", "self"),
     ("engine/exporting/graph_tasks.py", "self"),
     # The classes of the library, which its root imports on first use.
-    ("algorithms/__init__.py", "import_module('metacli')"),
+    ("algorithms/entry.py", "import_module('metacli')"),
 }
 CIRCLES: list[set[str]] = []
 FOLDERS: dict[str, int] = {}
