@@ -111,7 +111,7 @@ def test_a_positive_difference_is_a_smaller_error(ours: float, verdict: str) -> 
     source = episodes()
     rng = np.random.default_rng(1)
     values = 1.0 + 0.01 * rng.random(60)
-    found = against("x", lambda index: values[index], source, np.full(60, ours), lambda event: None)
+    found = against(values, source, np.full(60, ours))
     assert found.score.mean == pytest.approx(values.mean())
     assert found.against is not None
     assert found.against.delta == pytest.approx(1.005 - ours, abs=0.01)
@@ -156,7 +156,7 @@ def test_an_accuracy_is_better_where_it_is_larger() -> None:
     source = replace(texts(), seed=("x", 1))
     rng = np.random.default_rng(2)
     values = 0.5 + 0.1 * rng.random(30)
-    found = against("x", lambda index: values[index], source, np.full(30, 0.9), lambda event: None)
+    found = against(values, source, np.full(30, 0.9))
     assert found.against is not None
     assert (found.against.verdict, found.units) == ("helped", 30)
     assert found.against.delta == pytest.approx(0.9 - values.mean())

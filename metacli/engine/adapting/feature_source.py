@@ -14,7 +14,8 @@ from metacli.data.tables.encoding import Encoding, Numeric, Target, fit_encoding
 from metacli.data.tables.levels import Level, level_of
 from metacli.data.tables.targets import target_numbers
 from metacli.data.user.listing import TabularTask
-from metacli.engine.adapting.request import Request, listing_of
+from metacli.engine.adapting.reading import listing_of
+from metacli.engine.adapting.request import Request
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened

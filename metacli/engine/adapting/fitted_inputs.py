@@ -16,8 +16,8 @@ from metacli.engine.adapting.choosing.choosing import Judge, judge_of, one_threa
 from metacli.engine.adapting.choosing.core import Candidate, Choice, choose
 from metacli.engine.adapting.featured import Seen, featured
 from metacli.engine.adapting.held_out import HeldOut
-from metacli.engine.adapting.reading import Examples, pixels_of_some, read
-from metacli.engine.adapting.request import Request, content_of
+from metacli.engine.adapting.reading import Examples, content_of, pixels_of_some, read
+from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import answers_of, how_held_out
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.unlike import learned_from

@@ -9,14 +9,14 @@ import torch
 
 from metacli.data.files import shown
 from metacli.data.image_changes import changed
-from metacli.data.images import read_pixels
+from metacli.data.images import ImageSpec, read_pixels
 from metacli.data.tables.encoding import Encoding
 from metacli.data.user.appearance import Appearance, appearance_of
 from metacli.data.user.loading import Examples as TaskExamples
-from metacli.data.user.open import Content, Task
+from metacli.data.user.open import Content, Listing, RowSpec, Task, look
 from metacli.data.user.ordering import ROWS, looks_ordered, ranks
 from metacli.engine.adapting.any_way import any_way_hint
-from metacli.engine.adapting.request import Request, content_of
+from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.unlike import differences, learned_from
 from metacli.engine.events import Notice, Progress, Reporter
@@ -183,6 +183,19 @@ def report_single(source: Source, task: Task, report: Reporter) -> None:
     verb = "has" if len(names) == 1 else "have"
     message = f"{few} {verb} a single example: learned from it, and the score is of the others"
     report(Notice(message, "adapt.single_example"))
+
+
+def content_of(request: Request, spec: ImageSpec | RowSpec | None = None) -> Content:
+    """What the door found at the task; it is asked where it was not yet, or for another path."""
+    known = request.content
+    if known is not None and (known.path, known.choice) == (request.task, request.choice):
+        return known
+    return look(request.task, request.choice, spec)
+
+
+def listing_of(request: Request) -> Listing:
+    """The same, listed. Raises DataError with every problem."""
+    return content_of(request).checked(skip_bad=request.skip_bad)
 
 
 def report_unlike(source: Source, task: Task, content: Content, request: Request) -> None:

@@ -9,9 +9,8 @@ from typing import Literal, TypedDict, get_args
 
 import torch
 
-from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import NOTHING_SAID, Choice, TaskType
-from metacli.data.user.open import Content, Listing, RowSpec, look
+from metacli.data.user.content import Content
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.models.learners import METHODS, NATIVE
 from metacli.engine.models.parts import NO_COLUMNS, Columns
@@ -180,16 +179,3 @@ class Request:
             raise UsageProblem("--folds deals random folds, and --order holds out the last rows")
         if not self.budget > 0:
             raise UsageProblem(f"--budget wants seconds above 0, found {self.budget:g}")
-
-
-def content_of(request: Request, spec: ImageSpec | RowSpec | None = None) -> Content:
-    """What the door found at the task; it is asked where it was not yet, or for another path."""
-    known = request.content
-    if known is not None and (known.path, known.choice) == (request.task, request.choice):
-        return known
-    return look(request.task, request.choice, spec)
-
-
-def listing_of(request: Request) -> Listing:
-    """The same, listed. Raises DataError with every problem."""
-    return content_of(request).checked(skip_bad=request.skip_bad)

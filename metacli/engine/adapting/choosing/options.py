@@ -27,7 +27,8 @@ from metacli.engine.adapting.built_in import (
 )
 from metacli.engine.adapting.class_names import says_something
 from metacli.engine.adapting.feature_source import COLUMNS
-from metacli.engine.adapting.request import BUDGET, Request, content_of, listing_of
+from metacli.engine.adapting.reading import content_of, listing_of
+from metacli.engine.adapting.request import BUDGET, Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import prepared
 from metacli.engine.events import Notice
