@@ -39,9 +39,8 @@ def require_extra(extra: str, purpose: str) -> None:
 def version_of(package: str) -> str | None:
     """The installed version of a package; None where it is not installed. One may come in a
     distribution of another name (mlflow in mlflow-skinny)."""
-    for name in (package, *packages_distributions().get(package, ())):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        others = packages_distributions().get(package, ())  # looks at every distribution
+    return version(others[0]) if others else None

@@ -41,6 +41,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 WAY = 3
 # Files beside the algorithms that hold no algorithm.
 HELPERS = {
+    "entry.py",
     "__init__.py",
     "meta/__init__.py",
     "meta/episodic.py",

@@ -138,6 +138,7 @@ def test_an_export_answers_as_the_model(method: str) -> None:
         assert made["outputs"][0]["shape"] == ["batch", 1]
 
 
+@pytest.mark.slow
 def test_rows_without_a_target_are_left_out_where_that_is_asked_for() -> None:
     draw = np.random.default_rng(0)
     cells = [

@@ -57,7 +57,10 @@ def guarded(model: AdaptedClassSet) -> AdaptedClassSet:
     return replace(model, tasks=(replace(first, joint=False), *rest))
 
 
-@pytest.mark.parametrize("name", ["mtnp", "mmaml", "coupled"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("mmaml", "coupled")]
+
+
+@pytest.mark.parametrize("name", ["mtnp", *SLOW])
 def test_a_file_answers_every_task_as_predict_does(name: str, tmp_path: Path) -> None:
     model = adapted_rows(tmp_path, name)
     for one in (model, guarded(model)):
@@ -71,6 +74,7 @@ def test_a_file_answers_every_task_as_predict_does(name: str, tmp_path: Path) ->
     assert (dose.task, dose.labels, dose.shape) == ("dose", None, ("batch",))
 
 
+@pytest.mark.slow
 def test_the_example_beside_a_file_prints_what_predict_says(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     adapted_rows(tmp_path, "mtnp")
@@ -93,6 +97,7 @@ def test_the_example_beside_a_file_prints_what_predict_says(tmp_path: Path) -> N
         export(str(tmp_path / "mine"), with_support=True, out=str(tmp_path / "other.onnx"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mmaml", "coupled"])
 def test_images_go_in_as_pixels(name: str, tmp_path: Path) -> None:
     adapted_images(tmp_path, name)

@@ -109,6 +109,7 @@ def test_a_task_is_hurt_only_beyond_what_as_many_tasks_would_give_by_chance() ->
     assert bonferroni(8, 50) == pytest.approx(2.8575 / 2.0096, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_sets_of_families_are_trained_on_measured_and_reported(tmp_path: Path) -> None:
     folder, path = tmp_path / "run", tmp_path / "families.yaml"
     path.write_text(

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mutants
 import numpy as np
 import torch
+import variants
 from campaign import Door
 from PIL import Image
 
@@ -124,7 +124,7 @@ def images(folder: Path) -> Door:
         buffer = io.BytesIO()
         Image.fromarray(noise).save(buffer, kind)
         made.append(buffer.getvalue())
-    return Door(tuple(made), mutants.mutated_bytes, _pixels)
+    return Door(tuple(made), variants.mutated_bytes, _pixels)
 
 
 def _pixels(content: bytes) -> None:
@@ -142,7 +142,7 @@ def recordings(folder: Path) -> Door:
             file.setframerate(rate)
             file.writeframes(bytes(range(256)) * 4 * width)
         made.append(buffer.getvalue())
-    return Door(tuple(made), mutants.mutated_bytes, _pixels)
+    return Door(tuple(made), variants.mutated_bytes, _pixels)
 
 
 def tables(folder: Path) -> Door:
@@ -161,7 +161,7 @@ def tables(folder: Path) -> Door:
 
     def mutate(seed: tuple[bytes, str], draw: random.Random) -> tuple[bytes, str]:
         content, ending = seed
-        return mutants.mutated_text(content, draw), ending
+        return variants.mutated_text(content, draw), ending
 
     return Door(tuple(seeds), mutate, lambda variant: _read_table(folder, variant))
 
@@ -177,7 +177,7 @@ def _read_table(folder: Path, variant: tuple[bytes, str]) -> None:
 def parquet(folder: Path) -> Door:
     """Each is read by a process of its own, which takes a second to start."""
     read = lambda content: _read_table(folder, (content, "parquet"))  # noqa: E731
-    return Door((_parquet(),), mutants.mutated_bytes, read)
+    return Door((_parquet(),), variants.mutated_bytes, read)
 
 
 def _parquet() -> bytes:
@@ -197,7 +197,7 @@ def sets(folder: Path) -> Door:
         (folder / "set.csv").write_bytes(content)
         read_set(folder / "set.csv", SetColumns(known=("sine", "tanh")))
 
-    return Door((text,), mutants.mutated_text, read)
+    return Door((text,), variants.mutated_text, read)
 
 
 def recipes(folder: Path) -> Door:
@@ -206,7 +206,7 @@ def recipes(folder: Path) -> Door:
         place.write_bytes(content)
         load_recipe(str(place))
 
-    return Door((RECIPE.encode(), TASKS.encode()), mutants.mutated_text, read)
+    return Door((RECIPE.encode(), TASKS.encode()), variants.mutated_text, read)
 
 
 def tasks(folder: Path) -> Door:
@@ -226,7 +226,7 @@ def tasks(folder: Path) -> Door:
             assert Path(row.path).resolve().is_relative_to(place.resolve())
         tasks_below(folder, NOTHING_SAID)
 
-    return Door((first, b"support: support\n"), mutants.mutated_text, read)
+    return Door((first, b"support: support\n"), variants.mutated_text, read)
 
 
 def archives(folder: Path) -> Door:
@@ -246,7 +246,7 @@ def archives(folder: Path) -> Door:
         assert sum(map(len, found.values())) <= 2_000_000
         assert sorted(one.name for one in folder.iterdir()) == ["x.zip"]
 
-    return Door(tuple(seeds), mutants.mutated_bytes, read)
+    return Door(tuple(seeds), variants.mutated_bytes, read)
 
 
 # Our own, with their checksums made again
@@ -271,11 +271,11 @@ def mutated_folder(seed: tuple[str, Files], draw: random.Random) -> tuple[str, F
     packed = [one for one in files if one.endswith(".safetensors") and len(files[one]) > 8]
     made = dict(files)
     if draw.random() < 0.75 or not packed:
-        one = mutants.chosen(plain, draw)
-        made[one] = mutants.json_bytes_of(mutants.mutated_json(json.loads(files[one]), draw))
+        one = variants.chosen(plain, draw)
+        made[one] = variants.json_bytes_of(variants.mutated_json(json.loads(files[one]), draw))
     else:
-        one = mutants.chosen(packed, draw)
-        made[one] = mutants.mutated_tensors(files[one], draw)
+        one = variants.chosen(packed, draw)
+        made[one] = variants.mutated_tensors(files[one], draw)
     return name, made
 
 
@@ -378,14 +378,14 @@ def run_files(folder: Path) -> Door:
     seeds = tuple(_run_json(name) for name in ("waves", "tasks"))
 
     def mutate(seed: dict[str, Any], draw: random.Random) -> dict[str, Any]:
-        return mutants.mutated_json(seed, draw)
+        return variants.mutated_json(seed, draw)
 
     def read(raw: Any) -> None:
         if isinstance(raw, dict):  # sealed again
             raw = {key: value for key, value in raw.items() if key != run_file.SEAL}
             with contextlib.suppress(ValueError, TypeError):
                 raw[run_file.SEAL] = run_file.seal_of(raw)
-        (folder / run_file.FILE).write_bytes(mutants.json_bytes_of(raw))
+        (folder / run_file.FILE).write_bytes(variants.json_bytes_of(raw))
         facts = run_file.read(folder)
         assert facts.planned_steps is None or facts.planned_steps > 0
         resume.facts_of(folder, "run")
@@ -432,16 +432,16 @@ def score_files(folder: Path) -> Door:
 
     def mutate(seed: bytes, draw: random.Random) -> bytes:
         plain = [json.loads(line) for line in seed.splitlines()]
-        lines = [mutants.mutated_json(one, draw) if draw.random() < 0.6 else one for one in plain]
-        content = b"".join(mutants.json_bytes_of(one) + b"\n" for one in lines)
-        return mutants.mutated_text(content, draw) if draw.random() < 0.2 else content
+        lines = [variants.mutated_json(one, draw) if draw.random() < 0.6 else one for one in plain]
+        content = b"".join(variants.json_bytes_of(one) + b"\n" for one in lines)
+        return variants.mutated_text(content, draw) if draw.random() < 0.2 else content
 
     def read(content: Any) -> None:
         place = folder / "scores.jsonl"
         place.write_bytes(content)
         compare([place])
 
-    seeds = (b"".join(mutants.json_bytes_of(one) + b"\n" for one in (SCORES, second)),)
+    seeds = (b"".join(variants.json_bytes_of(one) + b"\n" for one in (SCORES, second)),)
     return Door(seeds, mutate, read)
 
 
@@ -455,11 +455,11 @@ def records(folder: Path) -> Door:
 
     def mutate(seed: tuple[str, Files], draw: random.Random) -> tuple[str, Files]:
         name, files = seed
-        one = mutants.chosen(sorted(files), draw)
+        one = variants.chosen(sorted(files), draw)
         lines = [json.loads(line) for line in files[one].splitlines()]
         at = draw.randrange(len(lines))
-        lines[at] = mutants.mutated_json(lines[at], draw)
-        return name, {**files, one: b"\n".join(map(mutants.json_bytes_of, lines))}
+        lines[at] = variants.mutated_json(lines[at], draw)
+        return name, {**files, one: b"\n".join(map(variants.json_bytes_of, lines))}
 
     def read(seed: tuple[str, Files]) -> None:
         name, files = seed
@@ -514,11 +514,11 @@ def searches(folder: Path) -> Door:
     facts = {"recipe": "glyphs-5w1s-protonet", "settings": ["train.lr=1e-4..1e-2"], "seed": 0}
 
     def read(raw: Any) -> None:
-        (folder / "tune.json").write_bytes(mutants.json_bytes_of(raw))
+        (folder / "tune.json").write_bytes(variants.json_bytes_of(raw))
         found = reopened(folder)
         assert found.space is not None
 
-    return Door((facts,), mutants.mutated_json, read)
+    return Door((facts,), variants.mutated_json, read)
 
 
 def caches(folder: Path) -> Door:
@@ -530,7 +530,7 @@ def caches(folder: Path) -> Door:
     kept = {"format": 1, "files": {"data.json": "d" * 64}}
 
     def read(raw: Any) -> None:
-        (place / "index.json").write_bytes(mutants.json_bytes_of(raw))
+        (place / "index.json").write_bytes(variants.json_bytes_of(raw))
         if isinstance(raw, dict) and "files" in raw:
             read_index(place, "set")
         else:
@@ -539,4 +539,4 @@ def caches(folder: Path) -> Door:
             for group in found.groups:
                 assert len(found.images[group.rows]) == group.count
 
-    return Door((stored, kept), mutants.mutated_json, read)
+    return Door((stored, kept), variants.mutated_json, read)
