@@ -84,6 +84,7 @@ def test_a_mutant_of_a_module_that_has_changed_since_is_refused(
         mutations.mutated(last)
 
 
+@pytest.mark.slow
 def test_the_draw_has_six_hundred_mutants_of_every_module_and_operator() -> None:
     drawn = {module: mutants.drawn(module) for module in mutants.modules()}
     every = [one for ones in drawn.values() for one in ones]

@@ -55,7 +55,7 @@ def test_a_resumed_run_has_the_same_bits() -> None:
     assert all(torch.equal(again.params[name], value) for name, value in whole.params.items())
 
 
-@pytest.mark.parametrize("sharing", ["mtan", "cross-stitch"])
+@pytest.mark.parametrize("sharing", [pytest.param("mtan", marks=pytest.mark.slow), "cross-stitch"])
 def test_every_scheme_trains_and_is_evaluated_from_its_folder(sharing: str) -> None:
     run = trained(f"sharing.name={sharing}", "weighting.name=uncertainty")
     assert load_dense(run / "model").sharing == sharing

@@ -60,7 +60,7 @@ def recipe(tmp_path: Path, name: str, options: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["mtnp", "mmaml", "coupled"])
+@pytest.mark.parametrize("name", ["mtnp", "mmaml", pytest.param("coupled", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("target", "kind", "metric"),
     [

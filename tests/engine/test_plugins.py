@@ -188,6 +188,7 @@ def test_another_version_of_a_plug_in_is_reported(
     assert "plugin.version" in json.dumps(found)
 
 
+@pytest.mark.slow
 def test_a_data_set_of_another_package_is_trained_and_evaluated_on(
     package: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
