@@ -175,6 +175,9 @@ def show(result: Result, model: str) -> Iterator[str]:
 def _inductive(read: Block) -> str:
     metric, mean, ci95 = read.name("metric"), read.number("mean"), read.number("ci95")
     if not read.flag("episodes"):  # an adapted or multi-task model on labelled rows
+        low, high = read.number("low"), read.number("high")  # their middle is not the score
+        if text.is_fraction(metric) and mean is not None and low is not None and high is not None:
+            return text.between(metric, mean, low, high, n=read.number("query"))
         return text.measured(metric, mean, ci95, read.number("query"))
     return f"{text.score(metric, mean, ci95)}  inductive (each query answered alone)"
 

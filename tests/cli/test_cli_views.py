@@ -42,6 +42,19 @@ def test_evaluate_of_an_adapted_model_says_what_to_type_next() -> None:
     assert page.endswith("next: metacli predict 'my model' INPUT...")
 
 
+def test_the_interval_of_labelled_examples_is_that_of_the_result_as_after_adapt() -> None:
+    adapted = {
+        "mean": 1.0,
+        "ci95": 0.0666,
+        "low": 0.8668,
+        "high": 1.0,
+        "query": 25,
+        "episodes": None,
+    }
+    page = "\n".join(evaluate.show(result("evaluate", **adapted), "mine"))
+    assert "100 % (86.7 to 100 %, 25 examples)" in page
+
+
 def test_evaluate_shows_a_curve_and_the_expected_score() -> None:
     curve = [{"shot": k, "mean": 0.9, "ci95": 0.01} for k in (1, 5)]
     expect = {"min": 0.95, "max": 0.99, "passed": False}
