@@ -134,12 +134,18 @@ def test_the_exported_file_of_a_stored_model_answers_as_it_did(
         np.testing.assert_allclose(one, values, rtol=OF_FLOAT32, atol=OF_FLOAT32)
 
 
+DIGEST_OF_TASKS = "a67904508b4c72c4dfe2e6d63c45b9356ba80a61ecf31777f77d7191c8411dc9"
+
+
 def resumable(name: str) -> Path:
     """A copy of a stopped run. What `--resume` compares, so that bits are the same, is said to be
-    as it is here: the versions of Python and torch."""
+    as it is here: the versions of Python and torch, and the digest of generated tasks, which was
+    one of their bits until these turned out to differ between processors."""
     run = Path(shutil.copytree(STORED / "stopped" / name, "run"))
     facts = json.loads((run / "run.json").read_text())
     facts["versions"] = journal.versions()
+    if name == "tasks":
+        facts["data_digest"] = facts["val_digest"] = DIGEST_OF_TASKS
     (run / "run.json").write_text(json.dumps(facts))
     return run
 

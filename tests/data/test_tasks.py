@@ -300,7 +300,7 @@ def test_the_generator_of_families_is_frozen(tmp_path):
 
     made, _ = load_multi_task("task-families", {"flipped": 1}, tmp_path)
     assert VERSION == 1
-    assert made.contents.startswith("1-")
+    assert made.contents.startswith("task-families 1 ")
     found = [made.y[0][0], made.y[0][1], made.y[13][-1], made.x[5][0, 0]]
     wanted = [-1.0288600198613147, -1.9965620721428716, -0.894582425748836, 0.24943712942007606]
     assert found == pytest.approx(wanted, rel=1e-12)
