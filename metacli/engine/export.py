@@ -13,6 +13,7 @@ import torch
 from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.exporting import files
 from metacli.engine.exporting.class_sets import ExportableClassSet, exportable_classes
+from metacli.engine.exporting.class_support import ExportableClassSupport
 from metacli.engine.exporting.exportable import exportable, require_parity
 from metacli.engine.exporting.exporters import FORMATS
 from metacli.engine.exporting.sets import ExportableSet, called, exportable_set
@@ -135,7 +136,9 @@ class How:
         return replace(result, dry_run=True) if self.dry_run else made.written(result, data)
 
 
-def made_of(path: Path, name: str, *, with_support: bool) -> ExportableSet | ExportableClassSet:
+def made_of(
+    path: Path, name: str, *, with_support: bool
+) -> ExportableSet | ExportableClassSet | ExportableClassSupport:
     """What of a model of sets is written. Raises DataError for what cannot be."""
     if is_class_model(path):
         return exportable_classes(load_any(path), name, with_support=with_support)

@@ -130,19 +130,30 @@ class EncodedAttention:
         return torch.where((ways > 0)[..., None], numbers, -1)
 
     def weights(
-        self, params: Params, encoded: Encoded, ways: Tensor, sees: Tensor
+        self,
+        params: Params,
+        encoded: Encoded,
+        ways: Tensor,
+        sees: Tensor,
+        most: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """How much each token counts in the mean of a class, [B, T, N, S], and which classes have
-        one, [B, T, N]."""
-        member = self.members(encoded, ways, sees)
+        one, [B, T, N].
+
+        Args:
+            most: N, where a graph may not look at `ways` for it.
+        """
+        member = self.members(
+            encoded, ways, sees, max(1, int(ways.max())) if most is None else most
+        )
         tasks = torch.arange(ways.shape[1], device=ways.device)[:, None]
         itself = (encoded.tokens.tasks[:, None] == tasks)[:, :, None]  # [B, T, 1, S]
         weight = torch.where(itself, params[OWN].exp(), 1.0) * member
         return weight / weight.sum(-1, keepdim=True).clamp(min=1e-30), member.any(-1)
 
-    def members(self, encoded: Encoded, ways: Tensor, sees: Tensor) -> Tensor:
+    def members(self, encoded: Encoded, ways: Tensor, sees: Tensor, most: int) -> Tensor:
         """bool [B, T, N, S]: whether a token is an example of class n of task t, which it sees."""
-        tokens, most = encoded.tokens, max(1, int(ways.max()))
+        tokens = encoded.tokens
         assert tokens.kin is not None
         kin = tokens.kin if self.shared_labels else tokens.kin - most * tokens.tasks
         numbers = torch.arange(most, device=ways.device)

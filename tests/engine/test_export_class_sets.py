@@ -93,7 +93,7 @@ def test_the_example_beside_a_file_prints_what_predict_says(tmp_path: Path) -> N
             if isinstance(value, str)
             else float(said) == pytest.approx(value, rel=1e-3)
         )
-    with pytest.raises(DataError, match="cannot be exported with its support"):
+    with pytest.raises(DataError, match="adapted already"):
         export(str(tmp_path / "mine"), with_support=True, out=str(tmp_path / "other.onnx"))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from metacli import __version__
 from metacli.data.tables.static_text import tokenizer_text
 from metacli.engine.exporting import companion
+from metacli.engine.exporting.class_support import ExportableClassSupport, exportable_support
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.exportable import TOLERANCE
 from metacli.engine.exporting.files import write_together
@@ -17,7 +18,7 @@ from metacli.engine.exporting.graph import Arrays, Graph, Run
 from metacli.engine.exporting.graph_class_sets import adapted_class_graph
 from metacli.engine.exporting.parity import batches, difference, largest
 from metacli.engine.exporting.real_inputs import MOST
-from metacli.engine.exporting.sets import called
+from metacli.engine.exporting.sets import adapted_already, called
 from metacli.engine.results.base import Json
 from metacli.engine.results.export import ExportResult, Parity
 from metacli.engine.sets.class_adapted import AdaptedClassSet
@@ -102,20 +103,18 @@ def reference(model: AdaptedClassSet, x: np.ndarray) -> Arrays:
 
 def exportable_classes(
     model: ClassSetModel | AdaptedClassSet, name: str, *, with_support: bool
-) -> ExportableClassSet:
+) -> ExportableClassSet | ExportableClassSupport:
     """Raises DataError for what cannot be written this way."""
-    if with_support:
-        raise DataError(
-            "a model of sets of classifications cannot be exported with its support",
-            code="export.not_traceable",
-            where=name,
-            hint=f"metacli adapt {name} SET -o mine, then metacli export mine",
-        )
-    if isinstance(model, ClassSetModel):
+    if isinstance(model, AdaptedClassSet):
+        if with_support:
+            raise adapted_already(name)
+        return ExportableClassSet(adapted_class_graph(model), model, called(Path(name)))
+    if not with_support:
         raise DataError(
             "this model has not been adapted to a set yet, so there is nothing to export",
             code="model.not_adapted",
             where=name,
-            hint=f"metacli adapt {name} SET -o mine, then metacli export mine",
+            hint=f"metacli adapt {name} SET -o mine, then metacli export mine; or --with-support "
+            "puts the adaptation itself into the file",
         )
-    return ExportableClassSet(adapted_class_graph(model), model, called(Path(name)))
+    return exportable_support(model, called(Path(name)))

@@ -4,6 +4,8 @@ metacli, with onnxruntime or torch alone."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from metacli.data.image_changes import ENDS
@@ -63,8 +65,34 @@ def given_as(result: ExportResult) -> str:
     return "images" if len(first.shape) == 4 else "numbers"
 
 
+@dataclass(frozen=True)
+class Script:
+    """What differs between examples.
+
+    Args:
+        usage: the words after its name. main: what it does with them.
+        table: whether it reads a table. facts: constants beside those of the inputs.
+        pieces: functions beside those that read.
+    """
+
+    usage: str
+    main: str
+    table: bool
+    facts: tuple[str, ...] = ()
+    pieces: str = ""
+
+
 def example(result: ExportResult) -> str:
     """The script that runs the file."""
+    given = given_as(result)
+    table = given == "cells" or (given == "texts" and adapts(result))
+    whole = adapts(result) or result.outputs[0].task is not None
+    pieces = "" if whole else "\n" + parts.GIVEN
+    return script(result, Script(usage(result), main_of(result, given), table, (), pieces))
+
+
+def script(result: ExportResult, what: Script) -> str:
+    """An example for what the user has."""
     given, kind = given_as(result), result.format
     hashed, tokens = features_of(result) is not None, tokenizer_of(result) is not None
     more = needs_of(result)
@@ -75,10 +103,9 @@ def example(result: ExportResult) -> str:
             *(["from tokenizers import Tokenizer"] if tokens else []),
         ],
     }
-    table = given == "cells" or (given == "texts" and adapts(result))
     dated = any(one.date is not None for one in result.inputs[0].columns or ())
     standard = [
-        *(["import csv"] if table else []),
+        *(["import csv"] if what.table else []),
         *(["import datetime", "import re"] if dated else []),
         "import sys",
         "from pathlib import Path",
@@ -87,18 +114,18 @@ def example(result: ExportResult) -> str:
     pieces = [
         f'"""Runs the exported model in this folder. It needs numpy, '
         f"{' and '.join([parts.NEEDS[kind], *more])}, and not metacli.\n\n"
-        f'    python THIS_FILE {usage(result).replace(chr(34), chr(39))}\n"""\n',
+        f'    python THIS_FILE {what.usage.replace(chr(34), chr(39))}\n"""\n',
         "\n".join(standard) + "\n",
         "\n".join(imports) + "\n",
-        "\n".join(facts(result, given)) + "\n",
+        "\n".join([*facts(result, given), *what.facts]) + "\n",
         reading_of(result, given)
         + (parts.DATES if dated else "")
         + "\n"
         + parts.NAMED.get(given, parts.AS_GIVEN)
-        + ("" if adapts(result) or result.outputs[0].task is not None else "\n" + parts.GIVEN)
+        + what.pieces
         + "\n"
         + parts.RUN[kind],
-        '\nif __name__ == "__main__":' + main_of(result, given),
+        '\nif __name__ == "__main__":' + what.main,
     ]
     return "\n".join(pieces)
 
@@ -179,19 +206,28 @@ def main_of(result: ExportResult, given: str) -> str:
     return parts.LABELS if output.labels is not None else parts.VALUES
 
 
-def readme(result: ExportResult, name: str) -> str:
-    """What the file is, what goes in and comes out, how to run it."""
+def readme(
+    result: ExportResult,
+    name: str,
+    words: str | None = None,
+    notes: Sequence[str] | None = None,
+) -> str:
+    """What the file is, what goes in and comes out, how to run it.
+
+    Args:
+        words: after the example's name. notes: of the file; None: those of a model of one task.
+    """
     file, kind, parity = file_of(result), result.format, result.parity
     lines = [f"# {escape(file.name)}", "", f"Exported from the metacli model {escape(name)}.", ""]
     lines += ["| | name | type | shape | values |", "| --- | --- | --- | --- | --- |"]
     lines += [row_of("input", one) for one in result.inputs]
     lines += [row_of("output", one) for one in result.outputs]
-    lines += ["", *_notes(result), "", "## Run it", "", "```"]
+    lines += ["", *(_notes(result) if notes is None else notes), "", "## Run it", "", "```"]
     lines += [
         f"pip install numpy {parts.NEEDS[kind]}"
         + "".join(f" {one.lower()}" for one in needs_of(result))
     ]
-    lines += [f"python {names(file)[1].name} {usage(result)}", "```", ""]
+    lines += [f"python {names(file)[1].name} {words or usage(result)}", "```", ""]
     return "\n".join([*lines, compared(parity), ""])
 
 

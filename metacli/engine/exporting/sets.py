@@ -82,12 +82,7 @@ def exportable_set(model: SetModel | AdaptedSet, name: str, *, with_support: boo
     """Raises DataError for what cannot be written this way."""
     if isinstance(model, AdaptedSet):
         if with_support:
-            raise DataError(
-                "this model is adapted already: its support is part of its weights",
-                code="model.adapted",
-                where=name,
-                hint="leave out --with-support, or export the model that it came from",
-            )
+            raise adapted_already(name)
         return ExportableSet(adapted_set_graph(model), model, called(Path(name)))
     if not with_support:
         raise DataError(
@@ -98,6 +93,15 @@ def exportable_set(model: SetModel | AdaptedSet, name: str, *, with_support: boo
             "--with-support puts the adaptation itself into the file",
         )
     return ExportableSet(in_context_graph(model), model, called(Path(name)))
+
+
+def adapted_already(name: str) -> DataError:
+    return DataError(
+        "this model is adapted already: its support is part of its weights",
+        code="model.adapted",
+        where=name,
+        hint="leave out --with-support, or export the model that it came from",
+    )
 
 
 def called(path: Path) -> str:
