@@ -20,7 +20,16 @@ def main() -> None:
 def measured() -> dict[str, dict[str, Any]]:
     """One row for each recipe that has a results file."""
     names = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
-    readers = (few_shot, multi_task, family, on_encoder, of_functions, of_class_sets)
+    readers = (
+        few_shot,
+        multi_task,
+        family,
+        on_encoder,
+        of_functions,
+        of_class_sets,
+        rotated,
+        alone,
+    )
     found = {name: next(filter(None, (read(name) for read in readers)), None) for name in names}
     return {name: row for name, row in found.items() if row is not None}
 
@@ -102,6 +111,28 @@ def of_class_sets(name: str) -> dict[str, Any] | None:
     result = json.loads(path.read_text())
     score = result["arms"]["learner/joint"]
     return row("accuracy", score, "unseen alphabets, joint", result["learner"]["seconds"] / 3600)
+
+
+def rotated(name: str) -> dict[str, Any] | None:
+    """Sets of spoken digits, over the rotations of digits and speakers."""
+    if name != "fsdd-3w1s-mtnp":
+        return None
+    table = json.loads((RESULTS / "class_sets" / "fsdd.json").read_text())["table"]
+    score = table["1-shot"]["arms"]["learner/joint"]
+    return row("accuracy", score, f"{score['n']} rotations, joint", None)
+
+
+def alone(name: str) -> dict[str, Any] | None:
+    """One training and one evaluation, in a file that `recipe_scores.py` wrote; of dense tasks the
+    mean gain on a network for each."""
+    path = RESULTS / "recipes" / f"{name}.json"
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text())
+    found, hours = result["evaluate"], result["minutes"] / 60
+    if found.get("delta_p") is not None:
+        return row("delta_p", {"mean": found["delta_p"]}, "over a network for each task", hours)
+    return row(found["metric"], found, f"{result['tested']}", hours)
 
 
 def row(metric: str, score: dict[str, Any], task: str, hours: float | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from metacli.cli.views import class_tasks, dense, many, sets, shards
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
-from metacli.engine.spelling import signed
+from metacli.engine.spelling import ends_words, signed
 from metacli.errors import UsageProblem
 
 Words = Annotated[
@@ -260,8 +260,8 @@ def _better(metric: str | None, baseline: Block) -> str:
     """By how much the model is better than a baseline, with its interval."""
     if not baseline.has("delta"):
         return ""
-    low, high = (signed(metric, end) for end in baseline.numbers("delta_ci95"))
-    shown = f"{signed(metric, baseline.number('delta'))} ({low} to {high})"
+    ends = ends_words(metric, baseline.numbers("delta_ci95")) or "no interval"
+    shown = f"{signed(metric, baseline.number('delta'))} ({ends})"
     return f"{shown} {text.verdict(baseline.name('verdict'), of='models')}".rstrip()
 
 

@@ -88,4 +88,5 @@ def show(result: Result) -> Iterator[str]:
             ("classes", names),
         ]
     )
-    yield from text.next_line(result, "adapt", "@last", path)
+    words: tuple[str | Path, ...] = (path, "-o", "mine") if way else ("@last", path)
+    yield from text.next_line(result, "adapt", *words)

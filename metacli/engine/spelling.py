@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 Scalar = bool | int | float | str | None
@@ -79,8 +80,8 @@ def size(count: float | None) -> str:
 
 
 def metric_name(metric: str | None) -> str:
-    """`MSE`, `explained variance`."""
-    words = str(metric).removeprefix("val_").replace("_", " ")
+    """`MSE`, `explained variance`, `Δp`."""
+    words = str(metric).removeprefix("val_").replace("delta_p", "Δp").replace("_", " ")
     return words.upper() if words in ("mse", "rmse", "nmse", "mae", "auc") else words
 
 
@@ -89,6 +90,13 @@ def signed(metric: str | None, value: float | None) -> str:
     if value is None:
         return "-"
     return f"{100 * value:+.1f} points" if is_fraction(metric) else _digits(value, 3, "+")
+
+
+def ends_words(metric: str | None, ends: Sequence[float | None]) -> str | None:
+    """`-1.0 points to +3.1 points`; None where one task or seed alone leaves no interval."""
+    if not all(end is not None and math.isfinite(end) for end in ends):
+        return None
+    return " to ".join(signed(metric, end) for end in ends)
 
 
 VERDICTS = {

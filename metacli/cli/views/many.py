@@ -10,7 +10,7 @@ from metacli.cli import text
 from metacli.cli.frame import Result
 from metacli.cli.views.block import Block
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
-from metacli.engine.spelling import metric_name, signed
+from metacli.engine.spelling import ends_words, metric_name, signed
 
 
 def show_adapted(result: Result) -> Iterator[str]:
@@ -147,7 +147,8 @@ def gain(metric: str | None, delta: float) -> str:
 def difference(metric: str | None, ends: Sequence[float | None]) -> str:
     """The interval of a difference in words."""
     note = " (positive: smaller)" if metric in LOWER_IS_BETTER else ""
-    return f"95 % interval {' to '.join(signed(metric, end) for end in ends)}{note}"
+    words = ends_words(metric, ends)
+    return f"95 % interval {words}{note}" if words else "no interval"
 
 
 def over_tasks(metric: str | None, transfer: Block) -> list[tuple[str, str]]:

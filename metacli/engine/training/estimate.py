@@ -18,7 +18,8 @@ from metacli.engine.training.runs import Hooks, Session, Start
 COPIES = 4  # of the parameters: themselves, a gradient, and two of Adam
 FLOAT = 4  # bytes
 PATIENCE = 20.0  # seconds for the steps that are measured
-QUICK = 1.0  # seconds of a first step after which a second one is measured, without what is lazy
+SOME = 3  # steps that are measured: the first one imports and compiles, too
+QUICK = 5.0  # seconds of steps after which no further one is measured
 HINT = "a smaller train.meta_batch, episodes.way, episodes.query or backbone"
 
 
@@ -31,7 +32,7 @@ def require_room(session: Session, start: Start) -> None:
 
 
 def estimated(session: Session) -> Estimated:
-    """One or two real steps, which nothing is kept of: their processor time, and the most memory
+    """A few real steps, which nothing is kept of: their processor time, and the most memory
     that the process has had.
 
     Raises:
@@ -46,7 +47,7 @@ def estimated(session: Session) -> Estimated:
     def stop() -> bool:
         spent.append(time.process_time() - clock[0])
         clock[0] = time.process_time()
-        return len(spent) > 1 or spent[0] > QUICK
+        return len(spent) == SOME or sum(spent) > QUICK
 
     with Dropping(lambda: False, lambda: time.monotonic() - began > PATIENCE) as dropping:
         section: Callable[[Callable[[], Snapshot]], AbstractContextManager[None]]
