@@ -2,8 +2,9 @@
 benchmarks/meta_multitask_train.py RUN`.
 
 RUN is a line of `RUNS`. The state is kept in `$METACLI_RUNS/RUN` (default `runs/meta-multitask`),
-and a run that was stopped goes on from it with the same result. Validation sets only are read here;
-processor seconds are counted, since the machine may be shared.
+and a run that was stopped goes on from it with the same result; `METACLI_STOP_AFTER` seconds stop
+it. Validation sets only are read here; processor seconds are counted, since the machine may be
+shared.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from metacli.engine.training.loop import Snapshot, train
 from metacli.nn.set_problem import SetProblem
 from metacli.schema.blocks import Train
 
+STOP_AFTER = float(os.environ.get("METACLI_STOP_AFTER", "inf"))
 FOLDER = Path(os.environ.get("METACLI_RUNS", "runs/meta-multitask"))
 EVERY = 500
 POINTS = (3, 20)
@@ -87,6 +89,9 @@ RUNS = {
     # The steps up to the checkpoint at 2,000 (or the one before) were taken under a schedule of
     # 3,000 steps, which was then lengthened.
     "mtnp-pooled-0": Run(MTNP(), "pooled", attention(6_000, 2e-3), begin="mtnp-shared-0"),
+    # A third of the budget, on all variants from the start: for the guard of `adapt` and the
+    # strength of pairs, when the longer run's weights were no longer there.
+    "mtnp-pooled-small-0": Run(MTNP(), "pooled", attention(6_000)),
     "mmaml-shared-0": Run(MMAML(inner_lr=0.1), "shared", gradient_steps(5_500, 1e-2)),
     "coupled-shared-0": Run(IN_CONTEXT, "shared", gradient_steps(8_000)),
     "mcavia-shared-0": Run(MCAVIA(inner_lr=3.0), "shared", gradient_steps(8_000)),
@@ -181,7 +186,7 @@ def go(name: str) -> None:
         seed=run.seed,
         every=EVERY,
         visit=visit,
-        stop=lambda: False,
+        stop=lambda: time.time() - wall > STOP_AFTER,
         report=ignore,
     )
 
