@@ -12,6 +12,7 @@ import torch
 from tiny_sets import saved, set_model, table
 
 from metacli.algorithms.meta_multitask.protocol import alone, together
+from metacli.data.catalogue.task_families import COLUMNS
 from metacli.engine.adapt import adapt
 from metacli.engine.report import report
 from metacli.engine.reporting import set_measures
@@ -19,6 +20,8 @@ from metacli.engine.reporting.on_adapted_set import verdicts_of
 from metacli.engine.reporting.on_sets import headline, short_number
 from metacli.engine.reporting.set_measures import (
     Gain,
+    TaskAgainst,
+    TaskFit,
     coupled_kinds,
     episodes_of,
     errors_of,
@@ -31,6 +34,9 @@ from metacli.engine.reporting.set_measures import (
 )
 from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.sets.folder import load, save
+from metacli.engine.sets.model import SetModel
+from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
+from metacli.schema.recipe import parse_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -111,11 +117,54 @@ def test_fits_are_the_answers_on_a_grid_beside_the_truth() -> None:
     (one,) = looks(model)
     source = source_of(model, 10, set_measures.GRID, 1, grid=True)
     episodes = source.meta_batch_at(0)
-    wanted = model.answer(episodes, alone(episodes.roles))
-    torch.testing.assert_close(torch.tensor(one.tasks[2].alone[0]), wanted.mean[0, 2])
-    np.testing.assert_array_equal(one.tasks[2].truth, episodes.query.y[0, 2])
+    wanted, shown = model.answer(episodes, alone(episodes.roles)), one.tasks[2]
+    assert isinstance(shown, TaskFit)
+    torch.testing.assert_close(torch.tensor(shown.alone[0]), wanted.mean[0, 2])
+    np.testing.assert_array_equal(shown.truth, episodes.query.y[0, 2])
     assert episodes.support.mask is not None
-    assert len(one.tasks[2].points[0]) == int(episodes.support.mask[0, 2].sum())
+    assert len(shown.points[0]) == int(episodes.support.mask[0, 2].sum())
+
+
+def family_model() -> SetModel:
+    """Of rows with 24 columns; tasks have no names."""
+    recipe = parse_recipe(
+        {
+            "kind": "meta-multitask",
+            "data": {"source": "task-families", "groups": 1, "tasks": 3, "unrelated": 2},
+            "sets": {"points": 10, "query": 4},
+            "algorithm": {"name": "mtnp", "width": 8, "heads": 2, "blocks": 1},
+            "train": {"steps": 1},
+        }
+    )
+    assert isinstance(recipe, MetaMultiTaskRecipe)
+    made = SetModel(recipe, {}, {}, (), COLUMNS)
+    rng = torch.Generator().manual_seed(0)
+    noise = {k: 0.1 * torch.randn(v.shape, generator=rng) for k, v in made.weights().items()}
+    params = {key: value + noise[key] for key, value in made.weights().items()}
+    return SetModel(recipe, params, {}, (), COLUMNS)
+
+
+def test_rows_of_several_columns_are_shown_as_answers_over_labels(tmp_path: Path) -> None:
+    model = family_model()
+    (one,) = looks(model)
+    episodes = source_of(model, 10, set_measures.AGAINST, 1).meta_batch_at(0)
+    shown = [task for task in one.tasks if isinstance(task, TaskAgainst)]
+    assert [task.name for task in shown] == ["task 1", "task 2", "task 4", "task 5"]
+    assert [task.relatives for task in shown] == [2, 2, 0, 0]
+    for task, at in zip(shown, (0, 1, 3, 4), strict=True):
+        np.testing.assert_allclose(task.truth, episodes.query.y[0, at], rtol=1e-6)
+        for answer, sees in ((task.alone, alone), (task.together, together)):
+            wanted = model.answer(episodes, sees(episodes.roles))
+            np.testing.assert_allclose(answer[0], wanted.mean[0, at], rtol=1e-4, atol=1e-6)
+            error = float(errors_of(wanted, episodes)[0, at])
+            assert task.error(answer) == pytest.approx(error, rel=1e-4)
+    save(model, tmp_path / "model")
+    report(str(tmp_path / "model"), out=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert '<section id="fits"' in page
+    assert page.count("<svg") == 2 + 4
+    assert "It is related to no other tasks." in page
+    assert "It is related to 2 other tasks." in page
 
 
 def test_the_page_of_a_learner_has_curves_fits_and_couplings(tmp_path: Path) -> None:

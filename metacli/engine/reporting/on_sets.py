@@ -29,10 +29,12 @@ from metacli.engine.reporting.on_adapted_set import (
 )
 from metacli.engine.reporting.repeat import short
 from metacli.engine.reporting.set_measures import (
+    SHOWN,
     CoupledKinds,
     Curve,
     Gain,
     SetLook,
+    TaskAgainst,
     TaskFit,
     coupled_kinds,
     looks,
@@ -48,7 +50,6 @@ from metacli.engine.sets.model import AdaptedSet, SetModel
 from metacli.engine.spelling import duration, number, score, visible
 from metacli.schema.load import dump
 
-SHOWN = 4  # tasks of a set whose fits are shown
 MEASURED = 4  # parts of what is drawn from validation sets
 METRICS = {
     "accuracy": "Accuracy",
@@ -162,28 +163,45 @@ def fits(seen: list[SetLook]) -> list[Section]:
     """Every task of the sets that are shown, before and after the others are seen."""
     if not seen:
         return []
-    note = Text(
-        "Tasks of validation sets. Dots are the labels that the model was given, the dotted line "
-        "what it had to find. Orange: answered from the task's own labels; blue: from those of all "
-        "tasks of the set. Bands should hold the truth nine times in ten."
+    colours = (
+        "Orange: answered from the task's own labels; blue: from those of all tasks of the set."
     )
-    blocks: list[Block] = [note]
+    curves = (
+        "Tasks of validation sets. Dots are the labels that the model was given, the dotted line "
+        f"what it had to find. {colours} Bands should hold the truth nine times in ten."
+    )
+    against = (
+        "Tasks of a validation set. A dot is a row that the model was not given, its answer over "
+        f"its label, noise and all: the nearer to the dotted line, the better. {colours} Lines are "
+        "the intervals that should hold the label nine times in ten."
+    )
+    several = isinstance(seen[0].tasks[0], TaskAgainst)
+    blocks: list[Block] = [Text(against if several else curves)]
     for place, one in enumerate(seen):
         blocks.append(Text(f"A set in which {one.kind}:"))
         blocks += [fit(f"fit-{place}-{t}", task) for t, task in enumerate(one.tasks[:SHOWN])]
     return section("fits", "Before and after the other tasks are seen", *blocks)
 
 
-def fit(name: str, task: TaskFit, axis: str = "x") -> Plot:
+def fit(name: str, task: TaskFit | TaskAgainst) -> Plot:
     before, after = task.error(task.alone), task.error(task.together)
-    title = visible(task.name)
-    says = f"{len(task.points[0])} labels."
+    title, labels = visible(task.name), labels_of(task)
+    says = f"{labels} labels."
     if before is not None and after is not None:
         said = [short_number(value) for value in (before, after)]
         title += f": error {said[0]} before, {said[1]} after"
-        says = f"{len(task.points[0])} labels; mean squared error {said[0]} from its own labels, "
+        says = f"{labels} labels; mean squared error {said[0]} from its own labels, "
         says += f"{said[1]} from those of all tasks."
-    return Plot(title, set_plots.fit(name, task, axis), says)
+    if isinstance(task, TaskAgainst):
+        related = task.relatives or "no"
+        says += f" It is related to {related} other task{'' if task.relatives == 1 else 's'}."
+        return Plot(title, set_plots.against(name, task), says)
+    return Plot(title, set_plots.fit(name, task), says)
+
+
+def labels_of(task: TaskFit | TaskAgainst) -> int:
+    """How many it was given."""
+    return task.labels if isinstance(task, TaskAgainst) else len(task.points[0])
 
 
 def short_number(value: float) -> str:

@@ -25,6 +25,8 @@ from metacli.types import SetEpisode
 POINTS = (3, 5, 10, 20, 30)
 SETS, GROUP, QUERY = 192, 16, 32
 GRID = 101
+AGAINST = 40  # rows of each task that are shown, where x is of several columns
+SHOWN = 4  # tasks of a set whose fits are shown
 LOOKED = 40  # sets among which one of each kind is looked for
 SEED = "val"
 
@@ -70,11 +72,30 @@ class TaskFit:
 
 
 @dataclass(frozen=True)
+class TaskAgainst:
+    """One task whose rows are of several columns: labels of rows that it was not given, [Q], the
+    answers from its own labels (`alone`) and from those of all tasks (`together`); mean and half of
+    the 90 % interval. `labels`, how many it was given; `relatives`, how many of the other tasks are
+    related to it."""
+
+    name: str
+    truth: np.ndarray
+    labels: int
+    relatives: int
+    alone: tuple[np.ndarray, np.ndarray]
+    together: tuple[np.ndarray, np.ndarray]
+
+    def error(self, answer: tuple[np.ndarray, np.ndarray]) -> float:
+        """Mean squared, over these rows."""
+        return float(((answer[0] - self.truth) ** 2).mean())
+
+
+@dataclass(frozen=True)
 class SetLook:
     """One validation set; `kind` says how its tasks are related."""
 
     kind: str
-    tasks: tuple[TaskFit, ...]
+    tasks: tuple[TaskFit | TaskAgainst, ...]
 
 
 @dataclass(frozen=True)
@@ -202,9 +223,10 @@ def mean_of_kind(kind: str, sets: list[OneCoupling]) -> KindCoupling:
 
 
 def looks(model: SetModel) -> list[SetLook]:
-    """The first validation set of each kind; none where x is not one number."""
+    """The first validation set of each kind: curves where x is one number, else what is said of
+    rows against what is true."""
     if model.width > 1:
-        return []
+        return [look_against(model)]
     source = source_of(model, VALIDATION_POINTS, GRID, 1, grid=True)
     found: dict[str, SetLook] = {}
     for step in range(LOOKED if is_of_several_kinds(model) else 1):
@@ -237,6 +259,46 @@ def look_of(model: SetModel, episodes: SetEpisode, kind: str) -> SetLook:
     return SetLook(kind, tasks)
 
 
+def look_against(model: SetModel) -> SetLook:
+    """The first validation set, of several columns: `SHOWN` of its tasks, from the first to the
+    last."""
+    source = source_of(model, VALIDATION_POINTS, AGAINST, 1)
+    episodes, related = source.meta_batch_at(0), source.related_at(0)[0]
+    support, truth = episodes.support, episodes.query.y[0].double().numpy()
+    counts = (
+        torch.full(support.y.shape[1:2], support.y.shape[2])
+        if support.mask is None
+        else support.mask[0].sum(-1)
+    )
+    halves = bands_of(model.answer, episodes)
+    names = names_of(model, episodes.roles[0])
+    shown = np.unique(np.linspace(0, len(names) - 1, SHOWN).round().astype(int)).tolist()
+    tasks = tuple(
+        TaskAgainst(
+            *(names[t], truth[t], int(counts[t]), int(related[t].sum()) - 1),
+            *(halves[0][t], halves[1][t]),
+        )
+        for t in shown
+    )
+    return SetLook(kind_of(related), tasks)
+
+
+Bands = list[list[tuple[np.ndarray, np.ndarray]]]
+"""From the own labels and from those of all tasks: of each task mean and half of the interval."""
+
+
+def bands_of(answer: Callable[[SetEpisode, Tensor], Gaussian], episodes: SetEpisode) -> Bands:
+    """Of the first set."""
+    halves = [answer(episodes, sees(episodes.roles)) for sees in (alone, together)]
+    return [
+        [
+            (m.numpy(), Z90 * v.sqrt().numpy())
+            for m, v in zip(one.mean[0], one.variance[0], strict=True)
+        ]
+        for one in halves
+    ]
+
+
 def fits_of(
     answer: Callable[[SetEpisode, Tensor], Gaussian],
     episodes: SetEpisode,
@@ -246,14 +308,7 @@ def fits_of(
     """The fits of the first set, whose queries are the grid x for every task."""
     support = episodes.support
     mask = torch.ones_like(support.y, dtype=torch.bool) if support.mask is None else support.mask
-    halves = [answer(episodes, sees(episodes.roles)) for sees in (alone, together)]
-    bands = [
-        [
-            (m.numpy(), Z90 * v.sqrt().numpy())
-            for m, v in zip(one.mean[0], one.variance[0], strict=True)
-        ]
-        for one in halves
-    ]
+    bands = bands_of(answer, episodes)
     return [
         TaskFit(
             name,

@@ -9,7 +9,7 @@ import numpy as np
 
 from metacli.engine.reporting.blocks import Cell, Matrix
 from metacli.engine.reporting.plots import COLOURS, figure, svg_of
-from metacli.engine.reporting.set_measures import TaskFit
+from metacli.engine.reporting.set_measures import TaskAgainst, TaskFit
 from metacli.engine.spelling import visible
 
 if TYPE_CHECKING:
@@ -42,6 +42,25 @@ def draw_fit(axes: Axes, one: TaskFit) -> None:
         axes.plot(one.x, one.truth, color=ink, linewidth=1.1, linestyle=":", label="the truth")
     axes.plot(*one.points, "o", color=COLOURS["ink"], markersize=4, label="its labels", zorder=5)
     axes.set_ylim(*room_of(one))
+
+
+def against(name: str, one: TaskAgainst) -> str:
+    """One task: what is said of rows over what is true, from its own labels and from all tasks."""
+    with figure() as (drawn, axes):
+        ends = (float(one.truth.min()), float(one.truth.max()))
+        ink = COLOURS["ink"]
+        axes.plot(ends, ends, color=ink, linewidth=1.1, linestyle=":", label="what is true")
+        for label, colour, (mean, half) in (
+            ("from its own labels", "two", one.alone),
+            ("from all tasks", "one", one.together),
+        ):
+            drawn_in = COLOURS[colour]
+            axes.vlines(one.truth, mean - half, mean + half, color=drawn_in, alpha=0.25)
+            axes.plot(one.truth, mean, "o", color=drawn_in, markersize=4, label=label)
+        axes.set_xlabel("label")
+        axes.set_ylabel("answer")
+        axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.45, 1.0))
+        return svg_of(drawn, name)
 
 
 def room_of(one: TaskFit) -> tuple[float, float]:
