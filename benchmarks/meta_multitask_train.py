@@ -89,9 +89,10 @@ RUNS = {
     # The steps up to the checkpoint at 2,000 (or the one before) were taken under a schedule of
     # 3,000 steps, which was then lengthened.
     "mtnp-pooled-0": Run(MTNP(), "pooled", attention(6_000, 2e-3), begin="mtnp-shared-0"),
-    # A third of the budget, on all variants from the start: for the guard of `adapt` and the
-    # strength of pairs, when the longer run's weights were no longer there.
-    "mtnp-pooled-small-0": Run(MTNP(), "pooled", attention(6_000)),
+    # A short run on all variants from the start: for the guard of `adapt` and the strength of
+    # pairs, when the longer run's weights were no longer there. Its first 813 steps were taken
+    # under a schedule of 6,000, which was then shortened.
+    "mtnp-pooled-small-0": Run(MTNP(), "pooled", attention(3_000)),
     "mmaml-shared-0": Run(MMAML(inner_lr=0.1), "shared", gradient_steps(5_500, 1e-2)),
     "coupled-shared-0": Run(IN_CONTEXT, "shared", gradient_steps(8_000)),
     "mcavia-shared-0": Run(MCAVIA(inner_lr=3.0), "shared", gradient_steps(8_000)),
