@@ -48,6 +48,7 @@ ANY_WAY: list[Options] = [
 ]
 WAVES: list[Options] = [{"episodes": 2000}, {"shot": 5, "episodes": 2000}]
 FURTHER: list[Options] = [{**options, "inner_steps": 10} for options in WAVES]  # than in training
+INTENTS: list[Options] = [{"way": 10, "shot": 5, "query": 10, "episodes": 60}]
 PHOTOGRAPHS: list[Options] = [{"way": 5, "shot": 1}, {"way": 5, "shot": 5}]
 PLANS: dict[str, list[Options]] = {
     "glyphs-5w1s-protonet": [
@@ -90,6 +91,10 @@ PLANS: dict[str, list[Options]] = {
     ],
     "hwu64-10w5s-r2d2": [{"way": 10, "shot": 5, "query": 10, "episodes": 60}],
     "texts-10w5s-r2d2": [{"way": 10, "shot": 5, "query": 10, "episodes": 60}],
+    "texts-words-protonet": INTENTS,
+    "texts-words-r2d2": INTENTS,
+    "texts-words-maml": INTENTS,
+    "texts-words-anil": INTENTS,
     "school-10shot-maml": [{"episodes": 600}],
     "computer-buyers-8shot-maml": [{"episodes": 600}],
     "glyphs-anyway-maml": ANY_WAY,
