@@ -17,6 +17,7 @@ from threading import Barrier
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -32,6 +33,14 @@ def computing_with(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small systems of equations on one thread, NumPy's too: others would wait for each other,
+    awake."""
+    with computing_with(1), threadpool_limits(limits=1):
+        yield
 
 
 def on_workers(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from metacli import threads
 
@@ -122,3 +123,13 @@ def test_a_forked_process_makes_workers_of_its_own() -> None:
     if child == 0:
         os._exit(threads._workers.cache_info().currsize)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_one_thread_is_for_a_while_and_for_numpy_too() -> None:
+    torch.set_num_threads(2)
+    before = [one["num_threads"] for one in threadpool_info()]
+    with threads.one_thread():
+        assert torch.get_num_threads() == 1
+        assert {one["num_threads"] for one in threadpool_info()} == {1}
+    assert torch.get_num_threads() == 2
+    assert [one["num_threads"] for one in threadpool_info()] == before

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from metacli.data.tables.encoding import Numeric, fit_encoding, fit_target
-from metacli.data.tables.levels import LIMIT, level_of, levels_of, wild_cells
+from metacli.data.tables.levels import (
+    LIMIT,
+    ONE_IN,
+    WILD,
+    level_of,
+    levels_of,
+    surely_plain,
+    wild_cells,
+)
 from metacli.data.tables.reader import parse_table
 from metacli.errors import DataError
 
@@ -84,3 +92,24 @@ def test_columns_together_have_the_bits_of_each_alone() -> None:
     values[:, 6] = draw.integers(0, 2, 40)
     for rows in (values, values[:5], values[:2], values[:0]):
         assert levels_of(rows) == [level_of(rows[:, at]) for at in range(9)]
+
+
+def test_means_rule_wild_cells_out_only_where_there_are_none() -> None:
+    rng = np.random.default_rng(3)
+    ruled_out, wild = 0, 0
+    for trial in range(400):
+        rows = int(rng.integers(3, 120))
+        values = rng.normal(size=rows) * 10.0 ** rng.integers(-3, 4) + rng.normal() * 100
+        spread = np.sort(np.abs(values - np.median(values)))[-1 - max(1, rows // ONE_IN)]
+        far = WILD * spread * (0.5, 0.999, 1.001, 3.0)[trial % 4]
+        for place in rng.choice(rows, int(rng.integers(0, max(1, rows // ONE_IN) + 1)), False):
+            values[place] = np.median(values) + far
+        away = np.abs(values - np.median(values))
+        usual = np.sort(away)[-1 - max(1, rows // ONE_IN)]
+        slow = bool(usual > 0 and (away > WILD * usual).any())
+        assert bool(wild_cells(values)) == slow
+        sure = bool(surely_plain(values[None])[0])
+        assert not (sure and slow)
+        ruled_out, wild = ruled_out + sure, wild + slow
+    assert ruled_out > 100
+    assert wild > 50

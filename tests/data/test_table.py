@@ -242,3 +242,22 @@ def test_a_column_that_is_not_there_is_answered_with_the_nearest() -> None:
     with pytest.raises(DataError) as caught:
         table.require("incmoe")
     assert caught.value.hint == "did you mean 'income'?"
+
+
+def test_rows_are_told_apart_by_their_words_blanks_and_missing_cells_aside() -> None:
+    table = parse_table(b"a,b,c\n x ,1,2\nx,1,5\n,NA,1\n?,null,9\nNone,x,2\n", "csv", "t.csv")
+    slow = [repr(row) for row in zip(table.words("b"), table.words("a"), strict=True)]
+    assert table.keys(["b", "a"]) == slow
+    assert slow[0] == slow[1] == "('1', 'x')"
+    assert slow[2] == slow[3] == "(None, None)"
+    assert table.keys([]) == ["()"] * 5
+
+
+def test_a_table_that_somebody_has_is_parsed_once_and_a_changed_file_again(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n")
+    table = read_table(path)
+    assert read_table(path) is table
+    path.write_text("a\n2\n")
+    assert read_table(path).words("a") == ["2"]
+    assert parse_table(b"a\n1\n", "csv", "other.csv").name == "other.csv"

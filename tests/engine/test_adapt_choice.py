@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from metacli.algorithms.transfer import linear_probe
 from metacli.engine.adapt import adapt
 from metacli.engine.adapting.choosing.options import options_for
 from metacli.engine.adapting.class_names import in_words, says_something
@@ -24,6 +25,7 @@ from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.predict import predict
 from metacli.errors import UsageProblem
+from metacli.nn.solvers import logistic
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
 
@@ -55,6 +57,26 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder(tmp_path_factory.mktemp("own") / "others", 3, 1)
+
+
+def test_heads_on_features_are_fitted_on_one_thread(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    fit = logistic.fit_logistics
+
+    def spy(*given: object) -> object:
+        features = given[0]
+        assert isinstance(features, torch.Tensor)
+        seen.append((torch.get_num_threads(), features.shape[1]))
+        return fit(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(logistic, "fit_logistics", spy)
+    monkeypatch.setattr(linear_probe, "fit_logistics", spy)
+    torch.set_num_threads(2)
+    adapt("photos", photographs, out=tmp_path / "m", method="linear-probe", device="cpu")
+    assert {threads for threads, _ in seen} == {1}
+    assert len({width for _, width in seen}) == 2  # features, and the pixels of the simple model
 
 
 def test_a_folder_of_images_is_adapted_from_the_best_source_on_this_machine(

@@ -66,6 +66,17 @@ def test_a_column_of_time_that_only_rises_or_falls_makes_rows_look_ordered() -> 
     assert looks_ordered(table(f"size,price\n{numbers}\n")) is None  # sorted by price is no time
 
 
+def test_a_date_among_many_columns_of_numbers_makes_rows_look_ordered() -> None:
+    names = [f"e{number}" for number in range(80)]
+    rows = [",".join([f"2020-01-{day:02}", *["0.5", "2020"] * 40]) for day in range(1, 15)]
+    wide = table("\n".join([",".join(["day", *names]), *rows]) + "\n")
+    assert wide.is_wide
+    assert looks_ordered(wide) == "day"
+    assert (
+        looks_ordered(table("\n".join([",".join(["day", *names]), *rows[7:], *rows[:7]]))) is None
+    )
+
+
 def test_only_neighbours_that_err_alike_are_autocorrelated() -> None:
     rng = np.random.Generator(np.random.PCG64(0))
     alone = [autocorrelation(rng.standard_normal(100)) for _ in range(400)]

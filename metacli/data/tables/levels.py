@@ -58,15 +58,34 @@ def levels_of(values: np.ndarray) -> list[Level]:
     whole = np.flatnonzero(usable)
     if len(whole):
         known, largest = columns[whole], largest[whole]
-        away = np.abs(known - np.median(known, axis=1)[:, None])
+        plain = surely_plain(known)
+        rest = known[~plain]
+        away = np.abs(rest - np.median(rest, axis=1)[:, None])
         place = len(values) - 1 - max(1, len(values) // ONE_IN)
         usual = np.partition(away, place, axis=1)[:, place]
-        plain = ~((usual > 0) & (away.max(1) > WILD * usual))
+        plain[~plain] = ~((usual > 0) & (away.max(1) > WILD * usual))
         means, scales = known.mean(1), known.std(1)
         scales[~(scales > 1e-12 * largest)] = 1.0
         for at in np.flatnonzero(plain).tolist():
             found[whole[at]] = Level(float(means[at]), float(scales[at]))
     return [level_of(columns[at]) if one is None else one for at, one in enumerate(found)]
+
+
+def surely_plain(columns: np.ndarray) -> np.ndarray:
+    """Which of these columns [F, M] have no wild cell, as far as their means tell, which cost less
+    than medians: [F].
+
+    With a wild cell at distance A from the median c, all but a share s of the cells are within A /
+    WILD of c. So, with q = 1 / WILD + s, the mean of |x - c| is at most q A, which bounds the
+    distance of the mean m from c; the mean of |x - m| is at most 2 q A, and the largest |x - m| at
+    least (1 - q) A. A larger ratio than 2 q / (1 - q) rules a wild cell out.
+    """
+    rows = columns.shape[1]
+    q = 1 / WILD + max(1, rows // ONE_IN) / rows
+    with np.errstate(over="ignore", invalid="ignore"):  # then nothing is sure
+        away = np.abs(columns - columns.mean(1, keepdims=True))
+        result: np.ndarray = away.mean(1) * (1 - q) > 2 * q * away.max(1) * (1 + 1e-9)
+    return result
 
 
 def moments(known: np.ndarray) -> tuple[float, float]:
@@ -82,7 +101,7 @@ def moments(known: np.ndarray) -> tuple[float, float]:
 def wild_cells(values: np.ndarray) -> tuple[int, ...]:
     """Row numbers of the wild cells of float64 [M], NaN where missing."""
     rows = np.flatnonzero(~np.isnan(values))
-    if len(rows) < 3:
+    if len(rows) < 3 or surely_plain(values[None, rows])[0]:
         return ()
     away = np.abs(values[rows] - np.median(values[rows]))
     usual = np.sort(away)[-1 - max(1, len(rows) // ONE_IN)]

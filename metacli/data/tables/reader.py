@@ -12,8 +12,10 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -89,6 +91,16 @@ class Table:
         found: list[str | None] = cells.set(cells.is_in(MISSING), None).to_list()
         return found
 
+    def keys(self, names: Sequence[str]) -> list[str]:
+        """Of each row what says whether another one is the same: its `words` in these columns."""
+        import polars as pl  # slow to import
+
+        if not names:
+            return ["()"] * len(self)
+        cells = self.frame.select(pl.col(names).str.strip_chars())
+        known = pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep()
+        return [repr(row) for row in cells.select(known).iter_rows()]
+
     def texts(self, name: str) -> list[str]:
         """Cells as they are. Raises DataError for an empty one."""
         cells: list[str | None] = self.frame[self.require(name)].to_list()
@@ -104,7 +116,7 @@ class Table:
         values, missing = self._all if self.is_wide else parsed_of(self.frame.select(name))
         return values[:, at], missing[:, at]
 
-    @property
+    @cached_property
     def is_wide(self) -> bool:
         """Whether its columns are many and its cells can be kept as numbers, too."""
         return self.frame.width > MANY and self.frame.width * self.frame.height <= KEPT
@@ -152,6 +164,11 @@ class Table:
         return DataError(message, code=code, where=where, hint=hint)
 
 
+_PARSED: WeakValueDictionary[tuple[bytes, str, str], Table] = WeakValueDictionary()
+"""Tables that somebody still has, by what they were made of: a task is listed, and then read for
+every kind of input."""
+
+
 def parsed_of(frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Cells as float64 [M, C], NaN where they are no number, and which are missing [M, C]."""
     import polars as pl  # slow to import
@@ -180,6 +197,9 @@ def parse_table(content: bytes, ending: str, name: str) -> Table:
     Raises:
         DataError: not a table; row and column are named.
     """
+    key = (blake2b(content, digest_size=16).digest(), ending, name)
+    if (known := _PARSED.get(key)) is not None:
+        return known
     columns, first, guessed = READERS.get(ending, separated)(content, ending, name)
     table = Table(name, columns, first, guessed)
     if not table.columns or not len(table):
@@ -187,4 +207,5 @@ def parse_table(content: bytes, ending: str, name: str) -> Table:
     if len(table.columns) > MAX_COLUMNS:
         message = f"{name} has {len(table.columns)} columns; at most {MAX_COLUMNS} are read"
         raise DataError(message, code="table.too_wide", where=name)
+    _PARSED[key] = table
     return table

@@ -90,9 +90,15 @@ def columns(encoder: Encoding, rows: np.ndarray) -> Change:
         if missing or level.limit is not None
     ]
 
+    every = len(places) == rows.shape[1]
+
     def change(x: np.ndarray) -> np.ndarray:
         found = x.astype(np.float64)
-        found[:, places] = (found[:, places] - means) / scales
+        if every:
+            found -= means
+            found /= scales
+        else:
+            found[:, places] = (found[:, places] - means) / scales
         for place, missing, limit in rare:
             moved = found[:, place] if limit is None else found[:, place].clip(-limit, limit)
             gone = found[:, place + 1] > 0 if missing else np.zeros(len(x), bool)

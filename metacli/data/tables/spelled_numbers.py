@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SIGNS = "$€£¥₹"
 _BEFORE, _AFTER = rf"^[-+]?(?:[{SIGNS}] ?)?[-+]?", rf"(?: ?(?:[{SIGNS}]|%|EUR|USD|GBP|CHF))?$"
 
+_TOLD = rf"[,{SIGNS}%]|[A-Z]{{3}}$"  # in a cell that is no plain number
+
 
 @dataclass(frozen=True)
 class Spelling:
@@ -82,11 +84,16 @@ def plain_numbers(
     """
     import polars as pl  # slow to import
 
+    if not frame.width:
+        return frame, {}
     made, found = [], dict[str, list[str]]()
-    for name in frame.columns:
+    spelled = pl.all().str.strip_chars().str.contains(_TOLD).any()  # of all columns at once
+    for name, may_be in zip(frame.columns, frame.select(spelled).row(0), strict=True):
+        if not may_be:
+            continue
         cells = frame[name].drop_nulls().str.strip_chars()
         cells = cells.filter(~cells.is_in(missing))
-        if not len(cells) or not cells.str.contains(rf"[,{SIGNS}%]|[A-Z]{{3}}$").any():
+        if not len(cells) or not cells.str.contains(_TOLD).any():
             continue
         way = next((one for one in SPELLINGS if fits(cells, one)), None)
         if way is not None and len(signs_of(cells)) <= 1:

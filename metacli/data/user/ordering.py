@@ -57,7 +57,7 @@ def looks_ordered(table: Table) -> str | None:
     if len(table) < FEWEST:
         return None
     for name in table.columns:
-        keys = moments(table, name)
+        keys = None if holds_numbers(table, name) else moments(table, name)
         if keys is None and NAMED.fullmatch(name):
             try:
                 keys = table.numbers(name)
@@ -69,6 +69,15 @@ def looks_ordered(table: Table) -> str | None:
         if (steps >= 0).all() or (steps <= 0).all():
             return shown(name)
     return None
+
+
+def holds_numbers(table: Table, name: str) -> bool:
+    """Whether a column of a wide table has a number, which no date is: told at once for all
+    columns."""
+    if not table.is_wide:
+        return False
+    values, missing = table.parsed(name)
+    return bool((np.isfinite(values) & ~missing).any())
 
 
 def autocorrelation(residuals: np.ndarray) -> float | None:

@@ -161,8 +161,8 @@ def remember(
     if content.roles.kind == "text":
         keys = [text.strip() for text in table.texts(content.roles.inputs[0])]
     else:
-        have = [one for one in content.roles.inputs if one in table.columns]
-        keys = [repr(row) for row in zip(*(table.words(one) for one in have), strict=True)]
+        have = set(table.columns)
+        keys = table.keys([one for one in content.roles.inputs if one in have])
     label = content.type == "classification"
     for number, (key, answer) in enumerate(zip(keys, answers, strict=True)):
         seen[key].append((side, (answer or "") if label else "", table.row(number)))

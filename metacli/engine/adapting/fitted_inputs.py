@@ -12,7 +12,7 @@ import torch
 
 from metacli.data.image_changes import Change, changed, in_words
 from metacli.data.user.appearance import appearance_of, unlike
-from metacli.engine.adapting.choosing.choosing import Judge, judge_of, one_thread
+from metacli.engine.adapting.choosing.choosing import Judge, judge_of
 from metacli.engine.adapting.choosing.core import Candidate, Choice, choose
 from metacli.engine.adapting.featured import Seen, featured
 from metacli.engine.adapting.held_out import HeldOut
@@ -24,6 +24,7 @@ from metacli.engine.adapting.unlike import learned_from
 from metacli.engine.events import Notice, Progress, ignore
 from metacli.engine.results.adapt import FittedInputs, TriedInputs
 from metacli.errors import UsageProblem
+from metacli.threads import one_thread
 from metacli.types import Batch
 
 Changes = tuple[Change, ...]

@@ -14,7 +14,7 @@ from metacli.engine.adapting.adding import adapted_to
 from metacli.engine.adapting.featured import Seen
 from metacli.engine.adapting.reading import Examples
 from metacli.engine.adapting.request import Request
-from metacli.engine.adapting.scoring import Measured
+from metacli.engine.adapting.scoring import Measured, threads_for
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.time_order import in_time_order
 from metacli.engine.adapting.transfer import settled
@@ -43,8 +43,9 @@ def adapted(
     bare = seen.source
     support = bare.with_names(in_time_order(bare, seen.examples.support))
     problem = bare.problem(None if classes is None else len(classes))
-    learner = settled(bare.learner, problem, bare.params, source.state, support)
-    phi = learner.adapt(problem, bare.params, support, source.state)
+    with threads_for(bare):
+        learner = settled(bare.learner, problem, bare.params, source.state, support)
+        phi = learner.adapt(problem, bare.params, support, source.state)
     if bare.features is not None:  # the network that the features are of goes along
         phi = {**network_of(source.problem(), source.params), **phi}
     return AdaptedModel(

@@ -4,6 +4,7 @@ out of what the model adapted to."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -47,6 +48,7 @@ from metacli.engine.predicting.finite import worst_column
 from metacli.engine.results.adapt import NoScore, Score, Transfer
 from metacli.errors import DataError
 from metacli.nn.problem import Problem
+from metacli.threads import one_thread
 from metacli.types import Batch
 
 SCRATCH = FineTune(lr=1e-3, steps=200, head_rate=1.0)
@@ -96,7 +98,8 @@ def measured(
     """
     seen = Seen(source, examples) if seen is None else seen
     held = how_held_out(source, examples.support.y, request)
-    found, confidence = of_support(seen.source, seen.examples, held)
+    with threads_for(seen.source):
+        found, confidence = of_support(seen.source, seen.examples, held)
     found = found if chosen is None else chosen
     unit = unit_of(source)
     support, query = examples.support, examples.query
@@ -105,7 +108,8 @@ def measured(
         run: Callable[[Predict], HeldOut] = lambda one: on_query(one, support, query, unit)  # noqa: E731
         adapts = native(seen.source, len(examples.labels))
         assert seen.examples.query is not None  # as `query` itself
-        found = on_query(adapts, seen.examples.support, seen.examples.query, unit)
+        with threads_for(seen.source):
+            found = on_query(adapts, seen.examples.support, seen.examples.query, unit)
     else:
         run = lambda one: held_out(one, support.x, support.y, held.splits, unit)  # noqa: E731
     if found is None:
@@ -117,6 +121,14 @@ def measured(
         return Measured(score, Transfer(), confidence, found, splits)
     transfer = against_others(source, found, run, examples, held.how, request)
     return Measured(score, transfer, confidence, found, splits)
+
+
+def threads_for(source: Source) -> AbstractContextManager[None]:
+    """One thread where all that is adapted is a head on features that are there: no image passes a
+    network."""
+    frozen = isinstance(source.learner, TransferMethod) and source.learner.frozen
+    there = source.features is not None or source.inputs.kind != "image"
+    return one_thread() if frozen and there else nullcontext()
 
 
 def how_held_out(source: Source, labels: Tensor, request: Request) -> HowHeldOut:
@@ -264,7 +276,8 @@ def against_others(
 ) -> Transfer:
     """The differences to simple models, and to the better one of those that learn."""
     named = simple_models(source, len(examples.labels))
-    others = {name: run(refitted(source, one)) for name, one in named.items()}
+    with one_thread():
+        others = {name: run(refitted(source, one)) for name, one in named.items()}
     first = next(iter(others))
     if request.baseline:
         name = "the same network from scratch"

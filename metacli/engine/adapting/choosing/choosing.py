@@ -4,13 +4,11 @@ and the best one is adapted."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from metacli.algorithms.transfer.blend import Blend
@@ -31,7 +29,7 @@ from metacli.engine.adapting.splits import Split, times_and_rows
 from metacli.engine.adapting.time_order import last_value_before
 from metacli.engine.events import Notice, Progress, ignore
 from metacli.engine.results.adapt import ChosenSource, ClassScore, RegressionScore, TriedSource
-from metacli.threads import computing_with
+from metacli.threads import one_thread
 from metacli.types import Batch
 
 BLENDED = ("linear-probe", "boosted-trees", "random-forest")  # what a blend is the mean of
@@ -143,13 +141,6 @@ def tried_in_turn(
             clock=time.process_time,
             tell=tell,
         )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Small systems of equations on one thread: others would wait for each other, awake."""
-    with computing_with(1), threadpool_limits(limits=1):
-        yield
 
 
 Known = dict[tuple[str, bytes, bytes], Mapping[Transfer, Tensor]]
