@@ -93,7 +93,11 @@ class Shape:
         }
 
 
-COMPILED = Shape("maml", 5, 1, 1, 32)  # of the others only the first, for the time it takes
+COMPILED = (  # not all, for the time it takes to compile
+    *(Shape(name, 5, 1, 1, 32) for name in ("maml", "fomaml", "anil")),
+    *(Shape("maml", 5, 1, 5, 32), Shape("maml", 5, 15, 1, 8), Shape("maml", 20, 1, 1, 8)),
+    Shape("protonet", 5, 1, 0, 32),
+)
 
 
 def shapes() -> list[Shape]:
@@ -219,7 +223,7 @@ def implementations(shape: Shape) -> dict[str, Callable[[Params, Any, Episode], 
         found["vmap-8"] = ours(8)
     if shape.tasks >= 32:
         found["vmap-16"] = ours(16)
-    if shape == COMPILED:
+    if shape in COMPILED:
         found["compiled-8"] = ours(8, compiled=True)
     found["eager"] = others(EAGER[shape.algorithm])
     for name, fn in vmapped(shape.algorithm, shape.tasks).items():

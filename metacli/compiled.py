@@ -1,18 +1,20 @@
 """The mean gradient of a meta-batch by a compiled program: the gradient of one chunk of tasks is
 written out as one graph of tensor operations, and that becomes C++.
 
-Compiling takes half a minute to some minutes, once for a shape of chunk; the program then runs
-without Python, one chunk on one thread. Its sums are ordered as the compiler wants them, so its
-bits are those of one machine.
+Compiling takes half a minute to some minutes, once for a shape of chunk: torch keeps the program
+on the disk for the next run (`keep_programs`). It runs without Python, one chunk on one thread.
+Its sums are ordered as the compiler wants them, so its bits are those of one machine.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, fx
@@ -29,6 +31,8 @@ OPTIONS = {
     "cpp_wrapper": True,  # one call for a chunk, which leaves Python to the other threads
     "cpp.threads": 1,
 }
+# They warn of what nobody can act on: no GPU, operations that are called in place of being written.
+TALKATIVE = ("torch.utils.cpp_extension", "torch._inductor.ir")
 HINT = "train.execution=auto; or install g++ and Python's header files (CXX names another compiler)"
 
 
@@ -37,6 +41,11 @@ def require_compiler() -> None:
     name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(name) is None:
         raise no_compiler(f"{name} was not found")
+
+
+def keep_programs(folder: Path) -> None:
+    """Where programs stay between runs, unless the user has named a place to torch."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def no_compiler(found: str) -> EnvironmentProblem:
@@ -103,11 +112,19 @@ def compile_part(
 
 def to_cpp(graph: fx.GraphModule, values: list[Tensor]) -> Callable[..., Sequence[Tensor]]:
     """The graph as a compiled function of tensors like these."""
+    from torch._guards import TracingContext, tracing
     from torch._inductor import compile as compile_graph  # seconds to import
     from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Torch keeps programs in its cache only of graphs that have a place for sizes that vary.
+    context = TracingContext(FakeTensorMode(shape_env=ShapeEnv()))
     try:
-        found: Callable[..., Sequence[Tensor]] = compile_graph(graph, [*values], OPTIONS)
+        with tracing(context):
+            found: Callable[..., Sequence[Tensor]] = compile_graph(graph, [*values], OPTIONS)
     except (CppCompileError, InvalidCxxCompiler) as error:
         raise no_compiler(str(error).strip().splitlines()[-1]) from error
     return found

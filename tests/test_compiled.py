@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,12 @@ import toys
 from torch import nn
 
 from metacli import compiled
+from metacli.algorithms.meta.cavia import CAVIA
 from metacli.algorithms.meta.maml import MAML
+from metacli.algorithms.meta.maml_plus_plus import MAMLPlusPlus
 from metacli.algorithms.meta.meta_sgd import MetaSGD
+from metacli.algorithms.meta.protonet import ProtoNet
+from metacli.algorithms.meta.r2d2 import R2D2
 from metacli.errors import EnvironmentProblem
 from metacli.nn.layers.inputs import PixelInput
 from metacli.nn.layers.norms import BatchStatNorm
@@ -38,7 +43,8 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def direction(learner: Any, problem: Problem, params: Params, tasks: int = 5) -> Params:
-    update = learner.direction(problem, params, toys.pictures(tasks), {}, toys.rng(0))
+    _, state = learner.init(problem, params)
+    update = learner.direction(problem, params, toys.pictures(tasks), state, toys.rng(0))
     return {**update.direction, **update.metrics}
 
 
@@ -62,6 +68,12 @@ def two_layers(chunk: int) -> Problem:
         (ONE_STEP, "batch", "stride"),
         (MetaSGD(inner_lr=0.1, first_order=True), "group", "pool"),
         (MAML(inner_steps=2, adapts=("head.",)), "batch", "pool"),
+        (MAML(inner_steps=1, adapts=("backbone.",), first_order=True), "batch", "stride"),
+        (ProtoNet(), "batch", "stride"),
+        (ProtoNet(distance="cosine"), "layer", "pool"),
+        (R2D2(), "batch", "pool"),
+        (CAVIA(inner_steps=2), "batch", "stride"),
+        (MAMLPlusPlus(inner_steps=2), "batch", "stride"),
     ],
 )
 def test_a_graph_gives_the_gradient_of_the_loop(
@@ -109,3 +121,23 @@ def test_a_compiled_program_gives_the_gradient_of_the_loop() -> None:
     found = direction(ONE_STEP, dataclasses.replace(problem, chunk=2, compiled=True), params, 4)
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.slow
+def test_a_program_is_kept_for_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again with nothing in this process, as by the next run, torch finds it on the disk."""
+    from torch._dynamo.utils import counters
+
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    compiled.keep_programs(tmp_path)
+    problem = two_layers(2)
+    params, found = toys.shaken(problem), []
+    for _ in range(2):
+        counters.clear()
+        found.append(direction(ONE_STEP, dataclasses.replace(problem, compiled=True), params, 2))
+    assert counters["inductor"]["fxgraph_cache_hit"] == 1
+    assert any(tmp_path.iterdir())
+    for name, value in found[0].items():
+        assert torch.equal(found[1][name], value)

@@ -78,7 +78,7 @@ class Adapter(ABC):
 
     @property
     def compiles(self) -> bool:
-        """Whether `train.execution: compiled` is for it: its gradient is `query_gradient`."""
+        """Whether `train.execution: compiled` is for it: its gradient is an `outer_gradient`."""
         return False
 
     @property
@@ -192,7 +192,7 @@ class Learner(Adapter):
         if problem.compiled and not self.compiles:
             raise UsageProblem(
                 f"no compiled gradient of {type(self).__name__}",
-                hint="compiled=False, or MAML or MetaSGD",
+                hint="compiled=False, or a learner that says `compiles`, such as MAML",
             )
         theta = problem.params() if params is None else params
         own, state = self.init(problem, theta)

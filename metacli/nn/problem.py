@@ -101,7 +101,8 @@ class Problem:
                 running ones.
             features: D, where the learner has learned parameters for a head that it builds.
             chunk: tasks at a time under `torch.vmap`, for networks whose operations allow it.
-            compiled: MAML and Meta-SGD get their gradient from a compiled program.
+            compiled: learners that can (`Learner.compiles`) get their gradient from a compiled
+                program.
 
         Raises:
             UsageProblem: the module has parameters without a shape.

@@ -114,7 +114,7 @@ def test_a_problem_is_placed_at_its_line() -> None:
         (("algorithm.name=maml", "backbone.norm=running"), "running statistics"),
         (("backbone.norm=batch", "episodes.shot=[1, 3]", "episodes.balanced=false"), "padding"),
         (("algorithm.name=joint",), "labels that mean the same"),
-        (("train.execution=compiled",), "compiled is not for protonet"),
+        (("train.execution=compiled", "algorithm.name=matchingnet"), "not for matchingnet"),
         (("train.execution=batched",), "until they are compiled"),
         (
             (*("train.execution=compiled", "algorithm.name=maml"), *ANY_WAY),

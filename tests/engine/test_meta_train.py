@@ -242,7 +242,11 @@ def test_a_learner_with_batch_statistics_trains_and_validates_in_half_precision(
         (["algorithm.name=protonets"], RecipeError, "protonets"),
         (["algorithm.distnace=cosine"], RecipeError, "distnace"),
         (["backbone.width=0"], RecipeError, "backbone.width"),
-        (["train.execution=compiled"], RecipeError, "compiled is not for protonet"),
+        (
+            ["train.execution=compiled", "algorithm.name=matchingnet"],
+            RecipeError,
+            "not for matchingnet",
+        ),
         (["data.source=no/such/folder"], DataError, "no/such/folder"),
         (["data.source=glyph"], DataError, "glyph"),
         (["episodes.way=10000"], DataError, "10000"),

@@ -48,6 +48,7 @@ class CAVIA(GradientLearner):
     head: Literal["linear", "proto"] = "linear"
 
     own = OWN
+    compiles = True
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         theta = trained(problem, params)

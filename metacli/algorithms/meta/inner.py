@@ -153,6 +153,10 @@ End = Callable[[Problem, Params, Batch, int], Params]
 """(problem, θ, support, way) -> φ, with which the query is predicted."""
 
 
+TaskLoss = Callable[[Problem, Params, Episode], tuple[Tensor, Metrics]]
+"""(problem, θ and every other number, one episode) -> (loss, metrics)."""
+
+
 def query_gradient(
     learner: Hashable,
     end: End,
@@ -168,28 +172,47 @@ def query_gradient(
         own: how the names of the learner's own learned parameters start, which are then a part
             of θ.
     """
-    way, theta = count_classes(episodes.query.y, problem), trained(problem, params, own)
+    way = count_classes(episodes.query.y, problem)
 
     def task_loss(at: Problem, every: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         phi = end(at, every, episode.support, way)
         prediction = at.predict(phi, episode.query.x, together=True)
         return query_loss(at, prediction, episode.query)
 
+    return outer_gradient((learner, way), task_loss, problem, params, episodes, own)
+
+
+def outer_gradient(
+    name: Hashable,
+    loss: TaskLoss,
+    problem: Problem,
+    params: Params,
+    episodes: Episode,
+    own: str | None = None,
+) -> tuple[Params, Metrics]:
+    """∇_θ of the mean loss over the tasks, and the mean metrics; by a compiled program where the
+    problem asks for one.
+
+    Args:
+        name: all that `loss` depends on besides its arguments; a compiled program is kept by it.
+        params: θ, and what else `loss` is made of: a number that is not here stays in the program
+            as it was in the step that made it.
+        own: as of `query_gradient`.
+    """
+    theta = trained(problem, params, own)
     if not problem.compiled:
-        loss = lambda moved, task: task_loss(problem, {**params, **moved}, task)  # noqa: E731
-        return mean_gradient(loss, theta, episodes, problem.chunk)
-    given = {name: value for name, value in params.items() if name not in theta}
+        alone = lambda moved, task: loss(problem, {**params, **moved}, task)  # noqa: E731
+        return mean_gradient(alone, theta, episodes, problem.chunk)
+    given = {key: value for key, value in params.items() if key not in theta}
     inside = problem.in_products  # made here: no module can be copied while a graph is traced
     return compiled.mean_gradient(
-        lambda moved, rest, task: task_loss(
-            inside, {**rest, **map_params(rows_first, moved)}, task
-        ),
+        lambda moved, rest, task: loss(inside, {**rest, **map_params(rows_first, moved)}, task),
         theta,
         given,
         episodes,
         problem.chunk,
         programs=problem.programs,
-        name=(learner, way),
+        name=name,
     )
 
 

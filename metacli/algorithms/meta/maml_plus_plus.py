@@ -38,15 +38,15 @@ from metacli.algorithms.meta.inner import (
     count_classes,
     inner_path,
     learned_like,
+    outer_gradient,
     query_loss,
-    trained,
 )
-from metacli.autodiff import mean_gradient
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Episode, Metrics, Params, State, Update
 
 OWN = "maml_plus_plus."
 LR = f"{OWN}lr."
+NOW = f"{OWN}now"  # v_1 .. v_K of this step, which a compiled program must be given
 FLOOR = 0.03  # of 1/K
 
 
@@ -62,6 +62,7 @@ class MAMLPlusPlus(GradientLearner):
     second_derivatives = True
 
     own = OWN
+    compiles = True
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         if not self.learn_rates:
@@ -104,24 +105,26 @@ class MAMLPlusPlus(GradientLearner):
     ) -> Update:
         way, step = count_classes(batch.query.y, problem), state["step"]
         weights = self.step_weights(step)
+        counted = [k for k, weight in enumerate(weights) if weight > 0]
+        first_order = step < self.first_order_until
 
-        def task_loss(theta: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-            x = episode.query.x
-            path = self.walk(
-                problem,
-                {**params, **theta},
-                episode.support,
-                way,
-                first_order=step < self.first_order_until,
-            )
+        def task_loss(at: Problem, every: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+            path = self.walk(at, every, episode.support, way, first_order=first_order)[1:]
             found = [
-                (weight, query_loss(problem, problem.predict(phi, x, together=True), episode.query))
-                for weight, phi in zip(weights, path[1:], strict=True)
-                if weight > 0
+                query_loss(at, at.predict(path[k], episode.query.x, together=True), episode.query)
+                for k in counted
             ]
-            total = torch.stack([weight * loss for weight, (loss, _) in found]).sum()
-            return total, found[-1][1][1]
+            weighed = zip(counted, found, strict=True)
+            losses = [every[NOW][k] * loss for k, (loss, _) in weighed]
+            return torch.stack(losses).sum(), found[-1][1]
 
-        theta = trained(problem, params, OWN)
-        gradient, metrics = mean_gradient(task_loss, theta, batch, problem.chunk)
+        like = next(iter(params.values()))
+        gradient, metrics = outer_gradient(
+            (self, way, tuple(counted), first_order),
+            task_loss,
+            problem,
+            {**params, NOW: like.new_tensor(weights)},
+            batch,
+            LR,
+        )
         return Update(gradient, {"step": step + 1}, metrics)

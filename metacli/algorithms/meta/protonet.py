@@ -23,8 +23,7 @@ from torch.nn import functional as F
 
 from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.episodic import features_of, frozen_features, running_statistics
-from metacli.algorithms.meta.inner import class_means, count_classes, query_loss, trained
-from metacli.autodiff import mean_gradient
+from metacli.algorithms.meta.inner import class_means, count_classes, outer_gradient, query_loss
 from metacli.nn.problem import Problem
 from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
@@ -39,18 +38,19 @@ class ProtoNet(Learner):
     kinds = ("classification",)
     running_statistics = True
     has_together = True
+    compiles = True
 
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
     ) -> Update:
         way = count_classes(batch.query.y, problem)
 
-        def task_loss(theta: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-            support, query = features_of(problem, {**params, **theta}, episode)
+        def task_loss(at: Problem, every: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+            support, query = features_of(at, every, episode)
             prediction = self.logits(query, class_means(support, episode.support, way))
-            return query_loss(problem, prediction, episode.query)
+            return query_loss(at, prediction, episode.query)
 
-        gradient, metrics = mean_gradient(task_loss, trained(problem, params), batch, problem.chunk)
+        gradient, metrics = outer_gradient((self, way), task_loss, problem, params, batch)
         return Update(gradient, state, metrics, running_statistics(problem, params, batch))
 
     def logits(self, features: Tensor, prototypes: Tensor) -> Tensor:  # [M, D], [N, D] -> [M, N]

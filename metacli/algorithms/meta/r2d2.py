@@ -29,8 +29,7 @@ from torch import Tensor
 
 from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.episodic import features_of, frozen_features, running_statistics
-from metacli.algorithms.meta.inner import HEAD, count_classes, query_loss, trained
-from metacli.autodiff import mean_gradient
+from metacli.algorithms.meta.inner import HEAD, count_classes, outer_gradient, query_loss
 from metacli.nn.problem import Problem
 from metacli.nn.solvers.ridge import Solve, regression_of, ridge
 from metacli.trees import without
@@ -47,6 +46,7 @@ class R2D2(Learner):
 
     running_statistics = True
     has_together = True
+    compiles = True
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         like = next(iter(params.values()))
@@ -60,14 +60,12 @@ class R2D2(Learner):
     ) -> Update:
         way = count_classes(batch.query.y, problem)
 
-        def task_loss(theta: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-            phi = {**params, **theta}
-            support, query = features_of(problem, phi, episode)
-            head = self.head(problem, phi, support, episode.support, way)
-            return query_loss(problem, problem.read_out(head, query), episode.query)
+        def task_loss(at: Problem, every: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+            support, query = features_of(at, every, episode)
+            head = self.head(at, every, support, episode.support, way)
+            return query_loss(at, at.read_out(head, query), episode.query)
 
-        moved = trained(problem, params, OWN)
-        gradient, metrics = mean_gradient(task_loss, moved, batch, problem.chunk)
+        gradient, metrics = outer_gradient((self, way), task_loss, problem, params, batch, OWN)
         return Update(gradient, state, metrics, running_statistics(problem, params, batch))
 
     def head(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from metacli.algorithms import canonical
 from metacli.algorithms.learner import Learner
-from metacli.compiled import require_compiler
+from metacli.compiled import keep_programs, require_compiler
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.class_batches import num_labels
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.networks import make_problem
+from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.few_shot.checks import check_fit
 from metacli.engine.training.few_shot.execution import resolve_execution
 from metacli.engine.training.few_shot.sources import (
@@ -88,6 +89,7 @@ def build_few_shot(loaded: Loaded, device: str = "cpu") -> FewShotBuilt:
     problems.raise_any()
     if recipe.train.execution == "compiled":
         require_compiler()
+        keep_programs(cache_root() / "programs")
     resolved = resolve(recipe, learner, backbone, inputs, device)
     return FewShotBuilt(resolved, learner, deployed, inputs, kind, largest(recipe.episodes.way))
 
