@@ -1,10 +1,12 @@
 """Balancing methods on generated scenes, as `protocols/scenes.md` says:
 
     python benchmarks/scenes.py [--conflict C]... [--arms NAME,NAME] [--worlds N]
-    python benchmarks/scenes.py --table          # what is there, as Markdown
+    python benchmarks/scenes.py --reduced        # smaller networks, fewer steps
+    python benchmarks/scenes.py --reduced --table          # what is there, as Markdown
+    python benchmarks/scenes.py --reduced --curve          # how far single tasks learn, in world 0
 
-Each line of `results/scenes.jsonl` is one training; what is there is not computed again, so that
-the work can be stopped and divided. Processor time is in every line.
+Each line of `results/scenes.jsonl` (`results/scenes-reduced.jsonl`) is one training; what is there
+is not computed again, so that the work can be stopped and divided. Processor time is in every line.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from run import machine
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.multitask.method import jacobian
-from metacli.data.scenes.generated import scenes
+from metacli.data.scenes.generated import SceneOptions, Scenes, scenes
 from metacli.engine.dense.build import DenseBuilt, build_dense
 from metacli.engine.dense.run import DenseRun
 from metacli.engine.dense.scoring import image_losses, scores_on
@@ -37,10 +40,48 @@ from metacli.schema.load import load
 from metacli.trees import pick
 from metacli.types import Params
 
-RESULTS = Path(__file__).parent / "results" / "scenes.jsonl"
+RESULTS = Path(__file__).parent / "results"
 RATES, CONFLICTS, WORLDS = (1e-3, 2e-3, 4e-3), (0.0, 0.5, 1.0), 5
 SINGLE = "single-task"
 LEFT_OUT = ("fixed", "auto-lambda")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is trained.
+
+    Args:
+        file: of results. words: overrides of the recipe. rates: more than one are tried in world 0.
+        conflicts: in the order of the work. first: how many of these are done in all worlds before
+            the others. seconds: of processor time, after which nothing new is begun.
+    """
+
+    file: str
+    words: tuple[str, ...] = ()
+    rates: tuple[float, ...] = RATES
+    conflicts: tuple[float, ...] = CONFLICTS
+    first: int = 1
+    worlds: int = WORLDS
+    seconds: float = float("inf")
+
+    @property
+    def path(self) -> Path:
+        return RESULTS / self.file
+
+
+FULL = Protocol("scenes.jsonl")
+REDUCED = Protocol(
+    "scenes-reduced.jsonl",
+    (
+        *("data.images=200", "data.val=100", "data.test=200", "data.rows=8"),
+        *("backbone.widths=[8,16,32]", "train.steps=200", "evaluate.every=50"),
+    ),
+    rates=(4e-3,),
+    conflicts=(0.0, 1.0, 0.5),
+    first=2,
+    worlds=3,
+    seconds=3600,
+)
 
 
 def arms() -> dict[str, tuple[str, ...]]:
@@ -63,15 +104,30 @@ def arms() -> dict[str, tuple[str, ...]]:
     return found
 
 
+@lru_cache(maxsize=4)
+def made_once(options: SceneOptions, split: str) -> Scenes:
+    return scenes(options, split)
+
+
+def built_for(
+    protocol: Protocol, arm: str, conflict: float, world: int, words: tuple[str, ...]
+) -> DenseBuilt:
+    """The recipe with everything of this training; its images are made once for all arms."""
+    named = (f"data.conflict={conflict}", f"data.seed={world}", f"seed={world}")
+    built = build_dense(load("scenes-hard", [*protocol.words, *arms()[arm], *named, *words]))
+    for split in ("train", "val"):
+        built.__dict__[split] = made_once(built.options, split)
+    return built
+
+
 def trained(
-    arm: str, conflict: float, world: int, rate: float, steps: int | None
+    protocol: Protocol, arm: str, conflict: float, world: int, rate: float, steps: int | None
 ) -> dict[str, Any]:
     """One training, and its measures on validation and (not in world 0) test images."""
-    words = [*arms()[arm], f"data.conflict={conflict}", f"data.seed={world}", f"seed={world}"]
-    words += [f"train.lr={rate}", *([] if steps is None else [f"train.steps={steps}"])]
-    built = build_dense(load("scenes-hard", words))
+    words = (f"train.lr={rate}", *([] if steps is None else [f"train.steps={steps}"]))
+    built = built_for(protocol, arm, conflict, world, words)
     run, began = DenseRun(built), time.process_time()
-    best, cosines = fitted(built, run)
+    best, cosines = fitted(built, run, cosines=arm == "equal")
     line = {
         "arm": arm,
         "conflict": conflict,
@@ -85,21 +141,41 @@ def trained(
         "machine": machine(),
     }
     if world:
-        test = scenes(built.options, "test")
+        test = made_once(built.options, "test")
         line["test"] = scores_on(built.problem, best.params, test)
     return line
 
 
-def fitted(built: DenseBuilt, run: DenseRun) -> tuple[Snapshot, list[float]]:
+def curve(protocol: Protocol, conflict: float, rate: float, steps: int) -> Iterator[dict[str, Any]]:
+    """Measures of networks apart on validation images of world 0 as they learn: whether the steps
+    of the protocol are enough, and which rate is good."""
+    words = (f"train.lr={rate}", f"train.steps={steps}")
+    built = built_for(protocol, SINGLE, conflict, 0, words)
+    run, found = DenseRun(built), []
+
+    def visit(snapshot: Snapshot) -> None:
+        losses = image_losses(built.problem, snapshot.params, built.val).mean(1)
+        scores = scores_on(built.problem, snapshot.params, built.val)
+        line = {"curve": SINGLE, "conflict": conflict, "world": 0, "rate": rate}
+        found.append({**line, "step": snapshot.step, "val_losses": losses.tolist(), "val": scores})
+
+    start = run.start()
+    hooks = Hooks(visit, lambda: False, lambda event: None)
+    begin = Snapshot(0, dict(start.params), start.state, {})
+    run.train(begin, start.learned, torch.device("cpu"), hooks)
+    yield from found
+
+
+def fitted(built: DenseBuilt, run: DenseRun, *, cosines: bool) -> tuple[Snapshot, list[float]]:
     """The state with the best validation, and the tasks' cosine at every validated one."""
     start = run.start()
     best: list[tuple[float, Snapshot]] = []
-    cosines: list[float] = []
+    seen: list[float] = []
 
     def visit(snapshot: Snapshot) -> None:
         value = float(image_losses(built.problem, snapshot.params, built.val).mean())
-        if built.problem.shared and built.recipe.sharing.name == "hard":
-            cosines.append(cosine(built.problem, snapshot.params, built))
+        if cosines:
+            seen.append(cosine(built.problem, snapshot.params, built))
         if not best or value < best[0][0]:
             kept = {name: one.clone() for name, one in snapshot.params.items()}
             best[:] = [(value, replace(snapshot, params=kept))]
@@ -107,7 +183,7 @@ def fitted(built: DenseBuilt, run: DenseRun) -> tuple[Snapshot, list[float]]:
     hooks = Hooks(visit, lambda: False, lambda event: None)
     begin = Snapshot(0, dict(start.params), start.state, {})
     run.train(begin, start.learned, torch.device("cpu"), hooks)
-    return best[0][1], cosines
+    return best[0][1], seen
 
 
 def cosine(problem: DenseProblem, params: Params, built: DenseBuilt) -> float:
@@ -120,44 +196,62 @@ def cosine(problem: DenseProblem, params: Params, built: DenseBuilt) -> float:
     return float((unit @ unit.T)[above[0], above[1]].mean())
 
 
-def lines() -> list[dict[str, Any]]:
-    if not RESULTS.exists():
+def lines(protocol: Protocol) -> list[dict[str, Any]]:
+    """Of trainings; not of curves."""
+    if not protocol.path.exists():
         return []
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    read = [json.loads(line) for line in protocol.path.read_text().splitlines()]
+    return [line for line in read if "arm" in line]
 
 
-def work(asked: argparse.Namespace) -> Iterator[tuple[str, float, int, float]]:
+def work(protocol: Protocol, asked: argparse.Namespace) -> Iterator[tuple[str, float, int, float]]:
     """What is missing, in an order in which rates are chosen before they are used."""
     chosen = asked.arms.split(",") if asked.arms else list(arms())
-    for conflict in asked.conflict or CONFLICTS:
-        for arm in chosen:
-            for rate in RATES:
-                if not found(arm, conflict, 0, rate):
-                    yield arm, conflict, 0, rate
-            for world in range(1, asked.worlds + 1):
-                rate = best_rate(arm, conflict)
-                if not found(arm, conflict, world, rate):
-                    yield arm, conflict, world, rate
+    conflicts = tuple(asked.conflict or protocol.conflicts)
+    worlds = range(1, (asked.worlds or protocol.worlds) + 1)
+    for some in (conflicts[: protocol.first], conflicts[protocol.first :]):
+        if len(protocol.rates) > 1:
+            for conflict in some:
+                for arm in chosen:
+                    for rate in protocol.rates:
+                        if not found(protocol, arm, conflict, 0, rate):
+                            yield arm, conflict, 0, rate
+        for world in worlds:
+            for conflict in some:
+                for arm in chosen:
+                    rate = best_rate(protocol, arm, conflict)
+                    if not found(protocol, arm, conflict, world, rate):
+                        yield arm, conflict, world, rate
 
 
-def found(arm: str, conflict: float, world: int, rate: float) -> bool:
+def found(protocol: Protocol, arm: str, conflict: float, world: int, rate: float) -> bool:
     wanted = (arm, conflict, world, rate)
-    return any((x["arm"], x["conflict"], x["world"], x["rate"]) == wanted for x in lines())
+    known = lines(protocol)
+    return any((x["arm"], x["conflict"], x["world"], x["rate"]) == wanted for x in known)
 
 
-def best_rate(arm: str, conflict: float) -> float:
-    """By the validation loss in world 0."""
-    known = [x for x in lines() if (x["arm"], x["conflict"], x["world"]) == (arm, conflict, 0)]
-    return min(known, key=lambda x: x["val_loss"])["rate"]
+def best_rate(protocol: Protocol, arm: str, conflict: float) -> float:
+    """By the validation loss in world 0; the only one where there is no choice."""
+    if len(protocol.rates) == 1:
+        return protocol.rates[0]
+    wanted = (arm, conflict, 0)
+    known = [x for x in lines(protocol) if (x["arm"], x["conflict"], x["world"]) == wanted]
+    best: float = min(known, key=lambda x: x["val_loss"])["rate"]
+    return best
 
 
-def table() -> str:
+def spent(protocol: Protocol) -> float:
+    """Seconds of processor time."""
+    return sum(float(line["processor_seconds"]) for line in lines(protocol))
+
+
+def table(protocol: Protocol) -> str:
     """Δp of each arm and conflict, with its interval over worlds."""
     rows = ["| arm | conflict | worlds | Δp | mIoU | depth error | mean angle |"]
     rows.append("| --- | --- | --- | --- | --- | --- | --- |")
-    tested = [x for x in lines() if "test" in x]
+    tested = [x for x in lines(protocol) if "test" in x]
     alone = {(x["conflict"], x["world"]): x["test"] for x in tested if x["arm"] == SINGLE}
-    for conflict in CONFLICTS:
+    for conflict in sorted(protocol.conflicts):
         for arm in arms():
             mine = [x for x in tested if (x["arm"], x["conflict"]) == (arm, conflict)]
             mine = [x for x in mine if (conflict, x["world"]) in alone]
@@ -175,25 +269,42 @@ def table() -> str:
     return "\n".join(rows)
 
 
+def written(protocol: Protocol, line: dict[str, Any]) -> None:
+    print(json.dumps(line), file=sys.stderr, flush=True)
+    with protocol.path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--conflict", type=float, action="append")
     parser.add_argument("--arms")
-    parser.add_argument("--worlds", type=int, default=WORLDS)
-    parser.add_argument("--steps", type=int, help="of a try; its lines are no result")
+    parser.add_argument("--worlds", type=int)
+    parser.add_argument("--reduced", action="store_true")
+    parser.add_argument("--steps", type=int, help="of a try; its line is no result")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--curve", action="store_true", help="800 steps of networks apart")
+    parser.add_argument("--rates", default="0.002,0.004", help="of --curve")
     asked = parser.parse_args()
+    protocol = REDUCED if asked.reduced else FULL
     if asked.table:
-        print(table())
+        print(table(protocol))
         return
     torch.set_num_threads(1)
-    for arm, conflict, world, rate in work(asked):
-        line = trained(arm, conflict, world, rate, asked.steps)
-        print(json.dumps(line), file=sys.stderr, flush=True)
-        if asked.steps is not None:
+    if asked.curve:
+        for rate in asked.rates.split(","):
+            for line in curve(protocol, 0.5, float(rate), asked.steps or 800):
+                written(protocol, line)
+        return
+    for arm, conflict, world, rate in work(protocol, asked):
+        if spent(protocol) >= protocol.seconds:
+            print("the processor time of the protocol is spent", file=sys.stderr)
             return
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        line = trained(protocol, arm, conflict, world, rate, asked.steps)
+        if asked.steps is not None:
+            print(json.dumps(line), file=sys.stderr, flush=True)
+            return
+        written(protocol, line)
 
 
 if __name__ == "__main__":
