@@ -8,8 +8,10 @@ from pathlib import Path
 
 from metacli.data.files import shown
 from metacli.data.tables.choice import Choice, stated
+from metacli.engine.dense.folder import is_dense_model
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.inspecting.data import look_at_data
+from metacli.engine.inspecting.dense_models import look_at_dense_model
 from metacli.engine.inspecting.findings import Looked
 from metacli.engine.inspecting.fitting import beside_model
 from metacli.engine.inspecting.models import look_at_model, look_at_run
@@ -83,6 +85,8 @@ def look(name: str, report: Reporter, choice: Choice) -> Looked:
     if path.is_dir() and (is_run(path) or is_model(path)):
         if is_set_model(path):
             return look_at_set_model(path.absolute(), name)
+        if is_dense_model(path):
+            return look_at_dense_model(path.absolute(), name)
         return (look_at_run if is_run(path) else look_at_model)(path.absolute(), name, report)
     if path.suffix.lower() in YAML or (path / RUN_FILE).is_file():
         return look_at_recipe(name, report)

@@ -106,7 +106,7 @@ def test_options_of_the_data_are_checked() -> None:
 
 def test_what_does_not_take_a_dense_model_says_so() -> None:
     run = trained()
-    with pytest.raises(BundleError, match="a model of dense tasks, which evaluate takes"):
+    with pytest.raises(BundleError, match="a model of dense tasks, which evaluate, predict"):
         predict(run, ["image.png"])
     with pytest.raises(UsageProblem, match="measured on its own set"):
         evaluate(run, way=5)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metacli import __version__
+from metacli.data.catalogue.registry import find, make_options
 from metacli.data.plain import Record
-from metacli.engine.dense.build import problem_of
+from metacli.data.scenes.generated import SceneOptions
+from metacli.engine.dense.build import is_dense, problem_of
 from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
+from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.probe import MISFITS, in_a_line
 from metacli.engine.results.base import Json
 from metacli.engine.sets.folder import require_named_weights
@@ -45,6 +48,20 @@ class DenseModel:
     def problem(self) -> DenseProblem:
         """The network without its weights."""
         return problem_of(self.recipe, self.sharing)
+
+    @property
+    def options(self) -> SceneOptions:
+        """Of the images that it learned from. Raises DataError for what are none."""
+        data = self.recipe.data
+        found = make_options(find(data.source), data.options)
+        assert isinstance(found, SceneOptions)  # no other data have dense tasks
+        return found
+
+    @property
+    def inputs(self) -> InputSpec:
+        """An image of the size that it learned from."""
+        size = self.options.size
+        return InputSpec("image", (3, size, size))
 
 
 def save_dense(model: DenseModel, folder: Path) -> None:
@@ -84,6 +101,8 @@ def load_dense(folder: Path) -> DenseModel:
         params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
         sharing = str(document["sharing"])
         made = DenseModel(recipe, params, sharing, document["scores"], document["provenance"])
+        if not is_dense(recipe):
+            raise ValueError(f"a model of dense tasks of {recipe.data.source}")
         require_named_weights(made.problem().init(0), params, folder)
     except MISFITS as error:
         raise damaged(folder / MODEL, f"is not what metacli writes: {in_a_line(error)}") from None
@@ -118,7 +137,9 @@ def card(model: DenseModel) -> str:
         f"weighting `{recipe.weighting.name}`.",
         "",
         "```",
+        "metacli predict THIS_FOLDER IMAGE -o MAPS",
         "metacli evaluate THIS_FOLDER",
+        "metacli export THIS_FOLDER",
         "```",
         "",
     ]

@@ -28,6 +28,7 @@ from metacli.engine.training.runs import (
     Reached,
     Start,
     Validation,
+    multi_task_details,
     start_of,
     train_run,
 )
@@ -187,16 +188,7 @@ class DenseRun:
         return 0
 
     def details(self) -> dict[str, Json]:
-        recipe = self.recipe
-        surgery = {} if recipe.surgery is None else {"surgery": recipe.surgery.name}
-        return {
-            "data": recipe.data.source,
-            "tasks": len(TASKS),
-            "sharing": recipe.sharing.name,
-            "weighting": recipe.weighting.name,
-            **surgery,
-            "backbone": recipe.backbone.name,
-        }
+        return multi_task_details(self.recipe, len(TASKS))
 
     def comparison(self, folder: Path) -> Comparison | None:
         return self.compared_with

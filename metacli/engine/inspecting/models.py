@@ -11,7 +11,9 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from metacli.data.plain import Record
+from metacli.engine.dense.folder import is_dense_model, load_dense
 from metacli.engine.events import Progress, Reporter
+from metacli.engine.inspecting.dense_models import dense_next
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.model import AdaptedModel, AnyModel, MultiTaskModel
@@ -20,6 +22,7 @@ from metacli.engine.sets.folder import is_set_model
 from metacli.engine.sets.opening import read_set_model
 from metacli.engine.storage.lock import LOCK
 from metacli.engine.training import checkpoint, run_file
+from metacli.engine.training.kinds import verb_of
 from metacli.errors import BundleError, Finding, MetacliError
 from metacli.schema.load import load as load_recipe
 
@@ -147,15 +150,27 @@ def look_at_run(path: Path, name: str, report: Reporter) -> Looked:
     }
     done = status == "finished" and steps is not None and (states["step"].newest or 0) >= steps
     usable = model or bool(states["best"].readable)
-    following = run_next(name, done=done, usable=usable, sets=is_set_model(path / "model"))
+    following = run_next(path, name, done=done, usable=usable)
     return Looked("run", path, bounded(problems), details, () if alive else following)
 
 
-def run_next(name: str, *, done: bool, usable: bool, sets: bool) -> tuple[str, ...]:
-    resume = () if done else (command("meta-train", "--resume", name),)
-    task = "SET" if sets else "FOLDER"
-    use = (command("evaluate", name), command("adapt", name, task)) if usable else ()
-    return (*resume, *use)
+def run_next(path: Path, name: str, *, done: bool, usable: bool) -> tuple[str, ...]:
+    """Going on, and what its model is good for."""
+    resume = () if done else (command(verb_at(path), "--resume", name),)
+    if not usable:
+        return resume
+    if is_dense_model(path / "model"):
+        return (*resume, *dense_next(name))
+    task = "SET" if is_set_model(path / "model") else "FOLDER"
+    return (*resume, command("evaluate", name), command("adapt", name, task))
+
+
+def verb_at(path: Path) -> str:
+    """What trains the run's recipe; `meta-train` of one that cannot be read."""
+    try:
+        return verb_of(load_recipe(str(path)).recipe)
+    except MetacliError:
+        return "meta-train"
 
 
 def facts_of(path: Path, problems: list[Finding]) -> dict[str, Json]:
@@ -182,11 +197,21 @@ def model_of(path: Path, problems: list[Finding]) -> bool:
     if not folder.is_dir():
         return False
     try:
-        (read_set_model if is_set_model(folder) else model_folder.load)(folder)
+        read_any(folder)
     except MetacliError as error:
         problems += findings_of(error)
         return False
     return True
+
+
+def read_any(folder: Path) -> None:
+    """Raises BundleError for a model that cannot be read, of whatever kind."""
+    if is_set_model(folder):
+        read_set_model(folder)
+    elif is_dense_model(folder):
+        load_dense(folder)
+    else:
+        model_folder.load(folder)
 
 
 @dataclass(frozen=True)

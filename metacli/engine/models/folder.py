@@ -150,7 +150,7 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
         )
     if document.get("kind") == "dense":
         raise BundleError(
-            "a model of dense tasks, which evaluate takes",
+            "a model of dense tasks, which evaluate, predict, report and export take",
             code="model.dense",
             where=str(folder),
             hint=f"metacli evaluate {folder}",

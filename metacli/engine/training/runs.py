@@ -23,6 +23,7 @@ from metacli.engine.training.history import History
 from metacli.engine.training.loop import Pace, Snapshot, train
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
+from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.schema.recipe import Recipe
 from metacli.types import Params, State
 
@@ -232,3 +233,16 @@ class Session:
 
     def reached(self, steps: int) -> Reached:
         return Reached(steps, self.best, self.history)
+
+
+def multi_task_details(recipe: MultiTaskRecipe, tasks: int) -> dict[str, Json]:
+    """What a result says of a recipe of so many tasks."""
+    surgery = {} if recipe.surgery is None else {"surgery": recipe.surgery.name}
+    return {
+        "data": recipe.data.source,
+        "tasks": tasks,
+        "sharing": recipe.sharing.name,
+        "weighting": recipe.weighting.name,
+        **surgery,
+        "backbone": recipe.backbone.name,
+    }

@@ -33,7 +33,15 @@ from metacli.engine.training.multi_task.divided import divided, require_divisibl
 from metacli.engine.training.multi_task.relatedness import Relatedness
 from metacli.engine.training.multi_task.single_task import start_of_tasks, train_tasks
 from metacli.engine.training.provenance import provenance
-from metacli.engine.training.runs import DataFacts, Hooks, Kind, Reached, Start, Validation
+from metacli.engine.training.runs import (
+    DataFacts,
+    Hooks,
+    Kind,
+    Reached,
+    Start,
+    Validation,
+    multi_task_details,
+)
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
 from metacli.schema.load import Loaded
@@ -145,16 +153,7 @@ class MultiTaskRun:
         return 0
 
     def details(self) -> dict[str, Json]:
-        recipe = self.recipe
-        surgery = {} if recipe.surgery is None else {"surgery": recipe.surgery.name}
-        return {
-            "data": recipe.data.source,
-            "tasks": len(self.built.table.tasks),
-            "sharing": recipe.sharing.name,
-            "weighting": recipe.weighting.name,
-            **surgery,
-            "backbone": recipe.backbone.name,
-        }
+        return multi_task_details(self.recipe, len(self.built.table.tasks))
 
     def comparison(self, folder: Path) -> Comparison | None:
         found = self.compared_with or read_comparison(folder)
