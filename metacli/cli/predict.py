@@ -15,6 +15,7 @@ from metacli.cli import complete, early, errors, options, text, words
 from metacli.cli.frame import Frame, Result, write_text
 from metacli.cli.streams import is_terminal
 from metacli.cli.views.block import Block, number_of
+from metacli.engine.dense.named import dense_model_at
 from metacli.engine.events import Reporter
 from metacli.engine.results.base import Json
 from metacli.errors import DataError
@@ -59,7 +60,8 @@ def predict(
 ) -> None:
     """Label new inputs with an adapted model, one row each.
 
-    Of a folder of models each answers for the files and folders that are called like it.
+    Of a folder of models each answers for the files and folders that are called like it. A model
+    of dense tasks writes maps into the folder -o.
 
     \b
       metacli predict my_model image.png
@@ -67,7 +69,8 @@ def predict(
       metacli predict my_model table.csv
       metacli predict runs/adult rows.csv
     """
-    target, limit = frame.text_target(), words.probability(reject)
+    maps = dense_model_at(model) is not None
+    target, limit = None if maps else frame.text_target(), words.probability(reject)
     early.require_models([model])
     early.require_paths(inputs)
 
@@ -80,6 +83,9 @@ def predict(
             top=top,
             reject=limit,
             together=together,
+            out=frame.place if maps else None,
+            force=frame.force,
+            dry_run=frame.dry_run,
             device=frame.device,
             seed=frame.seed,
             report=report,
@@ -88,13 +94,17 @@ def predict(
     def deliver(result: Result) -> None:
         rows = Block(result).blocks("rows")
         level = Block(result).number("coverage")
-        written = jsonl(rows) if format_ == "jsonl" else table(rows, top, level)
+        if format_ == "jsonl":
+            written = jsonl(rows)
+        else:
+            written = map_table(rows) if maps else table(rows, top, level)
         if target is not None and not frame.dry_run:
             write_text(target, written)
             written = f"{target}\n"
         elif format_ == "csv" and is_terminal(sys.stdout):
             written = "".join(f"{text.visible(line)}\n" for line in written.splitlines())
-        frame.print_result(result, lambda: labels(rows) if frame.quiet else written)
+        single = f"{result.get('folder') or ''}\n" if maps else labels(rows)
+        frame.print_result(result, lambda: single if frame.quiet else written)
 
     try:
         result = frame.run(work)
@@ -158,6 +168,16 @@ def task_table(rows: Sequence[Block], level: float | None = None) -> str:
         first = [row.value(name) for name in ("input", "task", "prediction")]
         ends = [row.value(name) for name in ("low", "high")]
         lines.append(_line(map(guarded, [*first, *_ranked(row, 1), *ends, _error(row)])))
+    return "".join(lines)
+
+
+def map_table(rows: Sequence[Block]) -> str:
+    """CSV of a model of dense tasks: the files of each input, in the folder of -o."""
+    names = list(dict.fromkeys(name for row in rows for name in row.block("files").values))
+    lines = [_line(["input", *names, "error"])]
+    for row in rows:
+        files = [row.block("files").value(name) for name in names]
+        lines.append(_line(map(guarded, [row.value("input"), *files, _error(row)])))
     return "".join(lines)
 
 

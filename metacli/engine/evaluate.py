@@ -11,7 +11,7 @@ from typing import Unpack
 import torch
 
 from metacli.engine.dense.evaluate import DenseScorer
-from metacli.engine.dense.folder import dense_model_at
+from metacli.engine.dense.named import dense_model_at
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.evaluating import evaluate_each
 from metacli.engine.many.models import models_below

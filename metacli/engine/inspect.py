@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metacli.data.files import shown
 from metacli.data.tables.choice import Choice, stated
-from metacli.engine.dense.folder import is_dense_model
+from metacli.engine.dense.named import is_dense_model
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.inspecting.data import look_at_data
 from metacli.engine.inspecting.dense_models import look_at_dense_model

@@ -11,8 +11,8 @@ from metacli.cli.app import main
 from metacli.engine.dense.build import APART, build_dense
 from metacli.engine.dense.folder import load_dense
 from metacli.engine.evaluate import evaluate
+from metacli.engine.load import load as load_model
 from metacli.engine.multitask import multitask
-from metacli.engine.predict import predict
 from metacli.errors import BundleError, DataError, RecipeError, UsageProblem
 from metacli.nn.dense.targets import TASKS
 from metacli.schema.load import load
@@ -107,7 +107,7 @@ def test_options_of_the_data_are_checked() -> None:
 def test_what_does_not_take_a_dense_model_says_so() -> None:
     run = trained()
     with pytest.raises(BundleError, match="a model of dense tasks, which evaluate, predict"):
-        predict(run, ["image.png"])
+        load_model(run)
     with pytest.raises(UsageProblem, match="measured on its own set"):
         evaluate(run, way=5)
 

@@ -12,23 +12,21 @@ from metacli.data.catalogue.registry import find, make_options
 from metacli.data.plain import Record
 from metacli.data.scenes.generated import SceneOptions
 from metacli.engine.dense.build import is_dense, problem_of
+from metacli.engine.dense.named import KIND
 from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.probe import MISFITS, in_a_line
 from metacli.engine.results.base import Json
 from metacli.engine.sets.folder import require_named_weights
 from metacli.engine.storage.disk import damaged
-from metacli.engine.storage.paths import find_run_or_model
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
-from metacli.errors import BundleError, MetacliError
+from metacli.errors import BundleError
 from metacli.nn.dense.problem import DenseProblem
 from metacli.nn.dense.targets import TASKS
 from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.schema.recipe import parse_recipe
 from metacli.types import Params
-
-KIND = "dense"
 
 
 @dataclass(frozen=True)
@@ -107,24 +105,6 @@ def load_dense(folder: Path) -> DenseModel:
     except MISFITS as error:
         raise damaged(folder / MODEL, f"is not what metacli writes: {in_a_line(error)}") from None
     return made
-
-
-def dense_model_at(name: str) -> Path | None:
-    """The folder of a model of dense tasks that MODEL means; None for whatever else it is."""
-    try:
-        path = find_run_or_model(name)
-    except MetacliError:
-        return None
-    return next((one for one in (path, path / "model") if is_dense_model(one)), None)
-
-
-def is_dense_model(path: Path) -> bool:
-    """False for anything that is no readable model."""
-    try:
-        document = json.loads((path / MODEL).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and document.get("kind") == KIND
 
 
 def card(model: DenseModel) -> str:

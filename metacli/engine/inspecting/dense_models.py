@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metacli.engine.dense.folder import KIND, DenseModel, load_dense
+from metacli.engine.dense.folder import DenseModel, load_dense
+from metacli.engine.dense.named import KIND
 from metacli.engine.inspecting.findings import Looked, command, findings_of
 from metacli.engine.results.base import Json
 from metacli.errors import MetacliError

@@ -11,7 +11,8 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from metacli.data.plain import Record
-from metacli.engine.dense.folder import is_dense_model, load_dense
+from metacli.engine.dense.folder import load_dense
+from metacli.engine.dense.named import is_dense_model
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.dense_models import dense_next
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of

@@ -1,11 +1,14 @@
-"""What `evaluate` returns of a model of dense tasks."""
+"""What `evaluate` and `predict` return of a model of dense tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from metacli.engine.results.base import Part
 from metacli.engine.results.evaluate import Evaluation, TaskScore
+from metacli.engine.results.predict import RowError, Rows
 
 Measures = Mapping[str, Mapping[str, float]]
 """task -> measure -> value."""
@@ -31,3 +34,35 @@ class DenseEvaluation(Evaluation):
     episodes: None = None
     way: None = None
     shot: None = None
+
+
+@dataclass(frozen=True)
+class DensePrediction(Part):
+    """One image.
+
+    Args:
+        files: what was written for it in the folder: `segmentation`, `depth` and `normals` as PNG,
+            `arrays` as .npz; none beside an `error`.
+        shares: of the pixels, by class. nearest, farthest: of the depth, in the unit of training.
+    """
+
+    input: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
+    nearest: float | None = None
+    farthest: float | None = None
+    error: RowError | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DensePredictions(Rows[DensePrediction]):
+    """Of a model of dense tasks.
+
+    Args:
+        folder: that the maps were written into. size: height and width of a map, in pixels.
+    """
+
+    folder: Path | None = None
+    labels: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    size: tuple[int, int] = (0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from metacli.engine.models.parts import Calibration, Rejection
 from metacli.engine.results.base import Json, Part, Result
@@ -55,7 +55,19 @@ class TaskPrediction(Prediction):
         return {"input": found.pop("input"), "task": found.pop("task"), **found}
 
 
-Row = TypeVar("Row", bound=Prediction)
+class Answered(Protocol):
+    """A row of whatever kind."""
+
+    @property
+    def input(self) -> str: ...
+
+    @property
+    def error(self) -> RowError | None: ...
+
+    def as_dict(self) -> Mapping[str, Json]: ...
+
+
+Row = TypeVar("Row", bound=Answered)
 
 
 @dataclass(frozen=True, eq=False)
