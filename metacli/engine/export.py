@@ -5,24 +5,31 @@ The file is compared with PyTorch on real inputs, and written only if they agree
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
+from metacli.engine.dense.named import dense_model_at
 from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.exporting import files
 from metacli.engine.exporting.class_sets import ExportableClassSet, exportable_classes
 from metacli.engine.exporting.class_support import ExportableClassSupport
+from metacli.engine.exporting.dense import exportable_dense
 from metacli.engine.exporting.exportable import exportable, require_parity
 from metacli.engine.exporting.exporters import FORMATS
+from metacli.engine.exporting.graph import Graph, Run
 from metacli.engine.exporting.sets import ExportableSet, called, exportable_set
 from metacli.engine.extras import require_extra
 from metacli.engine.many.exporting import Target, export_each
 from metacli.engine.many.models import models_below
 from metacli.engine.many.over import within
 from metacli.engine.models.opening import open_model
-from metacli.engine.results.export import ExportResult
+from metacli.engine.results.base import Json
+from metacli.engine.results.export import ExportResult, Parity
 from metacli.engine.results.export_many import Exports
 from metacli.engine.sets.class_folder import is_class_model, load_any
 from metacli.engine.sets.opening import open_set_model, set_model_at
@@ -45,7 +52,8 @@ def export(
 ) -> ExportResult | Exports:
     """Write a model as one `.pt2` or `.onnx` file, or each model of a folder.
 
-    An adapted model takes float32 pixels [B, C, H, W] in 0..255 and gives probabilities [B, N].
+    An adapted model takes float32 pixels [B, C, H, W] in 0..255 and gives probabilities [B, N]; one
+    of dense tasks gives an output for each task.
 
     Args:
         format: `pt2` or `onnx`; None: as `out` ends, else `pt2`.
@@ -84,6 +92,25 @@ def export(
     )
 
 
+class Whole(Protocol):
+    """What says itself how it is written and compared."""
+
+    @property
+    def graph(self) -> Graph: ...
+
+    def about(self) -> Mapping[str, Json]:
+        """What the file holds in addition to the graph."""
+        ...
+
+    def parity(self, run: Run, tolerance: float | None, seed: int) -> Parity:
+        """File and PyTorch."""
+        ...
+
+    def written(self, result: ExportResult, data: bytes) -> ExportResult:
+        """The result after the files were written."""
+        ...
+
+
 @dataclass(frozen=True)
 class How:
     """How a model is exported."""
@@ -97,8 +124,12 @@ class How:
 
     def one(self, model: str, out: str | Path | None, report: Reporter) -> ExportResult:
         """One model into one file. Raises as `export` does."""
+        if (dense := dense_model_at(model)) is not None:
+            make_dense = partial(exportable_dense, dense, with_support=self.with_support)
+            return self.of_whole(make_dense, dense, model, out, report)
         if (sets := set_model_at(model)) is not None:
-            return self.of_sets(sets, model, out, report)
+            make_sets = partial(made_of, sets, model, with_support=self.with_support)
+            return self.of_whole(make_sets, sets, model, out, report)
         kind = FORMATS[self.format]
         opened = open_model(model, torch.device("cpu"), report)
         file = files.target(opened, self.format, out, force=self.force)
@@ -116,15 +147,20 @@ class How:
             replace(result, dry_run=True) if self.dry_run else files.written(opened, result, data)
         )
 
-    def of_sets(
-        self, path: Path, name: str, out: str | Path | None, report: Reporter
+    def of_whole(
+        self,
+        make: Callable[[], Whole],
+        path: Path,
+        name: str,
+        out: str | Path | None,
+        report: Reporter,
     ) -> ExportResult:
-        """A model of sets. Raises as `export` does."""
+        """A model of sets or of dense tasks. Raises as `export` does."""
         kind = FORMATS[self.format]
         given = Path(out) if out is not None else Path(f"{called(path)}.{self.format}")
         file = files.free_file(given, force=self.force)
         report(Progress("exporting", 0, 3, "steps"))
-        made = made_of(path, name, with_support=self.with_support)
+        made = make()
         report(Progress("exporting", 1, 3, "steps"))
         data = kind.make(made.graph, made.about())
         report(Progress("exporting", 2, 3, "steps"))
