@@ -11,12 +11,14 @@ from pathlib import Path
 
 import torch
 
+from metacli.engine.dense.named import dense_model_at
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.models import models_below
 from metacli.engine.many.over import within
 from metacli.engine.many.reporting import pages_for, report_each
 from metacli.engine.reporting.blocks import Page
 from metacli.engine.reporting.content import page_of
+from metacli.engine.reporting.on_dense import open_dense_subject, page_of_dense
 from metacli.engine.reporting.on_sets import page_of_sets
 from metacli.engine.reporting.page import html_of
 from metacli.engine.reporting.set_subject import open_set_subject
@@ -87,6 +89,8 @@ class How:
 
     def made(self, run: str, report: Reporter) -> Page:
         """What the page says."""
+        if (dense := dense_model_at(run)) is not None:
+            return page_of_dense(open_dense_subject(dense, run), report)
         if (sets := set_model_at(run)) is not None:
             return page_of_sets(open_set_subject(sets, run), report)
         return page_of(open_subject(run, self.device, report), report)

@@ -27,7 +27,20 @@ def show(read: Block) -> Iterator[str]:
     change = read.number("delta_p")
     if change is not None:
         yield ""
-        yield f"delta p   {100 * change:+.1f} % over all measures (above 0: better together)"
+        ends = interval(read.numbers("delta_p_ci95"))
+        yield f"delta p   {100 * change:+.1f} %{ends} over all measures (above 0: better together)"
+        for task, one in read.named("task_delta_p"):
+            delta = one.number("delta")
+            if delta is not None:
+                ends = interval(one.numbers("ci95"))
+                yield f"  {text.visible(task)}: {100 * delta:+.1f} %{ends}"
+
+
+def interval(ends: list[float | None]) -> str:
+    """` [+0.1, +2.3]`, in percent; nothing where there is none."""
+    if len(ends) != 2 or ends[0] is None or ends[1] is None:
+        return ""
+    return f" [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]"
 
 
 def shown(name: str, value: float | None) -> str:

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from metacli.data.catalogue.registry import find, make_options
-from metacli.data.scenes.generated import SPLITS, SceneOptions, scenes
+from metacli.data.scenes.generated import CLASSES, SPLITS, Scenes, scenes
 from metacli.engine.dense.folder import DenseModel, load_dense
+from metacli.engine.dense.intervals import changes
 from metacli.engine.dense.run import SINGLE
-from metacli.engine.dense.scoring import image_losses, scores_on
+from metacli.engine.dense.scoring import answers_on, image_losses, truth_of
 from metacli.engine.models.opening import is_run
+from metacli.engine.results.base import Json
 from metacli.engine.results.dense import DenseEvaluation
 from metacli.engine.results.evaluate import TaskScore
-from metacli.engine.scoring.dense_measures import delta_p
+from metacli.engine.scoring import score_file
+from metacli.engine.scoring.dense_measures import dense_scores
 from metacli.engine.scoring.intervals import benjamini_hochberg, over_episodes, paired_t, verdict
 from metacli.engine.scoring.request import Request
 from metacli.errors import UsageProblem
@@ -50,38 +52,68 @@ class DenseScorer:
         if split not in SPLITS:
             raise UsageProblem(f"--split is one of {', '.join(SPLITS)}, found {split}")
         model = load_dense(self.path)
-        data = model.recipe.data
-        options = make_options(find(data.source), data.options)
-        assert isinstance(options, SceneOptions)
+        data, options = model.recipe.data, model.options
         count = options.count(split)
         facts = DenseEvaluation(LOSS, data=data.source, split=split, images=count)
         facts = replace(facts, num_tasks=len(TASKS))
         if request.dry_run:
             return replace(facts, dry_run=True)
-        made = scenes(options, split)
-        losses = image_losses(model.problem(), model.params, made)
-        mean = over_episodes(losses.mean(0))
-        scores = scores_on(model.problem(), model.params, made)
-        found = replace(
-            facts,
-            mean=mean.mean,
-            ci95=mean.ci95,
-            inductive=mean,
-            data_digest=made.digest,
-            measures=scores,
-            tasks=rows(losses),
-        )
-        alone = single_of(self.path)
-        if alone is None:
-            return found
-        theirs = scores_on(alone.problem(), alone.params, made)
-        others = image_losses(alone.problem(), alone.params, made)
-        return replace(
-            found,
-            tasks=rows(losses, others),
-            single_task=theirs,
-            delta_p=delta_p(scores, theirs),
-        )
+        result, losses = measured(facts, model, single_of(self.path), scenes(options, split))
+        return self.recorded(request, model, result, losses)
+
+    def recorded(
+        self, request: Request, model: DenseModel, result: DenseEvaluation, losses: np.ndarray
+    ) -> DenseEvaluation:
+        """With its score file, which has the loss of each image."""
+        run = self.path.parent if is_run(self.path.parent) else None
+        path = score_file.place_for(run, self.path, request.out)
+        line: dict[str, Json] = {
+            "model": str(self.path),
+            "units": score_file.units_hash(data=result.data_digest, split=result.split),
+            "metric": LOSS,
+            "mode": "inductive",
+            "unit": "image",
+            "data": result.data,
+            "split": result.split,
+            "data_digest": result.data_digest,
+            **score_file.arm_of(model),
+        }
+        result = replace(result, scores=path)
+        score_file.record(path, line, losses.mean(0), result)
+        return result
+
+
+def measured(
+    facts: DenseEvaluation, model: DenseModel, alone: DenseModel | None, made: Scenes
+) -> tuple[DenseEvaluation, np.ndarray]:
+    """The result on some images, compared with the networks apart where there are some; and the
+    losses of each task on each image, [T, M]."""
+    losses = image_losses(model.problem(), model.params, made)
+    truth, mine = truth_of(made), answers_on(model.problem(), model.params, made)
+    mean = over_episodes(losses.mean(0))
+    found = replace(
+        facts,
+        mean=mean.mean,
+        ci95=mean.ci95,
+        inductive=mean,
+        data_digest=made.digest,
+        measures=dense_scores(truth, mine, len(CLASSES)),
+        tasks=rows(losses),
+    )
+    if alone is None:
+        return found, losses
+    theirs = answers_on(alone.problem(), alone.params, made)
+    changed = changes(truth, mine, theirs, len(CLASSES))
+    others = image_losses(alone.problem(), alone.params, made)
+    compared = replace(
+        found,
+        tasks=rows(losses, others),
+        single_task=dense_scores(truth, theirs, len(CLASSES)),
+        delta_p=changed.together.delta,
+        delta_p_ci95=changed.together.ci95,
+        task_delta_p=changed.tasks,
+    )
+    return compared, losses
 
 
 def single_of(path: Path) -> DenseModel | None:

@@ -42,15 +42,22 @@ def image_losses(
     return np.concatenate(found, 1)
 
 
-@torch.no_grad()
 def scores_on(problem: DenseProblem, params: Params, made: Scenes) -> dict[str, dict[str, float]]:
     """Every measure of every task over all pixels."""
+    return dense_scores(truth_of(made), answers_on(problem, params, made), len(CLASSES))
+
+
+def truth_of(made: Scenes) -> Pixels:
+    return Pixels(made.labels, made.depths, made.normals)
+
+
+@torch.no_grad()
+def answers_on(problem: DenseProblem, params: Params, made: Scenes) -> Pixels:
+    """What the network says of every pixel."""
     labels, depths, normals = [], [], []
     for part in parts(made, device_of(params)):
         logits, depth, normal = problem.predict(params, part.x)
         labels.append(logits.argmax(1).cpu().numpy())
         depths.append(depth.cpu().numpy())
         normals.append(normal.cpu().numpy())
-    found = Pixels(*map(np.concatenate, (labels, depths, normals)))
-    truth = Pixels(made.labels, made.depths, made.normals)
-    return dense_scores(truth, found, len(CLASSES))
+    return Pixels(*map(np.concatenate, (labels, depths, normals)))

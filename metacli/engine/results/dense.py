@@ -14,6 +14,15 @@ Measures = Mapping[str, Mapping[str, float]]
 """task -> measure -> value."""
 
 
+@dataclass(frozen=True)
+class Change(Part):
+    """A relative change against the networks apart, above 0 where it is better, and its 95 %
+    interval over images; None where a measure of the networks apart may be 0."""
+
+    delta: float
+    ci95: tuple[float, float] | None
+
+
 @dataclass(frozen=True, eq=False)
 class DenseEvaluation(Evaluation):
     """Dense tasks on images of their own. `mean` is the loss, over tasks and images.
@@ -22,7 +31,8 @@ class DenseEvaluation(Evaluation):
         images: that the score is over.
         tasks: the loss of each task, compared with the networks apart on the same images.
         measures: in the units of the field. single_task: the same of the networks apart.
-        delta_p: the mean relative change of all measures against those (above 0: better together).
+        delta_p: the mean relative change of all measures against those (above 0: better together),
+            and its interval over images. task_delta_p: that of each task.
     """
 
     images: int = 0
@@ -31,6 +41,8 @@ class DenseEvaluation(Evaluation):
     measures: Measures = field(default_factory=dict)
     single_task: Measures = field(default_factory=dict)
     delta_p: float | None = None
+    delta_p_ci95: tuple[float, float] | None = None
+    task_delta_p: Mapping[str, Change] = field(default_factory=dict)
     episodes: None = None
     way: None = None
     shot: None = None

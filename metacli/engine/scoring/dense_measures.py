@@ -14,6 +14,7 @@ a task first, as S. Liu, E. Johns, A. Davison, CVPR 2019, and those after them r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -99,9 +100,13 @@ def delta_p(scores: Scores, alone: Scores) -> float:
 
 
 def task_delta(task: str, scores: Mapping[str, float], alone: Mapping[str, float]) -> float:
-    """The mean relative change of a task's measures."""
+    """The mean relative change of a task's measures; not a number where one was 0 alone."""
     changes = [
-        (1.0 if higher else -1.0) * (scores[name] - alone[name]) / alone[name]
+        (1.0 if higher else -1.0) * relative(scores[name], alone[name])
         for name, higher in MEASURES[task].items()
     ]
     return float(np.mean(changes))
+
+
+def relative(value: float, alone: float) -> float:
+    return (value - alone) / alone if alone else math.nan

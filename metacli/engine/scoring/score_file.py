@@ -8,12 +8,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic import ValidationError
 
-from metacli.data.plain import record_in
+from metacli.data.plain import Record, record_in
 from metacli.engine.results.base import Json, Result
 from metacli.engine.scoring.score_line import ScoreLine
 from metacli.engine.storage.disk import is_stream
@@ -21,9 +21,18 @@ from metacli.engine.storage.paths import RUNS, exists
 from metacli.engine.storage.serial import finite
 from metacli.engine.storage.writer import write_file, write_output
 from metacli.errors import BundleError
+from metacli.schema.recipe import Recipe
 
-if TYPE_CHECKING:
-    from metacli.engine.models.model import Model
+
+class Trained(Protocol):
+    """A model, as far as it says how it was trained."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    @property
+    def provenance(self) -> Record: ...
+
 
 SCORES = "scores.jsonl"
 
@@ -33,7 +42,7 @@ def units_hash(**what: Json) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def arm_of(model: Model) -> dict[str, Json]:
+def arm_of(model: Trained) -> dict[str, Json]:
     """What lets runs of one recipe under several seeds be counted as one: a fingerprint of how the
     model was trained, without the seed, and the seed."""
     trained = record_in(model.provenance, "data")
