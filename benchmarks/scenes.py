@@ -2,11 +2,11 @@
 
     python benchmarks/scenes.py [--conflict C]... [--arms NAME,NAME] [--worlds N]
     python benchmarks/scenes.py --reduced        # smaller networks, fewer steps
-    python benchmarks/scenes.py --reduced --table          # what is there, as Markdown
     python benchmarks/scenes.py --reduced --curve          # how far single tasks learn, in world 0
 
 Each line of `results/scenes.jsonl` (`results/scenes-reduced.jsonl`) is one training; what is there
 is not computed again, so that the work can be stopped and divided. Processor time is in every line.
+`scenes_table.py` shows what is there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from run import machine
 
@@ -31,8 +30,6 @@ from metacli.data.scenes.generated import SceneOptions, Scenes, scenes
 from metacli.engine.dense.build import DenseBuilt, build_dense
 from metacli.engine.dense.run import DenseRun
 from metacli.engine.dense.scoring import image_losses, scores_on
-from metacli.engine.scoring.dense_measures import delta_p
-from metacli.engine.scoring.intervals import paired_t
 from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.runs import Hooks
 from metacli.nn.dense.problem import DenseProblem
@@ -197,11 +194,12 @@ def cosine(problem: DenseProblem, params: Params, built: DenseBuilt) -> float:
 
 
 def lines(protocol: Protocol) -> list[dict[str, Any]]:
-    """Of trainings; not of curves."""
+    """Of trainings, each once; not of curves."""
     if not protocol.path.exists():
         return []
     read = [json.loads(line) for line in protocol.path.read_text().splitlines()]
-    return [line for line in read if "arm" in line]
+    once = {(x["arm"], x["conflict"], x["world"], x["rate"]): x for x in read[::-1] if "arm" in x}
+    return list(once.values())[::-1]
 
 
 def work(protocol: Protocol, asked: argparse.Namespace) -> Iterator[tuple[str, float, int, float]]:
@@ -245,30 +243,6 @@ def spent(protocol: Protocol) -> float:
     return sum(float(line["processor_seconds"]) for line in lines(protocol))
 
 
-def table(protocol: Protocol) -> str:
-    """Δp of each arm and conflict, with its interval over worlds."""
-    rows = ["| arm | conflict | worlds | Δp | mIoU | depth error | mean angle |"]
-    rows.append("| --- | --- | --- | --- | --- | --- | --- |")
-    tested = [x for x in lines(protocol) if "test" in x]
-    alone = {(x["conflict"], x["world"]): x["test"] for x in tested if x["arm"] == SINGLE}
-    for conflict in sorted(protocol.conflicts):
-        for arm in arms():
-            mine = [x for x in tested if (x["arm"], x["conflict"]) == (arm, conflict)]
-            mine = [x for x in mine if (conflict, x["world"]) in alone]
-            if not mine:
-                continue
-            changes = np.array([delta_p(x["test"], alone[conflict, x["world"]]) for x in mine])
-            change = paired_t(changes)
-            mean = lambda task, name, mine=mine: np.mean([x["test"][task][name] for x in mine])  # noqa: E731
-            rows.append(
-                f"| {arm} | {conflict:g} | {len(mine)} | {100 * change.delta:+.1f} % "
-                f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}] | "
-                f"{100 * mean('segmentation', 'miou'):.1f} % | {mean('depth', 'abs_error'):.3f} | "
-                f"{mean('normals', 'mean_angle'):.1f}° |"
-            )
-    return "\n".join(rows)
-
-
 def written(protocol: Protocol, line: dict[str, Any]) -> None:
     print(json.dumps(line), file=sys.stderr, flush=True)
     with protocol.path.open("a") as file:
@@ -282,14 +256,10 @@ def main() -> None:
     parser.add_argument("--worlds", type=int)
     parser.add_argument("--reduced", action="store_true")
     parser.add_argument("--steps", type=int, help="of a try; its line is no result")
-    parser.add_argument("--table", action="store_true")
     parser.add_argument("--curve", action="store_true", help="800 steps of networks apart")
     parser.add_argument("--rates", default="0.002,0.004", help="of --curve")
     asked = parser.parse_args()
     protocol = REDUCED if asked.reduced else FULL
-    if asked.table:
-        print(table(protocol))
-        return
     torch.set_num_threads(1)
     if asked.curve:
         for rate in asked.rates.split(","):

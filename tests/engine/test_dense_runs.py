@@ -13,6 +13,7 @@ from metacli.engine.dense.folder import load_dense
 from metacli.engine.evaluate import evaluate
 from metacli.engine.load import load as load_model
 from metacli.engine.multitask import multitask
+from metacli.engine.training import checkpoint
 from metacli.errors import BundleError, DataError, RecipeError, UsageProblem
 from metacli.nn.dense.targets import TASKS
 from metacli.schema.load import load
@@ -62,6 +63,20 @@ def test_every_scheme_trains_and_is_evaluated_from_its_folder(sharing: str) -> N
     assert evaluate(run / "model", split="val").images == 6
 
 
+def test_weights_that_follow_other_training_images_are_learned_and_resumed() -> None:
+    words = ["weighting.name=auto-lambda", "weighting.lr=0.3"]
+    whole = load_dense(trained(*words, out="whole") / "model")
+    trained(*words, "train.steps=3", out="half")
+    saved = checkpoint.newest(Path("half/state"), "step")[0]
+    weights = saved.snapshot.params["weighting.weights"]
+    assert weights.sum() == pytest.approx(1)
+    assert not torch.allclose(weights, torch.full((3,), 1 / 3), atol=1e-3)
+    multitask(overrides=["train.steps=6"], resume="half")
+    again = load_dense(Path("half/model"))
+    assert all(torch.equal(again.params[name], value) for name, value in whole.params.items())
+    assert not any(name.startswith("weighting.") for name in whole.params)
+
+
 def test_the_command_line_shows_the_measures_and_delta_p(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -79,7 +94,8 @@ def test_the_command_line_shows_the_measures_and_delta_p(
         (["sharing.name=soft-l2"], "sharing.name"),
         (["backbone.name=mlp"], "backbone.name"),
         (["backbone.widths=[7]"], "widths wants 2 to 4 stages"),
-        (["weighting.name=auto-lambda"], "auto-lambda is for tasks with rows"),
+        (["weighting.name=auto-lambda", "sharing.name=apart"], "weighs what tasks share"),
+        (["weighting.name=auto-lambda", "surgery.name=pcgrad"], "balances the tasks itself"),
         (["sharing.name=apart", "surgery.name=pcgrad"], "no shared parameters"),
         (["guard=true"], "guard is for tasks with rows"),
     ],

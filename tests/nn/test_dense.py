@@ -10,8 +10,10 @@ import torch
 from torch.func import functional_call
 
 from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask
 from metacli.algorithms.multitask.surgery.pcgrad import PCGrad
+from metacli.algorithms.multitask.weighting.auto_lambda import AutoLambda
 from metacli.algorithms.multitask.weighting.equal import Equal
 from metacli.algorithms.multitask.weighting.gradnorm import GradNorm
 from metacli.engine.scoring.dense_measures import (
@@ -26,7 +28,7 @@ from metacli.engine.scoring.dense_measures import (
 from metacli.nn.dense.problem import DenseProblem
 from metacli.nn.dense.sharing import MTAN, SHARING, CrossStitch
 from metacli.nn.dense.targets import TASKS, losses
-from metacli.types import Batch
+from metacli.types import Batch, Episode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 WIDTHS, CLASSES = (8, 8, 16), 4
@@ -255,3 +257,32 @@ def test_an_exact_answer_has_the_best_of_every_measure() -> None:
     assert scores["segmentation"] == {"miou": 1.0, "pixel_accuracy": 1.0}
     assert scores["depth"] == {"abs_error": 0.0, "rel_error": 0.0}
     assert scores["normals"]["mean_angle"] == pytest.approx(0.0, abs=0.05)
+
+
+def test_the_slopes_of_auto_lambda_are_those_of_the_loss_after_one_step() -> None:
+    made, method = problem("hard"), MetaWeighted(weighting=AutoLambda(inner_lr=0.05))
+    params = {key: value.double() for key, value in made.init(0).items()}
+    own, _ = method.init(made, params)
+    params |= own
+    some, other = (Batch(one.x, one.y.double()) for one in (batch(2), replace_images(batch(3))))
+    found = method.step_slopes(made, params, Episode(some, other))
+    theta = {name: params[name] for name in made.trainable}
+
+    def after(weights: torch.Tensor) -> float:
+        moved = {name: value.clone().requires_grad_() for name, value in theta.items()}
+        total = (weights * made.losses({**params, **moved}, some)).sum()
+        slopes = torch.autograd.grad(total, list(moved.values()))
+        pairs = zip(moved.items(), slopes, strict=True)
+        stepped = {name: (value - 0.05 * slope).detach() for (name, value), slope in pairs}
+        return float(made.losses({**params, **stepped}, other).mean())
+
+    weights, h = params["weighting.weights"], 1e-5
+    for task in range(3):
+        step = h * torch.eye(3, dtype=torch.float64)[task]
+        slow = (after(weights + step) - after(weights - step)) / (2 * h)
+        assert float(found[task]) == pytest.approx(slow, rel=1e-4, abs=1e-9)
+
+
+def replace_images(some: Batch) -> Batch:
+    """Others: upside down."""
+    return Batch(some.x.flip(-2), some.y.flip(-2))

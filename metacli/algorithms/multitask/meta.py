@@ -1,17 +1,18 @@
 """Multi-task training whose weights follow the loss on validation rows: `weighting.auto_lambda`.
 
-A batch is an `Episode`: training rows as support, validation rows as query.
+A batch is an `Episode`: training rows as support, validation rows as query; of dense tasks training
+images and other training images, as the authors of Auto-Lambda do it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 import torch
 from torch import Tensor
 
-from metacli.algorithms.multitask.method import PREFIX, loss_metrics
+from metacli.algorithms.multitask.method import PREFIX, ManyTasks, loss_metrics
 from metacli.algorithms.multitask.relatedness import halves, whole_mask
 from metacli.algorithms.multitask.weighting.auto_lambda import AutoLambda
 from metacli.autodiff import gradient, task_gradients
@@ -31,16 +32,16 @@ class MetaWeighted:
 
     needs_validation: ClassVar[bool] = True
 
-    def init(self, problem: TaskProblem, params: Params) -> tuple[Params, State]:
+    def init(self, problem: ManyTasks, params: Params) -> tuple[Params, State]:
         own, state = self.weighting.init(problem.num_tasks)
-        weights = own["weights"].to(params["heads.bias"].dtype)
+        weights = own["weights"].to(params[min(problem.trainable)].dtype)
         if has_networks(problem):
             weights = torch.eye(problem.num_tasks, dtype=weights.dtype)
         return {WEIGHTS: weights}, state
 
     def direction(
         self,
-        problem: TaskProblem,
+        problem: ManyTasks,
         params: Params,
         batch: Episode,
         state: State,
@@ -82,7 +83,7 @@ class MetaWeighted:
         fitted = networks_of(problem).fit_heads(params, seen.x, y, mask)
         return self.step_slopes(problem, fitted, batch)
 
-    def step_slopes(self, problem: TaskProblem, params: Params, batch: Episode) -> Tensor:
+    def step_slopes(self, problem: ManyTasks, params: Params, batch: Episode) -> Tensor:
         """∂L_val / ∂w of one inner step from θ as it is, [T] or [N, T]."""
         weights, alpha = params[WEIGHTS], self.weighting.inner_lr
         networks = has_networks(problem)
@@ -102,9 +103,9 @@ class MetaWeighted:
         return found.T if networks else found
 
 
-def has_networks(problem: TaskProblem) -> bool:
+def has_networks(problem: ManyTasks) -> TypeGuard[TaskProblem]:
     """Whether every task has a network that learns all of them."""
-    return isinstance(problem.sharing, Auxiliary)
+    return isinstance(problem, TaskProblem) and isinstance(problem.sharing, Auxiliary)
 
 
 def networks_of(problem: TaskProblem) -> Auxiliary:
@@ -113,7 +114,7 @@ def networks_of(problem: TaskProblem) -> Auxiliary:
     return problem.sharing
 
 
-def inner_names(problem: TaskProblem) -> list[str]:
+def inner_names(problem: ManyTasks) -> list[str]:
     """What the inner step moves. Of networks the trunk alone: their heads are fitted, and other
     tasks have heads of their own, so that heads say nothing of what a task brings another one."""
     whole = has_networks(problem)
@@ -126,14 +127,14 @@ def joined(a: Batch, b: Batch) -> Batch:
     return Batch(torch.cat([a.x, b.x], -2), torch.cat([a.y, b.y], 1), masks)
 
 
-def weighed_losses(problem: TaskProblem, params: Params, batch: Batch) -> Tensor:
+def weighed_losses(problem: ManyTasks, params: Params, batch: Batch) -> Tensor:
     """What the weights multiply: L [T], or L_nt of network n on the rows of task t, [N, T]."""
     if not has_networks(problem):
         return problem.losses(params, batch)
     return copied_losses(problem, params, {}, batch).T
 
 
-def each_gradient(problem: TaskProblem, params: Params, theta: Params, batch: Batch) -> Params:
+def each_gradient(problem: ManyTasks, params: Params, theta: Params, batch: Batch) -> Params:
     """∇L_t with a leading [T]; of a matrix [T, N, ...], by one backward pass."""
     if not has_networks(problem):
         return task_gradients(lambda moved: problem.losses({**params, **moved}, batch), theta)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from metacli.algorithms import canonical
 from metacli.algorithms.multitask.balancing import Surgery, Weighting
+from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask
 from metacli.algorithms.multitask.weighting.auto_lambda import AutoLambda
 from metacli.data.catalogue.registry import DATASETS, find, make_options
@@ -25,6 +27,7 @@ from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.types import Batch, Params
 
 APART = "apart"
+DenseMethod: TypeAlias = MultiTask | MetaWeighted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,7 @@ class DenseBuilt:
     """
 
     recipe: MultiTaskRecipe
-    method: MultiTask
+    method: DenseMethod
     problem: DenseProblem
     options: SceneOptions
 
@@ -73,9 +76,9 @@ class DenseBuilt:
         }
         return {**problem.init(seed), **known}
 
-    def draw(self, step: int) -> Batch:
-        """The images of a training step, with replacement."""
-        words = stream("train", self.recipe.seed, step).random_raw(self.options.rows)
+    def draw(self, step: int, name: str = "train") -> Batch:
+        """Training images of a step, with replacement; other ones under another name."""
+        words = stream(name, self.recipe.seed, step).random_raw(self.options.rows)
         rows = torch.from_numpy(integers(words, len(self.train)).astype(np.int64))
         return Batch(self.train_batch.x[rows], self.train_batch.y[rows])
 
@@ -141,15 +144,15 @@ def fits(stages: StageOptions, recipe: MultiTaskRecipe) -> bool:
     return good and 2 <= len(stages.widths) <= 4
 
 
-def method_of(recipe: MultiTaskRecipe, problems: Problems) -> MultiTask | None:
+def method_of(recipe: MultiTaskRecipe, problems: Problems) -> DenseMethod | None:
     """How a step on all tasks is taken; None where problems were added."""
     weighting: Weighting | None = make_balancing(recipe.weighting, "weighting", problems)
     surgery: Surgery | None = None
     if recipe.surgery is not None:
         surgery = make_balancing(recipe.surgery, "surgery", problems)
-    if isinstance(weighting, AutoLambda):
-        problems.add("weighting.name", "auto-lambda is for tasks with rows", "weighting.name=equal")
     apart = recipe.sharing.name == APART
+    if apart and isinstance(weighting, AutoLambda):
+        problems.add("weighting.name", "auto-lambda weighs what tasks share", "sharing.name=hard")
     if apart and recipe.surgery is not None:
         problems.add("surgery.name", "networks apart have no shared parameters to balance")
     if apart and weighting is not None and weighting.needs_norms:
@@ -160,11 +163,13 @@ def method_of(recipe: MultiTaskRecipe, problems: Problems) -> MultiTask | None:
         problems.add("surgery.name", message, f"weighting.name={wanted}")
     if problems.found or weighting is None:
         return None
+    if isinstance(weighting, AutoLambda):
+        return MetaWeighted(weighting=weighting)
     return MultiTask(weighting=weighting, surgery=surgery)
 
 
 def resolve(
-    recipe: MultiTaskRecipe, stages: StageOptions, method: MultiTask, options: SceneOptions
+    recipe: MultiTaskRecipe, stages: StageOptions, method: DenseMethod, options: SceneOptions
 ) -> MultiTaskRecipe:
     """The recipe with every default written out."""
     plain = recipe.plain()
@@ -172,7 +177,8 @@ def resolve(
     plain["backbone"] = {"name": recipe.backbone.name, **written_out(stages)}
     weighting = canonical(recipe.weighting.name)
     plain["weighting"] = {"name": weighting, **written_out(method.weighting)}
-    if recipe.surgery is not None and method.surgery is not None:
-        plain["surgery"] = {"name": canonical(recipe.surgery.name), **written_out(method.surgery)}
+    surgery = method.surgery if isinstance(method, MultiTask) else None
+    if recipe.surgery is not None and surgery is not None:
+        plain["surgery"] = {"name": canonical(recipe.surgery.name), **written_out(surgery)}
     plain["train"] |= {"execution": "loop", "chunk": 1}
     return MultiTaskRecipe.model_validate(plain)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import MultiTask
 from metacli.algorithms.multitask.weighting.fixed import Fixed
 from metacli.engine.dense.build import APART, DenseBuilt, problem_of
@@ -37,7 +38,7 @@ from metacli.engine.training.workspace import Workspace
 from metacli.errors import UsageProblem
 from metacli.nn.dense.targets import TASKS
 from metacli.schema.multi_task import MultiTaskRecipe
-from metacli.types import Batch
+from metacli.types import Batch, Episode
 
 SINGLE = "single-task"
 
@@ -98,12 +99,17 @@ class DenseRun:
     def train(
         self, begin: Snapshot, learned: frozenset[str], device: torch.device, hooks: Hooks
     ) -> Snapshot:
-        built = self.built
+        built, method, problem = self.built, self.built.method, self.built.problem
 
         def batch_at(step: int) -> Batch:
             return moved(built.draw(step), device)
 
-        return train_run(built.method, built.problem, batch_at, self.recipe, begin, learned, hooks)
+        def episode_at(step: int) -> Episode:
+            return Episode(batch_at(step), moved(built.draw(step, "other"), device))
+
+        if isinstance(method, MetaWeighted):
+            return train_run(method, problem, episode_at, self.recipe, begin, learned, hooks)
+        return train_run(method, problem, batch_at, self.recipe, begin, learned, hooks)
 
     def validate(self, snapshot: Snapshot, tick: Callable[[int], None]) -> Validation:
         """The mean loss over the tasks, of each image; and of each task."""
