@@ -94,17 +94,13 @@ def predict(
     def deliver(result: Result) -> None:
         rows = Block(result).blocks("rows")
         level = Block(result).number("coverage")
-        if format_ == "jsonl":
-            written = jsonl(rows)
-        else:
-            written = map_table(rows) if maps else table(rows, top, level)
+        written = jsonl(rows) if format_ == "jsonl" else table(rows, top, level)
         if target is not None and not frame.dry_run:
             write_text(target, written)
             written = f"{target}\n"
         elif format_ == "csv" and is_terminal(sys.stdout):
             written = "".join(f"{text.visible(line)}\n" for line in written.splitlines())
-        single = f"{result.get('folder') or ''}\n" if maps else labels(rows)
-        frame.print_result(result, lambda: single if frame.quiet else written)
+        frame.print_result(result, lambda: single(result) if frame.quiet else written)
 
     try:
         result = frame.run(work)
@@ -122,8 +118,11 @@ def read_stdin(inputs: Sequence[str]) -> bytes | None:
     return sys.stdin.buffer.read()
 
 
-def labels(rows: Sequence[Block]) -> str:
-    """`-q`: the prediction alone, one a line."""
+def single(result: Result) -> str:
+    """`-q`: the prediction alone, one a line; of maps the folder."""
+    if result.get("folder"):
+        return f"{text.visible(str(result['folder']))}\n"
+    rows = Block(result).blocks("rows")
     return "".join(f"{text.visible(row.text('prediction'))}\n" for row in rows)
 
 
@@ -143,6 +142,8 @@ def table(rows: Sequence[Block], top: int, level: float | None = None) -> str:
     """
     if any(row.flag("task") for row in rows):
         return task_table(rows, level)
+    if any(row.has("files") for row in rows):
+        return map_table(rows)
     numeric = any(row.has("low") or _is_number(row) for row in rows)
     most = max((len(row.block("probabilities").values) for row in rows), default=0)
     top = min(top, max(most, MOST_RANKS))  # a header of 10^9 columns would take all memory
