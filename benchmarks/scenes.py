@@ -41,6 +41,8 @@ RESULTS = Path(__file__).parent / "results"
 RATES, CONFLICTS, WORLDS = (1e-3, 2e-3, 4e-3), (0.0, 0.5, 1.0), 5
 SINGLE = "single-task"
 LEFT_OUT = ("fixed", "auto-lambda")
+# Trained in all worlds before the others are begun, in the reduced protocol.
+EARLY = (SINGLE, "equal", "uncertainty", "mtan", "nash-mtl", "pcgrad")
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,8 @@ def work(protocol: Protocol, asked: argparse.Namespace) -> Iterator[tuple[str, f
     chosen = asked.arms.split(",") if asked.arms else list(arms())
     conflicts = tuple(asked.conflict or protocol.conflicts)
     worlds = range(1, (asked.worlds or protocol.worlds) + 1)
+    late = [arm for arm in chosen if arm not in EARLY]
+    groups = (chosen,) if len(protocol.rates) > 1 else ([a for a in chosen if a in EARLY], late)
     for some in (conflicts[: protocol.first], conflicts[protocol.first :]):
         if len(protocol.rates) > 1:
             for conflict in some:
@@ -214,12 +218,13 @@ def work(protocol: Protocol, asked: argparse.Namespace) -> Iterator[tuple[str, f
                     for rate in protocol.rates:
                         if not found(protocol, arm, conflict, 0, rate):
                             yield arm, conflict, 0, rate
-        for world in worlds:
-            for conflict in some:
-                for arm in chosen:
-                    rate = best_rate(protocol, arm, conflict)
-                    if not found(protocol, arm, conflict, world, rate):
-                        yield arm, conflict, world, rate
+        for group in groups:
+            for world in worlds:
+                for conflict in some:
+                    for arm in group:
+                        rate = best_rate(protocol, arm, conflict)
+                        if not found(protocol, arm, conflict, world, rate):
+                            yield arm, conflict, world, rate
 
 
 def found(protocol: Protocol, arm: str, conflict: float, world: int, rate: float) -> bool:
