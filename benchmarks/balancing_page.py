@@ -18,7 +18,7 @@ from scenes_table import EQUAL, Measured, measured, spelled
 from metacli.algorithms import canonical, names
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "which-balancing.md"
-LINK, CODE = "../../benchmarks/results", "../../benchmarks"
+LINK = "../../benchmarks/results"
 SHARING = ("mtan", "cross-stitch")  # arms that are no balancing
 FEWEST = 2  # worlds of an interval
 SETS = {
@@ -39,6 +39,10 @@ class Against:
     @property
     def said(self) -> str:
         return "better" if self.low > 0 else "worse" if self.high < 0 else "open"
+
+    @property
+    def compared(self) -> str:
+        return "is not told apart from" if self.said == "open" else f"is {self.said} than"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -80,16 +84,16 @@ def of_scenes() -> Iterator[str]:
     """Δp of every arm at every conflict."""
     by_conflict = {one: measured(REDUCED, one) for one in sorted(REDUCED.conflicts)}
     there = {conflict: found for conflict, found in by_conflict.items() if found}
-    yield "## Scenes: segmentation, depth and normals of the same pictures"
+    yield "## Scenes: segmentation, depth and normals of the same images"
     yield ""
     yield (
-        "Generated pictures with a knob for how much the tasks conflict ([the tutorial]"
+        "Generated images with a knob for how much the tasks conflict ([the tutorial]"
         "(../tutorials/dense-tasks.md)). Δp is the mean relative change of all measures against a "
         "network for each task (above 0: better together), with a 95 % interval over worlds "
-        "(Student's t; a world is a seed of pictures and networks), and beside it the difference "
-        f"to the Δp of equal weights in the same worlds. Protocol: "
-        f"[scenes.md]({CODE}/protocols/scenes.md), *the reduced protocol*; results: "
-        f" [scenes-reduced.jsonl]({LINK}/scenes-reduced.jsonl)."
+        "(Student's t; a world is a seed of images and networks), and beside it the difference "
+        "to the Δp of equal weights in the same worlds. Protocol: "
+        "`benchmarks/protocols/scenes.md`, the reduced one; results: "
+        f"[scenes-reduced.jsonl]({LINK}/scenes-reduced.jsonl)."
     )
     yield ""
     for conflict, found in there.items():
@@ -115,22 +119,19 @@ def sentences(conflict: float, found: Sequence[Measured]) -> Iterator[str]:
     """What the table says, in words."""
     equal = next((one for one in found if one.arm == EQUAL), None)
     if equal is not None and len(equal.worlds) >= FEWEST:
-        said = (
-            "better than"
-            if equal.change.low > 0
-            else "worse than"
-            if equal.change.high < 0
-            else "not told apart from"
-        )
-        yield (
-            f"Sharing with equal weights is {said} a network for each task: "
-            f"{spelled(equal.change)}."
-        )
+        change = equal.change
+        said = Against(EQUAL, change.delta, change.low, change.high).compared
+        yield f"Sharing with equal weights {said} a network for each task: {spelled(change)}."
     compared = against_equal(found)
     if compared:
         yield counted(compared, "equal weights")
     else:
         yield "There are too few worlds for an interval of any method."
+    for one in found:
+        diff = one.against_equal
+        if one.arm in SHARING and diff is not None and len(one.worlds) >= FEWEST:
+            said = Against(one.arm, diff.delta, diff.low, diff.high).compared
+            yield f"Sharing by `{one.arm}` {said} `hard`, both with equal weights: {spelled(diff)}."
     cosines = [
         float(np.mean(line["cosine"]))
         for line in lines(REDUCED)
@@ -149,15 +150,16 @@ def left_out(by_conflict: dict[float, list[Measured]]) -> str:
     for conflict, found in by_conflict.items():
         worlds = {one.arm: len(one.worlds) for one in found}
         short = [arm for arm in arms() if worlds.get(arm, 0) < REDUCED.worlds]
-        if len(short) == len(arms()) and not found:
-            gaps.append(f"conflict {conflict:g} (nothing)")
-        elif short:
-            gaps.append(f"conflict {conflict:g} ({len(short)} of {len(arms())} methods)")
+        if short:
+            some = (
+                f"{len(short)} of {len(arms())} methods have fewer" if found else "nothing is there"
+            )
+            gaps.append(f"conflict {conflict:g}: {some}")
     if not gaps:
         return ""
     return (
-        f"The protocol has {REDUCED.worlds} worlds for every method at every conflict. What was "
-        f"not reached: {'; '.join(gaps)}. `python benchmarks/scenes.py --reduced` goes on with it."
+        f"The protocol has {REDUCED.worlds} worlds for every method at every conflict, which was "
+        f"not reached: {'; '.join(gaps)}. `python benchmarks/scenes.py --reduced` continues."
     )
 
 
@@ -249,17 +251,12 @@ def beginning() -> Iterator[str]:
     yield ""
     yield "## In short"
     yield ""
-    yield from advice()
+    yield from (f"{number}. {text}" for number, text in enumerate(points(), 1))
     yield ""
 
 
-def advice() -> Iterator[str]:
-    """What the results allow to say."""
-    for number, text in enumerate(points(), 1):
-        yield f"{number}. {text}"
-
-
 def points() -> Iterator[str]:
+    """What the results allow to say."""
     changed = turned()
     yield (
         "**Whether to share comes first.** Against a network for each task, equal weights gain or "
@@ -327,7 +324,7 @@ def turned() -> list[str]:
         equal = rows.get(EQUAL)
         if equal is None or not equal.change.high < 0:
             continue
-        better = [arm for arm, one in rows.items() if one.change.low > 0]
+        better = [arm for arm, one in rows.items() if one.change.low > 0 and arm not in SHARING]
         if better:
             found.append(f"scenes at conflict {conflict:g} ({listed(better)})")
     for data, one, lower in tables():

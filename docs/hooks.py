@@ -33,7 +33,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
-    for path in sorted((ROOT / "benchmarks" / "results").rglob("*.json")):
+    for path in sorted((ROOT / "benchmarks" / "results").rglob("*.json*")):
         name = f"data/{path.relative_to(ROOT / 'benchmarks' / 'results').as_posix()}"
         files.append(File.generated(config, name, abs_src_path=str(path)))
     return files

@@ -68,15 +68,15 @@ def predict(
         request = MapRequest(out, force, dry_run)
         items = items_of(inputs)
         return predict_maps(dense, items, request, stdin, require_device(device), report)
-    require_rows(str(model), out, together=together)
+    require_rows(str(model), together=together)
     loaded = load(model, device=device, report=report)
+    if out is not None:
+        raise UsageProblem("out is the folder of maps, which a model of dense tasks writes")
     return loaded.predict(inputs, reject=reject, stdin=stdin, together=together, report=report)
 
 
-def require_rows(model: str, out: str | Path | None, *, together: bool) -> None:
-    """Raises UsageProblem for what a model that answers in rows does not know."""
-    if out is not None:
-        raise UsageProblem("out is the folder of maps, which a model of dense tasks writes")
+def require_rows(model: str, *, together: bool) -> None:
+    """Raises UsageProblem for what a model of sets does not know."""
     if together and set_model_at(model):
         raise UsageProblem("--together is for one adapted model", hint="leave it out")
 

@@ -15,6 +15,7 @@ from metacli.cli.app import main
 from metacli.data.scenes.generated import CLASSES, scenes
 from metacli.engine.dense.folder import load_dense
 from metacli.engine.dense.maps import COLOURS
+from metacli.engine.evaluate import evaluate
 from metacli.engine.inspect import inspect
 from metacli.engine.multitask import multitask
 from metacli.engine.predict import predict
@@ -70,6 +71,14 @@ def test_inspect_says_how_to_go_on_with_a_run_that_has_not_ended(run: Path) -> N
     del facts["sha256"]
     (run / "run.json").write_text(json.dumps({**facts, "status": "interrupted", "steps": 1}))
     assert inspect(run).next[0] == "metacli multitask --resume run"
+
+
+def test_a_run_that_has_not_written_its_model_yet_says_so(run: Path) -> None:
+    picture("a.png")
+    shutil.rmtree(run / "model")
+    for use in (lambda: predict("run", "a.png", out="maps"), lambda: evaluate("run")):
+        with pytest.raises(BundleError, match="has not written its model yet"):
+            use()
 
 
 def test_inspect_says_what_is_damaged(run: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from metacli.data.cache.networks import is_hub_name, kept_model
 from metacli.data.plain import Record
 from metacli.data.tables.text import SentenceText, know_sentence_model
+from metacli.engine.dense.build import is_dense
 from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.folder import load
@@ -120,12 +121,12 @@ def made_of(saved: Saved, loaded: Loaded, facts: Record) -> AnyModel:
         "seed": loaded.recipe.seed,
         "data": facts.get("data", {}),
     }
-    if loaded.recipe.kind == "multitask":
+    if loaded.recipe.kind == "multitask" and not is_dense(loaded.recipe):
         tasks, params = build_multi_task(loaded), saved.snapshot.params
         return MultiTaskModel(
             tasks.recipe, params, tasks.inputs, tasks.heads, provenance=provenance
         )
-    if loaded.recipe.kind == "meta-multitask":
+    if loaded.recipe.kind != "meta":
         raise BundleError(
             "this run has not written its model yet",
             code="model.not_found",
