@@ -18,6 +18,7 @@ from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.l2_sp import L2SP
 from metacli.algorithms.transfer.linear_probe import LinearProbe
+from metacli.algorithms.transfer.logistic import Logistic
 from metacli.algorithms.transfer.lp_ft import LPFT
 from metacli.algorithms.transfer.prototype import Prototype
 from metacli.algorithms.transfer.transfer import choices
@@ -109,6 +110,21 @@ def test_a_choice_that_was_explored_is_the_model_that_is_kept(name: str, kind: s
         assert None not in dataclasses.asdict(one).values()
         phi = one.adapt(problem, params, support, {})
         torch.testing.assert_close(one.predict(problem, phi, query.x), found, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["logistic", "ridge"])
+def test_supports_that_are_explored_together_are_those_explored_alone(name: str) -> None:
+    problem, params, support, query = source("classification")
+    learner = ALGORITHMS[name].load()()
+    asked = [(support, query.x), (Batch(support.x[1:], support.y[1:]), query.x[:3])]
+    together = learner.explore_each(problem, params, asked, {})
+    for found, (part, x) in zip(together, asked, strict=True):
+        alone = learner.explore(problem, params, part, {}, x)
+        assert [one for one, _ in found] == [one for one, _ in alone]
+        for (one, ours), (_, theirs) in zip(found, alone, strict=True):
+            # Of a large C the descent ends where the gradient is small, here or there.
+            rough = 0.05 if one == Logistic(c=1000.0) else 1e-6
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=rough)
 
 
 @each_case

@@ -3,14 +3,21 @@ many."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 import numpy as np
 import pytest
 
-from metacli.engine.adapting.choosing.core import Candidate, Choice, Targets, choose, simplest
-from metacli.engine.adapting.splits import repeated_folds
+from metacli.engine.adapting.choosing.core import (
+    TEMPERATURES,
+    Candidate,
+    Choice,
+    Targets,
+    choose,
+    simplest,
+)
+from metacli.engine.adapting.splits import Split, repeated_folds
 
 WAY, SHOT = 3, 6
 Y = np.repeat(np.arange(WAY), SHOT)
@@ -51,6 +58,61 @@ def test_the_better_candidate_wins_and_its_answers_are_those_of_rows_held_out() 
     assert set(found.per_split) == {1}
     assert found.answers is not None
     assert len(found.answers) == sum(len(one.query) for one in SPLITS)
+
+
+@pytest.mark.parametrize("budget", [1e9, 4.0])
+def test_candidates_that_answer_for_many_folds_at_once_are_chosen_among_alike(
+    budget: float,
+) -> None:
+    guesses = [Guess(0.5, 1, 3), Guess(0.8, 2, 3)]
+    asked: list[int] = []
+
+    def named(number: int, *, together: bool) -> Candidate[int]:
+        guess = guesses[number]
+
+        def each(splits: Sequence[Split]) -> list[Mapping[int, np.ndarray]]:
+            asked.append(len(splits))
+            return [guess.explore(one.support, one.query) for one in splits]
+
+        return Candidate(str(number), guess.explore, 0, each if together else None)
+
+    def found(*, together: bool) -> Choice[int]:
+        clock = count().__next__
+        candidates = [named(number, together=together) for number in range(2)]
+        return choose(
+            *(candidates, Targets(Y), SPLITS),
+            default=0,
+            seed=0,
+            budget=budget,
+            clock=lambda: float(clock()),
+        )
+
+    one, many = found(together=False), found(together=True)
+    # What there may be no time for is asked for fold by fold.
+    assert asked == [4 * len(SPLITS) - 1] * (2 if budget > 100 else 1)
+    assert (one.chosen, one.per_split, one.left_out) == (many.chosen, many.per_split, many.left_out)
+    assert one.answers is not None
+    assert many.answers is not None
+    assert np.array_equal(one.answers, many.answers)
+    for alone, other in zip(one.tried, many.tried, strict=True):
+        assert np.array_equal(alone.losses, other.losses)
+        assert alone.setting == other.setting
+
+
+def test_the_loss_is_that_at_the_temperature_which_suits_all_rows_best() -> None:
+    draw = np.random.default_rng(0)
+    logits, rows = 3 * draw.normal(size=(9, WAY)), np.arange(9)
+    slow = []
+    for temperature in TEMPERATURES:
+        scaled = logits / temperature
+        slow.append(
+            [
+                -np.log(np.exp(one)[y] / np.exp(one).sum())
+                for one, y in zip(scaled, Y[rows], strict=True)
+            ]
+        )
+    best = min(slow, key=lambda one: float(np.mean(one)))
+    assert Targets(Y).losses(logits, rows) == pytest.approx(np.minimum(best, -np.log(1e-12)))
 
 
 def test_no_fold_of_a_choice_sees_what_its_score_is_made_of() -> None:

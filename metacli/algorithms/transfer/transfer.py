@@ -49,6 +49,17 @@ class Transfer(Adapter):
         """Every choice, complete and adapted to the support, with what it predicts for x: logits
         [M, N] or values [M, outputs]. What choices share is computed once."""
 
+    @property
+    def together(self) -> bool:
+        """Whether `explore_each` takes less time than `explore` of each."""
+        return False
+
+    def explore_each(
+        self, problem: Problem, params: Params, asked: Sequence[tuple[Batch, Tensor]], state: State
+    ) -> list[list[tuple[Self, Tensor]]]:
+        """`explore` of several supports, each with its own x."""
+        return [self.explore(problem, params, part, state, x) for part, x in asked]
+
 
 Method = TypeVar("Method", bound=Transfer)
 

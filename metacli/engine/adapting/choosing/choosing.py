@@ -32,6 +32,7 @@ from metacli.engine.results.adapt import ChosenSource, ClassScore, RegressionSco
 from metacli.threads import one_thread
 from metacli.types import Batch
 
+TOGETHER = 2**22  # numbers of the examples that are adapted to at once
 BLENDED = ("linear-probe", "boosted-trees", "random-forest")  # what a blend is the mean of
 
 
@@ -168,14 +169,38 @@ def candidate_of(ready: Ready, known: Known) -> Candidate[Transfer]:
         if isinstance(learner, Blend) and all(parts):
             said = {one: logits for each in parts for one, logits in each.items()}
             return as_arrays(learner.explored(problem, said).items())
-        change = for_support(source, part.x)
-        part = changed_by(change, source.with_names(part))
-        found = dict(learner.explore(problem, source.params, part, source.state, change(asked)))
+        part, asked = as_adapted(source, part, asked)
+        found = dict(learner.explore(problem, source.params, part, source.state, asked))
         if ready.option.name == COLUMNS and ready.option.method in BLENDED:
             known[ready.option.method, *at] = found
         return as_arrays(found.items())
 
-    return Candidate(str(ready.option), explore, learner.usual())
+    @torch.no_grad()
+    def explore_each(splits: Sequence[Split]) -> list[Mapping[Transfer, np.ndarray]]:
+        found: list[Mapping[Transfer, np.ndarray]] = []
+        most = max(1, TOGETHER // support.x.numel())
+        for first in range(0, len(splits), most):
+            asked = [
+                as_adapted(
+                    source,
+                    Batch(support.x[one.support], support.y[one.support]),
+                    support.x[one.query],
+                )
+                for one in splits[first : first + most]
+            ]
+            each = learner.explore_each(problem, source.params, asked, source.state)
+            found += [as_arrays(one) for one in each]
+        return found
+
+    together = explore_each if learner.together else None
+    return Candidate(str(ready.option), explore, learner.usual(), together)
+
+
+def as_adapted(source: Source, part: Batch, asked: Tensor) -> tuple[Batch, Tensor]:
+    """Examples to adapt to, with the names of their classes where those count, and others, as what
+    was fitted to the former reads them."""
+    change = for_support(source, part.x)
+    return changed_by(change, source.with_names(part)), change(asked)
 
 
 def as_arrays(found: Iterable[tuple[Transfer, Tensor]]) -> dict[Transfer, np.ndarray]:

@@ -14,8 +14,10 @@ Letters: M examples, N classes (or 1), S settings, C candidates.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -25,12 +27,15 @@ from metacli.engine.adapting.splits import Split, stratified_folds
 INNER = 3  # folds inside a fold
 TIE = 0.5  # standard errors of the mean difference
 TEMPERATURES = tuple(2.0**power for power in range(-6, 4))
+BLOCK = 2**18  # numbers that are scaled at a time
 SMALLEST = 1e-12  # of a probability
 HOPELESS = 3.0  # times what is left, where a first fold says so; it may be slower than the others
 
 Setting = TypeVar("Setting")
 Explore = Callable[[np.ndarray, np.ndarray], Mapping[Setting, np.ndarray]]
 """(rows to adapt on, rows to answer for) -> of every setting the logits, or values, [m, N]."""
+ExploreEach = Callable[[Sequence[Split]], list[Mapping[Setting, np.ndarray]]]
+"""The same of several pairs of such rows."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,13 @@ class Candidate(Generic[Setting]):
         name: for people.
         explore: adapts it in every setting.
         usual: the setting where there is nothing to choose on.
+        explore_each: what takes less time than `explore` of each; None: there is no such thing.
     """
 
     name: str
     explore: Explore[Setting]
     usual: Setting
+    explore_each: ExploreEach[Setting] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,12 @@ class Targets:
         if self.regression:
             result: np.ndarray = np.square(answers[:, 0] - self.y[rows])
             return result
-        tried = [log_losses(answers / one, self.y[rows]) for one in TEMPERATURES]
-        return min(tried, key=lambda one: float(one.mean()))
+        at_once = max(1, BLOCK // answers.size)
+        scales = np.array(TEMPERATURES)[:, None, None]
+        parts = [scales[first : first + at_once] for first in range(0, len(scales), at_once)]
+        tried = np.concatenate([log_losses(answers / one, self.y[rows]) for one in parts])
+        best: np.ndarray = tried[tried.mean(1).argmin()]
+        return best
 
     def folds(self, rows: np.ndarray, seed: int) -> list[Split]:
         """A few of these rows, in numbers of all examples; none where each class has one."""
@@ -73,11 +84,11 @@ class Targets:
 
 
 def log_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """-log p(right) of each row, [m]."""
+    """-log p(right) of each row: [..., m] of [..., m, N]."""
     scaled = logits.astype(np.float64)
-    scaled = scaled - scaled.max(1, keepdims=True)
-    logs = scaled - np.log(np.exp(scaled).sum(1, keepdims=True))
-    result: np.ndarray = -np.maximum(logs[np.arange(len(y)), y], np.log(SMALLEST))
+    scaled = scaled - scaled.max(-1, keepdims=True)
+    right = scaled[..., np.arange(len(y)), y] - np.log(np.exp(scaled).sum(-1))
+    result: np.ndarray = -np.maximum(right, np.log(SMALLEST))
     return result
 
 
@@ -188,18 +199,25 @@ def attempt(
     if left is not None and left <= 0:
         return None
     inner, answers, outer = [], [], []
-    for number, split in enumerate(splits):
-        folds = targets.folds(split.support, seed)
-        known = [candidate.explore(folds[0].support, folds[0].query)] if folds else []
-        hopeless = (clock() - begin) * (len(folds) + 1) * len(splits)
-        if left is not None and number == 0 and hopeless > HOPELESS * left:
-            return None  # what takes hours is not tried on a whole split
-        losses = explored(candidate, targets, folds, known)
+    parts = [[*targets.folds(split.support, seed), split] for split in splits]
+    said = deque[Mapping[Setting, np.ndarray]]()  # of the parts that come next
+    for number, part in enumerate(parts):
+        if number == 0:
+            said.append(candidate.explore(part[0].support, part[0].query))
+            whole = (clock() - begin) * sum(map(len, parts))
+            if left is not None and whole > HOPELESS * left:
+                return None  # what takes hours is not tried on a whole split
+            if candidate.explore_each is not None and (left is None or whole <= left):
+                said += candidate.explore_each(list(chain.from_iterable(parts))[1:])
+        while len(said) < len(part):
+            asked = part[len(said)]
+            said.append(candidate.explore(asked.support, asked.query))
+        *folds, held = (said.popleft() for _ in part)
+        losses = losses_of(folds, [fold.query for fold in part[:-1]], targets)
         setting = lowest(losses, candidate.usual)
-        said = candidate.explore(split.support, split.query)
         inner.append(losses[setting] if losses else np.zeros(0))
-        answers.append(said[setting])
-        outer.append(said)
+        answers.append(held[setting])
+        outer.append(held)
         spent = clock() - begin
         if left is not None and spent / (number + 1) * len(splits) > left:
             return None
@@ -208,23 +226,6 @@ def attempt(
     setting = lowest(over, candidate.usual) if enough else candidate.usual
     own = over.get(setting, np.zeros(0))
     return Tried(candidate, tuple(inner), tuple(answers), setting, own, clock() - begin)
-
-
-def explored(
-    candidate: Candidate[Setting],
-    targets: Targets,
-    folds: Sequence[Split],
-    known: Sequence[Mapping[Setting, np.ndarray]] = (),
-) -> dict[Setting, np.ndarray]:
-    """Losses of each setting on the rows that the folds hold out, in their order.
-
-    Args:
-        known: what was said of the first of them.
-    """
-    rest = folds[len(known) :]
-    said = [*known, *(candidate.explore(fold.support, fold.query) for fold in rest)]
-    rows = [fold.query for fold in folds]
-    return losses_of(said, rows, targets)
 
 
 def losses_of(

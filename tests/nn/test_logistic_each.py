@@ -1,0 +1,94 @@
+"""Several logistic regressions at once are those of each alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from metacli.nn.solvers import lbfgs, logistic_each
+from metacli.nn.solvers.lbfgs_each import minimised_each
+from metacli.nn.solvers.logistic import fit_logistics
+from metacli.nn.solvers.logistic_each import fit_logistics_each, objectives
+
+PRECISIONS = {1.0: 1e-4, 10.0: 1e-3, 100.0: 1e-2, 1000.0: 0.1}
+
+
+def sets(way: int, sizes: tuple[int, ...], width: int) -> list[tuple[Tensor, Tensor]]:
+    draw = torch.Generator().manual_seed(way)
+    return [
+        (
+            torch.randn(size, width, generator=draw, dtype=torch.float64),
+            torch.arange(size) % way,
+        )
+        for size in sizes
+    ]
+
+
+@pytest.mark.parametrize(("way", "width"), [(2, 5), (3, 40), (5, 7), (4, 12)])
+def test_sets_of_different_sizes_are_fitted_as_each_alone(
+    way: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = sets(way, (13, 12, 9, 13, 10), width)
+    alone = [fit_logistics(x, y, way, PRECISIONS) for x, y in given]
+    monkeypatch.setattr(logistic_each, "fit_logistics", None)  # not one after the other
+    together = fit_logistics_each(given, way, PRECISIONS)
+    for one, other in zip(alone, together, strict=True):
+        assert list(one) == list(other) == list(PRECISIONS)
+        for c in PRECISIONS:
+            torch.testing.assert_close(other[c][0], one[c][0], rtol=1e-7, atol=1e-9)
+            torch.testing.assert_close(other[c][1], one[c][1], rtol=1e-7, atol=1e-9)
+
+
+def test_large_sets_have_the_very_bits_of_each_alone() -> None:
+    given = sets(5, (200, 199), 60)
+    for (x, y), found in zip(given, fit_logistics_each(given, 5, {10.0: 1e-3}), strict=True):
+        assert torch.equal(found[10.0][0], fit_logistics(x, y, 5, {10.0: 1e-3})[10.0][0])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_gradient_is_that_of_the_loss_and_rows_of_zeros_have_no_part(classes: int) -> None:
+    draw = np.random.default_rng(classes)
+    inputs, target = draw.normal(size=(3, 6, 4)), np.eye(classes)[draw.integers(0, classes, (3, 6))]
+    inputs[:, :, -1] = 1.0
+    inputs[1, 4:], target[1, 4:] = 0.0, 0.0
+    flat, every = draw.normal(size=(3, classes * 4)), np.arange(3)
+    functions = objectives(inputs, target, 7.0)
+    loss, slope = functions(flat, every)
+    for place in range(flat.shape[1]):
+        moved = np.zeros_like(flat)
+        moved[:, place] = 1e-6
+        rise = functions(flat + moved, every)[0] - functions(flat - moved, every)[0]
+        np.testing.assert_allclose(rise / 2e-6, slope[:, place], atol=1e-6)
+    short = objectives(inputs[1:2, :4], target[1:2, :4], 7.0)(flat[1:2], np.arange(1))
+    np.testing.assert_allclose(short[0], loss[1:2])
+    np.testing.assert_allclose(short[1], slope[1:2])
+
+
+def test_each_problem_takes_the_steps_that_it_takes_alone() -> None:
+    """Rosenbrock's valley from several points: many line searches fail, at different steps."""
+    begin = np.random.default_rng(0).normal(size=(6, 4)) * 2
+    seen: list[int] = []
+
+    def valley(x: np.ndarray) -> tuple[float, np.ndarray]:
+        rise, near = x[1:] - x[:-1] ** 2, 1 - x[:-1]
+        slope = np.zeros_like(x)
+        slope[1:] += 200 * rise
+        slope[:-1] -= 400 * rise * x[:-1] + 2 * near
+        return float((100 * rise**2 + near**2).sum()), slope
+
+    def valleys(x: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(len(which))
+        found = [valley(one) for one in x]
+        return np.array([one[0] for one in found]), np.stack([one[1] for one in found])
+
+    precision = np.array([1e-8, 1e-8, 1e-2, 1e-8, 10.0, 1e-8])
+    together = minimised_each(valleys, begin, precision, 500)
+    alone = [lbfgs.minimised(valley, *one, 500) for one in zip(begin, precision, strict=True)]
+    np.testing.assert_allclose(together, np.stack(alone), rtol=1e-6)
+    assert seen[0] == 6
+    assert seen[-1] < 6  # the others are done
+    few = minimised_each(valleys, begin, precision, 3)
+    np.testing.assert_allclose(few[0], lbfgs.minimised(valley, begin[0], 1e-8, 3), rtol=1e-9)
+    assert np.array_equal(minimised_each(valleys, begin, precision, 0), begin)
