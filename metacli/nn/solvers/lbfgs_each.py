@@ -66,7 +66,8 @@ class Pairs:
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Of each row, [A]."""
-    return np.einsum("an,an->a", a, b)
+    result: np.ndarray = np.einsum("an,an->a", a, b)
+    return result
 
 
 def minimised_each(
@@ -79,7 +80,8 @@ def minimised_each(
         most: steps.
     """
     count, n = begin.shape
-    pairs = Pairs(*(np.zeros((count, KEPT, n)) for _ in range(2)), np.zeros((count, KEPT)))
+    empty = np.zeros((count, KEPT, n))
+    pairs = Pairs(empty, empty.copy(), np.zeros((count, KEPT)))
     x = begin.copy()
     value, slope = functions(x, np.arange(count))
     way, size = np.zeros_like(x), np.zeros(count)
