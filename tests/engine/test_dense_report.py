@@ -104,7 +104,7 @@ def test_the_headline_is_the_verdict_of_each_task(
     tasks = [{"name": t, "verdict": v} for t, v in zip(TASKS, verdicts, strict=True)]
     line = {"split": "test", "images": 50, "tasks": tasks, "delta_p": 0.0123}
     sentence = on_dense.headline(subject, {**line, "delta_p_ci95": [-0.01, 0.0345]})
-    assert f"with a network for each task on 50 test images: {said}." in sentence
+    assert f"with a network for each task by the loss on 50 test images: {said}." in sentence
     assert "Δp is +1.2 % [-1.0, +3.5]" in sentence
 
 

@@ -139,8 +139,8 @@ def headline(subject: DenseSubject, result: Line) -> str:
         for words, names in by_words.items()
     )
     return (
-        f"Learned together, compared with a network for each task on {on}: {said}. Over all "
-        f"measures Δp is {changed(result['delta_p'], result.get('delta_p_ci95'))} "
+        f"Learned together, compared with a network for each task by the loss on {on}: {said}. "
+        f"Over all measures Δp is {changed(result['delta_p'], result.get('delta_p_ci95'))} "
         f"(above 0: better together).{tail}"
     )
 
