@@ -272,6 +272,12 @@ ALGORITHMS: dict[str, Entry] = {
     "blend": Entry(
         "transfer", "transfer.blend", "Blend", "mean of a linear model, boosted trees and a forest"
     ),
+    "in-context": Entry(
+        "transfer",
+        "transfer.in_context",
+        "InContext",
+        "a network that learned from generated tables reads the whole support",
+    ),
     "mean": Entry("transfer", "transfer.mean", "Mean", "the mean of the values, for every input"),
     "last-value": Entry(
         "transfer", "transfer.last_value", "LastValue", "the last row's value, for every input"

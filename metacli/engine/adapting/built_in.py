@@ -1,6 +1,7 @@
 """Sources of `adapt` that are always there: `photos` and `texts`, the pretrained encoders that are
 installed with metacli, `intents`, what was meta-learned on one of them, the `columns` of a table,
-and what a model has to beat, `pixels` and `ngrams`. A head is fitted to the examples."""
+and what a model has to beat, `pixels` and `ngrams`. A head is fitted to the examples. Or nothing is
+fitted: `tables-prior`, a network that reads a table with its labels."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from metacli.data.tables.targets import target_numbers
 from metacli.data.tables.text import HashedText
 from metacli.data.tables.token_numbers import TokenNumbers
 from metacli.engine.adapting.feature_source import COLUMNS, column_source
+from metacli.engine.adapting.prior_source import IN_CONTEXT, TABLES_PRIOR, prior_source
 from metacli.engine.adapting.reading import listing_of
 from metacli.engine.adapting.request import Request
 from metacli.engine.encoders.parameters import with_encoder
@@ -58,6 +60,7 @@ METHODS = {
     WORDS: "setfit",
     LAST_BLOCK: "lp-ft",
     COLUMNS: "linear-probe",
+    TABLES_PRIOR: IN_CONTEXT,
 }
 """The head where none is asked for: each was at or above the others on examples that no result
 comes from."""
@@ -90,6 +93,8 @@ def open_built_in(
         return last_block_source(request.device, request.report)
     if name == WORDS:
         return words_source(request.device, request.report)
+    if name == TABLES_PRIOR or (name == COLUMNS and request.method == IN_CONTEXT):
+        return prior_source(request)
     if name == COLUMNS:
         return column_source(request)
     if name == PIXELS:

@@ -14,10 +14,11 @@ from metacli.data.tables.refit import refit
 from metacli.engine.adapting.built_in import BOTH, NGRAMS
 from metacli.engine.adapting.feature_source import COLUMNS, FEATURES
 from metacli.engine.adapting.held_out import Predict
+from metacli.engine.adapting.prior_source import TABLES_PRIOR
 from metacli.engine.adapting.source import Source
 from metacli.types import Batch
 
-FITTED = (NGRAMS, BOTH, COLUMNS, FEATURES)
+FITTED = (NGRAMS, BOTH, COLUMNS, FEATURES, TABLES_PRIOR)
 """The sources whose encoder is fitted to the task; that of a model stays what it was."""
 
 

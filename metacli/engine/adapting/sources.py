@@ -11,6 +11,7 @@ from metacli.engine.adapting.backbone_source import backbone_options, is_backbon
 from metacli.engine.adapting.built_in import METHODS, is_built_in, open_built_in
 from metacli.engine.adapting.feature_source import FEATURES, feature_source
 from metacli.engine.adapting.hub_source import is_hub_source, open_hub_source
+from metacli.engine.adapting.prior_source import IN_CONTEXT, require_pair
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.transfer import starting_point
@@ -83,7 +84,8 @@ def prepared(opened: Opened[AnyModel], overrides: Sequence[str], method: str) ->
             if needs_method(opened) and method == NATIVE:
                 classes = model.kind == "classification"
                 own = model.recipe.algorithm.name if is_backbone(opened) else LINEAR_PROBE
-                method = METHODS.get(str(opened.path), own) if classes else LINEAR_PROBE
+                known = METHODS.get(str(opened.path), own)
+                method = known if classes or known == IN_CONTEXT else LINEAR_PROBE
             return few_shot_source(opened, model, overrides, method)
 
 
@@ -106,6 +108,7 @@ def few_shot_source(
         way=model.way,
     )
     require_kind(source, method)
+    require_pair(str(opened.path), method)
     if method == NATIVE:
         changed = with_fields(model, overrides) if overrides else model
         return replace(source, recipe=changed.recipe)

@@ -24,6 +24,7 @@ from metacli.engine.adapting.built_in import (
     pixel_source,
 )
 from metacli.engine.adapting.feature_source import COLUMNS
+from metacli.engine.adapting.prior_source import TABLES_PRIOR
 from metacli.engine.encoders.parameters import encoder_of
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.exporting.files import name_of
@@ -105,7 +106,7 @@ def open_one(name: str, device: torch.device, report: Reporter) -> Named:
         if name in (PHOTOS, PIXELS):
             made = encoder_source(name, device, report) if name == PHOTOS else pixel_source(device)
             return Named(name, Opened(made.model, made.path, None), Wants("image"))
-        return Named(name, None, Wants("numbers" if name == COLUMNS else "text"))
+        return Named(name, None, Wants("numbers" if name in (COLUMNS, TABLES_PRIOR) else "text"))
     opened = open_source(name, {}, device, report)
     return Named(name_of(opened), opened, Wants.of(opened.model))
 

@@ -70,6 +70,7 @@ BACKBONES: dict[str, Callable[[], type]] = {
     "text": _of("text", "Text"),
     "words": _of("words", "Words"),
     "linear": _of("linear", "Linear"),
+    "cells": _of("cells", "Cells"),
 }
 
 

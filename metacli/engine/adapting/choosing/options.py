@@ -9,6 +9,7 @@ from pathlib import Path
 
 from metacli.data.catalogue.encoders import is_installed
 from metacli.data.catalogue.heads import HEAD_SOURCES
+from metacli.data.tables.encoding import Encoding
 from metacli.data.user.listing import Listing
 from metacli.engine.adapting.built_in import (
     BOTH,
@@ -27,6 +28,7 @@ from metacli.engine.adapting.built_in import (
 )
 from metacli.engine.adapting.class_names import says_something
 from metacli.engine.adapting.feature_source import COLUMNS
+from metacli.engine.adapting.prior_source import IN_CONTEXT, TABLES_PRIOR, prior_source, suits
 from metacli.engine.adapting.reading import content_of, listing_of
 from metacli.engine.adapting.request import BUDGET, Request
 from metacli.engine.adapting.source import Source
@@ -120,7 +122,25 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
         found += [
             Option(name, head, prepared(opened, STEPS.get(name, ()), head)) for head in suited
         ]
+    found += prior_options(request, listing, found)
     return [*found, *with_class_names(found, listing.labels)]
+
+
+def prior_options(request: Request, listing: Listing, columns: Sequence[Option]) -> list[Option]:
+    """The network that reads tables, where this one is of a size that it is for.
+
+    Args:
+        columns: the options for the same table.
+    """
+    if listing.kind != "table":
+        return []
+    content, encoder = listing.tables, columns[0].source.inputs.encoder
+    assert isinstance(encoder, Encoding)
+    if not suits(encoder, len(content.support), listing.labels):
+        return []
+    built = prior_source(request)
+    opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
+    return [Option(TABLES_PRIOR, IN_CONTEXT, prepared(opened, (), IN_CONTEXT))]
 
 
 def with_class_names(options: Sequence[Option], labels: Sequence[str]) -> list[Option]:

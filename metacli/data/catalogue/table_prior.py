@@ -1,0 +1,55 @@
+"""The weights of `tables-prior` that come with metacli: a small file, known by its SHA-256, made by
+`benchmarks/tables_prior_train.py` of generated tables alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from safetensors.numpy import load
+
+from metacli.data.catalogue.heads import FOLDER
+from metacli.errors import DataError
+
+
+@dataclass(frozen=True)
+class TrainedPrior:
+    """Args:
+    name: and version; later weights have another name. bytes: of the file.
+    generator: version of the generated tables that it learned from.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    generator: int
+
+
+PRIOR = TrainedPrior(
+    name="tables-prior-1",
+    sha256="5c9dd4ca7f001b7715df9dac19dcd2c844f6679ae9d739c89d091f26a8352cfd",
+    bytes=622266,
+    generator=1,
+)
+
+
+@cache
+def prior_tensors() -> dict[str, np.ndarray]:
+    """The weights by name, float32.
+
+    Raises:
+        DataError: the file is not the one that is known.
+    """
+    path = f"{PRIOR.name}.safetensors"
+    content = files("metacli.data.catalogue").joinpath(FOLDER, path).read_bytes()
+    if hashlib.sha256(content).hexdigest() != PRIOR.sha256:
+        raise DataError(
+            f"the weights {PRIOR.name} are not those that metacli knows",
+            code="encoder.changed",
+            where=f"{FOLDER}/{path}",
+            hint="pip install --force-reinstall metacli",
+        )
+    return {key: value.astype(np.float32) for key, value in load(content).items()}

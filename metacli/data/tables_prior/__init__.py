@@ -1,0 +1,1 @@
+"""Generated small tables, which `tables-prior` learns from."""

@@ -1,0 +1,1 @@
+"""The network of `tables-prior`, which reads a whole table."""
