@@ -20,7 +20,6 @@ from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
-import pandas as pd
 import torch
 from own_data import interval
 from scipy.stats import norm, rankdata
@@ -44,6 +43,8 @@ from metacli.algorithms.transfer.in_context import ANSWERS, InContext
 from metacli.data.tables.reader import read_table
 from metacli.engine.adapt import adapt
 from metacli.engine.adapting.choosing import options
+from metacli.engine.events import ignore
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import open_model
 from metacli.nn.tables.labels import moments
 
@@ -136,10 +137,16 @@ def tuned(name: str, one: Draw) -> Said:
             p = (1 - MIXED) * search.predict_proba(asked) + MIXED * shares
             return of_classes(p, search.classes_, truth)
         if name == "Gaussian process":
-            mean, scale = search.predict(asked, return_std=True)
+            mean, scale = search.best_estimator_.predict(asked, return_std=True)
             return of_gaussian(mean, scale, truth)
         scale = np.sqrt(-search.best_score_)
         return of_gaussian(search.predict(asked), np.full(len(truth), scale), truth)
+
+
+def opened(folder: Path) -> AdaptedModel:
+    model = open_model(str(folder), torch.device("cpu"), ignore).model
+    assert isinstance(model, AdaptedModel)
+    return model
 
 
 @torch.no_grad()
@@ -153,7 +160,7 @@ def prior(one: Draw) -> Said:
         one.test.drop(columns=[target]).to_csv(test, index=False)
         told = {} if kind == "classification" else {"type": "regression"}
         adapt(OURS, train, target=target, out=Path(folder) / "m", compare=False, **told)
-        model = open_model(Path(folder) / "m").model
+        model = opened(Path(folder) / "m")
         x = torch.from_numpy(model.inputs.encoder.encode(read_table(test)))
     learner, problem = model.learner(), model.problem()
     assert isinstance(learner, InContext)
@@ -312,8 +319,8 @@ def choice(minutes: float) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 truth, found = one.test[table.target], {}
                 found["with"] = quality_of(table, with_adapt(one, Path(folder)), truth)
-                method = open_model(Path(folder) / "m").model.method
-                with mock.patch.object(options, "prior_options", lambda *_: []):
+                method = opened(Path(folder) / "m").method
+                with mock.patch.object(options, "prior_options", return_value=[]):
                     found["without"] = quality_of(table, with_adapt(one, Path(folder)), truth)
             runs[key] = {"table": table.name, "rows": size, "kind": table.kind, **found}
             runs[key]["chosen"] = method

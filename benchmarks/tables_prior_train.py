@@ -2,13 +2,13 @@
 
     python benchmarks/tables_prior_train.py train FOLDER MINUTES  # resumes; at most so long
     python benchmarks/tables_prior_train.py validate FOLDER       # beside simple models
-    python benchmarks/tables_prior_train.py pack FOLDER           # into data/catalogue/trained_heads
+    python benchmarks/tables_prior_train.py pack FOLDER           # into catalogue/trained_heads
 
 `train` meta-trains the network of `metacli.nn.tables` on generated tables as `SETTINGS` says, and
-writes what is needed to go on into FOLDER every three minutes; stopped and started again, it makes
+writes what is needed to go on into FOLDER every two minutes; stopped and started again, it makes
 the same weights. `validate` compares the network with simple models on tables of another stream and
-adds a line to FOLDER/validation.jsonl. `pack` writes the weights in half precision and prints the
-SHA-256 that the catalogue has to know.
+adds a line to FOLDER/validation.jsonl. `pack` writes the weights in half precision and
+`results/tables_prior-training.json`, and prints the SHA-256 that the catalogue has to know.
 
 Shape letters: B tables, M support rows, Q query rows.
 """
@@ -20,7 +20,7 @@ import json
 import sys
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,26 +46,30 @@ from metacli.nn.tables.attention import TableAttention
 from metacli.nn.tables.labels import moments, of_classes, of_values
 from metacli.types import Params
 
+TOLD = Path(__file__).parent / "results" / "tables_prior-training.json"
 KEPT_EVERY = 120  # seconds
-TOLD_EVERY = 100  # steps
+TOLD_EVERY = 50  # steps
 FARTHEST = 6.0  # standard deviations of a value, in the loss
-VALIDATION, EACH = 60, 6  # groups, and tables of each
+VALIDATION, EACH = 60, 2  # groups, and tables of each
 
 
 @dataclass(frozen=True)
 class Settings:
     """Args:
-    steps: of the optimiser, AdamW; groups: of generated tables in each.
-    warmup, decay: steps in which the rate rises from 0 and falls to 0.
+    cycles: each its steps of the optimiser, AdamW, its rate, and in how many steps at its end that
+        falls to 0. groups: of generated tables in a step.
+    warmup: steps at the beginning of a cycle in which the rate rises from 0.
     """
 
-    steps: int = 6000
+    cycles: tuple[tuple[int, float, int], ...] = ((2600, 2e-3, 1300), (1500, 1.2e-3, 1500))
     groups: int = 1
-    rate: float = 2e-3
     warmup: int = 100
-    decay: int = 3000
     weight_decay: float = 0.01
     clip: float = 1.0
+
+    @property
+    def steps(self) -> int:
+        return sum(steps for steps, _, _ in self.cycles)
 
 
 SETTINGS = Settings()
@@ -73,9 +77,13 @@ NETWORK = TableAttention()
 
 
 def rate_at(step: int, settings: Settings) -> float:
-    """The learning rate of a step: a rise, a plateau, and a fall."""
-    left = settings.steps - step
-    return settings.rate * min(1.0, (step + 1) / settings.warmup, left / settings.decay)
+    """The learning rate of a step: in every cycle a rise, a plateau and a fall (I. Loshchilov, F.
+    Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017)."""
+    for steps, rate, decay in settings.cycles:
+        if step < steps:
+            return rate * min(1.0, (step + 1) / settings.warmup, (steps - step) / decay)
+        step -= steps
+    return 0.0
 
 
 def loss_of(params: Params, made: Tables) -> Tensor:
@@ -119,7 +127,7 @@ def start(folder: Path, settings: Settings) -> Progress:
     flat = [one for one in fresh.values() if one.ndim == 1]
     groups = [{"params": wide}, {"params": flat, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(
-        groups, lr=settings.rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay
+        groups, lr=0.0, betas=(0.9, 0.98), weight_decay=settings.weight_decay
     )
     made = Progress(fresh, optimizer)
     if (folder / "state").exists():
@@ -282,11 +290,11 @@ def validate(folder: Path) -> None:
                 ]
                 for name, one in models(few.shape.classes > 0).items()
             }
+            kept.write_text(json.dumps(simple))
         for name, tables in {**rows, **simple[str(group)]}.items():
             for table in tables:
                 for key, value in table.items():
                     scores.setdefault(f"{key}: {name}", []).append(value)
-    kept.write_text(json.dumps(simple))
     means = {key: round(float(np.mean(one)), 4) for key, one in sorted(scores.items())}
     with (folder / "validation.jsonl").open("a") as file:
         file.write(json.dumps({"step": now.step, "seconds": round(now.seconds), **means}) + "\n")
@@ -298,7 +306,19 @@ def pack(folder: Path, path: Path) -> None:
     now = start(folder, SETTINGS)
     content = save({name: one.detach().half().numpy() for name, one in now.params.items()})
     path.write_bytes(content)
-    print(f"{path}: step {now.step}, {len(content)} bytes, {hashlib.sha256(content).hexdigest()}")
+    digest, source = hashlib.sha256(content).hexdigest(), GeneratedTables(("train", 0))
+    groups = range(now.step * SETTINGS.groups)
+    told = {
+        "sha256": digest,
+        "settings": asdict(SETTINGS),
+        "steps": now.step,
+        "tables": sum(source.shape_at(group).tables for group in groups),
+        "seconds": round(now.seconds),
+        "log": [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()],
+        "validation": json.loads((folder / "validation.jsonl").read_text().splitlines()[-1]),
+    }
+    TOLD.write_text(json.dumps(told, indent=1) + "\n")
+    print(f"{path}: step {now.step}, {len(content)} bytes, {digest}")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ from metacli.algorithms.transfer.blend import Blend as Blend
 from metacli.algorithms.transfer.boosted_trees import BoostedTrees as BoostedTrees
 from metacli.algorithms.transfer.cosine_classifier import CosineClassifier as CosineClassifier
 from metacli.algorithms.transfer.fine_tune import FineTune as FineTune
+from metacli.algorithms.transfer.in_context import InContext as InContext
 from metacli.algorithms.transfer.l2_sp import L2SP as L2SP
 from metacli.algorithms.transfer.last_value import LastValue as LastValue
 from metacli.algorithms.transfer.linear_probe import LinearProbe as LinearProbe

@@ -34,6 +34,7 @@ Method = Literal[
     "boosted-trees",
     "random-forest",
     "blend",
+    "in-context",
     "mean",
     "last-value",
 ]

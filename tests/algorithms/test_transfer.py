@@ -16,6 +16,7 @@ from torch import nn
 
 from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.transfer.fine_tune import FineTune
+from metacli.algorithms.transfer.in_context import NETWORK, PRIOR
 from metacli.algorithms.transfer.l2_sp import L2SP
 from metacli.algorithms.transfer.linear_probe import LinearProbe
 from metacli.algorithms.transfer.logistic import Logistic
@@ -30,8 +31,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 HEAD = ("head.weight", "head.bias")
 # What answers with means of the support: nothing to choose, and no better on it than its mean.
 MEANS = {"mean", "last-value"}
-# Trees and neighbours answer with the means of several rows, and a support here has a few.
-AVERAGES = {*MEANS, "nearest-neighbours", "boosted-trees", "random-forest", "blend"}
+ALONE = {*MEANS, "in-context"}  # one choice
+# In-context answers with what a network has learned, which here has learned nothing; trees and
+# neighbours answer with the means of several rows, and a support here has a few.
+AVERAGES = {*ALONE, "nearest-neighbours", "boosted-trees", "random-forest", "blend"}
 PARTS = ("feature", "threshold", "value", "base")
 SINGLE = {f"{of}.{part}" for of in ("trees", "forest") for part in PARTS}  # as ONNX has trees
 
@@ -62,7 +65,9 @@ def source(kind: str, norm: str = "group") -> tuple[Problem, Params, Batch, Batc
         support, query = toys.task(toys.waves(1))
     params = toys.shaken(problem)
     junk = torch.randn(7, problem.features, generator=toys.rng(), dtype=torch.float64)
-    return problem, {**params, "head.weight": junk, "meta_sgd.lr": junk}, support, query
+    prior = {PRIOR + key: one for key, one in NETWORK.init(0, torch.float64).items()}
+    own = {"head.weight": junk, "meta_sgd.lr": junk}
+    return problem, {**params, **own, **prior}, support, query
 
 
 @each_case
@@ -105,7 +110,7 @@ def test_a_choice_that_was_explored_is_the_model_that_is_kept(name: str, kind: s
     problem, params, support, query = source(kind)
     tried = ALGORITHMS[name].load()().explore(problem, params, support, {}, query.x)
     assert len({one for one, _ in tried}) == len(tried)
-    assert (len(tried) == 1) == (name in MEANS)
+    assert (len(tried) == 1) == (name in ALONE)
     for one, found in (tried[0], tried[-1]):
         assert None not in dataclasses.asdict(one).values()
         phi = one.adapt(problem, params, support, {})

@@ -20,7 +20,7 @@ from metacli.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("workplace")
 TREES = ("boosted-trees", "random-forest", "blend")
-HEADS = ("linear-probe", "nearest-neighbours", *TREES)
+HEADS = ("linear-probe", "nearest-neighbours", *TREES, "in-context")
 
 
 def write(path: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -28,7 +28,12 @@ from metacli.types import Batch
 pytestmark = pytest.mark.usefixtures("workplace")
 # Of classes; those for numbers alone are in test_adapt_tables.
 USUAL = ("linear-probe", "lp-ft", "ridge", "logistic", "prototype")  # others: make test-all
-WAYS = [name for name in names("transfer") if "classification" in ALGORITHMS[name].learner().kinds]
+# Of networks: `in-context` has one of its own (test_tables_prior).
+WAYS = [
+    name
+    for name in names("transfer")
+    if name != "in-context" and "classification" in ALGORITHMS[name].learner().kinds
+]
 FEW = {"fine-tune": ["steps=3"], "lp-ft": ["steps=3"], "l2-sp": ["steps=3", "alpha=0.1"]}
 COUNTS = {"ant": 4, "bee": 3, "cat": 4}
 

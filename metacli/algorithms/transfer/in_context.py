@@ -4,18 +4,18 @@ a Second", ICLR 2023, https://arxiv.org/abs/2207.01848; attention over the rows 
 cells as in N. Hollmann et al., "Accurate predictions on small data with a tabular foundation
 model", Nature 637, 2025, https://doi.org/10.1038/s41586-024-08328-6.
 
-Idea: a network was meta-trained on generated tables to say what a row's label is, given the rows
-whose labels are known. The whole support goes in with every row that is asked; nothing is fitted.
+Idea: meta-train a network on generated tables to say what a row's label is, given the rows whose
+labels are known. The whole support goes in with every row that is asked; nothing is fitted.
 
     p(y | x, support) = q_θ(y | x, (x_1, y_1), ..., (x_M, y_M))
     θ = arg min E over generated tables of −log q_θ(y | x, support)
 
-Where we differ: a small network (`nn/tables`), whose answers do not depend on the order of rows,
-columns or classes by construction and not by averaging; each class is asked for by itself, with the
-same weights. Inside is a Gaussian process whose kernel is meta-learned and whose columns count as
-much as the attention says (A. Patacchiola et al., "Bayesian Meta-Learning for the Few-Shot Setting
-via Deep Kernels", NeurIPS 2020, https://arxiv.org/abs/1910.05199); the attention corrects it. Of a
-regression the answer is a mixture of Gaussians, whose mean is the value.
+Where we differ: the network (`nn/tables`) is small, and its answers do not depend on the order of
+rows, columns or classes by construction and not by averaging; each class is asked for by itself,
+with the same weights. Inside is a Gaussian process whose kernel is meta-learned and whose columns
+count as much as the attention says (M. Patacchiola et al., "Bayesian Meta-Learning for the Few-Shot
+Setting via Deep Kernels", NeurIPS 2020, https://arxiv.org/abs/1910.05199); the attention corrects
+it. Of a regression the answer is a mixture of Gaussians, whose mean is the value.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from torch import Tensor
 from metacli.algorithms.meta.episodic import frozen_features
 from metacli.algorithms.transfer.transfer import Transfer, network_of, outputs_of
 from metacli.errors import UsageProblem
+from metacli.nn.backbones.cells import CellsNet
 from metacli.nn.losses import membership
 from metacli.nn.problem import Problem
 from metacli.nn.tables.answers import Mixture
@@ -70,7 +71,7 @@ class InContext(Transfer):
             )
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         keep = slice(None) if support.mask is None else support.mask
-        cells, y = as_cells(features[keep]), support.y[keep]
+        cells, y = as_cells(problem, features[keep]), support.y[keep]
         if problem.kind == "classification":
             y = membership(y, outputs_of(problem, support), None, cells.dtype)
         kept = {CELLS: cells, ANSWERS: y.to(cells.dtype)}
@@ -94,7 +95,7 @@ def asked(problem: Problem, adapted: Params, x: Tensor) -> tuple[Params, Tensor,
     """What the network takes: its weights, the cells of the support and of the rows that are
     asked, the labels, and the process."""
     own = {name.removeprefix(PRIOR): value for name, value in select(adapted, (PRIOR,)).items()}
-    cells = torch.cat([adapted[CELLS], as_cells(problem.embed(adapted, x))])[None]
+    cells = torch.cat([adapted[CELLS], as_cells(problem, problem.embed(adapted, x))])[None]
     solved = Solved(*(adapted[name] for name in SOLVED))
     return own, cells, known_of(problem, adapted), solved
 
@@ -105,8 +106,10 @@ def known_of(problem: Problem, kept: Params) -> Known:
     return of_classes(answers[None]) if problem.kind == "classification" else of_values(answers.T)
 
 
-def as_cells(features: Tensor) -> Tensor:
-    """Cells [M, C, 2]; features [M, D] are numbers that are all there."""
-    if features.dim() == 3:
-        return features
+def as_cells(problem: Problem, features: Tensor) -> Tensor:
+    """Cells [M, C, 2] of the backbone `cells`; other features [M, D] are numbers that are all
+    there."""
+    if isinstance(dict(problem.module.named_children()).get("backbone"), CellsNet):
+        found: Tensor = features.unflatten(-1, (-1, 2))
+        return found
     return torch.stack([features, torch.full_like(features, NUMBER)], -1)

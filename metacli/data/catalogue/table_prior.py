@@ -30,8 +30,8 @@ class TrainedPrior:
 
 PRIOR = TrainedPrior(
     name="tables-prior-1",
-    sha256="5c9dd4ca7f001b7715df9dac19dcd2c844f6679ae9d739c89d091f26a8352cfd",
-    bytes=622266,
+    sha256="2083cee1500de697c7849d90d6343400cbacbea10abe1aaa4527d01c8583cf0a",
+    bytes=273_538,
     generator=1,
 )
 

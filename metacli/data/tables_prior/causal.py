@@ -35,7 +35,8 @@ def shifted(dice: Dice, values: np.ndarray, labels: np.ndarray, classes: int) ->
     scale = np.ones((classes, values.shape[1]))
     if dice.chance(0.4):
         scale = np.exp(dice.one(0.1, 0.8) * dice.normal(classes, values.shape[1]))
-    return scale[labels] * values + apart[labels]
+    found: np.ndarray = scale[labels] * values + apart[labels]
+    return found
 
 
 def effects(dice: Dice, first: np.ndarray, wanted: int) -> np.ndarray:

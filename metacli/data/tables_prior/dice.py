@@ -45,7 +45,7 @@ class Dice:
     def chance(self, share: float) -> bool:
         return float(self.uniform(1)[0]) < share
 
-    def pick(self, weights: Sequence[float]) -> int:
+    def pick(self, weights: Sequence[float] | np.ndarray) -> int:
         """A number of 0..len(weights)-1, each as often as its weight says."""
         edges = np.cumsum(np.asarray(weights, float))
         found = int(np.searchsorted(edges, float(self.uniform(1)[0]) * edges[-1], side="right"))

@@ -155,7 +155,8 @@ def classes_of(dice: Dice, made: Columns, hidden: np.ndarray, classes: int) -> n
     scores = signal_of(dice, made, hidden, classes)
     gumbel = -np.log(1e-12 - np.log(1e-12 + dice.uniform(*scores.shape)))
     scores = scores + dice.one(0.0, 1.0) * dice.normal(classes) + 0.7 * noise * gumbel
-    return scores.argmax(1)
+    found: np.ndarray = scores.argmax(1)
+    return found
 
 
 def values_of(dice: Dice, made: Columns, hidden: np.ndarray) -> np.ndarray:

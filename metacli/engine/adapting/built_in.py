@@ -20,9 +20,9 @@ from metacli.data.tables.targets import target_numbers
 from metacli.data.tables.text import HashedText
 from metacli.data.tables.token_numbers import TokenNumbers
 from metacli.engine.adapting.feature_source import COLUMNS, column_source
-from metacli.engine.adapting.prior_source import IN_CONTEXT, TABLES_PRIOR, prior_source
 from metacli.engine.adapting.reading import listing_of
 from metacli.engine.adapting.request import Request
+from metacli.engine.adapting.tables.prior_source import IN_CONTEXT, TABLES_PRIOR, prior_source
 from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.encoders.pretrained import NETWORKS, pretrained
 from metacli.engine.events import Reporter

@@ -14,8 +14,8 @@ from metacli.data.tables.refit import refit
 from metacli.engine.adapting.built_in import BOTH, NGRAMS
 from metacli.engine.adapting.feature_source import COLUMNS, FEATURES
 from metacli.engine.adapting.held_out import Predict
-from metacli.engine.adapting.prior_source import TABLES_PRIOR
 from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.tables.prior_source import TABLES_PRIOR
 from metacli.types import Batch
 
 FITTED = (NGRAMS, BOTH, COLUMNS, FEATURES, TABLES_PRIOR)

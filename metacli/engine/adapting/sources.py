@@ -11,9 +11,9 @@ from metacli.engine.adapting.backbone_source import backbone_options, is_backbon
 from metacli.engine.adapting.built_in import METHODS, is_built_in, open_built_in
 from metacli.engine.adapting.feature_source import FEATURES, feature_source
 from metacli.engine.adapting.hub_source import is_hub_source, open_hub_source
-from metacli.engine.adapting.prior_source import IN_CONTEXT, require_pair
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
+from metacli.engine.adapting.tables.prior_source import IN_CONTEXT, require_pair
 from metacli.engine.adapting.transfer import starting_point
 from metacli.engine.adapting.trunk_source import trunk_source
 from metacli.engine.models.fields import checked_fields, with_fields

@@ -24,7 +24,7 @@ from metacli.engine.adapting.built_in import (
     pixel_source,
 )
 from metacli.engine.adapting.feature_source import COLUMNS
-from metacli.engine.adapting.prior_source import TABLES_PRIOR
+from metacli.engine.adapting.tables.prior_source import TABLES_PRIOR
 from metacli.engine.encoders.parameters import encoder_of
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.exporting.files import name_of

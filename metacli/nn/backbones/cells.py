@@ -33,13 +33,13 @@ class Cells:
     hidden: ClassVar[tuple[int, ...]] = ()
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[nn.Module, int]:
-        """The module for [D] numbers, and its C."""
+        """The module for [D] numbers, and its 2 C."""
         widths = self.widths or (1,) * input_shape[0]
-        return CellsNet(widths, self.categories), len(widths)
+        return CellsNet(widths, self.categories), 2 * len(widths)
 
 
 class CellsNet(nn.Module):
-    """Numbers [M, D] -> cells [M, C, 2]: a value, and what it is."""
+    """Numbers [M, D] -> cells [M, 2 C]: of each a value, and what it is."""
 
     def __init__(self, widths: tuple[int, ...], categories: tuple[int, ...]) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class CellsNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts = x.split(self.widths, -1)
         made = [cell(part, number in self.categories) for number, part in enumerate(parts)]
-        return torch.stack(made, -2)
+        return torch.cat(made, -1)
 
 
 def cell(x: Tensor, category: bool) -> Tensor:

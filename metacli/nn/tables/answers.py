@@ -37,7 +37,8 @@ class Mixture(NamedTuple):
     def below(self, y: Tensor) -> Tensor:
         """The probability of less than y [B, Q]."""
         z = (y[..., None] - self.means) / self.scales
-        return (self.logs.exp() * torch.special.ndtr(z)).sum(-1)
+        found: Tensor = (self.logs.exp() * torch.special.ndtr(z)).sum(-1)
+        return found
 
 
 def mixture_of(out: Tensor, moved: Tensor) -> Mixture:

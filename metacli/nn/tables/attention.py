@@ -210,7 +210,8 @@ class TableAttention:
         whole.append(math.log(streams))
         told = torch.cat([share, *(torch.full_like(share, one) for one in whole)], -1)
         h = F.linear(told, params["token.weight"], params["token.bias"])
-        return h.unflatten(-1, (self.tokens, self.cell))
+        found: Tensor = h.unflatten(-1, (self.tokens, self.cell))
+        return found
 
     def look_down(
         self, params: Params, name: str, h: Tensor, told: Tensor, same: Tensor, barred: Tensor

@@ -37,7 +37,8 @@ def feed(params: Params, name: str, h: Tensor) -> Tensor:
 
 def heads_of(h: Tensor, heads: int) -> Tensor:
     """[..., N, D] to [..., H, N, D/H]."""
-    return h.unflatten(-1, (heads, -1)).transpose(-2, -3)
+    found: Tensor = h.unflatten(-1, (heads, -1)).transpose(-2, -3)
+    return found
 
 
 def norm(params: Params, name: str, h: Tensor) -> Tensor:

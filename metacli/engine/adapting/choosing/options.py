@@ -28,11 +28,16 @@ from metacli.engine.adapting.built_in import (
 )
 from metacli.engine.adapting.class_names import says_something
 from metacli.engine.adapting.feature_source import COLUMNS
-from metacli.engine.adapting.prior_source import IN_CONTEXT, TABLES_PRIOR, prior_source, suits
 from metacli.engine.adapting.reading import content_of, listing_of
 from metacli.engine.adapting.request import BUDGET, Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import prepared
+from metacli.engine.adapting.tables.prior_source import (
+    IN_CONTEXT,
+    TABLES_PRIOR,
+    prior_source,
+    suits,
+)
 from metacli.engine.events import Notice
 from metacli.engine.models.learners import NATIVE
 from metacli.engine.models.model import AnyModel

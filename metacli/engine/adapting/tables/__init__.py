@@ -1,0 +1,1 @@
+"""Sources that read tables as a whole."""
