@@ -9,6 +9,7 @@ before its own number is set, and whoever changes the number for a while puts it
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ from threading import Barrier
 from typing import TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
+WITH_THREADS = ("numpy", "scipy.linalg", "sklearn", "onnxruntime")
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
@@ -39,8 +41,16 @@ def computing_with(threads: int) -> Iterator[None]:
 def one_thread() -> Iterator[None]:
     """Small systems of equations on one thread, NumPy's too: others would wait for each other,
     awake."""
-    with computing_with(1), threadpool_limits(limits=1):
+    loaded = tuple(name in sys.modules for name in WITH_THREADS)
+    with computing_with(1), _controller(loaded).limit(limits=1):
         yield
+
+
+@cache
+def _controller(loaded: tuple[bool, ...]) -> ThreadpoolController:
+    """To find every library in memory takes 14 ms, so it is done once, and again where one of
+    those that bring threads of their own was loaded since."""
+    return ThreadpoolController()
 
 
 def on_workers(
