@@ -146,10 +146,19 @@ class SentenceText:
     """Embeddings of a frozen sentence-transformers model, by name or by a local folder.
 
     It is never downloaded here: a name is looked up among what that library has on this machine.
+
+    Args:
+        digest: SHA-256 hex of the files that a model which stands alone has brought along.
     """
 
     model: str
     size: int = 0
+    digest: str = ""
+
+    @property
+    def key(self) -> str:
+        """By which its model is known in this process."""
+        return self.digest or self.model
 
     @property
     def width(self) -> int:
@@ -157,7 +166,7 @@ class SentenceText:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [M, D], of length 1."""
-        found = load_sentence_model(self.model).encode(
+        found = load_sentence_model(self.key).encode(
             list(texts), convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
         )
         return np.asarray(found, np.float32)
@@ -167,11 +176,13 @@ class SentenceText:
         return replace(self, size=int(self.encode(texts[:1]).shape[1]))
 
     def as_dict(self) -> dict[str, Plain]:
-        return {"name": "sentence", "model": self.model, "size": self.size}
+        brought = {"digest": self.digest} if self.digest else {}
+        return {"name": "sentence", "model": self.model, "size": self.size, **brought}
 
     @classmethod
     def from_dict(cls, value: Record) -> SentenceText:
-        return cls(text_in(value, "model"), whole_in(value, "size"))
+        brought = text_in(value, "digest") if "digest" in value else ""
+        return cls(text_in(value, "model"), whole_in(value, "size"), brought)
 
 
 _LOADED: dict[str, SentenceTransformer] = {}

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from metacli import __version__
-from metacli.data.tables.static_text import tokenizer_text
 from metacli.engine.exporting import companion
 from metacli.engine.exporting.class_support import ExportableClassSupport, exportable_support
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.exportable import TOLERANCE
-from metacli.engine.exporting.files import write_together
+from metacli.engine.exporting.files import encoder_files, write_together
 from metacli.engine.exporting.graph import Arrays, Graph, Run
 from metacli.engine.exporting.graph_class_sets import adapted_class_graph
 from metacli.engine.exporting.parity import batches, difference, largest
@@ -79,13 +78,9 @@ class ExportableClassSet:
         """The result with its README and example, after all files were written."""
         assert result.file is not None  # of an export that agrees
         readme, example = companion.names(result.file)
-        encoder = companion.tokenizer_of(result)
-        tokenizer = {}
-        if encoder is not None:
-            tokenizer[companion.tokenizer_file(result.file)] = tokenizer_text(encoder).encode()
         write_together(
             {
-                **tokenizer,
+                **encoder_files(result, self.model.source.facts.inputs.encoder),
                 example: companion.example(result).encode(),
                 readme: companion.readme(result, self.name).encode(),
                 result.file: data,

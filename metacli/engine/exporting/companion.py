@@ -13,6 +13,7 @@ from metacli.data.images import LONGEST
 from metacli.data.tables.cells import MISSING
 from metacli.data.tables.dates import patterns_of
 from metacli.engine.exporting import companion_parts as parts
+from metacli.engine.exporting.entrance import EMBEDDINGS
 from metacli.engine.models.card import escape
 from metacli.engine.results.export import ExportResult, Parity, TensorSpec, TextFeatures
 
@@ -25,6 +26,16 @@ def tokenizer_of(result: ExportResult) -> str | None:
 def features_of(result: ExportResult) -> TextFeatures | None:
     """How n-grams of a text become numbers; None where there are none."""
     return next((one.text for one in result.inputs if one.text is not None), None)
+
+
+def embeds(result: ExportResult) -> bool:
+    """Whether the example embeds texts with a sentence-transformers model beside it."""
+    return result.inputs[0].name == EMBEDDINGS
+
+
+def encoder_folder(file: Path) -> Path:
+    """The sentence-transformers model beside an exported file."""
+    return file.with_name(f"{file.name}.encoder")
 
 
 def tokenizer_file(file: Path) -> Path:
@@ -60,7 +71,7 @@ def given_as(result: ExportResult) -> str:
     first = result.inputs[0]
     if first.columns is not None:
         return "cells"
-    if first.text is not None or first.tokenizer is not None:
+    if first.text is not None or first.tokenizer is not None or embeds(result):
         return "texts"
     return "images" if len(first.shape) == 4 else "numbers"
 
@@ -101,6 +112,7 @@ def script(result: ExportResult, what: Script) -> str:
         "texts": [
             *(["from sklearn.feature_extraction.text import HashingVectorizer"] if hashed else []),
             *(["from tokenizers import Tokenizer"] if tokens else []),
+            *(["from sentence_transformers import SentenceTransformer"] if embeds(result) else []),
         ],
     }
     dated = any(one.date is not None for one in result.inputs[0].columns or ())
@@ -136,7 +148,8 @@ def reading_of(result: ExportResult, given: str) -> str:
         return parts.images(result.inputs[0])
     if given == "texts":
         hashed = features_of(result) is not None
-        return parts.texts(tokens=tokenizer_of(result) is not None, hashed=hashed)
+        tokens = tokenizer_of(result) is not None
+        return parts.EMBEDDED if embeds(result) else parts.texts(tokens=tokens, hashed=hashed)
     return parts.READ[given]
 
 
@@ -182,6 +195,9 @@ def text_facts(result: ExportResult) -> list[str]:
         file = json.dumps(tokenizer_file(file_of(result)).name)
         found.append(f"TOKENIZER = Path(__file__).with_name({file})")
         found.append(f"LENGTH = {length if isinstance(length, int) else None}")
+    if embeds(result):
+        folder = json.dumps(encoder_folder(file_of(result)).name)
+        found.append(f"ENCODER = Path(__file__).with_name({folder})")
     if hashed is not None:
         found.append(f"FEATURES, WORDS = {hashed.features}, {tuple(hashed.words)}")
         found.append(f"CHARACTERS = {tuple(hashed.characters)}")
@@ -192,6 +208,8 @@ def needs_of(result: ExportResult) -> list[str]:
     """Packages of the example beside numpy and what runs the file."""
     if given_as(result) == "images":
         return ["Pillow"]
+    if embeds(result):
+        return ["sentence-transformers"]
     hashed, tokens = features_of(result) is not None, tokenizer_of(result) is not None
     return [*(["scikit-learn"] if hashed else []), *(["tokenizers"] if tokens else [])]
 
@@ -268,6 +286,8 @@ def _notes(result: ExportResult) -> list[str]:
         how = ["hashes the words"] if features_of(result) is not None else []
         if tokenizer_of(result) is not None:
             how.append("reads the tokenizer file beside it")
+        if embeds(result):
+            how.append("embeds texts with the sentence-transformers model in the folder beside it")
         notes.append(
             f"A text model starts from its features: the example {' and '.join(how)}."
             if how

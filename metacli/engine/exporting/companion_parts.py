@@ -158,6 +158,15 @@ def read(texts):
 '''
 
 
+EMBEDDED = '''
+def read(texts):
+    """Embeddings of texts, of length 1, [texts, numbers]."""
+    model = SentenceTransformer(str(ENCODER), device="cpu", local_files_only=True)
+    found = model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+    return np.asarray(found, dtype=np.float32)
+'''
+
+
 def texts(*, tokens: bool, hashed: bool) -> str:
     """How texts are read: a list of arrays where there are two inputs."""
     made = [*(["tokens_of(texts)"] if tokens else []), *(["counts_of(texts)"] if hashed else [])]

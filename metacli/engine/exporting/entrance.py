@@ -33,6 +33,7 @@ from metacli.engine.exporting.texts import (
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.results.export import ColumnSpec, DateSpec, TensorSpec, TextFeatures
 
+EMBEDDINGS = "embeddings"  # the input of a model whose texts are read by a sentence encoder
 TRACED = 5  # of a size that may be any number
 Cell = Numeric | DatePart | Categorical
 """A column whose cells are one number each."""
@@ -115,7 +116,7 @@ def entrance_of(spec: InputSpec) -> Entrance:
         return of_both(encoder)
     if isinstance(encoder, SentenceText):
         values = f"embeddings of the sentence-transformers model {encoder.model}, of length 1"
-        return Entrance(nn.Identity(), "embeddings", spec.shape, values)
+        return Entrance(nn.Identity(), EMBEDDINGS, spec.shape, values)
     if spec.kind != "image":
         return Entrance(nn.Identity(), "numbers", spec.shape)
     channels, height, width = spec.shape

@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from metacli import __version__
+from metacli.data.tables.coded import Encoder
 from metacli.data.tables.static_text import tokenizer_text
+from metacli.data.tables.text import SentenceText
 from metacli.engine.exporting import companion
 from metacli.engine.exporting.exportable import Exportable
 from metacli.engine.exporting.exporters import FORMATS
 from metacli.engine.models.model import AnyModel, Model
 from metacli.engine.models.opening import Opened
+from metacli.engine.models.sentence_encoder import files_of
 from metacli.engine.results.base import Json
 from metacli.engine.results.export import ExportResult
 from metacli.engine.storage.paths import STAMP
@@ -100,19 +103,29 @@ def write_together(files: Mapping[Path, bytes]) -> None:
         raise
 
 
+def encoder_files(result: ExportResult, encoder: Encoder | None) -> dict[Path, bytes]:
+    """What reads texts in the example: a tokenizer, or a sentence-transformers model.
+
+    Raises:
+        EnvironmentProblem: that model is not on this machine.
+    """
+    file = companion.file_of(result)
+    found: dict[Path, bytes] = {}
+    if (name := companion.tokenizer_of(result)) is not None:
+        found[companion.tokenizer_file(file)] = tokenizer_text(name).encode()
+    if companion.embeds(result) and isinstance(encoder, SentenceText):
+        folder = companion.encoder_folder(file)
+        found |= {folder / path: content for path, content in files_of(encoder).items()}
+    return found
+
+
 def written(opened: Opened[AnyModel], result: ExportResult, data: bytes) -> ExportResult:
     """The result with its README and example, after all three files were written."""
     assert result.file is not None  # of an export that agrees
     readme, example = companion.names(result.file)
-    encoder = companion.tokenizer_of(result)
-    tokenizer = (
-        {}
-        if encoder is None
-        else {companion.tokenizer_file(result.file): tokenizer_text(encoder).encode()}
-    )
     write_together(
         {
-            **tokenizer,
+            **encoder_files(result, opened.model.inputs.encoder),
             example: companion.example(result).encode(),
             readme: companion.readme(result, name_of(opened)).encode(),
             result.file: data,

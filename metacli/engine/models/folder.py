@@ -23,6 +23,7 @@ from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.parts import Columns, Confidence, TaskHeads
 from metacli.engine.models.probe import MISFITS, in_a_line, require_answers
+from metacli.engine.models.sentence_encoder import know_brought, standing_alone
 from metacli.engine.models.shared_encoder import (
     SharedEncoder,
     bring_along,
@@ -53,7 +54,8 @@ def save(model: AnyModel, folder: Path, *, replace: bool = False, standalone: bo
         standalone: with the encoder inside, which is otherwise named and kept once on this machine.
     """
     shared = None if standalone else shared_encoder(model)
-    document, params = document_of(model), model.params
+    inputs, sentences = standing_alone(model.inputs) if standalone else (model.inputs, {})
+    document, params = {**document_of(model), "input": inputs.as_dict()}, model.params
     if shared is not None:
         document |= {"format": WITHOUT_ENCODER, "encoder": shared.as_dict()}
         left_out = shared.names(params)
@@ -61,6 +63,7 @@ def save(model: AnyModel, folder: Path, *, replace: bool = False, standalone: bo
     brought = files_of_encoders(model.inputs) if standalone else {}
     files = {
         **brought,
+        **sentences,
         MODEL: json_bytes(document),
         WEIGHTS: tensors_to_bytes(params),
         "README.md": model_card(model).encode(),
@@ -168,6 +171,7 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
         if not isinstance(made, MultiTaskModel):
             made.learner()
         require_weights(made, folder)
+        know_brought(made.inputs, files, folder)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

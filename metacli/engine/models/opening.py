@@ -83,7 +83,7 @@ def know_fetched(model: AnyModel) -> None:
     """Says where the sentence encoder of a model lies, if it was fetched. Raises DataError for one
     that is damaged."""
     encoder = model.inputs.encoder
-    if not isinstance(encoder, SentenceText) or not is_hub_name(encoder.model):
+    if not isinstance(encoder, SentenceText) or encoder.digest or not is_hub_name(encoder.model):
         return
     kept = kept_model(encoder.model, cache_root())
     if kept is not None:
