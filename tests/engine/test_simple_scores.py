@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from sklearn.linear_model import RidgeCV
 
-from metacli.data.few_shot.episodes import ClassEpisodes
-from metacli.data.few_shot.pools import make_pool
 from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks, regression_tasks
-from metacli.data.tables.coded import CodedRows
 from metacli.data.tables.reader import parse_table
-from metacli.data.tables.text import HashedText
 from metacli.engine.scoring.simple_scores import (
     PENALTIES,
     against,
     own_ridge,
     pooled_ridge,
     shrunken_ridge,
-    text_score,
     variance_components,
-    words_and_characters_svm,
-    words_logistic,
 )
-
-TEXTS = [
-    *("pay my card bill", "pay the card now", "card bill please", "bill of the card"),
-    *("play some jazz music", "music please play", "jazz music now", "play jazz"),
-    *("weather in rome", "is it raining today", "rain and weather", "weather today please"),
-]
 
 
 def tasks() -> RegressionTasks:
@@ -118,45 +103,3 @@ def test_a_positive_difference_is_a_smaller_error(ours: float, verdict: str) -> 
     drawn = {source.members(index)[0] for index in range(60)}
     assert found.units == len(drawn)  # tasks, since episodes of one are not independent
     assert found.against.verdict == ("too_few_to_say" if len(drawn) < 10 else verdict)
-
-
-def texts() -> ClassEpisodes:
-    pool = make_pool(
-        name="requests",
-        split="test",
-        scheme=None,
-        classes=["bill", "music", "weather"],
-        rows=[np.arange(4 * c, 4 * c + 4) for c in range(3)],
-        store=CodedRows(TEXTS, HashedText(64).fit(TEXTS)),
-        contents="0",
-    )
-    return ClassEpisodes(pool=pool, way=3, shot=2, query=2)
-
-
-@pytest.mark.parametrize("fit", [words_logistic, words_and_characters_svm])
-def test_texts_are_classified_by_what_the_support_taught(fit) -> None:
-    source = texts()
-    seen: list[tuple[list[str], list[int]]] = []
-    asked: list[list[str]] = []
-
-    def spy(given, y):
-        seen.append((given, y.tolist()))
-        answer = fit(given, y)
-        return lambda x: (asked.append(x), answer(x))[1]
-
-    scores = [text_score(source, spy)(index) for index in range(6)]
-    drawn = source.members(0)
-    assert seen[0][0] == [TEXTS[row] for own in drawn.support for row in own]
-    assert seen[0][1] == [0, 0, 1, 1, 2, 2]
-    assert asked[0] == [TEXTS[row] for own in drawn.query for row in own]
-    assert np.mean(scores) > 0.6  # a third by chance
-
-
-def test_an_accuracy_is_better_where_it_is_larger() -> None:
-    source = replace(texts(), seed=("x", 1))
-    rng = np.random.default_rng(2)
-    values = 0.5 + 0.1 * rng.random(30)
-    found = against(values, source, np.full(30, 0.9))
-    assert found.against is not None
-    assert (found.against.verdict, found.units) == ("helped", 30)
-    assert found.against.delta == pytest.approx(0.9 - values.mean())

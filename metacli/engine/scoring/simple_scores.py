@@ -11,27 +11,28 @@ import numpy as np
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
 from metacli.data.few_shot.source import EpisodeSource
-from metacli.data.tables.reader import Table
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.results.evaluate import Baseline
 from metacli.engine.scoring.intervals import compared, over_episodes, paired_t
+from metacli.engine.scoring.simple_texts import (
+    text_score,
+    tuned_words_and_characters,
+    words_logistic,
+)
 from metacli.engine.shards.values import Arrays, Named
 from metacli.engine.training.few_shot.sources import has_regression_tasks, regression_tasks_of
 
 MOST_EPISODES = 200  # a logistic regression of many classes takes a second
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression, picked by leaving one row out
 TFIDF = "tf-idf + logistic regression"
-SVM = "tf-idf of words and characters + linear SVM"
+TUNED = "tf-idf of words and characters, tuned"
 RIDGE = "ridge on the same rows"
 POOLED = "ridge on all training tasks"
 SHRUNKEN = "ridge on all training tasks + shrunken intercept"
 
 Score = Callable[[int], float]
 """Of an episode, by its number."""
-Answer = Callable[[list[str]], np.ndarray]
-Fit = Callable[[list[str], np.ndarray], Answer]
-"""Texts and labels of the support to labels of other texts."""
 
 
 def simple_scores(
@@ -67,7 +68,7 @@ def suited(model: FewShotModel, source: EpisodeSource) -> dict[str, Score]:
             methods[SHRUNKEN] = shrunken_ridge(source, learned)
         return methods
     if isinstance(source, ClassEpisodes) and model.inputs.kind == "text":
-        fits = {TFIDF: words_logistic, SVM: words_and_characters_svm}
+        fits = {TFIDF: words_logistic, TUNED: tuned_words_and_characters}
         return {name: text_score(source, fit) for name, fit in fits.items()}
     return {}
 
@@ -100,49 +101,6 @@ def against(values: np.ndarray, source: EpisodeSource, ours: np.ndarray) -> Base
     return Baseline(
         over_episodes(values), against=compared(paired_t(differences), units), units=units
     )
-
-
-def text_score(source: ClassEpisodes, fit: Fit) -> Score:
-    """Accuracy of a classifier that is fitted to the support's texts alone."""
-    texts = source.pool.coded.rows
-    assert not isinstance(texts, Table)  # of a pool of texts
-
-    def half(rows: tuple[tuple[int, ...], ...]) -> tuple[list[str], np.ndarray]:
-        flat = [texts[row] for of_class in rows for row in of_class]
-        return flat, np.repeat(np.arange(len(rows)), [len(one) for one in rows])
-
-    def score(index: int) -> float:
-        drawn = source.members(index)
-        answer = fit(*half(drawn.support))
-        x, y = half(drawn.query)
-        return float((answer(x) == y).mean())
-
-    return score
-
-
-def words_logistic(texts: list[str], y: np.ndarray) -> Answer:
-    """TF-IDF of words and logistic regression, scikit-learn's with their defaults."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    made = make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=1000)).fit(texts, y)
-    return lambda asked: np.asarray(made.predict(asked))
-
-
-def words_and_characters_svm(texts: list[str], y: np.ndarray) -> Answer:
-    """TF-IDF of words and pairs of words, and of 2 to 5 characters within words, and a linear
-    support vector machine: what somebody who knows texts would try first."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline, make_union
-    from sklearn.svm import LinearSVC
-
-    both = make_union(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
-    )
-    made = make_pipeline(both, LinearSVC()).fit(texts, y)
-    return lambda asked: np.asarray(made.predict(asked))
 
 
 def own_ridge(source: RegressionEpisodes) -> Score:
