@@ -4,7 +4,10 @@ with the data fetched; `tasks_table.py` makes tables of the results.
 Writes `results/tasks/<data>.json`: scores on test rows of the shipped recipe, of its single-task
 model and of the simple models, for each division, and the corrected resampled t interval (Nadeau
 and Bengio) of each difference. What has to be chosen is chosen inside the rows that are no test
-rows. Where the test rows are fixed, divisions differ in the validation rows and the seed.
+rows: by the recipe, whose grid and folds its file has, and by the simple models on folds of the
+rows they are fitted to (penalties, and leaves and number of boosted trees: `simple_models`). Where
+the test rows are fixed, divisions differ in the validation rows and the seed. Divisions are kept in
+build/tasks until the last one is there, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ from metacli.engine.training.multi_task.build import make_rows
 from metacli.engine.training.multi_task.single_task import SINGLE
 
 ROOT = Path(__file__).resolve().parent
+BUILD = ROOT.parent / "build" / "tasks"
 SMALL = 30  # training rows below which a task is small
 LISTED = 40  # tasks that a results file lists one by one
 
@@ -86,26 +90,40 @@ def main(names: list[str]) -> None:
 
 def measured(plan: Plan) -> dict[str, Any]:
     """What a results file holds."""
-    started = time.monotonic()
     head = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=True)
     # On validation they are the run's own business; here they are fitted once, for the test rows.
     multi_task_compare.outside_predictions = lambda *_: iter(())
     with tempfile.TemporaryDirectory() as folder:
-        found = [division(plan, seed, Path(folder)) for seed in range(plan.divisions)]
-    return {
+        found = [kept(plan, seed, Path(folder)) for seed in range(plan.divisions)]
+    document = {
         "recipe": plan.recipe,
         "metric": found[0]["metric"],
         "splits": plan.divisions,
         "commit": commit.stdout.strip(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
-        "hours": (time.monotonic() - started) / 3600,
+        "hours": sum(one["seconds"] for one in found) / 3600,
         "summary": over_tasks(plan, found[0])
         if plan.divisions == 1
         else summary(plan, [one["models"] for one in found]),
         "divisions": [one["models"] for one in found],
     }
+    for path in BUILD.glob(f"{plan.recipe} *.json"):
+        path.unlink()
+    return document
+
+
+def kept(plan: Plan, seed: int, folder: Path) -> dict[str, Any]:
+    """A division, measured now or by a run that was stopped."""
+    path, started = BUILD / f"{plan.recipe} {seed}.json", time.monotonic()
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    found = division(plan, seed, folder) | {"seconds": time.monotonic() - started}
+    BUILD.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found))
+    return found
 
 
 def division(plan: Plan, seed: int, folder: Path) -> dict[str, Any]:

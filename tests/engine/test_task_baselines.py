@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows, all_of
 from metacli.data.multi_task.splits import divide_rows
@@ -14,9 +15,12 @@ from metacli.engine.scoring import simple_models
 from metacli.engine.scoring.multi_task_baselines import outside_predictions, suited
 from metacli.engine.scoring.simple_models import (
     augmented_ridge,
+    boosted,
+    boosting,
     linear,
     logistic,
     spread,
+    tree_size,
     with_task,
 )
 
@@ -98,6 +102,51 @@ def test_labels_that_were_not_seen_have_no_probability():
     found = spread(np.array([[0.3, 0.7]]), np.array([0.0, 2.0]), 4)
     assert found.tolist() == [[0.3, 0.0, 0.7, 0.0]]
     assert linear(1, np.ones((4, 1)), np.ones(4), np.ones((2, 1))).tolist() == [1.0, 1.0]
+
+
+def noisy(labels: bool):
+    """[150, 2] of which one column says something."""
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=(150, 2))
+    y = np.abs(x[:, 0]) + draw.normal(size=150)
+    return x, np.digitize(y, [0.5, 1.5]).astype(float) if labels else y
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_the_size_of_boosted_trees_is_the_best_on_folds(labels, monkeypatch):
+    x, y = noisy(labels)
+    outputs = 3 if labels else 0
+    monkeypatch.setattr(simple_models, "LEAVES", (9, 2))
+    monkeypatch.setattr(simple_models, "TREES", (5, 20, 80))
+    fold = (StratifiedKFold if labels else KFold)(3, shuffle=True, random_state=0)
+
+    def held_out(size: tuple[int, int]) -> float:
+        total = 0.0
+        for inner, held in fold.split(x, y):
+            model = boosting(outputs, *size).fit(x[inner], y[inner])
+            if labels:
+                p = model.predict_proba(x[held])
+                total -= sum(np.log(row[int(k)]) for row, k in zip(p, y[held], strict=True))
+            else:
+                total += ((model.predict(x[held]) - y[held]) ** 2).sum()
+        return total
+
+    sizes = [(leaves, trees) for leaves in (9, 2) for trees in (5, 20, 80)]
+    best = min(sizes, key=held_out)
+    assert tree_size(outputs, x, y) == best
+    assert best not in (sizes[0], sizes[-1])
+    model = boosting(outputs, *best).fit(x, y)
+    wanted = model.predict_proba(x) if labels else model.predict(x)
+    assert boosted(outputs, x, y, x) == pytest.approx(wanted)
+
+
+def test_of_few_rows_or_a_rare_class_no_size_is_chosen():
+    x, y = noisy(labels=False)
+    assert tree_size(0, x[:99], y[:99]) == (31, 150)
+    rare = np.zeros(150)
+    rare[:2] = 1.0
+    assert tree_size(1, x, rare) == (31, 150)
+    assert boosted(1, x, np.ones(150), x[:2]).tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
