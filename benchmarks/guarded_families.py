@@ -15,11 +15,13 @@ import torch
 from families import FAMILIES, against, interval
 from learning import CPU, QUIET, RESULTS, learned, say, write
 
+from metacli.engine.results.evaluate import TaskScore
+from metacli.engine.scoring.multi_task_evaluate import judged
 from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.training.multi_task.build import build_multi_task
 from metacli.engine.training.multi_task.candidates import others
 from metacli.engine.training.multi_task.compare import alone_candidate, together_candidate
-from metacli.engine.training.multi_task.guard import decide
+from metacli.engine.training.multi_task.guard import Decision, decide
 from metacli.schema.load import load
 
 SEEDS = range(200, 205)
@@ -41,6 +43,8 @@ def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
     each = zip(guard.decisions, told[taken.name], told[alone.name], strict=True)
     guarded = [a if one.shares else b for one, a, b in each]
     known = np.array(rows.table.groups)
+    y, names = rows.numbers("test")[1], rows.table.tasks
+    tested = judged("nmse", names, y, told[taken.name], told[alone.name])
     return {
         "network": guard.name,
         "shares": sum(one.shares for one in guard.decisions),
@@ -49,7 +53,20 @@ def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
             "together": against(rows, told[own.name], told[alone.name], known),
             "guarded": against(rows, guarded, told[alone.name], known),
         },
+        "each": [
+            of_task(*one)
+            for one in zip(names, rows.parts["train"], guard.decisions, tested, strict=True)
+        ],
     }
+
+
+def of_task(name: str, train: np.ndarray, inner: Decision, test: TaskScore) -> dict[str, Any]:
+    """What the folds said of sharing by the network that is taken, and what test rows say of it,
+    whether the task shares or not. A gain is positive where sharing is better."""
+    assert test.delta is not None
+    found = {"task": name, "training_rows": len(train), "shares": inner.shares}
+    folds = {"inner_gain": round(inner.gain, 5), "inner_error": round(inner.error, 5)}
+    return {**found, **folds, "test_gain": round(-test.delta, 5), "test_verdict": test.verdict}
 
 
 def summed_up(found: list[dict[str, Any]]) -> dict[str, Any]:

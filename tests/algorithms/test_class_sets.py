@@ -10,7 +10,8 @@ import reference_class_sets as reference
 import torch
 from torch import Tensor, nn
 
-from metacli.algorithms.meta_multitask.coupled import Coupled
+from metacli.algorithms.meta_multitask.class_steps import one_set
+from metacli.algorithms.meta_multitask.coupled import Coupled, separate, trunk_cosines
 from metacli.algorithms.meta_multitask.manil import MANIL
 from metacli.algorithms.meta_multitask.mcavia import MCAVIA
 from metacli.algorithms.meta_multitask.mmaml import MMAML
@@ -140,6 +141,27 @@ def test_a_coupling_of_1_over_t_is_the_joint_inner_loop(*, shared: bool) -> None
     torch.testing.assert_close(found, joint.respond(problem, flat, episodes, sees).logits)
     learned = coupled.respond(problem, params, episodes, sees).logits
     assert not torch.allclose(found, learned, rtol=1e-4)
+
+
+def test_tasks_are_alike_by_the_cosines_of_their_gradients_in_the_trunk() -> None:
+    problem, params = start(LEARNERS[2])
+    one = one_set(sets(), 0)
+    apart = separate(together(sets().roles)[0], torch.float64)
+    found = trunk_cosines(problem.network, params, one, apart)  # type: ignore[arg-type]
+    ways = [2, 2, 2]
+    phi = reference.joint_inner_loop(params, examples_of(sets()), ways, 0.0, 0, shared=False)
+    phi = {name: value.detach().requires_grad_() for name, value in phi.items()}
+    trunk = [value for name, value in phi.items() if name.startswith("backbone.")]
+    slopes = []
+    for task in range(3):
+        own = [example for example in examples_of(sets()) if example.task == task]
+        loss = reference.task_loss(phi, own, task, ways)
+        slopes.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, trunk)]))
+    for t, a in enumerate(slopes):
+        for s, b in enumerate(slopes):
+            wanted = float(a @ b / a.norm() / b.norm())
+            assert float(found[t, s]) == pytest.approx(wanted, rel=1e-7)
+    assert 0.01 < float(found[0, 1].abs()) < 0.99
 
 
 @BY_NAME
