@@ -1,15 +1,17 @@
 """The guard on families that nothing was chosen on: `python benchmarks/guarded_families.py`.
 
 The protocol is protocols/guard.md. Writes results/tasks/guard.json after each family and goes on
-with one that was begun.
+with one that was begun; its trainings are kept in build/guard.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
+import learning
 import numpy as np
 import torch
 from families import FAMILIES, against, interval
@@ -18,14 +20,36 @@ from learning import CPU, QUIET, RESULTS, learned, say, write
 from metacli.engine.results.evaluate import TaskScore
 from metacli.engine.scoring.multi_task_evaluate import judged
 from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.training.multi_task import guard as deciding
+from metacli.engine.training.multi_task import single_task
 from metacli.engine.training.multi_task.build import build_multi_task
 from metacli.engine.training.multi_task.candidates import others
 from metacli.engine.training.multi_task.compare import alone_candidate, together_candidate
 from metacli.engine.training.multi_task.guard import Decision, decide
 from metacli.schema.load import load
 
+BUILD = Path(__file__).resolve().parent.parent / "build" / "guard"
 SEEDS = range(200, 205)
 COUNTED = ("tasks", "hurt", "helped", "unrelated", "unrelated_hurt")
+
+
+class Kept:
+    """`train_best` with what it made on the disk, by its label: of a family that was begun."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.seconds = folder, 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, candidate: Any, rows: Any, *more: Any) -> Any:
+        path, begun = self.folder / f"{more[-1]}.pt", time.process_time()
+        if not path.is_file():
+            made = single_task.train_best(candidate, rows, *more)
+            assert made is not None
+            seconds = torch.tensor(time.process_time() - begun)
+            torch.save({"params": made[0], "step": made[1], "seconds": seconds}, path)
+        found = torch.load(path, weights_only=True)
+        self.seconds += float(found["seconds"])
+        return found["params"], found["step"]
 
 
 def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
@@ -90,9 +114,9 @@ def main() -> None:
         for seed in SEEDS:
             if (name, seed) in done:
                 continue
-            before = time.process_time()
-            made = one_family(seed, overrides)
-            seconds = round(time.process_time() - before, 1)
+            train = Kept(BUILD / f"{name} {seed}")
+            deciding.train_best = learning.train_best = train
+            made, seconds = one_family(seed, overrides), round(train.seconds, 1)
             found.append({"family": name, "seed": seed, "processor_seconds": seconds, **made})
             say(name, seed, found[-1])
             kinds = [one for one in FAMILIES if any(each["family"] == one for each in found)]

@@ -1,17 +1,17 @@
 """Outer learning rates of the learners on sine waves, chosen on validation waves and reported on
 waves that nothing was chosen on: `python benchmarks/sine_rates.py`; `--table` makes the page's
 table alone. Writes results/sinusoid/rates.json after each training and goes on with one that was
-begun.
+begun; runs are kept in build/sine.
 
 Written down before any of it ran:
 
 - Every learner has the same grid: once, twice and four times the rate of the authors of MAML (1e-3
   of Adam, which theirs keeps and ours lowers to 0); of Reptile, whose outer step is one of plain
   descent, a quarter, a half and the whole way. Everything else is as in its recipe.
-- Each rate is trained for 3,000 steps, with the recipe's schedule over these. Chosen is the one
+- Each rate is trained for 2,000 steps, with the recipe's schedule over these. Chosen is the one
   with the smallest mean squared error on the 1,000 validation waves after as many inner steps as
   the recipe's validation takes; one that is not finite is never chosen.
-- With that rate the learner is trained anew for 15,000 steps, from seeds 0, 1 and 2, the first seed
+- With that rate the learner is trained anew for 10,000 steps, from seeds 0, 1 and 2, the first seed
   of all learners before the second of any, and measured on 2,000 test waves of seed 1. The numbers
   of recipes are of the waves of seed 0, on which a rate of MAML had once been chosen.
 - `imaml` is not among them: one of its steps takes as long as forty of another learner's.
@@ -25,9 +25,8 @@ from __future__ import annotations
 import json
 import math
 import platform
+import shutil
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from metacli.engine.meta_train import meta_train
 from metacli.engine.scoring.intervals import over_seeds
 
 FILE = Path(__file__).resolve().parent / "results" / "sinusoid" / "rates.json"
+BUILD = Path(__file__).resolve().parent.parent / "build" / "sine"
 PAGE = result_pages.FEW_SHOT
 BEGIN, END = "<!-- sine rates: made by benchmarks/sine_rates.py -->", "<!-- end of sine rates -->"
 ADAM = (1e-3, 2e-3, 4e-3)
@@ -48,8 +48,8 @@ GRID = {
     **dict.fromkeys(("anil", "boil", "fomaml"), ADAM),
     "reptile": (0.25, 0.5, 1.0),
 }
-SEARCH, FINAL, SEEDS, WAVES, NEW = 3_000, 15_000, (0, 1, 2), 2_000, 1
-SHOWN = (1, 5, 10)
+SEARCH, FINAL, SEEDS, WAVES, NEW = 2_000, 10_000, (0, 1, 2), 2_000, 1
+EVERY, SHOWN = 2_000, (1, 5, 10)
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def write(document: dict[str, Any]) -> None:
 
 
 def words(learner: str, rate: float, steps: int, seed: int) -> list[str]:
-    found = [f"train.lr={rate}", f"train.steps={steps}", f"evaluate.every={steps}"]
+    found = [f"train.lr={rate}", f"train.steps={steps}", f"evaluate.every={EVERY}"]
     if learner == "maml_plus_plus":  # as large a part of the training as in its recipe
         found.append(f"algorithm.multi_step_until={2 * steps // 3}")
     return [*found, "baselines=[]", f"seed={seed}"]
@@ -100,21 +100,25 @@ def words(learner: str, rate: float, steps: int, seed: int) -> list[str]:
 
 def searched(learner: str, rate: float) -> dict[str, Any]:
     """A rate of the grid, and its error on validation waves."""
-    begin = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        run = trained(learner, rate, SEARCH, 0, folder)
-        lines = (Path(run) / "metrics.jsonl").read_text().splitlines()
+    run = trained(learner, rate, SEARCH, 0)
+    lines = (run / "metrics.jsonl").read_text().splitlines()
     told = [one["val"] for one in map(json.loads, lines) if "val" in one][-1]
     error = float(told["mse"]["mean"])
     say(f"{learner} {rate}: {error:.4f} on validation waves")
-    seconds = round(time.process_time() - begin, 1)
     finite = error if math.isfinite(error) else None
-    return {"learner": learner, "lr": rate, "val_mse": finite, "processor_seconds": seconds}
+    return {"learner": learner, "lr": rate, "val_mse": finite}
 
 
-def trained(learner: str, rate: float, steps: int, seed: int, folder: str) -> str:
-    recipe, out = f"sinusoid-10shot-{learner}", str(Path(folder) / "run")
-    return str(meta_train(recipe, words(learner, rate, steps, seed), out=out)["run"])
+def trained(learner: str, rate: float, steps: int, seed: int) -> Path:
+    """A run, which goes on where it was stopped."""
+    out = BUILD / f"{learner}-{rate:g}-{steps}-{seed}"
+    if (out / "recipe.yaml").is_file():
+        meta_train(resume=str(out))
+    else:
+        shutil.rmtree(out, ignore_errors=True)
+        recipe = f"sinusoid-10shot-{learner}"
+        meta_train(recipe, words(learner, rate, steps, seed), out=str(out))
+    return out
 
 
 def chosen(document: dict[str, Any], learner: str) -> float:
@@ -126,15 +130,10 @@ def chosen(document: dict[str, Any], learner: str) -> float:
 
 def reported(learner: str, rate: float, seed: int) -> dict[str, Any]:
     """The chosen rate on new waves, after each number of inner steps that the recipe takes."""
-    begin = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        run = trained(learner, rate, FINAL, seed, folder)
-        result = evaluate(run, episodes=WAVES, seed=NEW)
+    result = evaluate(trained(learner, rate, FINAL, seed), episodes=WAVES, seed=NEW)
     steps = [one for one in result["per_step"] if one["step"] in SHOWN]
     say(f"{learner} {rate}, seed {seed}: {[round(one['mean'], 4) for one in steps]}")
-    seconds = round(time.process_time() - begin, 1)
-    found = {"learner": learner, "lr": rate, "seed": seed, "processor_seconds": seconds}
-    return {**found, "steps": steps}
+    return {"learner": learner, "lr": rate, "seed": seed, "steps": steps}
 
 
 def table() -> str:

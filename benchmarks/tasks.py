@@ -6,17 +6,17 @@ model and of the simple models, for each division, and the corrected resampled t
 and Bengio) of each difference. What has to be chosen is chosen inside the rows that are no test
 rows: by the recipe, whose grid and folds its file has, and by the simple models on folds of the
 rows they are fitted to (penalties, and leaves and number of boosted trees: `simple_models`). Where
-the test rows are fixed, divisions differ in the validation rows and the seed. Divisions are kept in
-build/tasks until the last one is there, so a run that was stopped goes on.
+the test rows are fixed, divisions differ in the validation rows and the seed. Divisions and
+their runs are kept in build/tasks until the last one is there: what was stopped goes on.
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +94,8 @@ def measured(plan: Plan) -> dict[str, Any]:
     commit = subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=True)
     # On validation they are the run's own business; here they are fitted once, for the test rows.
     multi_task_compare.outside_predictions = lambda *_: iter(())
-    with tempfile.TemporaryDirectory() as folder:
-        found = [kept(plan, seed, Path(folder)) for seed in range(plan.divisions)]
+    runs = BUILD / "runs"
+    found = [kept(plan, seed, runs) for seed in range(plan.divisions)]
     document = {
         "recipe": plan.recipe,
         "metric": found[0]["metric"],
@@ -111,6 +111,7 @@ def measured(plan: Plan) -> dict[str, Any]:
     }
     for path in BUILD.glob(f"{plan.recipe} *.json"):
         path.unlink()
+    shutil.rmtree(runs)
     return document
 
 
@@ -131,7 +132,9 @@ def division(plan: Plan, seed: int, folder: Path) -> dict[str, Any]:
     found: dict[str, list[np.ndarray]] = {}
     for recipe in (plan.recipe, *plan.others):
         run = folder / f"{recipe}-{seed}"
-        multitask(recipe, [f"data.split_seed={seed}", f"seed={seed}"], out=str(run))
+        if not (run / "baselines" / SINGLE / "model.json").is_file():
+            shutil.rmtree(run, ignore_errors=True)
+            multitask(recipe, [f"data.split_seed={seed}", f"seed={seed}"], out=str(run))
         model = load_model(run / "model")
         rows = make_rows(model.recipe)
         found[recipe] = predictions(model.problem(), model.params, rows, "test")

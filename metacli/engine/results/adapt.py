@@ -120,13 +120,22 @@ class SimpleScore(Part):
 
 @dataclass(frozen=True)
 class Against(Part):
-    """The model minus a simpler one, on the same held-out examples."""
+    """The model minus a simpler one, on the same held-out examples.
+
+    Args:
+        by_log_loss: how much lower its log loss is, in nats; None of numbers, and where the same
+            examples were not held out in several folds.
+    """
 
     baseline: SimpleScore
     found: Comparison
+    by_log_loss: Comparison | None = None
 
     def as_dict(self) -> dict[str, Json]:
-        return {"baseline": self.baseline.as_dict(), **self.found.as_dict()}
+        told: dict[str, Json] = {"baseline": self.baseline.as_dict(), **self.found.as_dict()}
+        if self.by_log_loss is not None:
+            told["log_loss"] = self.by_log_loss.as_dict()
+        return told
 
 
 @dataclass(frozen=True)
@@ -152,7 +161,9 @@ class Transfer(Part):
         """Whether the source is no better than what needs no source."""
         if self.best is None:
             return False
-        found = self.best.found
+        found, surer = self.best.found, self.best.by_log_loss
+        if surer is not None and surer.verdict == "helped":
+            return found.verdict == "hurt"
         return found.delta <= 0 or found.verdict in ("hurt", "no_difference")
 
 

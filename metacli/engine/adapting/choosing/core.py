@@ -22,13 +22,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from metacli.engine.adapting.log_loss import suited
 from metacli.engine.adapting.splits import Split, stratified_folds
 
 INNER = 3  # folds inside a fold
 TIE = 0.5  # standard errors of the mean difference
-TEMPERATURES = tuple(2.0**power for power in range(-6, 4))
-BLOCK = 2**18  # numbers that are scaled at a time
-SMALLEST = 1e-12  # of a probability
 HOPELESS = 3.0  # times what is left, where a first fold says so; it may be slower than the others
 
 Setting = TypeVar("Setting")
@@ -68,12 +66,7 @@ class Targets:
         if self.regression:
             result: np.ndarray = np.square(answers[:, 0] - self.y[rows])
             return result
-        at_once = max(1, BLOCK // answers.size)
-        scales = np.array(TEMPERATURES)[:, None, None]
-        parts = [scales[first : first + at_once] for first in range(0, len(scales), at_once)]
-        tried = np.concatenate([log_losses(answers / one, self.y[rows]) for one in parts])
-        best: np.ndarray = tried[tried.mean(1).argmin()]
-        return best
+        return suited(answers, self.y[rows])
 
     def folds(self, rows: np.ndarray, seed: int) -> list[Split]:
         """A few of these rows, in numbers of all examples; none where each class has one."""
@@ -81,15 +74,6 @@ class Targets:
         return [
             Split(rows[one.support], rows[one.query]) for one in stratified_folds(y, seed, INNER)
         ]
-
-
-def log_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """-log p(right) of each row: [..., m] of [..., m, N]."""
-    scaled = logits.astype(np.float64)
-    scaled = scaled - scaled.max(-1, keepdims=True)
-    right = scaled[..., np.arange(len(y)), y] - np.log(np.exp(scaled).sum(-1))
-    result: np.ndarray = -np.maximum(right, np.log(SMALLEST))
-    return result
 
 
 @dataclass(frozen=True)
