@@ -137,16 +137,22 @@ def reported(learner: str, rate: float, seed: int) -> dict[str, Any]:
 
 
 def table() -> str:
-    """Markdown from the results file."""
+    """Markdown from the results file: every learner whose rates have been tried."""
     document = begun()
-    heads = "| learner | outer rate of the three | " + " | ".join(f"{k} steps" for k in SHOWN)
-    lines = [heads.replace("1 steps", "1 step") + " | seeds |", "| --- " * 6 + "|"]
-    for learner in GRID:
+    shown = " | ".join(f"{k} steps" for k in SHOWN).replace("1 steps", "1 step")
+    lines = [
+        f"| learner | error on validation waves by rate | chosen | {shown} | seeds |",
+        "| --- " * 7 + "|",
+    ]
+    for learner, rates in GRID.items():
+        tried = [one for one in document["search"] if one["learner"] == learner]
+        if len(tried) < len(rates):
+            continue
+        errors = ", ".join(f"{one['lr']:g}: {one['val_mse']:.3f}" for one in tried)
         own = [one for one in document["final"] if one["learner"] == learner]
-        if own:
-            cells = [cell(own, step) for step in SHOWN]
-            first = f"| {learner.replace('_', '-')} | {own[0]['lr']:g} | "
-            lines.append(f"{first}{' | '.join(cells)} | {len(own)} |")
+        cells = [cell(own, step) for step in SHOWN]
+        first = f"| {learner.replace('_', '-')} | {errors} | {chosen(document, learner):g} | "
+        lines.append(f"{first}{' | '.join(cells)} | {len(own) or 'none yet'} |")
     return "\n".join(lines)
 
 

@@ -168,10 +168,10 @@ def compare(ours: HeldOut, other: HeldOut, name: str, how: str) -> Against:
 def lower_loss(ours: HeldOut, other: HeldOut) -> Comparison | None:
     """By how much our log loss is lower on the same examples of several folds; None of numbers.
 
-    The error is the larger one of the corrected one over folds (`nadeau_bengio`) and that over
-    examples, of which each counts once, with the same correction: of nine splits of fifteen
-    examples the one over folds alone is too small, and a difference among equals is found in up to
-    13 % of the tasks; with both in at most 5 % (benchmarks/small_folds.py).
+    Its variance is the sum of the corrected one over folds (`nadeau_bengio`), which knows how much
+    training varies, and of that of the mean over examples, of which each counts once. The one over
+    folds alone finds a difference among equals too often, both in at most 5 % of the tasks
+    (benchmarks/log_loss_null.py; that both count was decided on other draws).
     """
     if ours.unit is not None:
         return None
@@ -184,10 +184,8 @@ def lower_loss(ours: HeldOut, other: HeldOut) -> Comparison | None:
     means = np.array([part.mean() for part in np.split(difference, np.cumsum(ours.sizes)[:-1])])
     each = ours.by_example(difference)
     over_folds = (1 / splits + share) * float(means.var(ddof=1))
-    over_rows = (1 + share) * float(each.var(ddof=1)) / len(each)
-    found = compared(
-        from_t(float(means.mean()), max(over_folds, over_rows), splits - 1), ours.examples
-    )
+    over_rows = float(each.var(ddof=1)) / len(each)
+    found = compared(from_t(float(means.mean()), over_folds + over_rows, splits - 1), ours.examples)
     if splits < MAX_FOLDS and found.verdict == "no_difference":
         return replace(found, verdict="too_few_to_say")
     return found

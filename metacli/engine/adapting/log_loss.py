@@ -2,7 +2,7 @@
 difference to another model's.
 
 A hit says one bit of an example, its log loss how far off an answer was: a worse model is found
-more often by it, among equally good ones as rarely (benchmarks/small_folds.py has both).
+more often by it, among equally good ones as rarely (benchmarks/log_loss_null.py has both).
 
 Letters: M examples, N classes.
 """

@@ -106,19 +106,19 @@ def tree_size(outputs: int, x: np.ndarray, y: np.ndarray) -> tuple[int, int]:
         for row, leaves in enumerate(LEAVES):
             model = boosting(outputs, leaves, TREES[-1]).fit(x[inner], y[inner])
             lost[row] += staged_losses(outputs, model, x[held], y[held])
-    row, column = np.unravel_index(lost.argmin(), lost.shape)
+    row, column = divmod(int(lost.argmin()), len(TREES))
     return LEAVES[row], TREES[column]
 
 
 def staged_losses(outputs: int, model: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The loss on held-out rows after each of `TREES`: the sum of squares or of -log p."""
     if outputs == 0:
-        errors = [((p - y) ** 2).sum() for p in model.staged_predict(x)]
+        errors = [float(((p - y) ** 2).sum()) for p in model.staged_predict(x)]
     else:
         place = np.arange(len(y)), np.searchsorted(model.classes_, y)
         staged = model.staged_predict_proba(x)
-        errors = [-np.log(p[place].clip(1e-12)).sum() for p in staged]
-    return np.array(errors)[np.array(TREES) - 1]
+        errors = [-float(np.log(p[place].clip(1e-12)).sum()) for p in staged]
+    return np.array([errors[count - 1] for count in TREES])
 
 
 def spread(chances: np.ndarray, labels: np.ndarray, outputs: int) -> np.ndarray:
