@@ -8,7 +8,7 @@ simple methods on the same supports; and requests that mean none of the intents.
 
 The model has the settings of its recipe. It is compared with TF-IDF of words and characters and a
 linear support vector machine or logistic regression, which of the two and with which C chosen on
-folds of each support (`simple_texts.CHOICES`, written down before the test episodes were read);
+folds of each support (`simple.texts.CHOICES`, written down before the test episodes were read);
 with the same network untrained, which tells what meta-training adds; and with TF-IDF of words
 alone and logistic regression, scikit-learn's with their defaults. `--baselines` draws the same
 episodes again, and ends where words alone do not give what the file has of them.

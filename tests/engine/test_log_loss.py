@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from metacli.cli.adapt import log_loss
 from metacli.cli.views.block import Block
 from metacli.engine.adapting import held_out as held
-from metacli.engine.adapting.log_loss import log_losses, suited
+from metacli.engine.adapting.choosing.log_loss import log_losses, suited
 from metacli.engine.adapting.splits import repeated_folds, times_and_rows
 from metacli.engine.results.adapt import Against, SimpleScore, Transfer
 from metacli.engine.scoring.intervals import Comparison, t_quantile

@@ -13,8 +13,7 @@ from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import make_pool
 from metacli.data.tables.coded import CodedRows
 from metacli.data.tables.text import HashedText
-from metacli.engine.scoring.simple_scores import against
-from metacli.engine.scoring.simple_texts import (
+from metacli.engine.scoring.simple.texts import (
     CHOICES,
     chosen,
     fitted,
@@ -25,6 +24,7 @@ from metacli.engine.scoring.simple_texts import (
     words_and_characters,
     words_logistic,
 )
+from metacli.engine.scoring.simple_scores import against
 
 TEXTS = [
     *("pay my card bill", "pay the card now", "card bill please", "bill of the card"),

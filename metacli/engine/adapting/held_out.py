@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from metacli.engine.adapting.log_loss import SMALLEST, suited
+from metacli.engine.adapting.choosing.log_loss import SMALLEST, suited
 from metacli.engine.adapting.splits import MAX_FOLDS, Split, times_and_rows
 from metacli.engine.models.parts import Residual
 from metacli.engine.results.adapt import Against, ClassScore, RegressionScore, SimpleScore

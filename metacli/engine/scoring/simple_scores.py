@@ -15,7 +15,7 @@ from metacli.engine.events import Progress, Reporter
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.results.evaluate import Baseline
 from metacli.engine.scoring.intervals import compared, over_episodes, paired_t
-from metacli.engine.scoring.simple_texts import (
+from metacli.engine.scoring.simple.texts import (
     text_score,
     tuned_words_and_characters,
     words_logistic,

@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from metacli.engine.adapting.log_loss import suited
+from metacli.engine.adapting.choosing.log_loss import suited
 from metacli.engine.adapting.splits import Split, stratified_folds
 
 INNER = 3  # folds inside a fold

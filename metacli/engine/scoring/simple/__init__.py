@@ -1,0 +1,1 @@
+"""What a user would do without metacli, one file for each kind of data."""
