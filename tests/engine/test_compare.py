@@ -233,7 +233,13 @@ def test_what_was_never_evaluated_says_what_to_type(tmp_path: Path) -> None:
     assert caught.value.hint == f"metacli evaluate {other}"
 
 
-@pytest.mark.parametrize("content", ["[1]\n", "not json\n", json.dumps({"model": "m"}) + "\n"])
+NO_VALUES = {"model": "m", "units": "u", "metric": "accuracy", "mode": "inductive", "values": None}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[1]\n", "not json\n", json.dumps({"model": "m"}) + "\n", json.dumps(NO_VALUES) + "\n"],
+)
 def test_a_file_that_holds_no_scores_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "file.jsonl").write_text(content)
     with pytest.raises((DataError, BundleError), match="score") as caught:

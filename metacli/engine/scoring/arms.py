@@ -106,7 +106,7 @@ def lines_by_model(path: Path) -> dict[str, list[Line]]:
     something."""
     found: dict[str, list[Line]] = {}
     for number, line in enumerate(scores.read(path), 1):
-        if not {"model", "units", "metric", "mode", "values"} <= set(line):
+        if any(line.get(name) is None for name in ("model", "units", "metric", "mode", "values")):
             message = "not a line of scores"
             raise DataError(message, code="scores.damaged", where=f"{path}:{number}")
         found.setdefault(str(line["model"]), []).append(line)
