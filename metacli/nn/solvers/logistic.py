@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from metacli.nn.solvers.lbfgs import Function, minimised
+from metacli.nn.solvers.span import in_span
 
 ROUGH = 1e-6  # precision from which a few steps of L-BFGS are the faster way whatever the size
 MOST = 10_000  # steps
@@ -42,8 +43,8 @@ def fit_logistics(
     """`fit_logistic` for several C, each with its precision; what they share is computed once."""
     # In an orthonormal basis of the examples' span, where the optimum lies: D may be far larger
     # than M, and the penalty keeps its form.
-    basis, upper = torch.linalg.qr(x.to(torch.float64).T)
-    z, labels = upper.T.cpu().numpy(), y.cpu().numpy()  # [M, min(M, D)]
+    placed, back = in_span(x.to(torch.float64))
+    z, labels = placed.cpu().numpy(), y.cpu().numpy()  # [M, at most min(M, D)]
     penalty = 1.0 if classes == 2 else 0.5
     small = classes * (z.shape[1] + 1) <= NEWTON
     found: dict[float, tuple[Tensor, Tensor]] = {}
@@ -63,7 +64,7 @@ def fit_logistics(
         else:
             solved = by_steps(c, precision)
         weight, bias = torch.from_numpy(solved[:, :-1]), torch.from_numpy(solved[:, -1])
-        found[c] = (weight.to(x.device) @ basis.T, bias.to(x.device))
+        found[c] = (back(weight.to(x.device)), bias.to(x.device))
     return found
 
 

@@ -1,0 +1,65 @@
+"""Examples in an orthonormal basis of their span, where whatever is penalised by its length has its
+optimum: far fewer numbers than features, where there are more of these than of examples.
+
+Shape letters: M examples, D features, R numbers in the basis, N outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+MANY = 64  # examples, from which on the products are the smaller part of a decomposition
+REGULAR = 1e-3  # between the diagonal's ends: squaring the condition leaves ten digits
+CENTRED = 1e-10  # of the longest row
+
+Back = Callable[[Tensor], Tensor]
+"""Weights in the basis [N, R] to weights of the features [N, D]."""
+
+
+def in_span(x: Tensor) -> tuple[Tensor, Back]:
+    """[M, D] float64 to the same in the basis [M, R], and the way back."""
+    rows, columns = x.shape
+    found = by_products(x) if MANY <= rows < columns else None
+    return by_reflections(x) if found is None else found
+
+
+def by_reflections(x: Tensor) -> tuple[Tensor, Back]:
+    """Of any examples: x = L Qᵀ, Q with orthonormal columns."""
+    basis, upper = torch.linalg.qr(x.T)
+    return upper.T, lambda weight: weight @ basis.T
+
+
+def by_products(x: Tensor) -> tuple[Tensor, Back] | None:
+    """Of examples whose products with each other x xᵀ = L Lᵀ are far from singular, in a quarter of
+    the time; None of others.
+
+    Centred examples add up to 0, so that their products are singular. A reflection H that takes the
+    vector of ones to the first axis leaves nothing but zeros in the first row, which is left out.
+    """
+    rows = len(x)
+    normal = x.new_full((rows,), rows**-0.5)
+    normal[0] -= 1.0
+    normal /= normal.norm()
+
+    def reflected(some: Tensor) -> Tensor:
+        return some - 2 * torch.outer(normal, normal @ some)
+
+    turned = reflected(x)
+    lengths = turned.norm(dim=1)
+    centred = bool(lengths[0] <= CENTRED * lengths.max())
+    body = turned[1:] if centred else turned
+    lower, info = torch.linalg.cholesky_ex(body @ body.T)
+    ends = lower.diagonal()
+    if int(info) or not bool(ends.min() > REGULAR * ends.max()):
+        return None
+    placed = torch.cat([x.new_zeros(1, rows - 1), lower]) if centred else lower
+
+    def back(weight: Tensor) -> Tensor:
+        solved = torch.linalg.solve_triangular(lower.T, weight.T, upper=True)
+        result: Tensor = solved.T @ body
+        return result
+
+    return reflected(placed), back

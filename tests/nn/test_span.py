@@ -1,0 +1,59 @@
+"""Examples in a basis of their span: the same products, and weights that give the same scores."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from metacli.nn.solvers import span
+from metacli.nn.solvers.logistic import fit_logistics
+from metacli.nn.solvers.span import MANY, by_products, by_reflections, in_span
+
+
+def examples(rows: int, columns: int, seed: int = 0) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, columns, generator=draw, dtype=torch.float64) + 0.3
+
+
+def require_same(x: Tensor, placed: Tensor, back: span.Back) -> None:
+    torch.testing.assert_close(placed @ placed.T, x @ x.T, rtol=1e-10, atol=1e-9)
+    weight = examples(3, placed.shape[1], 9)
+    torch.testing.assert_close(x @ back(weight).T, placed @ weight.T, rtol=1e-9, atol=1e-9)
+    lengths = back(weight) @ back(weight).T  # the penalty is the same
+    torch.testing.assert_close(lengths, weight @ weight.T, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_products_and_reflections_place_examples_alike(centred: bool) -> None:
+    x = examples(80, 300)
+    x = x - x.mean(0) if centred else x
+    found = by_products(x)
+    assert found is not None
+    assert found[0].shape == (80, 79 if centred else 80)
+    require_same(x, *found)
+    require_same(x, *by_reflections(x))
+
+
+def test_examples_that_repeat_or_are_few_go_the_safe_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = torch.cat([examples(50, 300), examples(50, 300)])
+    assert by_products(twice) is None
+    near = examples(100, 300)
+    near[1] = near[0] + 1e-7 * near[2]
+    assert by_products(near) is None
+    assert by_products(torch.zeros(80, 100, dtype=torch.float64)) is None
+    for x in (twice, near, examples(100, 30)):
+        require_same(x, *in_span(x))
+    monkeypatch.setattr(span, "by_products", None)  # a few examples, or few features
+    for x in (examples(MANY - 1, 300), examples(100, 30)):
+        require_same(x, *in_span(x))
+
+
+def test_logistic_regression_is_the_same_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = examples(90, 200), torch.arange(90) % 3
+    x = (x - x.mean(0)) / 20
+    found = fit_logistics(x, y, 3, {1.0: 1e-9})[1.0]
+    monkeypatch.setattr(span, "MANY", 10**9)
+    other = fit_logistics(x, y, 3, {1.0: 1e-9})[1.0]
+    for one, two in zip(found, other, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-8)
