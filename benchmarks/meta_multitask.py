@@ -37,7 +37,6 @@ from metacli.engine.sets.coupling import (
     joined_pairs,
     pair_score,
     pairs_of,
-    strengths,
 )
 from metacli.engine.sets.evaluate import Gathered, by_task
 from metacli.engine.sets.model import SetModel
@@ -138,8 +137,7 @@ def measure(name: str, variants: list[str]) -> None:
             write(name, document)
     if {"mixed"} & set(variants or suited(run)) and "pairs" not in document:
         model = measured_run.model(name.partition("-")[0])
-        document["coupling"] = relatives_of(model, coupling_of)
-        document["pairs"] = relatives_of(model, strengths)
+        document["pairs"] = relatives_of(model, coupling_of)
         write(name, document)
 
 

@@ -28,16 +28,9 @@ from metacli.data.sets.from_user import UserTask
 from metacli.data.sets.functions import Functions
 from metacli.engine.scoring.intervals import over_episodes, paired
 from metacli.engine.sets.adapting import FOLDS, folds_of
-from metacli.engine.sets.coupling import (
-    counted_of,
-    hiding,
-    joined_pairs,
-    mean_density,
-    of_tasks,
-    pair_score,
-    pairs_of,
-)
+from metacli.engine.sets.coupling import hiding, joined_pairs, of_tasks, pair_score, pairs_of
 from metacli.engine.sets.evaluate import Gathered, by_task
+from metacli.engine.sets.in_turn import in_turn, relatives
 from metacli.engine.sets.scoring import Answers, answers_of, evidence, log_density, task_errors
 from metacli.types import Batch, SetEpisode
 
@@ -162,55 +155,18 @@ def two_by_two(value: Callable[[Any, SetEpisode, Tensor], Tensor]) -> Strength:
 
 def known(episodes: SetEpisode) -> Tensor:
     """How many labels each task has, [B, T]."""
-    return counted_of(episodes.support, episodes.support.y).sum(-1).clamp(min=1)
+    assert episodes.support.mask is not None
+    return episodes.support.mask.sum(-1).clamp(min=1)
+
+
+def mean_density(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
+    """The mean log-likelihood of the queries of each task, [B, T]."""
+    return log_density(model.answer(episodes, sees), episodes.query.y).mean(-1)
 
 
 def left_out(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
     """The mean log-likelihood of a task's labels, each from those of all other rows."""
     return evidence(model.answer, episodes, sees) / known(episodes)
-
-
-def left_out_bounded(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
-    """The same, no label counting below -3: of a density of labels with a variance of about 2."""
-    return per_label(model, episodes, sees, lambda k, points: [p for p in points if p != k])
-
-
-def in_order(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
-    """log p of all labels of a task, one row after the other, mean over two orders: the chain rule
-    makes the sum over both tasks the log-likelihood of the pair, so its gain is log of the Bayes
-    factor of together against apart."""
-    first = per_label(model, episodes, sees, lambda k, points: [p for p in points if p < k], None)
-    last = per_label(model, episodes, sees, lambda k, points: [p for p in points if p > k], None)
-    return (first + last) * known(episodes) / 2
-
-
-def in_order_bounded(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
-    first = per_label(model, episodes, sees, lambda k, points: [p for p in points if p < k])
-    last = per_label(model, episodes, sees, lambda k, points: [p for p in points if p > k])
-    return (first + last) * known(episodes) / 2
-
-
-def per_label(
-    model: Any,
-    episodes: SetEpisode,
-    sees: Tensor,
-    given: Callable[[int, range], list[int]],
-    least: float | None = -3.0,
-) -> Tensor:
-    """The mean log-likelihood of the labels at row k from the labels of the rows `given`."""
-    support = episodes.support
-    assert support.mask is not None
-    total, rows = torch.zeros(support.y.shape[:2]), range(support.y.shape[2])
-    for k in rows:
-        mask = torch.zeros_like(support.mask)
-        mask[:, :, given(k, rows)] = support.mask[:, :, given(k, rows)]
-        here = slice(k, k + 1)
-        asked = Batch(support.x[:, :, here], support.y[:, :, here])
-        said = model.answer(SetEpisode(support._replace(mask=mask), asked, episodes.roles), sees)
-        density = log_density(said, torch.where(support.mask[:, :, here], asked.y, 0))
-        density = density if least is None else density.clamp(min=least)
-        total += torch.where(support.mask[:, :, here], density, 0)[..., 0]
-    return total / known(episodes)
 
 
 def sureness(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
@@ -262,9 +218,8 @@ STRENGTHS: Mapping[str, Strength] = {
     "two, error": two_by_two(closeness),
     "two, variance": two_by_two(sureness),
     "two, labels left out": two_by_two(left_out),
-    "two, labels left out, bounded": two_by_two(left_out_bounded),
-    "two, labels in order": two_by_two(in_order),
-    "two, labels in order, bounded": two_by_two(in_order_bounded),
+    "two, labels in turn": in_turn,
+    "two, labels in turn, all divisions": lambda model, episodes: relatives(model, episodes).matrix,
 }
 
 

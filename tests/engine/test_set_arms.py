@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_sets import set_model
 
 from metacli.algorithms.meta_multitask.mmaml import MMAML
-from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.data.sets.functions import Functions
 from metacli.engine.sets.arms.adam import adam, at_rest
 from metacli.engine.sets.arms.pretraining import gathered, pretrained, ridge_answers
@@ -19,17 +17,11 @@ from metacli.engine.sets.arms.scratch import fresh_network, trained
 from metacli.engine.sets.arms.tuned import load_tuned, save_tuned
 from metacli.engine.sets.arms.tuning import Tuning, best
 from metacli.engine.sets.coupling import (
-    GAINED,
-    LEARNED,
     PairScores,
-    gains,
     joined_pairs,
-    mean_density,
-    of_tasks,
     one_kind,
     pair_score,
     pairs_of,
-    strengths,
 )
 from metacli.errors import BundleError
 from metacli.nn.set_problem import SetProblem
@@ -194,22 +186,6 @@ def test_pairs_keep_the_number_of_their_set_and_both_directions() -> None:
     assert pairs.set.tolist() == 3 * [7] + 3 * [8]
     assert one_kind(np.ones((2, 3, 3), bool))
     assert not one_kind(related)
-
-
-def test_a_gain_is_of_two_tasks_by_themselves() -> None:
-    model, episodes = set_model(), sets(count=2)
-    found = gains(model, episodes)
-    assert found.shape == (2, 4, 4)
-    assert (found[:, range(4), range(4)] == 0).all()
-    two = of_tasks(episodes, (1, 3))
-    assert two.roles.tolist() == 2 * [[1, 3]]
-    torch.testing.assert_close(two.query.y, episodes.query.y[:, [1, 3]])
-    both = mean_density(model, two, together(two.roles))
-    each = mean_density(model, two, alone(two.roles))
-    np.testing.assert_allclose(found[:, 3, 1], (both - each)[:, 1].double())
-    np.testing.assert_allclose(found[:, 1, 3], (both - each)[:, 0].double())
-    assert strengths(model, episodes).what == GAINED
-    assert strengths(set_model("coupled"), episodes).what == LEARNED
 
 
 def test_areas_are_over_all_pairs_and_within_sets() -> None:

@@ -7,20 +7,14 @@ import pytest
 import torch
 from tiny_sets import set_model
 
-from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.data.sets.functions import Functions
 from metacli.engine.sets.coupling import (
-    HIDDEN,
     LEARNED,
     area,
     auc_of,
     computed,
-    coupling_of,
-    drops,
     hiding,
-    mean_density,
 )
-from metacli.types import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,27 +22,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_a_hidden_task_sees_itself_and_is_seen_by_none() -> None:
     found = hiding(torch.zeros(1, 3, dtype=torch.long), 1)[0].tolist()
     assert found == [[True, False, True], [False, True, False], [True, False, True]]
-
-
-def test_a_coupling_is_what_the_queries_lose_when_a_task_is_hidden() -> None:
-    model, episodes = set_model(), Functions(points=6, query=3, meta_batch=2).meta_batch_at(0)
-    found = drops(model, episodes)
-    assert found.shape == (2, 4, 4)
-    whole = mean_density(model, episodes, together(episodes.roles))
-    without = mean_density(model, episodes, hiding(episodes.roles, 2))
-    np.testing.assert_allclose(found[:, 1, 2], (whole - without)[:, 1].double())
-    assert (found[:, range(4), range(4)] == 0).all()
-    assert coupling_of(model, episodes).what == HIDDEN
-
-
-def test_hiding_all_others_one_by_one_is_being_alone_where_there_are_two_tasks() -> None:
-    model, found = set_model(), Functions(points=6, query=3, meta_batch=2).meta_batch_at(0)
-    support, query = (Batch(*(one[:, :2] for one in half if one is not None)) for half in found[:2])
-    episodes = found._replace(support=support, query=query, roles=found.roles[:, :2])
-    gone = mean_density(model, episodes, together(episodes.roles)) - mean_density(
-        model, episodes, alone(episodes.roles)
-    )
-    np.testing.assert_allclose(drops(model, episodes)[:, 0, 1], gone[:, 0].double())
 
 
 def test_the_coupling_of_coupled_is_its_own_matrix() -> None:

@@ -15,7 +15,7 @@ from metacli.data.draws import shuffled
 from metacli.data.sets.from_user import UserSet, UserTask, asking, roles_of, support_of
 from metacli.engine.results.sets import SetTaskScore
 from metacli.engine.scoring.intervals import FEW, Verdict, paired, t_quantile
-from metacli.engine.sets.coupling import HIDDEN, Coupling, computed, hiding
+from metacli.engine.sets.coupling import Coupling, coupling_of
 from metacli.engine.sets.model import AdaptedSet, SetModel, SetTask
 from metacli.engine.sets.scoring import log_density
 from metacli.errors import DataError
@@ -71,9 +71,7 @@ def adapt_to_set(
         judged(task, joint.error[t], separate.error[t], guard=guard) for t, task in enumerate(tasks)
     )
     labelled = support_of(tasks)
-    coupling = computed(model, asking(labelled, roles, labelled.x))
-    if coupling is None:
-        coupling = Coupling(drops_held_out(model, tasks, roles, parts, joint)[None], HIDDEN)
+    coupling = coupling_of(model, asking(labelled, roles, labelled.x))
     pairs = zip(joint.error, separate.error, strict=True)
     differences = np.concatenate([a - b for a, b in pairs if len(a) > 1] or [np.zeros(0)])
     result = SetResult(results, coupling, differences)
@@ -144,25 +142,6 @@ def judged(task: UserTask, joint: np.ndarray, separate: np.ndarray, *, guard: bo
         verdict if count >= FEW else "too_few_to_say",
         joint=not (guard and delta > error),
     )
-
-
-def drops_held_out(
-    model: SetModel,
-    tasks: Sequence[UserTask],
-    roles: Tensor,
-    parts: Sequence[np.ndarray],
-    joint: HeldOut,
-) -> np.ndarray:
-    """[T, T]: the fall of task t's mean held-out log-density when task s is hidden; 0 on the
-    diagonal."""
-    count = len(tasks)
-    found = np.zeros((count, count))
-    for s in range(count):
-        without = held_out(model, tasks, roles, parts, hiding(roles, s))
-        for t in range(count):
-            if t != s:
-                found[t, s] = (joint.density[t] - without.density[t]).mean()
-    return found
 
 
 def rows_for(adapted: AdaptedSet, user: UserSet) -> Batch:

@@ -1,26 +1,25 @@
 """How strongly the tasks of a set are coupled: by what the learner itself computes (`coupled`), or
-by what its answers lose when a task is hidden. And how well that tells which of them are related,
-where the generator knows it.
+by what their labels say about each other (`in_turn`). And how well that tells which of them are
+related, where the generator knows it.
 
-Shape letters: B sets, T tasks, Q query points, P pairs of tasks.
+Shape letters: B sets, T tasks, P pairs of tasks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from metacli.algorithms.meta_multitask.coupled import Coupled
-from metacli.algorithms.meta_multitask.protocol import alone, together
+from metacli.algorithms.meta_multitask.protocol import together
 from metacli.engine.results.sets import PairScore
 from metacli.engine.scoring.intervals import over_episodes
+from metacli.engine.sets.in_turn import relatives
 from metacli.engine.sets.model import SetModel
-from metacli.engine.sets.scoring import log_density
 from metacli.types import Batch, SetEpisode
 
 HIDDEN = (
@@ -52,29 +51,10 @@ def computed(model: SetModel, episodes: SetEpisode) -> Coupling | None:
 
 
 def coupling_of(model: SetModel, episodes: SetEpisode) -> Coupling:
-    """Of sets whose queries have labels: A, or what hiding each task costs the others' queries."""
-    found = computed(model, episodes)
-    return Coupling(drops(model, episodes), HIDDEN) if found is None else found
-
-
-def drops(model: SetModel, episodes: SetEpisode) -> np.ndarray:
-    """[B, T, T]: mean log-density of task t's queries with all tasks minus that without task s."""
-    whole = mean_density(model, episodes, together(episodes.roles))
-    tasks = range(episodes.roles.shape[1])
-    parts = [whole - mean_density(model, episodes, hiding(episodes.roles, s)) for s in tasks]
-    return without_diagonal(torch.stack(parts, -1).double().numpy())
-
-
-def mean_density(model: SetModel, episodes: SetEpisode, sees: Tensor) -> Tensor:
-    """[B, T]."""
-    query = episodes.query
-    density = log_density(model.answer(episodes, sees), query.y)
-    counted = counted_of(query, density)
-    return (density * counted).sum(-1) / counted.sum(-1).clamp(min=1)
-
-
-def counted_of(query: Batch, like: Tensor) -> Tensor:
-    return torch.ones_like(like) if query.mask is None else query.mask.to(like.dtype)
+    """A, or which tasks are related by what their labels say about each other. Queries are not
+    looked at."""
+    learned = computed(model, episodes)
+    return Coupling(*relatives(model, episodes)) if learned is None else learned
 
 
 def hiding(roles: Tensor, task: int) -> Tensor:
@@ -116,12 +96,6 @@ def area(positive: np.ndarray, negative: np.ndarray) -> float | None:
     return float(wins.mean() / (2 * len(negative)))
 
 
-GAINED = (
-    "gain of the mean log-likelihood of one task's queries from the labels of the other, without a "
-    "third task"
-)
-
-
 @dataclass(frozen=True)
 class PairScores:
     """Pairs of tasks of several sets, [P]: how strongly they are coupled, both directions together,
@@ -130,26 +104,6 @@ class PairScores:
     strength: np.ndarray
     related: np.ndarray
     set: np.ndarray
-
-
-def strengths(model: SetModel, episodes: SetEpisode) -> Coupling:
-    """A of a learner that has one, otherwise what tasks gain from each other two by two."""
-    learned = computed(model, episodes)
-    return Coupling(gains(model, episodes), GAINED) if learned is None else learned
-
-
-def gains(model: SetModel, episodes: SetEpisode) -> np.ndarray:
-    """[B, T, T]: mean log-density of task t's queries where t and s see each other and no third
-    task, minus that where t is alone. Two by two, since what a third task says of t hides what s
-    would."""
-    sets, tasks = episodes.roles.shape
-    found = np.zeros((sets, tasks, tasks))
-    for pair in combinations(range(tasks), 2):
-        two = of_tasks(episodes, pair)
-        both, each = (mean_density(model, two, sees(two.roles)) for sees in (together, alone))
-        gained = (both - each).double().numpy()
-        found[:, pair[0], pair[1]], found[:, pair[1], pair[0]] = gained[:, 0], gained[:, 1]
-    return found
 
 
 def of_tasks(episodes: SetEpisode, tasks: Sequence[int]) -> SetEpisode:

@@ -27,12 +27,12 @@ from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE, TRAINE
 from metacli.engine.sets.build import source_of
 from metacli.engine.sets.coupling import (
     PairScores,
+    coupling_of,
     joined_pairs,
     of_tasks,
     one_kind,
     pair_score,
     pairs_of,
-    strengths,
 )
 from metacli.engine.sets.model import SetModel
 from metacli.engine.sets.scoring import SetScores, joined, scored, task_errors
@@ -110,7 +110,7 @@ def cell_of(arms: Arms, points: int, tasks: int | None, wanted: Wanted) -> SetCe
         related = source.related_at(step)[:, :tasks, :tasks]
         gather(found, arms, episodes, torch.from_numpy(related), points, step)
         if step * GROUP < PAIRED_SETS and tasks is None and not one_kind(related):
-            coupling = strengths(arms.model, episodes)
+            coupling = coupling_of(arms.model, episodes)
             found.what = coupling.what
             found.pairs.append(pairs_of(coupling.matrix, related, step * GROUP))
     return cell_from(found, arms, points, seen)
