@@ -34,7 +34,7 @@ from metacli.engine.sets.in_turn import in_turn, relatives
 from metacli.engine.sets.scoring import Answers, answers_of, evidence, log_density, task_errors
 from metacli.types import Batch, SetEpisode
 
-SETS, TRIED, PAIRED = 400, 120, 120  # of test; of validation, for rules and for pairs
+SETS, TRIED = 400, 120  # of test, and of validation
 RULES = {
     f"{of}, {per}, {by}": (of, per, by)
     for of in ("error", "log-likelihood")
@@ -223,6 +223,9 @@ STRENGTHS: Mapping[str, Strength] = {
 }
 
 
+SHOWN = ("hidden", "two, queries", "two, labels in turn, all divisions")
+
+
 class Model:
     """What `STRENGTHS` ask: a run's answers."""
 
@@ -256,7 +259,7 @@ def main(run: str, what: str, chosen: list[str]) -> None:
     done = {(cell["variant"], cell["points"]) for cell in document["cells"]}
     for points in POINTS:
         for variant in VARIANTS:
-            if (variant, points) in done or (not test and points != 10):
+            if (variant, points) in done:
                 continue
             started = time.process_time()
             source = test_source(variant, points) if test else validation(variant, points)
@@ -267,8 +270,10 @@ def main(run: str, what: str, chosen: list[str]) -> None:
                 {"variant": variant, "points": points, **cell, "seconds": seconds}
             )
             path.write_text(json.dumps(document, indent=1) + "\n")
-    if not test and "pairs" not in document:
-        document["pairs"] = areas(model, validation("mixed", 10, 7), PAIRED, list(STRENGTHS))
+    pairs = document.setdefault("pairs", {})
+    for name in (one for one in (SHOWN if test else STRENGTHS) if one not in pairs):
+        source = test_source("mixed", 10) if test else validation("mixed", 10, 7)
+        pairs |= areas(model, source, 3 * source.meta_batch, [name])
         path.write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -93,6 +93,10 @@ def test_a_task_without_a_label_says_nothing() -> None:
     assert (found[:, 2] == 0).all()
 
 
+def test_a_task_by_itself_has_no_relatives() -> None:
+    assert relatives(set_model(), of_tasks(sets(), (1,))).matrix.tolist() == 2 * [[[0.0]]]
+
+
 def test_there_are_as_many_divisions_as_bells_numbers_and_each_is_there_once() -> None:
     for tasks, count in ((1, 1), (2, 2), (3, 5), (4, 15), (5, 52)):
         found = {tuple(map(tuple, one[:, None] == one[None])) for one in divisions(tasks)}

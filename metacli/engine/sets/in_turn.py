@@ -99,7 +99,9 @@ def in_turn(model: SetModel, episodes: SetEpisode) -> np.ndarray:
     """[B, T, T]: what the labels of a row's task gain from those of a column's; 0 where a task has
     no label, and beside itself."""
     sets, tasks = episodes.roles.shape
-    pairs = torch.tensor(list(combinations(range(tasks), 2)), dtype=torch.long).reshape(-1, 2)
+    if tasks < 2:
+        return np.zeros((sets, tasks, tasks))
+    pairs = torch.tensor(list(combinations(range(tasks), 2)), dtype=torch.long)
     apart = densities(model, supports(episodes), alone)[:, pairs]  # [B, P, 2, 2, M]
     joint = densities(model, supports(episodes, pairs), together)
     gained = (joint.view_as(apart) - apart).nan_to_num().clamp(-MOST, MOST)
@@ -130,9 +132,11 @@ def labels_of(episodes: SetEpisode) -> Tensor:
 def densities(model: SetModel, episodes: SetEpisode, sees: Callable[[Tensor], Tensor]) -> Tensor:
     """log p of every label from the blocks before its own, [B, T, 2, M]; nan where there is no
     label, and of the first block, which nothing comes before."""
-    size = max(1, MOST_PAIRS // max(1, episodes.support.y[0].numel()) ** 2)
-    parts = [one.split(size) for one in (*episodes.support, episodes.roles) if one is not None]
-    return torch.cat([of_group(model, *part, sees(part[3])) for part in zip(*parts, strict=True)])
+    (x, y, mask), roles = episodes.support, episodes.roles
+    assert mask is not None  # of `supports`
+    size = max(1, MOST_PAIRS // max(1, y[0].numel()) ** 2)
+    parts = zip(x.split(size), y.split(size), mask.split(size), roles.split(size), strict=True)
+    return torch.cat([of_group(model, a, b, c, named, sees(named)) for a, b, c, named in parts])
 
 
 def of_group(
