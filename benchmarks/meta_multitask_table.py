@@ -44,6 +44,7 @@ def page() -> str:
         HEAD.format(missing=missing(runs)),
         learners(runs),
         *relatives(runs),
+        *guards(),
         *map(section, runs),
     ]
     bounds = RESULTS / "bounds.json"
@@ -89,7 +90,7 @@ def learners(runs: list[dict[str, Any]]) -> str:
 
 def relatives(runs: list[dict[str, Any]]) -> list[str]:
     """How well the learners tell relatives from strangers; nothing before it was measured."""
-    rows = [run for run in runs if "coupling" in run]
+    rows = [run for run in runs if any(key in run for key in STRENGTHS)]
     if not rows:
         return []
     lines = [
@@ -111,6 +112,68 @@ def relatives(runs: list[dict[str, Any]]) -> list[str]:
             f"{hurt(run, 'by_task')} | {hurt(run, 'by_task_guard')} |"
         )
     return ["\n".join([*lines, ""])]
+
+
+RULES = {
+    "error, task, 1 SE": "each task by its error, one standard error (`guard=true`)",
+    "log-likelihood, set, mean": "all tasks of a set by their log-likelihood",
+}
+
+
+def guards() -> list[str]:
+    """What the guard of `adapt` makes of sets, and strengths of a pair; nothing before they were
+    measured."""
+    path = RESULTS / "guard_test.json"
+    if not path.is_file():
+        return []
+    document, tried = (json.loads(one.read_text()) for one in (path, RESULTS / "guard_tried.json"))
+    lines = [
+        "## The guard of adapt",
+        "",
+        f"`{document['run']}`, stopped after {document['steps']:,} steps "
+        f"({document['train_seconds'] / 60:.1f} minutes of one core): the weights of the longer",
+        "run were no longer there. 400 test sets of each variant; ratios are of mean errors to",
+        "that of *separate* on the same sets, with the 95 % interval of the difference over the",
+        "error of *separate*; *hurt* counts named tasks that are worse than with separate",
+        "adaptation beyond noise (Bonferroni), together and with `guard=true`.",
+        "",
+        "| sets | points | separate | together | " + " | ".join(RULES.values()) + " | hurt |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for cell in document["cells"]:
+        arms = cell["arms"]
+        ratios = [ratio_of(arms[name], arms["separate"]) for name in ("joint", *RULES)]
+        harmed = [
+            str(sum(one["verdict"] == "hurt" for one in cell["by_task"][name]))
+            for name in ("joint", "error, task, 1 SE")
+        ]
+        lines.append(
+            f"| {cell['variant']} | {cell['points']} | {shown(arms['separate']['mse'])} | "
+            f"{' | '.join(ratios)} | {', '.join(harmed)} of {len(cell['by_task']['joint'])} |"
+        )
+    lines += [
+        "",
+        "Strengths of a pair with the same run, *mixed*, 10 points: the area under the ROC curve",
+        "on 120 validation sets, and of three of them on 600 test sets.",
+        "",
+        "| strength of a pair | validation | test | within a set |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, found in tried["pairs"].items():
+        test = document["pairs"].get(name)
+        both = ("-", "-")
+        if test is not None:
+            within = test["within"]
+            both = (f"{test['auc']:.3f}", f"{within['mean']:.3f} ± {within['ci95']:.3f}")
+        lines.append(f"| {name} | {found['auc']:.3f} | {' | '.join(both)} |")
+    return ["\n".join([*lines, ""])]
+
+
+def ratio_of(arm: dict[str, Any], separate: dict[str, Any]) -> str:
+    """The ratio to separate adaptation with its interval."""
+    whole = separate["mse"]["mean"]
+    _, low, high = arm["minus separate"]
+    return f"{arm['ratio']:.3f} ({1 + low / whole:.3f} to {1 + high / whole:.3f})"
 
 
 def hurt(run: dict[str, Any], key: str) -> str:

@@ -17,7 +17,6 @@ from metacli.engine.results.sets import SetTaskScore
 from metacli.engine.scoring.intervals import FEW, Verdict, paired, t_quantile
 from metacli.engine.sets.coupling import Coupling, coupling_of
 from metacli.engine.sets.model import AdaptedSet, SetModel, SetTask
-from metacli.engine.sets.scoring import log_density
 from metacli.errors import DataError
 from metacli.nn.set_attention import Gaussian
 from metacli.types import Batch
@@ -37,11 +36,9 @@ class SetResult:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Absolute errors and log-densities of the held-out rows of each task, under one way of seeing:
-    lists of T arrays."""
+    """Absolute errors of the held-out rows of each task, under one way of seeing: T arrays."""
 
     error: list[np.ndarray]
-    density: list[np.ndarray]
 
 
 def adapt_to_set(
@@ -105,7 +102,6 @@ def held_out(
 ) -> HeldOut:
     """Every labelled row answered without the labels of its fold, in any task."""
     errors = [np.full(len(one.y), np.nan) for one in tasks]
-    densities = [np.full(len(one.y), np.nan) for one in tasks]
     for fold in range(max(int(part.max()) for part in parts) + 1):
         kept = [rows(one, part != fold) for one, part in zip(tasks, parts, strict=True)]
         asked = support_of(
@@ -116,8 +112,7 @@ def held_out(
             here = part == fold
             count = int(here.sum())
             errors[t][here] = (found.mean - asked.y).abs()[0, t, :count].double().numpy()
-            densities[t][here] = log_density(found, asked.y)[0, t, :count].double().numpy()
-    return HeldOut(errors, densities)
+    return HeldOut(errors)
 
 
 def rows(task: UserTask, chosen: np.ndarray) -> UserTask:
