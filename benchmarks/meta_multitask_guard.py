@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from meta_multitask import POINTS, RESULTS, VARIANTS, test_source
+from meta_multitask import RESULTS, VARIANTS, test_source
 from meta_multitask_train import RUNS, load, problem_of
 from torch import Tensor
 
@@ -31,7 +31,7 @@ from metacli.engine.sets.adapting import FOLDS, folds_of
 from metacli.engine.sets.coupling import hiding, joined_pairs, of_tasks, pair_score, pairs_of
 from metacli.engine.sets.evaluate import Gathered, by_task
 from metacli.engine.sets.in_turn import in_turn, relatives
-from metacli.engine.sets.scoring import Answers, answers_of, evidence, log_density, task_errors
+from metacli.engine.sets.scoring import Answers, answers_of, log_density, task_errors
 from metacli.types import Batch, SetEpisode
 
 SETS, TRIED = 400, 120  # of test, and of validation
@@ -153,33 +153,9 @@ def two_by_two(value: Callable[[Any, SetEpisode, Tensor], Tensor]) -> Strength:
     return found
 
 
-def known(episodes: SetEpisode) -> Tensor:
-    """How many labels each task has, [B, T]."""
-    assert episodes.support.mask is not None
-    return episodes.support.mask.sum(-1).clamp(min=1)
-
-
 def mean_density(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
     """The mean log-likelihood of the queries of each task, [B, T]."""
     return log_density(model.answer(episodes, sees), episodes.query.y).mean(-1)
-
-
-def left_out(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
-    """The mean log-likelihood of a task's labels, each from those of all other rows."""
-    return evidence(model.answer, episodes, sees) / known(episodes)
-
-
-def sureness(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
-    """Minus the mean logarithm of the predicted variance: what the model itself says, without a
-    label of the queries."""
-    found: Tensor = -model.answer(episodes, sees).variance.log().mean(-1)
-    return found
-
-
-def closeness(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
-    """Minus the logarithm of the mean squared error: a ratio, so no task counts for its scale."""
-    off = (model.answer(episodes, sees).mean - episodes.query.y).square().mean(-1)
-    return -(off + 1e-4).log()
 
 
 def bounded(model: Any, episodes: SetEpisode, sees: Tensor) -> Tensor:
@@ -196,28 +172,10 @@ def hidden(model: Any, episodes: SetEpisode) -> np.ndarray:
     return found
 
 
-def centred(strength: Strength) -> Strength:
-    """Less the mean of its row and of its column: a task that gains from anything counts less."""
-
-    def found(model: Any, episodes: SetEpisode) -> np.ndarray:
-        matrix = strength(model, episodes)
-        matrix = matrix + matrix.swapaxes(1, 2)
-        off = ~np.eye(matrix.shape[1], dtype=bool)
-        rows = (matrix * off).sum(2, keepdims=True) / (matrix.shape[1] - 1)
-        result: np.ndarray = matrix - rows / 2 - rows.swapaxes(1, 2) / 2
-        return result
-
-    return found
-
-
 STRENGTHS: Mapping[str, Strength] = {
     "hidden": hidden,
     "two, queries": two_by_two(mean_density),
     "two, queries, bounded": two_by_two(bounded),
-    "two, queries, bounded, centred": centred(two_by_two(bounded)),
-    "two, error": two_by_two(closeness),
-    "two, variance": two_by_two(sureness),
-    "two, labels left out": two_by_two(left_out),
     "two, labels in turn": in_turn,
     "two, labels in turn, all divisions": lambda model, episodes: relatives(model, episodes).matrix,
 }
@@ -257,7 +215,7 @@ def main(run: str, what: str, chosen: list[str]) -> None:
     document["train_seconds"] = model.seconds
     test = what == "test"
     done = {(cell["variant"], cell["points"]) for cell in document["cells"]}
-    for points in POINTS:
+    for points in (10, 5, 20):
         for variant in VARIANTS:
             if (variant, points) in done:
                 continue
@@ -273,7 +231,7 @@ def main(run: str, what: str, chosen: list[str]) -> None:
     pairs = document.setdefault("pairs", {})
     for name in (one for one in (SHOWN if test else STRENGTHS) if one not in pairs):
         source = test_source("mixed", 10) if test else validation("mixed", 10, 7)
-        pairs |= areas(model, source, 3 * source.meta_batch, [name])
+        pairs |= areas(model, source, 200 if test else 80, [name])
         path.write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -154,7 +154,7 @@ def guards() -> list[str]:
     lines += [
         "",
         "Strengths of a pair with the same run, *mixed*, 10 points: the area under the ROC curve",
-        "on 120 validation sets, and of three of them on 600 test sets.",
+        "on 80 validation sets, and of three of them on 200 test sets.",
         "",
         "| strength of a pair | validation | test | within a set |",
         "| --- | --- | --- | --- |",
