@@ -118,7 +118,7 @@ def test_commands_show_tables_for_people(
     assert main(["adapt", str(run), str(written(tmp_path)), "-o", str(tmp_path / "mine")]) == 0
     shown = capsys.readouterr().out
     assert "joint - alone" in shown
-    assert "when the labels of a column" in shown
+    assert "probability that two tasks are related" in shown
 
 
 def test_what_does_not_fit_is_reported_by_name(run: Path, tmp_path: Path) -> None:
