@@ -7,6 +7,7 @@ import io
 import json
 import random
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ import pytest
 from metacli.data.tables import formats
 from metacli.data.tables.formats import MAX_FIELD
 from metacli.data.tables.lines import MAX_LINE
-from metacli.data.tables.reader import parse_table, read_table
+from metacli.data.tables.reader import Table, parse_table, read_table
 from metacli.errors import DataError
 
 
@@ -123,6 +124,7 @@ def test_numbers_that_leave_no_room_for_their_squares_are_refused() -> None:
         (b"a,b\n1,2\n1,2,3\n", "table.ragged", "t.csv:3, column b"),
         (b"a,b\n1,2\n1\n", "table.ragged", "t.csv:3, column b"),
         (b"a,a\n1,2\n", "table.same_name", "t.csv:1, column a"),
+        (b"^a.*$,b\n1,2\n", "table.pattern_name", "t.csv:1, column ^a.*$"),
         (b"a,,b\n0,2,1\n", "table.no_name", "t.csv:1, column 2"),
         ("a,b\n1,x\n2,caf\xe9\n".encode("latin-1"), "table.encoding", "t.csv:3, column b"),
         (b"a,b\n1,x\n\x00,y\n", "table.encoding", "t.csv:3, column a"),
@@ -261,3 +263,11 @@ def test_a_table_that_somebody_has_is_parsed_once_and_a_changed_file_again(tmp_p
     path.write_text("a\n2\n")
     assert read_table(path).words("a") == ["2"]
     assert parse_table(b"a\n1\n", "csv", "other.csv").name == "other.csv"
+
+
+@pytest.mark.parametrize("ask", [Table.words, Table.numbers, Table.parsed, Table.texts])
+def test_a_column_that_is_not_there_is_named(ask: Callable[[Table, str], object]) -> None:
+    table = parse_table(b"size,price\n1,2\n", "csv", "t.csv")
+    with pytest.raises(DataError, match="no column 'sise'") as caught:
+        ask(table, "sise")
+    assert caught.value.hint == "did you mean 'size'?"

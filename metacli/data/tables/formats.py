@@ -136,7 +136,8 @@ def without_empty(
 
 
 def _checked_header(names: Sequence[str], name: str) -> list[str]:
-    """Raises DataError for a column without a name, or two of one name."""
+    """Raises DataError for a column without a name or with that of a pattern, or two of one
+    name."""
     stripped = [one.strip() for one in names]
     for number, one in enumerate(stripped, 1):
         if not one:
@@ -153,6 +154,14 @@ def _checked_header(names: Sequence[str], name: str) -> list[str]:
             code="table.same_name",
             where=f"{name}:1, column {shown(twice[0])}",
             hint="rename one of them",
+        )
+    patterns = [one for one in stripped if one.startswith("^") and one.endswith("$")]
+    if patterns:  # which polars takes for all columns that match it
+        raise DataError(
+            f"column {shown(patterns[0])} of {name} is called like a pattern",
+            code="table.pattern_name",
+            where=f"{name}:1, column {shown(patterns[0])}",
+            hint="rename it, without ^ and $",
         )
     return stripped
 

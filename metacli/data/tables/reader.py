@@ -97,7 +97,8 @@ class Table:
 
         if not names:
             return ["()"] * len(self)
-        cells = self.frame.select(pl.col(names).str.strip_chars())
+        cells = self.frame[[self.require(name) for name in names]]
+        cells = cells.select(pl.all().str.strip_chars())
         known = pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep()
         return [repr(row) for row in cells.select(known).iter_rows()]
 
@@ -112,8 +113,9 @@ class Table:
     def parsed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Cells as float64 [M], NaN where they are no number, and which are missing. Of a wide
         table all columns are read at once, and kept."""
-        at = self._places[self.require(name)] if self.is_wide else 0
+        at = self._places[self.require(name)]
         values, missing = self._all if self.is_wide else parsed_of(self.frame.select(name))
+        at = at if self.is_wide else 0
         return values[:, at], missing[:, at]
 
     @cached_property
