@@ -316,12 +316,15 @@ def choice(minutes: float) -> None:
             one, key = draw(table, table.rows(), size, 0), f"{table.name} {size}"
             if one is None or key in runs or time.process_time() > 60 * minutes:
                 continue
+            truth, found = one.test[table.target], {}
             with tempfile.TemporaryDirectory() as folder:
-                truth, found = one.test[table.target], {}
                 found["with"] = quality_of(table, with_adapt(one, Path(folder)), truth)
                 method = opened(Path(folder) / "m").method
-                with mock.patch.object(options, "prior_options", return_value=[]):
-                    found["without"] = quality_of(table, with_adapt(one, Path(folder)), truth)
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                mock.patch.object(options, "prior_options", return_value=[]),
+            ):
+                found["without"] = quality_of(table, with_adapt(one, Path(folder)), truth)
             runs[key] = {"table": table.name, "rows": size, "kind": table.kind, **found}
             runs[key]["chosen"] = method
             print(key, runs[key], flush=True)

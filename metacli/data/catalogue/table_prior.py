@@ -30,7 +30,7 @@ class TrainedPrior:
 
 PRIOR = TrainedPrior(
     name="tables-prior-1",
-    sha256="2083cee1500de697c7849d90d6343400cbacbea10abe1aaa4527d01c8583cf0a",
+    sha256="1b5b26bda8706693a8ebae2317c3d7e46c24f64620e14a6e8e137919df2e8f79",
     bytes=273_538,
     generator=1,
 )
