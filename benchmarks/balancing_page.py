@@ -161,7 +161,9 @@ def left_out(by_conflict: dict[float, list[Measured]]) -> str:
         short = [arm for arm in arms() if worlds.get(arm, 0) < REDUCED.worlds]
         if short:
             some = (
-                f"{len(short)} of {len(arms())} methods have fewer" if found else "nothing is there"
+                f"{len(short)} of {len(arms())} methods have fewer"
+                if found
+                else "no comparison yet"
             )
             gaps.append(f"conflict {conflict:g}: {some}")
     if not gaps:
