@@ -32,9 +32,7 @@ from metacli.data.few_shot.regression import RegressionEpisodes
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.scoring.simple_scores import (
     POOLED,
-    RIDGE,
     SHRUNKEN,
-    own_ridge,
     pooled_ridge,
     shrunken_ridge,
 )
@@ -176,8 +174,8 @@ def measure(name: str, run: str | None) -> None:
 
 
 def add_simple(name: str) -> None:
-    """Of few-shot regressions the ridge regressions that a result lacks, on its episodes; those
-    that it has come out as they are there, or the program ends."""
+    """Of few-shot regressions the ridge regressions of all training tasks that a result lacks, on
+    its episodes; what it has comes out as it is there, or the program ends."""
     path = RESULTS / f"{name}.json"
     result = json.loads(path.read_text())
     recipe = build_few_shot(load(result["recipe"])).recipe
@@ -186,8 +184,7 @@ def add_simple(name: str) -> None:
         sizes = {key: score[key] for key in ("way", "shot", "query")}
         source = make_source(recipe, score["split"], seed=score["episodes_seed"], **sizes)
         assert isinstance(source, RegressionEpisodes)
-        methods = {RIDGE: own_ridge(source), POOLED: pooled_ridge(source, learned)}
-        methods[SHRUNKEN] = shrunken_ridge(source, learned)
+        methods = {POOLED: pooled_ridge(source, learned), SHRUNKEN: shrunken_ridge(source, learned)}
         for method, error in methods.items():
             found = over_episodes(np.array([error(k) for k in range(score["episodes"])]))
             there = score["baselines"].setdefault(method, found.as_dict())

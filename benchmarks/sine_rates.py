@@ -37,6 +37,7 @@ import torch
 from metacli.engine.evaluate import evaluate
 from metacli.engine.meta_train import meta_train
 from metacli.engine.scoring.intervals import over_seeds
+from metacli.errors import RunFailed
 
 FILE = Path(__file__).resolve().parent / "results" / "sinusoid" / "rates.json"
 BUILD = Path(__file__).resolve().parent.parent / "build" / "sine"
@@ -99,14 +100,18 @@ def words(learner: str, rate: float, steps: int, seed: int) -> list[str]:
 
 
 def searched(learner: str, rate: float) -> dict[str, Any]:
-    """A rate of the grid, and its error on validation waves."""
-    run = trained(learner, rate, SEARCH, 0)
+    """A rate of the grid, and its error on validation waves; None where training ended in numbers
+    that are not finite."""
+    try:
+        run = trained(learner, rate, SEARCH, 0)
+    except RunFailed as failed:
+        say(f"{learner} {rate}: {failed.message}")
+        return {"learner": learner, "lr": rate, "val_mse": None}
     lines = (run / "metrics.jsonl").read_text().splitlines()
     told = [one["val"] for one in map(json.loads, lines) if "val" in one][-1]
     error = float(told["mse"]["mean"])
     say(f"{learner} {rate}: {error:.4f} on validation waves")
-    finite = error if math.isfinite(error) else None
-    return {"learner": learner, "lr": rate, "val_mse": finite}
+    return {"learner": learner, "lr": rate, "val_mse": error if math.isfinite(error) else None}
 
 
 def trained(learner: str, rate: float, steps: int, seed: int) -> Path:
@@ -148,12 +153,16 @@ def table() -> str:
         tried = [one for one in document["search"] if one["learner"] == learner]
         if len(tried) < len(rates):
             continue
-        errors = ", ".join(f"{one['lr']:g}: {one['val_mse']:.3f}" for one in tried)
+        errors = ", ".join(f"{one['lr']:g}: {shown_error(one['val_mse'])}" for one in tried)
         own = [one for one in document["final"] if one["learner"] == learner]
         cells = [cell(own, step) for step in SHOWN]
         first = f"| {learner.replace('_', '-')} | {errors} | {chosen(document, learner):g} | "
         lines.append(f"{first}{' | '.join(cells)} | {len(own) or 'none yet'} |")
     return "\n".join(lines)
+
+
+def shown_error(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3f}"
 
 
 def cell(runs: list[dict[str, Any]], step: int) -> str:
