@@ -298,7 +298,17 @@ def test_evaluate_takes_overrides_without_data(stub: Callable[..., Any]) -> None
 def test_predict_and_export_hand_everything_to_the_engine(stub: Callable[..., Any]) -> None:
     assert handed(stub, "predict m a b --top 3 --reject 0.5 --device cpu --seed 1") == (
         ("m", ["a", "b"]),
-        {"stdin": None, "top": 3, "reject": 0.5, "together": False, "device": "cpu", "seed": 1},
+        {
+            "stdin": None,
+            "top": 3,
+            "reject": 0.5,
+            "together": False,
+            "out": None,
+            "force": False,
+            "dry_run": False,
+            "device": "cpu",
+            "seed": 1,
+        },
     )
     assert handed(stub, "export m --format onnx --with-support --tolerance 1e-4 -o f") == (
         ("m",),

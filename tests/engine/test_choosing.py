@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from metacli.engine.adapting.choosing.core import (
-    TEMPERATURES,
     Candidate,
     Choice,
     Targets,
     choose,
     simplest,
 )
+from metacli.engine.adapting.choosing.log_loss import TEMPERATURES
 from metacli.engine.adapting.splits import Split, repeated_folds
 
 WAY, SHOT = 3, 6

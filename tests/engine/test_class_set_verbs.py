@@ -152,8 +152,6 @@ def test_report_shows_a_model_of_sets_of_classes_and_export_says_what_it_is_for(
     meta_train(str(recipe), ["train.steps=2"], out=str(out))
     with pytest.raises(DataError, match="has not been adapted to a set yet"):
         export(str(out))
-    with pytest.raises(DataError, match="cannot be exported with its support"):
-        export(str(out), with_support=True)
     report(str(out), out=str(tmp_path / "page.html"))
     assert "accuracy" in (tmp_path / "page.html").read_text("utf-8")
     table = tmp_path / "set.csv"

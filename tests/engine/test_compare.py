@@ -26,13 +26,6 @@ WHAT = {
 }
 HARD = 0.08 * np.random.Generator(np.random.PCG64(5)).standard_normal(40)
 """Of each episode, the same for all models."""
-DRAWS: list[np.random.Generator] = []
-
-
-@pytest.fixture(autouse=True)
-def _own_draws() -> None:
-    """Every test draws the same numbers, whatever ran before it."""
-    DRAWS[:] = [np.random.Generator(np.random.PCG64(8))]
 
 
 def run(
@@ -57,8 +50,10 @@ def run(
     return str(folder)
 
 
-def noisy(mean: float) -> np.ndarray:
-    return mean + HARD + 0.02 * DRAWS[0].standard_normal(40)
+def noisy(mean: float, number: int = 0) -> np.ndarray:
+    """The scores of a model, the same for the same mean and number whatever was drawn before."""
+    draw = np.random.Generator(np.random.PCG64([round(1000 * mean), number]))
+    return mean + HARD + 0.02 * draw.standard_normal(40)
 
 
 def test_two_runs_are_paired_episode_by_episode(tmp_path: Path) -> None:
@@ -99,7 +94,7 @@ def test_fewer_than_ten_units_are_too_few_to_say(tmp_path: Path) -> None:
 
 
 def test_units_that_are_not_finite_are_left_out_of_the_pair_and_reported(tmp_path: Path) -> None:
-    one, other = noisy(0.8), noisy(0.8)
+    one, other = noisy(0.8), noisy(0.8, 1)
     one[3], other[7] = np.nan, np.inf
     notices: list[Any] = []
     paths = [run(tmp_path / "a", one), run(tmp_path / "b", other)]
@@ -125,7 +120,7 @@ def test_units_that_are_not_finite_are_left_out_of_the_pair_and_reported(tmp_pat
 def test_what_was_measured_otherwise_is_refused_and_named(
     change: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
-    paths = [run(tmp_path / "a", noisy(0.8)), run(tmp_path / "b", noisy(0.8), **change)]
+    paths = [run(tmp_path / "a", noisy(0.8)), run(tmp_path / "b", noisy(0.8, 1), **change)]
     with pytest.raises(DataError, match=f"not measured on the same units: {named}$") as caught:
         compare(paths)
     assert caught.value.exit_code == ExitCode.INVALID
@@ -133,7 +128,7 @@ def test_what_was_measured_otherwise_is_refused_and_named(
 
 
 def test_what_all_were_measured_on_is_compared_and_the_rest_is_reported(tmp_path: Path) -> None:
-    paths = [run(tmp_path / "a", noisy(0.8)), run(tmp_path / "b", noisy(0.8))]
+    paths = [run(tmp_path / "a", noisy(0.8)), run(tmp_path / "b", noisy(0.8, 1))]
     for path in paths:
         run(Path(path), noisy(0.9), shot=5)
     run(tmp_path / "b", noisy(0.9), shot=10)
@@ -194,7 +189,7 @@ def test_seeds_of_one_recipe_alone_are_compared_with_each_other(tmp_path: Path) 
 def test_many_pairs_of_the_same_are_seldom_distinguished(tmp_path: Path) -> None:
     told = raw = 0
     for study in range(40):
-        paths = [run(tmp_path / f"{study}-{n}", noisy(0.8)) for n in range(6)]
+        paths = [run(tmp_path / f"{study}-{n}", noisy(0.8, 6 * study + n)) for n in range(6)]
         pairs = compare(paths)["pairs"]
         assert len(pairs) == 15
         told += any(pair["verdict"] != "no_difference" for pair in pairs)
@@ -226,7 +221,7 @@ def test_a_run_that_was_moved_is_still_found(tmp_path: Path) -> None:
 
 def test_what_was_never_evaluated_says_what_to_type(tmp_path: Path) -> None:
     path = run(tmp_path / "a", noisy(0.8))
-    other = run(tmp_path / "b", noisy(0.8))
+    other = run(tmp_path / "b", noisy(0.8, 1))
     (tmp_path / "b" / "scores.jsonl").unlink()
     with pytest.raises(DataError, match="has not been evaluated yet") as caught:
         compare([path, other])

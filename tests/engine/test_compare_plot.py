@@ -48,7 +48,7 @@ def test_an_interval_without_ends_is_a_point(tmp_path: Path) -> None:
 def test_the_name_of_the_file_says_what_it_is(
     tmp_path: Path, name: str, start: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    a, b = (run(tmp_path / one, noisy(0.8)) for one in "ab")
+    a, b = (run(tmp_path / one, noisy(0.8, at)) for at, one in enumerate("ab"))
     target = tmp_path / name
     assert main(["compare", a, b, "-o", str(target)]) == 0
     assert target.read_text().startswith(start)
