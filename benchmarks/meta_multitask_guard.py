@@ -181,7 +181,7 @@ STRENGTHS: Mapping[str, Strength] = {
 }
 
 
-SHOWN = ("hidden", "two, queries", "two, labels in turn, all divisions")
+SHOWN = ("two, labels in turn, all divisions", "hidden", "two, queries")
 
 
 class Model:

@@ -159,13 +159,11 @@ def guards() -> list[str]:
         "| strength of a pair | validation | test | within a set |",
         "| --- | --- | --- | --- |",
     ]
-    for name, found in tried["pairs"].items():
-        test = document["pairs"].get(name)
-        both = ("-", "-")
-        if test is not None:
-            within = test["within"]
-            both = (f"{test['auc']:.3f}", f"{within['mean']:.3f} ± {within['ci95']:.3f}")
-        lines.append(f"| {name} | {found['auc']:.3f} | {' | '.join(both)} |")
+    for name in {**tried["pairs"], **document["pairs"]}:
+        found, test = (one["pairs"].get(name) for one in (tried, document))
+        cells = ["-" if one is None else f"{one['auc']:.3f}" for one in (found, test)]
+        within = "-" if test is None else shown(test["within"])
+        lines.append(f"| {name} | {' | '.join(cells)} | {within} |")
     return ["\n".join([*lines, ""])]
 
 
