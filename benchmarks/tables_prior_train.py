@@ -184,10 +184,10 @@ def twice(value: Tensor) -> tuple[Tensor, Tensor]:
 
 def tell(folder: Path, now: Progress, losses: list[tuple[bool, float]]) -> None:
     """A line of the log: the mean loss of classifications and of regressions since the last."""
-    means = [
-        float(np.mean([value for classes, value in losses if classes == kind]))
-        for kind in (True, False)
-    ]
+    means: list[float | None] = []
+    for kind in (True, False):
+        values = [value for classes, value in losses if classes == kind]
+        means.append(float(np.mean(values)) if values else None)
     line = {"step": now.step, "seconds": round(now.seconds), "class": means[0], "value": means[1]}
     with (folder / "log.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
