@@ -132,7 +132,7 @@ def alone(name: str) -> dict[str, Any] | None:
     found, hours = result["evaluate"], result["minutes"] / 60
     if found.get("delta_p") is not None:
         return row("delta_p", {"mean": found["delta_p"]}, "over a network for each task", hours)
-    return row(found["metric"], found, f"{result['tested']}", hours)
+    return row(found["metric"], found, result.get("tested", "test rows"), hours)
 
 
 def row(metric: str, score: dict[str, Any], task: str, hours: float | None) -> dict[str, Any]:

@@ -146,8 +146,9 @@ def test_sets_that_are_too_large_are_named_before_anything_is_written(
 
 
 def test_report_shows_a_model_of_sets_of_classes_and_export_says_what_it_is_for(
-    recipe: Path, tmp_path: Path
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "run"
     meta_train(str(recipe), ["train.steps=2"], out=str(out))
     with pytest.raises(DataError, match="has not been adapted to a set yet"):

@@ -162,7 +162,10 @@ def test_the_example_reads_folders_of_tasks_and_classes(tmp_path: Path) -> None:
     assert said["pen"][1] == pytest.approx(max(row["probabilities"].values()), abs=1e-3)
 
 
-def test_only_an_in_context_learner_takes_its_support(tmp_path: Path) -> None:
+def test_only_an_in_context_learner_takes_its_support(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="mreptile cannot be exported with its support: mtnp can"):
         exportable_support(of_rows(tmp_path, name="mreptile"), "run")
     with pytest.raises(DataError, match="not been adapted to a set yet") as caught:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from metacli.data.image_changes import Change
 
-LARGEST = 2**26  # numbers of one example
+LARGEST = 2**24  # numbers of one example: photographs of 5 megapixels
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=1)]

@@ -8,6 +8,7 @@ example goes through. One of zeros does, so whoever wrote the folder, `predict` 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +94,9 @@ def _require_learned(model: FewShotModel) -> None:
             wanted["head.bias"] = torch.empty(rows)
         if isinstance(learner, Learner):
             wanted |= learner.init(problem, wanted)[0]
+        if model.inputs.kind == "image":  # of which the layers may leave nothing
+            with suppress(NotImplementedError):  # a layer that has no shape without numbers
+                problem.embed(wanted, torch.empty((1, *model.inputs.shape), dtype=torch.uint8))
     for name, value in wanted.items():
         found = model.params.get(name)
         if found is None or found.shape != value.shape:
