@@ -36,6 +36,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted((ROOT / "benchmarks" / "results").rglob("*.json*")):
         name = f"data/{path.relative_to(ROOT / 'benchmarks' / 'results').as_posix()}"
         files.append(File.generated(config, name, abs_src_path=str(path)))
+    for path in sorted((ROOT / "benchmarks" / "protocols").glob("*.md")):
+        files.append(File.generated(config, f"protocols/{path.name}", abs_src_path=str(path)))
     return files
 
 
@@ -50,6 +52,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             path = f"benchmarks/{path}"
         if path.startswith("benchmarks/results/"):
             return f"]({up}data/{path.removeprefix('benchmarks/results/')}{anchor})"
+        if path.startswith("benchmarks/protocols/"):
+            return f"]({up}{path.removeprefix('benchmarks/')}{anchor})"
         if path in OUTSIDE:
             return f"]({up}{OUTSIDE[path]}{anchor})"
         if page.file.src_uri in OUTSIDE.values() and path.startswith("docs/"):
