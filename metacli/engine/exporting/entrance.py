@@ -243,7 +243,9 @@ class Cells(nn.Module):
 
 def _numeric(column: Numeric | DatePart, cell: Tensor) -> Tensor:  # [B] -> [B, 1 or 2]
     gone = torch.isnan(cell)
-    scaled = torch.where(gone, 0.0, (cell - column.mean) / column.scale)
+    # As tensors: a number of Python's becomes float32 in ONNX, in which a year is 0.0001 off.
+    mean, scale = (torch.tensor(one, dtype=cell.dtype) for one in (column.mean, column.scale))
+    scaled = torch.where(gone, 0.0, (cell - mean) / scale)
     if column.limit is not None:
         scaled = scaled.clamp(-column.limit, column.limit)
     both = (scaled, gone.to(cell.dtype)) if column.missing else (scaled,)
