@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 from pathlib import Path
-from types import ModuleType
+
+from scripts import script
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.schema.load import shipped
@@ -13,23 +13,13 @@ from metacli.schema.load import shipped
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def module() -> ModuleType:
-    path = ROOT / "benchmarks" / "applications.py"
-    spec = importlib.util.spec_from_file_location("applications", path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
 def test_the_page_is_not_stale() -> None:
-    made = module()
+    made = script("applications")
     assert made.PAGE.read_text() == made.page(), "run python benchmarks/applications.py"
 
 
 def test_every_row_names_a_recipe_or_a_set_and_a_results_file() -> None:
-    made = module()
+    made = script("applications")
     rows = made.rows()
     assert len(rows) == 10
     for row in rows:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from scripts import script
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "class_sets"
 
 
-def table() -> ModuleType:
-    path = ROOT / "benchmarks" / "class_sets_table.py"
-    spec = importlib.util.spec_from_file_location("class_sets_table", path)
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
-
-
 def test_the_page_is_not_stale() -> None:
-    made = table()
+    made = script("class_sets_table")
     assert made.PAGE.read_text() == made.page(), "run python benchmarks/class_sets_table.py"
 
 

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from scripts import script
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = sorted((ROOT / "benchmarks" / "results" / "class_tasks").glob("*.json"))
 
 
-def module() -> ModuleType:
-    path = ROOT / "benchmarks" / "class_tasks_page.py"
-    spec = importlib.util.spec_from_file_location("class_tasks_page", path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
 def test_the_page_is_not_stale() -> None:
-    made = module()
+    made = script("class_tasks_page")
     assert made.PAGE.read_text() == made.page(), "run python benchmarks/class_tasks_page.py"
 
 

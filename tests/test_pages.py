@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from scripts import script
 
 from metacli.algorithms import ALGORITHMS
 from metacli.engine.training.few_shot.build import build_few_shot
@@ -20,16 +19,7 @@ from metacli.schema.load import load
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pages", ROOT / "benchmarks" / "pages.py")
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
-pages = module()
+pages = script("pages")
 HOW = "run python benchmarks/pages.py"
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from scripts import script
 
 from metacli.data.catalogue.table_prior import PRIOR
 
@@ -15,18 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def module() -> ModuleType:
-    path = ROOT / "benchmarks" / "tables_prior_page.py"
-    spec = importlib.util.spec_from_file_location("tables_prior_page", path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
-
-
 def test_the_page_is_not_stale() -> None:
-    made = module()
+    made = script("tables_prior_page")
     assert made.PAGE.read_text() == made.page(), "run python benchmarks/tables_prior_page.py"
 
 
