@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import typer
@@ -77,7 +77,7 @@ def show(result: Result) -> Iterator[str]:
             ("file", f"{text.path(read.name('file'))} ({text.size(read.number('bytes'))})"),
             ("format", text.visible(read.text("format"))),
             ("inputs", "; ".join(text.inline(in_words(one)) for one in read.items("inputs"))),
-            ("outputs", "; ".join(map(text.inline, read.items("outputs")))),
+            ("outputs", "; ".join(text.inline(in_words(one)) for one in read.items("outputs"))),
             ("parity", _parity(read.block("parity"))),
         ]
     )
@@ -86,11 +86,17 @@ def show(result: Result) -> Iterator[str]:
         yield f"next: python {text.path(read.name('example'))} {read.text('usage')}"
 
 
+MOST = 12  # words of a column, columns or labels that are shown; --json has all
+
+
 def in_words(tensor: Json) -> Json:
-    """An input without what its `values` say already."""
-    if not isinstance(tensor, Mapping):
-        return tensor
-    return {key: one for key, one in tensor.items() if key not in ("shorter", "changes")}
+    """An input or output without what its `values` say already, and with the first of its words."""
+    if isinstance(tensor, Mapping):
+        return {k: in_words(one) for k, one in tensor.items() if k not in ("shorter", "changes")}
+    if isinstance(tensor, Sequence) and not isinstance(tensor, str):
+        more = [f"and {len(tensor) - MOST} more"] if len(tensor) > MOST else []
+        return [*map(in_words, tensor[:MOST]), *more]
+    return tensor
 
 
 def _parity(parity: Block) -> str:

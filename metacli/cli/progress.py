@@ -221,7 +221,7 @@ class Bars:
         self.bars.start()
         now = self.clock()
         if what not in self.meters or done < self.meters[what][1].shown:
-            self._restart(what, done if what == "training" else 0, total, now)
+            self._restart(what, done if what == "training" else 0, total, unit, now)
         task, meter = self.meters[what]
         meter.shown = done
         meter.mark(done, now)
@@ -229,9 +229,13 @@ class Bars:
         room = self.console.width - len(text.visible(what)) - _BAR - len("  ")
         self.bars.update(task, completed=done, total=total, tail=fitted(tail, metrics, room))
 
-    def _restart(self, what: str, first: int, total: int | None, now: float) -> None:
+    def _restart(self, what: str, first: int, total: int | None, unit: str, now: float) -> None:
         for each in self.bars.tasks:  # only now: Rich erases a line too many when no bar is left
-            if each.finished or each.id == self.meters.get(what, (None,))[0]:
+            # What counts the same things is the same work, whose words alone changed.
+            same = each.fields["unit"] == unit and each.total == total
+            if each.finished or same or each.id == self.meters.get(what, (None,))[0]:
                 self.bars.update(each.id, visible=False)
-        task = self.bars.add_task(text.visible(what), total=total, tail="")
+        hidden = {each.id for each in self.bars.tasks if not each.visible}
+        self.meters = {name: one for name, one in self.meters.items() if one[0] not in hidden}
+        task = self.bars.add_task(text.visible(what), total=total, tail="", unit=unit)
         self.meters[what] = (task, Meter(first, now, first, now))

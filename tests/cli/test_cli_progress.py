@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from metacli.cli.progress import Plain, Silent, fitted, sentence
+from metacli.cli.progress import Bars, Plain, Silent, fitted, sentence
 from metacli.engine.events import (
     CheckpointSaved,
     EvaluationDone,
@@ -152,3 +152,13 @@ def test_quiet_shows_warnings_and_nothing_else() -> None:
     view(StepDone(1, 1, {}))
     view(Notice("odd\x1b[31m"))
     assert screen.text == "warning: odd\\x1b[31m\n"
+
+
+def test_one_bar_counts_the_same_things_whatever_each_is_called() -> None:
+    bars = Bars(clock=Clock())
+    bars(Progress("adapting", 3, 60, "tasks"))
+    for done, name in enumerate(("ridge", "trees", "ridge")):
+        bars(Progress(f"trying {name}", done % 2, 2, "sources"))
+    seen = [one.description for one in bars.bars.tasks if one.visible]
+    bars.close()
+    assert seen == ["adapting", "trying ridge"]

@@ -186,6 +186,16 @@ def test_export_says_how_far_it_is_from_pytorch() -> None:
     assert "largest difference to PyTorch 1.2e-06 on 15 inputs (tolerance 1e-05)" in page
 
 
+def test_a_column_of_many_words_does_not_fill_the_page() -> None:
+    column = {"name": "street", "values": [f"street {number}" for number in range(300)]}
+    made = result("export")
+    made["inputs"] = [{"name": "cells", "columns": [column, {"name": "size"}]}]
+    shown = "\n".join(export.show(made))
+    assert "street 11, and 288 more" in shown
+    assert "street 12," not in shown
+    assert "size" in shown
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (3900, "1 h 5 min")]
 )
