@@ -62,13 +62,25 @@ def tensors_of(name: str) -> dict[str, np.ndarray]:
     Raises:
         DataError: the file is not the one that is known.
     """
-    known = HEADS[name]
-    content = files("metacli.data.catalogue").joinpath(FOLDER, f"{name}.safetensors").read_bytes()
-    if hashlib.sha256(content).hexdigest() != known.sha256:
+    return shipped_arrays(name, HEADS[name].sha256, f"the head {name} is not the one")
+
+
+def shipped_arrays(name: str, sha256: str, what: str) -> dict[str, np.ndarray]:
+    """The arrays of a file of `trained_heads`, float32.
+
+    Args:
+        what: how the sentence of another file begins.
+
+    Raises:
+        DataError: the file is not the one that is known.
+    """
+    file = f"{FOLDER}/{name}.safetensors"
+    content = files("metacli.data.catalogue").joinpath(file).read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise DataError(
-            f"the head {name} is not the one that metacli knows",
+            f"{what} that metacli knows",
             code="encoder.changed",
-            where=f"{FOLDER}/{name}.safetensors",
+            where=file,
             hint="pip install --force-reinstall metacli",
         )
     return {key: value.astype(np.float32) for key, value in load(content).items()}

@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
-from safetensors.numpy import load
 
-from metacli.data.catalogue.heads import FOLDER
-from metacli.errors import DataError
+from metacli.data.catalogue.heads import shipped_arrays
 
 
 @dataclass(frozen=True)
@@ -43,13 +39,4 @@ def prior_tensors() -> dict[str, np.ndarray]:
     Raises:
         DataError: the file is not the one that is known.
     """
-    path = f"{PRIOR.name}.safetensors"
-    content = files("metacli.data.catalogue").joinpath(FOLDER, path).read_bytes()
-    if hashlib.sha256(content).hexdigest() != PRIOR.sha256:
-        raise DataError(
-            f"the weights {PRIOR.name} are not those that metacli knows",
-            code="encoder.changed",
-            where=f"{FOLDER}/{path}",
-            hint="pip install --force-reinstall metacli",
-        )
-    return {key: value.astype(np.float32) for key, value in load(content).items()}
+    return shipped_arrays(PRIOR.name, PRIOR.sha256, f"the weights {PRIOR.name} are not those")

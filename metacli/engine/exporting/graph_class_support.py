@@ -18,10 +18,9 @@ from metacli.algorithms.meta_multitask.protocol import together
 from metacli.engine.exporting.entrance import Entrance, entrance_of
 from metacli.engine.exporting.graph import Graph
 from metacli.engine.exporting.graph_class_sets import embedded
-from metacli.engine.exporting.graph_sets import LABELS, TASKS
+from metacli.engine.exporting.graph_sets import LABELS, TASKS, require_in_context
 from metacli.engine.results.export import TensorSpec
 from metacli.engine.sets.class_model import ClassSetModel
-from metacli.errors import DataError
 from metacli.nn.set_attention import Tokens
 from metacli.types import Params
 
@@ -37,14 +36,7 @@ def class_support_graph(model: ClassSetModel) -> Graph:
     Raises:
         DataError: its adaptation is no attention over labels, or rows that no graph reads.
     """
-    if not isinstance(model.learner(), MTNP):
-        raise DataError(
-            f"{model.recipe.algorithm.name} cannot be exported with its support: mtnp can, which "
-            "adapts in one forward pass",
-            code="export.not_traceable",
-            where=str(model.provenance.get("recipe", "")),
-            hint="adapt first, then export the adapted model",
-        )
+    require_in_context(model)
     entrance = entrance_of(model.facts.inputs)
     classes, values = classified(model), valued(model)
     inputs = [

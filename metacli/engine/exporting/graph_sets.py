@@ -17,6 +17,7 @@ from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.data.sets.from_user import asking
 from metacli.engine.exporting.graph import Graph
 from metacli.engine.results.export import ColumnSpec, TensorSpec
+from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.model import AdaptedSet, SetModel
 from metacli.engine.sets.scoring import Z90
 from metacli.errors import DataError
@@ -51,14 +52,7 @@ def in_context_graph(model: SetModel) -> Graph:
     Raises:
         DataError: its adaptation is no attention over labels.
     """
-    if not isinstance(model.learner(), MTNP):
-        raise DataError(
-            f"{model.recipe.algorithm.name} cannot be exported with its support: mtnp can, which "
-            "adapts in one forward pass",
-            code="export.not_traceable",
-            where=str(model.provenance.get("recipe", "")),
-            hint="adapt first, then export the adapted model",
-        )
+    require_in_context(model)
     numbers = "the number of the label's task in the set, from 0"
     inputs = [
         TensorSpec("support_x", "float32", ("labels", model.width)),
@@ -80,6 +74,18 @@ def in_context_graph(model: SetModel) -> Graph:
     )
     most = {"labels": LABELS, "tasks": TASKS}
     return Graph(InContext(model), tuple(inputs), (output,), example, most)
+
+
+def require_in_context(model: SetModel | ClassSetModel) -> None:
+    """Raises DataError for a learner that cannot take its support as an input."""
+    if not isinstance(model.learner(), MTNP):
+        raise DataError(
+            f"{model.recipe.algorithm.name} cannot be exported with its support: mtnp can, which "
+            "adapts in one forward pass",
+            code="export.not_traceable",
+            where=str(model.provenance.get("recipe", "")),
+            hint="adapt first, then export the adapted model",
+        )
 
 
 def roles_in_words(known: tuple[str, ...]) -> str:
