@@ -102,6 +102,8 @@ def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
     origin = "already in the cache" if read.flag("from_cache") else "fetched now"
+    if "digest" in result and result["digest"] is None:
+        origin = "nothing to fetch: it is made where it is used"
     yield from text.fields(
         [
             ("name", text.visible(read.text("name"))),

@@ -25,7 +25,6 @@ from typing import Any
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(
     [
-        "kills",
         "torch._dynamo",
         *(f"metacli.engine.{verb}" for verb in ("meta_train", "adapt", "export")),
     ]

@@ -42,14 +42,14 @@ class FetchResult:
     Args:
         path: the data set's folder in the cache.
         bytes: its size; 0 for what is never kept.
-        digest: SHA-256 hex of the contents.
+        digest: SHA-256 hex of the contents; None for what is made where it is used.
         from_cache: nothing had to be done.
     """
 
     name: str
     path: Path
     bytes: int
-    digest: str
+    digest: str | None
     from_cache: bool
 
 
@@ -80,8 +80,7 @@ def fetch_dataset(
     """
     found = find(name)
     if not found.builder:
-        digest = str(resolve(found.loader.partition(":")[0] + ":DIGEST"))
-        return FetchResult(name, cache, 0, digest, True)
+        return FetchResult(name, cache, 0, None, True)
     folder = cache / found.folder
     with explained(cache, 0):
         there = not force and stored_contents(found, folder) is not None

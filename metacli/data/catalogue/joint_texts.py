@@ -25,7 +25,6 @@ from metacli.data.tables.coded import coded, fitted_encoder
 
 REVIEWS = 200  # of a class
 DOMAINS = {"train": slice(0, 10), "val": slice(10, 13), "test": slice(13, 16)}
-DIGEST = hashlib.sha256(b"clinc150, hwu64 and fdu-mtl 1").hexdigest()
 
 Classes = dict[str, list[str]]
 """Texts by class."""

@@ -33,7 +33,6 @@ from metacli.data.multi_task.dataset import MultiTaskData, all_of
 from metacli.errors import DataError
 
 COLUMNS, SPREAD, BEND = 24, 0.3, 0.5
-DIGEST = "generated"
 VERSION = 1
 
 

@@ -14,7 +14,7 @@ class FetchResult(Result):
     """A data set in the cache, or a model of a hub.
 
     Args:
-        digest: SHA-256 of its contents.
+        digest: SHA-256 of its contents; None for what is made where it is used.
         from_cache: nothing had to be downloaded.
         revision: the commit that a model of a hub is of.
     """
@@ -24,7 +24,7 @@ class FetchResult(Result):
     name: str
     path: Path
     bytes: int
-    digest: str
+    digest: str | None
     from_cache: bool
     revision: str | None = None
 
