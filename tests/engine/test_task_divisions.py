@@ -86,6 +86,18 @@ def test_two_divisions_are_too_few_and_a_damaged_neighbour_is_named():
     assert "scores.damaged" in [getattr(event, "code", "") for event in seen]
 
 
+def test_a_neighbour_of_another_kind_whose_tasks_have_no_difference_is_passed_over():
+    division(0, out="runs/0")
+    line = json.loads(Path("runs/0/scores.jsonl").read_text())
+    line["trained"] = "0" * 32
+    line["result"]["tasks"] = [{"name": "a", "metric": "accuracy", "value": 0.5}]
+    Path("runs/grasps").mkdir()
+    Path("runs/grasps/scores.jsonl").write_text(json.dumps(line) + "\n")
+    seen: list = []
+    assert evaluate("runs/0", report=seen.append)["mean_delta_over"] == "4 tasks"
+    assert not [event for event in seen if "scores" in getattr(event, "code", "")]
+
+
 def test_a_training_run_says_the_mean_over_its_tasks_on_validation():
     result = multitask("tiny.yaml", out="runs/a")
     delta, low, high = paired(np.array(deltas(result)))

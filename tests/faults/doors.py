@@ -52,6 +52,7 @@ from metacli.schema.load import load as load_recipe
 
 STORED = Path(__file__).resolve().parents[1] / "fixtures"
 GREY = ImageSpec(1, 8, 8)
+LARGE = 2**20  # numbers of one input
 CPU = torch.device("cpu")
 Files = Mapping[str, bytes]
 TABLE = (

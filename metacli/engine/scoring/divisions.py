@@ -53,9 +53,10 @@ def mean_difference(
         return own
     found: dict[Json, list[float]] = {line["split_seed"]: [own.mean_delta]}
     for other in neighbours(run, report):
-        same = all(other.get(key) == line[key] for key in ("trained", "split"))
+        if any(other.get(key) != line[key] for key in ("trained", "split")):
+            continue  # of another recipe, perhaps of another kind
         value = mean_delta((other.get("result") or {}).get("tasks") or []).mean_delta
-        if same and value is not None:
+        if value is not None:
             found.setdefault(other["split_seed"], []).append(value)
     if len(found) < FEWEST:
         return own
