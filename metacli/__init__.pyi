@@ -17,6 +17,7 @@ from metacli.algorithms.meta.protonet import ProtoNet as ProtoNet
 from metacli.algorithms.meta.r2d2 import R2D2 as R2D2
 from metacli.algorithms.meta.relationnet import RelationNet as RelationNet
 from metacli.algorithms.meta.reptile import Reptile as Reptile
+from metacli.algorithms.meta.tables_prior import TablesPrior as TablesPrior
 from metacli.algorithms.meta_multitask.coupled import Coupled as Coupled
 from metacli.algorithms.meta_multitask.manil import MANIL as MANIL
 from metacli.algorithms.meta_multitask.mcavia import MCAVIA as MCAVIA

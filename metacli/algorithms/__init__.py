@@ -73,6 +73,12 @@ ALGORITHMS: dict[str, Entry] = {
     "matchingnet": Entry(
         "meta", "meta.matchingnet", "MatchingNet", "read the label off the support by attention"
     ),
+    "tables-prior": Entry(
+        "meta",
+        "meta.tables_prior",
+        "TablesPrior",
+        "train the network of `tables-prior` further on your own tables",
+    ),
     "pretrain": Entry(
         "meta", "meta.pretrain", "Pretrain", "one classifier of all classes, then a simple head"
     ),

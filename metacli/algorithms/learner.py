@@ -108,6 +108,11 @@ class Adapter(ABC):
         return ("",)
 
     @property
+    def takes_padding(self) -> bool:
+        """Whether it trains on supports of several sizes, the smaller ones padded."""
+        return True
+
+    @property
     def shared_labels(self) -> bool:
         """Whether outputs have to mean the same in every task."""
         return False

@@ -61,9 +61,10 @@ def require_traceable(model: FewShotModel) -> None:
     """Raises DataError naming the learners that can be written with their support."""
     if model.learner().traceable:
         return
-    able = [name for name in names("meta") if ALGORITHMS[name].learner().traceable]
+    own = model.recipe.algorithm.name
+    able = [one for one in names("meta") if one != own and ALGORITHMS[one].learner().traceable]
     raise DataError(
-        f"{model.recipe.algorithm.name} cannot be exported with its support: its "
+        f"{own} cannot be exported with its support: its "
         "adaptation is not a fixed sequence of tensor operations",
         code="export.not_traceable",
         where=str(model.provenance.get("recipe", "")),

@@ -8,6 +8,7 @@ from metacli.data.catalogue.sinusoid import Sinusoids
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.encoders.parameters import FROZEN, ON_FEATURES
 from metacli.engine.events import Progress, Reporter
+from metacli.engine.models.beginnings import own_start
 from metacli.engine.models.fields import with_fields
 from metacli.engine.models.folder import load_few_shot
 from metacli.engine.models.model import FewShotModel
@@ -121,5 +122,5 @@ def as_seen(source: EpisodeSource, of: FewShotModel) -> EpisodeSource:
 def untrained(model: FewShotModel, problem: Problem) -> tuple[Params, State]:
     """What the model's training began with: its parameters, those of its learner, and its state."""
     fresh = without(problem.init(model.recipe.seed), FROZEN)  # the encoder is not trained
-    own, state = restore_learner(model.recipe, deployed=False).init(problem, fresh)
+    own, state = own_start(restore_learner(model.recipe, deployed=False), problem, fresh)
     return {**fresh, **own}, state

@@ -233,7 +233,7 @@ def describe(session: Session, start: Start, begin: Snapshot, report: Reporter) 
     workspace, steps = session.workspace, session.recipe.train.steps
     details = {
         **session.run.details(),
-        "parameters": sum(begin.params[name].numel() for name in start.network),
+        "parameters": sum(begin.params[n].numel() for n in start.network or start.learned),
         "device": str(workspace.device),
         "threads": torch.get_num_threads(),
     }

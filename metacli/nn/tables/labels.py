@@ -35,8 +35,12 @@ def of_classes(member: Tensor) -> Known:
 def of_values(y: Tensor) -> Known:
     """Of values [B, M]: centred and scaled, far ones bent towards the others."""
     mean, scale = moments(y)
-    labels = ((y - mean) / scale)[:, None]
-    labels = labels / torch.sqrt(1 + (labels / BENT).square())
+    return of_scaled((y - mean) / scale)
+
+
+def of_scaled(z: Tensor) -> Known:
+    """Of values [B, M] that are centred and scaled; far ones bent towards the others."""
+    labels = z[:, None] / torch.sqrt(1 + (z[:, None] / BENT).square())
     return Known(labels, torch.zeros_like(labels[..., :1]))
 
 

@@ -12,9 +12,10 @@ from metacli.algorithms.transfer.in_context import PRIOR
 from metacli.data.catalogue.table_prior import PRIOR as TRAINED
 from metacli.data.catalogue.table_prior import prior_tensors
 from metacli.data.plain import Record
-from metacli.data.tables.encoding import Categorical, Encoding
+from metacli.data.tables.encoding import Encoding
 from metacli.engine.adapting.feature_source import column_source
 from metacli.engine.adapting.request import Request
+from metacli.engine.models.beginnings import columns_of
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.errors import UsageProblem
@@ -77,12 +78,7 @@ def require_pair(source: str, method: str) -> None:
 
 def recipe_of(source: str, encoder: Encoding) -> FewShotRecipe:
     """The recipe that a model needs to be made again."""
-    columns = encoder.columns
-    backbone: Record = {
-        "name": "cells",
-        "widths": [one.width for one in columns],
-        "categories": [n for n, one in enumerate(columns) if isinstance(one, Categorical)],
-    }
+    backbone: Record = {"name": "cells", **columns_of(encoder)}
     return FewShotRecipe.model_validate(
         {
             "kind": "meta",

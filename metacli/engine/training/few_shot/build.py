@@ -12,6 +12,7 @@ from metacli.algorithms.learner import Learner
 from metacli.compiled import keep_programs, require_compiler
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.class_batches import num_labels
+from metacli.engine.models.beginnings import fitted_to
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.networks import make_problem
 from metacli.engine.storage.paths import cache_root
@@ -83,6 +84,7 @@ def build_few_shot(loaded: Loaded, device: str = "cpu") -> FewShotBuilt:
         raise loaded.error(problems.found)
     problems.raise_any()
     inputs, kind = describe_data(recipe)
+    backbone = fitted_to(backbone, inputs)
     learner = with_classes(learner, recipe, kind, problems)
     deployed = replaced(learner, recipe.evaluate.replace, "evaluate", problems)
     check_fit(recipe, learner, backbone, inputs, kind, problems)

@@ -36,6 +36,9 @@ def check_fit(
     if kind == "classification" and not learner.any_way:
         check_way(recipe, problems)
     check_statistics(recipe, learner, backbone, problems)
+    if not recipe.episodes.balanced and not learner.takes_padding:
+        message = f"{recipe.algorithm.name} reads supports of one size"
+        problems.add("episodes.balanced", message, "episodes.balanced=true")
     check_execution(recipe, learner, problems)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.encoders.parameters import to_train, with_encoder
 from metacli.engine.models import folder as model_folder
+from metacli.engine.models.beginnings import own_start
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
@@ -102,7 +104,7 @@ class FewShotRun:
     def start(self) -> Start:
         problem = self.built.problem
         fresh = to_train(self.recipe, problem.init(self.recipe.seed))
-        return start_of(self.built.learner.init, problem, fresh)
+        return start_of(partial(own_start, self.built.learner), problem, fresh)
 
     def train(
         self, begin: Snapshot, learned: frozenset[str], device: torch.device, hooks: Hooks
