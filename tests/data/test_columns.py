@@ -38,6 +38,12 @@ def test_no_target_or_two_list_the_columns(header: str) -> None:
     assert "--target" in (caught.value.hint or "")
 
 
+def test_a_table_without_a_line_of_names_is_told_what_it_lacks() -> None:
+    with pytest.raises(DataError) as caught:
+        assign(table_of("1.25,red,-0.5\n2.75,blue,.25\n"), Choice(), HERE)
+    assert "put a line with column names before it" in (caught.value.hint or "")
+
+
 def test_a_column_called_text_makes_a_table_of_text() -> None:
     roles = assign(table_of("id,text,label\n1,hello you,a\n2,bye,b\n"), Choice(), HERE)
     assert (roles.kind, roles.inputs) == ("text", ("text",))

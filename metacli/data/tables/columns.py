@@ -6,6 +6,7 @@ looking is said in `guessed`, and `--target`, `--input` and `--type` decide othe
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -134,13 +135,21 @@ def find_target(table: Table, choice: Choice, needed: bool) -> tuple[str | None,
         else "no column is the target"
     )
     likely = found[0] if found else table.columns[-1]
+    hint = f"--target {quoted(likely)}, if that is what is to be predicted; or call the column "
+    hint += "label, target, class or y"
+    if any(map(is_value, table.columns)):
+        hint = "the first line looks like a row of values: put a line with column names before it"
     raise DataError(
         f"{table.name}: {what}; the columns are {some(table.columns)}",
         code="table.no_target",
         where=table.name,
-        hint=f"--target {quoted(likely)}, if that is what is to be predicted; or call the column "
-        "label, target, class or y",
+        hint=hint,
     )
+
+
+def is_value(name: str) -> bool:
+    """Whether the name of a column is a number with a decimal point, as names are not."""
+    return re.fullmatch(r"[-+]?\d*[.,]\d+", name.strip()) is not None
 
 
 def quoted(name: str) -> str:

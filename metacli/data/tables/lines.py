@@ -38,7 +38,7 @@ def lines_of(content: bytes, name: str) -> Iterator[str]:
     try:
         yield from io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
     except UnicodeDecodeError:
-        what, hint = "is not UTF-8", "save it as UTF-8: iconv -f latin1 -t utf-8"
+        what, hint = "is not UTF-8", "save it as UTF-8: iconv -f windows-1252 -t utf-8"
         raise _wrong_byte(content, _first_bad(content), name, what, hint) from None
 
 
