@@ -28,7 +28,7 @@ RECIPES = (
     *("scenes-hard", "scenes-mtan", "tox21-10shot-r2d2"),
 )
 VERBS = {"meta": "meta-train", "multitask": "multitask", "meta-multitask": "meta-train"}
-LONG = ("trajectory", "history", "per_task", "confusion")  # of a result: of no use here
+LONG = ("trajectory", "history", "per_task", "confusion", "scores", "plot")  # of no use here
 
 
 def main(names: list[str]) -> None:

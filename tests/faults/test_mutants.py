@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from campaign import tried
 from doors import doors
+
+from metacli.errors import BundleError
 
 SHORT, FULL = 30, 2_000  # variants of each reader; benchmarks/faults.py does more
 LONGEST = {"parquet": 3, "records of runs": 4, "models of sets": 15, "few-shot models": 20}
@@ -33,6 +36,16 @@ def test_variants_are_read_or_refused(
     assert not found.slow, "\n".join(found.examples[:5])
     assert found.read + found.refused == found.mutants == count
     assert [one.name for one in tmp_path.iterdir()] == ["doors"]  # nothing was written elsewhere
+
+
+def test_a_task_without_a_label_is_no_task(tmp_path: Path) -> None:
+    door = doors(tmp_path)["multi-task models"]()
+    name, files = next(one for one in door.seeds if one[0] == "hard-table")
+    document = json.loads(files["model.json"])
+    document["answers"]["labels"][0] = []
+    edited = {**files, "model.json": json.dumps(document).encode()}
+    with pytest.raises(BundleError, match="0 labels"):
+        door.read((name, edited))
 
 
 def test_every_reader_of_the_package_that_takes_a_file_from_outside_has_a_door() -> None:

@@ -136,7 +136,9 @@ def _require_tasks(model: MultiTaskModel) -> None:
     found = task_outputs(model, np.zeros((1, math.prod(model.inputs.shape)), np.float32))
     for task, value in enumerate(found):
         outcomes = 2 if value.ndim == 1 else value.shape[1]
-        if heads.labels and not heads.regresses(task) and len(heads.labels[task]) != outcomes:
-            raise ValueError(f"{len(heads.labels[task])} labels and {outcomes} outcomes")
+        if heads.labels and not heads.regresses(task):
+            count = len(heads.labels[task])
+            if count != outcomes or not count:
+                raise ValueError(f"{count} labels and {outcomes} outcomes")
         if heads.regresses(task) and value.ndim != 1:
             raise ValueError(f"a regression with {outcomes} outputs")
