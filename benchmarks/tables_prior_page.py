@@ -36,7 +36,53 @@ def page() -> str:
     path = RESULTS / "tables_prior-choice.json"
     if path.exists():
         parts += [choice(json.loads(path.read_text()))]
+    path = RESULTS / "tables_prior-own.json"
+    if path.exists():
+        parts += [own_world(json.loads(path.read_text()))]
     return "\n".join(parts)
+
+
+def own_world(told: Mapping) -> str:
+    """The network trained further on related tables, beside other learners."""
+    names = {
+        OURS: "`tables-prior`, trained further",
+        "fresh": "the same network, from nothing",
+        "maml": "MAML (a network with 40 units)",
+        "joint": "one such network of all schools, fine-tuned on each",
+    }
+    ours = told["arms"][OURS]
+    lines = [
+        "## Trained further on related tables",
+        "",
+        f"{told['data']}: mean squared error over {told['episodes']} episodes, the same for all; "
+        f"{told['steps']} steps each, the rate of each is the best of {len(ours['validation'])} on "
+        "the validation schools. Differences are paired, over episodes between learners and over "
+        "schools to the others, with 95 % intervals.",
+        "",
+        "| | squared error | `tables-prior` minus it | rate |",
+        "| --- | --- | --- | --- |",
+    ]
+    for arm, name in names.items():
+        one = told["arms"][arm]
+        lines.append(f"| {name} | {pm(one, 1)} | {less(one.get('compared'))} | {one['rate']} |")
+    others = {
+        "`tables-prior` as it comes": "untrained",
+        "ridge regression of the same 10 pupils": "ridge on the same rows",
+        "ridge regression of all training schools": "ridge on all training tasks",
+        "the same with a shrunken intercept": "ridge on all training tasks + shrunken intercept",
+    }
+    for name, key in others.items():
+        one = ours["baselines"][key]
+        lines.append(f"| {name} | {pm(one, 1)} | {less(one)} | |")
+    return "\n".join([*lines, ""])
+
+
+def less(one: Mapping | None) -> str:
+    """The error of `tables-prior` minus that of another; a baseline's delta is what it gains."""
+    if one is None or one.get("delta") is None:
+        return ""
+    low, high = sorted(-end for end in one["delta_ci95"])
+    return f"{-one['delta']:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def pm(one: Found, digits: int = 2) -> str:
