@@ -369,7 +369,12 @@ def tuning_of(
     assert isinstance(built.train, ClassSets)
     whole = built.recipe.train.steps
     return ClassTuning(
-        *(built.learner, built.problem, made.params, (1,), validation, built.train),
+        learner=built.learner,
+        problem=built.problem,
+        params=made.params,
+        points=(1,),
+        validation=validation,
+        training=built.train,
         steps=steps,
         trunk_steps=(whole // 2, whole),
     )

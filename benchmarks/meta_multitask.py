@@ -164,7 +164,13 @@ def tuning_of(run: Run, params: Params, arms: tuple[str, ...]) -> Tuning:
 
     training = Functions(run.variant, TRAIN_POINTS, 8, seed=("train", run.seed), meta_batch=32)
     return Tuning(
-        *(run.learner, problem_of(run), params, POINTS, validation, training.meta_batch_at, arms),
+        learner=run.learner,
+        problem=problem_of(run),
+        params=params,
+        points=POINTS,
+        validation=validation,
+        training=training.meta_batch_at,
+        arms=arms,
         steps=STEPS,
         trunk_steps=TRUNK_STEPS,
     )

@@ -143,7 +143,13 @@ def tuning(arms: tuple[str, ...] = ("multi_task", "pretrained")) -> Tuning:
     source = Functions("shared", (3, 6), 4, seed=("train", 0), meta_batch=4)
     validation = lambda points: sets(points=points)  # noqa: E731
     return Tuning(
-        *(learner, problem, params, (3, 6), validation, source.meta_batch_at, arms),
+        learner=learner,
+        problem=problem,
+        params=params,
+        points=(3, 6),
+        validation=validation,
+        training=source.meta_batch_at,
+        arms=arms,
         steps=(1, 2, 3, 4),
         trunk_steps=(2, 4),
         trunk_sets=8,

@@ -99,8 +99,13 @@ class ClassSetRun(SetRunFrame[ClassSetBuilt]):
         assert isinstance(built.train, ClassSets)
         shots = sorted({*ends(built.train.shot)})
         return ClassTuning(
-            *(built.learner, built.problem, params, shots),
-            *(validation, built.train, wanted),
+            learner=built.learner,
+            problem=built.problem,
+            params=params,
+            points=shots,
+            validation=validation,
+            training=built.train,
+            arms=wanted,
             tick=tick,
             stopped=lambda: control.stopped,
         )

@@ -90,8 +90,13 @@ class SetRun(SetRunFrame[SetBuilt]):
             done.append(arm)
 
         return Tuning(
-            *(built.learner, built.problem, params, built.points),
-            *(built.validation, built.train.meta_batch_at, wanted),
+            learner=built.learner,
+            problem=built.problem,
+            params=params,
+            points=built.points,
+            validation=built.validation,
+            training=built.train.meta_batch_at,
+            arms=wanted,
             tick=tick,
             stopped=lambda: control.stopped,
         )
