@@ -28,6 +28,11 @@ RECIPES = (
     *("scenes-hard", "scenes-mtan", "tox21-10shot-r2d2"),
 )
 VERBS = {"meta": "meta-train", "multitask": "multitask", "meta-multitask": "meta-train"}
+TESTED = {
+    "meta": "unseen tasks",
+    "multitask": "test rows",
+    "meta-multitask": "unseen sets, joint",
+}
 LONG = ("trajectory", "history", "per_task", "confusion", "scores", "plot")  # of no use here
 
 
@@ -52,7 +57,7 @@ def measured(name: str) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads",
         "minutes": round(seconds / 60, 1),
         "steps": trained["result"]["steps"],
-        "tested": "unseen tasks" if kind == "meta" else "test rows",
+        "tested": TESTED[kind],
         "evaluate": {key: one for key, one in tested["result"].items() if key not in LONG},
     }
 

@@ -76,8 +76,8 @@ HELPERS = {
 FIELDS: dict[str, dict[str, Any]] = {
     "reptile": {"inner_lr": 0.01},
 }
-STEPS = {"relationnet": 60, "maml-adam": 30}
-RATES = {"relationnet": 0.01}  # sigmoids saturate under a larger one
+STEPS = {"relationnet": 60, "maml-adam": 60, "tables-prior": 60}
+RATES = {"relationnet": 0.01, "tables-prior": 0.003}  # larger ones saturate sigmoids, attention
 
 
 @dataclass(frozen=True)
