@@ -37,8 +37,8 @@ def test_sets_of_different_sizes_are_fitted_as_each_alone(
     for one, other in zip(alone, together, strict=True):
         assert list(one) == list(other) == list(PRECISIONS)
         for c in PRECISIONS:
-            torch.testing.assert_close(other[c][0], one[c][0], rtol=1e-7, atol=1e-9)
-            torch.testing.assert_close(other[c][1], one[c][1], rtol=1e-7, atol=1e-9)
+            torch.testing.assert_close(other[c][0], one[c][0], rtol=1e-7, atol=1e-7)
+            torch.testing.assert_close(other[c][1], one[c][1], rtol=1e-7, atol=1e-7)
 
 
 def test_large_sets_have_the_very_bits_of_each_alone() -> None:

@@ -51,7 +51,7 @@ def stratified_folds(y: np.ndarray, seed: int, most: int = MAX_FOLDS, deal: int 
     """
     labels, counts = np.unique(y, return_counts=True)
     labels, counts = labels[counts > 1], counts[counts > 1]
-    if not len(labels):
+    if not len(labels) or most < 1:
         return []
     k = min(most, int(counts.min()))
     fold = np.full(len(y), -1)

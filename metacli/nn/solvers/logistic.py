@@ -82,9 +82,7 @@ def by_newton(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: flo
     curvature_of_penalty = 2 * penalty * np.diag(np.tile(penalised, classes)) + flat_direction
     loss, slope, share = loss_at(flat)
     for _ in range(100):
-        spread = share[:, :, None] * (np.eye(classes) - share[:, None, :])  # [M, N, N]
-        curvature = c * np.einsum("mij,mk,ml->ikjl", spread, inputs, inputs, optimize=True)
-        step = solved(curvature.reshape(len(flat), -1) + curvature_of_penalty, slope)
+        step = solved(c * curvature(share, inputs) + curvature_of_penalty, slope)
         decrease, size = float(slope @ step), 1.0
         if decrease <= 1e-16 * max(1.0, loss):
             break
@@ -94,6 +92,19 @@ def by_newton(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: flo
                 return flat.reshape(classes, -1)
         flat, (loss, slope, share) = flat - size * step, found
     return flat.reshape(classes, -1)
+
+
+def curvature(share: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Second derivatives of the loss by the weights of one class and another: of probabilities
+    [M, N] and inputs [M, D + 1], [N (D + 1), N (D + 1)]."""
+    classes, width = share.shape[1], inputs.shape[1]
+    found = np.empty((classes, width, classes, width))
+    for i in range(classes):
+        for j in range(i, classes):
+            spread = share[:, i] * (float(i == j) - share[:, j])
+            block = (inputs.T * spread) @ inputs
+            found[i, :, j] = found[j, :, i] = block  # each block is symmetric
+    return found.reshape(classes * width, -1)
 
 
 def solved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
