@@ -67,7 +67,7 @@ class RelationNet(Learner):
 
     def relations(self, params: Params, features: Tensor, means: Tensor) -> Tensor:
         """g of features [M, D] and class means [N, D], before the sigmoid: [M, N]."""
-        wide = (len(features), *means.shape)
+        wide = (features.shape[0], *means.shape)  # `len` would fix it in an export
         pairs = torch.cat([means.expand(wide), features[:, None].expand(wide)], -1)
         hidden = torch.relu(F.linear(pairs, params[NAMES[0]], params[NAMES[1]]))
         return F.linear(hidden, params[NAMES[2]], params[NAMES[3]])[..., 0]
