@@ -161,7 +161,7 @@ kind: multitask
 data: {source: task-families}
 sharing: {name: hard}
 backbone: {name: mlp, hidden: [8]}
-weighting: {name: uncertainty}
+weighting: {name: equal}
 surgery: {name: pcgrad}
 train: {steps: 20, lr: 1e-2, optimizer: sgd}
 evaluate: {every: 10}

@@ -10,14 +10,14 @@ is one more task: train it further to say what a row's label is, given other row
     θ, g = arg min E over tasks of −log q_θ(y − g(x) | x, (x_1, r_1), ..., (x_M, r_M))
     r_i = y_i − g(x_i),    m = Σ_i r_i / (M + κ),    s² = (Σ_i (r_i − m)² + κ' s_0²) / (M + κ')
 
-Details: the network does not know columns by their names, so what your tasks have in common is in
+Where we differ: Müller et al. train from nothing on a prior made for it; `start: fresh`
+does that on the given tasks alone. The mean of Fortuin et al. is a network.
+
+The network does not know columns by their names, so what your tasks have in common is in
 g, a linear function of the columns that begins at 0 (regressions alone: the classes of a task have
 no names, either). It reads residuals r = y − g(x) in standard deviations s from m, both drawn
 towards those of all tasks by the learned κ, κ' and s_0; far values count like those at six standard
 deviations. Nothing is fitted when a new task comes: adapting keeps its rows.
-
-Where we differ: Müller et al. train from nothing on a prior made for it; `start: fresh`
-does that on the given tasks alone. The mean of Fortuin et al. is a network.
 """
 
 from __future__ import annotations
