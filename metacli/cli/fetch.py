@@ -101,9 +101,11 @@ def _dry(name: str, place: str | None) -> Result:
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
+    name = read.text("name")
     origin = "already in the cache" if read.flag("from_cache") else "fetched now"
     if "digest" in result and result["digest"] is None:
-        origin = "nothing to fetch: it is made where it is used"
+        made_of = f", of {' and '.join(MADE_OF[name])}" if name in MADE_OF else ""
+        origin = f"nothing to fetch by itself: it is made where it is used{made_of}"
     yield from text.fields(
         [
             ("name", text.visible(read.text("name"))),
@@ -120,6 +122,8 @@ def show(result: Result) -> Iterator[str]:
         yield from text.next_line(result, "recipes")
 
 
+# Sets that are put together where they are used, of others.
+MADE_OF = {"texts": ("clinc150", "hwu64", "fdu-mtl")}
 _LONG = ("citation",)  # in the JSON document
 
 

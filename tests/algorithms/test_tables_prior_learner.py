@@ -21,9 +21,10 @@ from metacli.engine.meta_train import meta_train
 from metacli.engine.models.beginnings import own_start
 from metacli.engine.predict import predict
 from metacli.engine.training.few_shot.build import build_few_shot
-from metacli.errors import RecipeError, UsageProblem
+from metacli.errors import DataError, RecipeError, UsageProblem
 from metacli.nn.tables.cells import NUMBER
 from metacli.nn.tables.labels import of_values
+from metacli.nn.tables.regression import solve
 from metacli.schema.load import load
 from metacli.types import Batch, Episode
 
@@ -161,6 +162,49 @@ def test_the_recipe_learns_from_the_folder_which_columns_are_words(tmp_path: Pat
     recipe.write_text(RECIPE % towns(tmp_path / "towns", 6))
     options = build_few_shot(load(str(recipe))).recipe.backbone.options
     assert options == {"widths": [1, 1, 4], "categories": [2]}
+
+
+def test_a_resolved_recipe_on_other_tables_reads_their_columns(tmp_path: Path) -> None:
+    recipe = tmp_path / "towns.yaml"
+    text = RECIPE % towns(tmp_path / "towns", 6)
+    recipe.write_text(text.replace("{name: cells}", "{name: cells, widths: [1, 1]}"))
+    assert build_few_shot(load(str(recipe))).recipe.backbone.options["widths"] == [1, 1, 4]
+
+
+def test_columns_of_texts_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name in range(6):
+        lines = [f"a long note number {row} of {name},{row}" for row in range(14)]
+        (folder / f"t{name}.csv").write_text("note,price\n" + "\n".join(lines) + "\n")
+    recipe = tmp_path / "notes.yaml"
+    recipe.write_text((RECIPE % folder).replace("target: price", "target: price, input: note"))
+    with pytest.raises((RecipeError, DataError)) as caught:
+        build_few_shot(load(str(recipe)))
+    assert "text" in caught.value.message
+
+
+def test_more_rows_than_it_looks_at_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, problem, params = begun()
+    monkeypatch.setattr("metacli.algorithms.transfer.in_context.MOST_ROWS", 5)
+    with pytest.raises(UsageProblem, match="at most 5"):
+        learner.adapt(problem, params, toys.task(tasks(1)).support)
+
+
+def test_a_system_that_is_none_gives_no_numbers_and_no_bug() -> None:
+    _, _, params = begun()
+    labels = torch.ones(1, 1, 3, dtype=torch.float64)
+    found = solve(weights_of(params), -torch.eye(3, dtype=torch.float64)[None], labels)
+    assert bool(torch.isnan(found.inverse).all())
+    assert bool(torch.isnan(found.weights).all())
+
+
+def test_several_values_of_a_row_are_refused() -> None:
+    learner, problem, params = begun()
+    support, query = tasks(2)
+    both = support._replace(y=support.y.expand(-1, -1, 2))
+    with pytest.raises(UsageProblem, match="one value of a row"):
+        learner.direction(problem, params, Episode(both, query), {}, toys.rng())
 
 
 @pytest.mark.slow

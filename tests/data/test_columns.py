@@ -42,6 +42,9 @@ def test_a_table_without_a_line_of_names_is_told_what_it_lacks() -> None:
     with pytest.raises(DataError) as caught:
         assign(table_of("1.25,red,-0.5\n2.75,blue,.25\n"), Choice(), HERE)
     assert "put a line with column names before it" in (caught.value.hint or "")
+    with pytest.raises(DataError) as caught:  # wavelengths are names
+        assign(table_of("900.5,910.5,label,class\n1,2,a,b\n"), Choice(), HERE)
+    assert (caught.value.hint or "").startswith("--target label")
 
 
 def test_a_column_called_text_makes_a_table_of_text() -> None:

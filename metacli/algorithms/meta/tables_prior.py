@@ -7,17 +7,19 @@ for Gaussian Processes", 2019, https://arxiv.org/abs/1901.08098, a mean that is 
 Idea: the network that comes with metacli was trained on generated tables, and each of your tables
 is one more task: train it further to say what a row's label is, given other rows of its table.
 
-    θ, g = arg min E over tasks of −log q_θ(y − g(x) | x, (x_1, r_1), ..., (x_M, r_M))
+    classes:  θ = arg min E over tasks of −log q_θ(y | x, (x_1, y_1), ..., (x_M, y_M))
+    values:   θ, g, κ, κ', s_0 = arg min E of −log q_θ(r | x, (x_1, r_1), ..., (x_M, r_M))
     r_i = y_i − g(x_i),    m = Σ_i r_i / (M + κ),    s² = (Σ_i (r_i − m)² + κ' s_0²) / (M + κ')
 
 Where we differ: Müller et al. train from nothing on a prior made for it; `start: fresh`
 does that on the given tasks alone. The mean of Fortuin et al. is a network.
 
-The network does not know columns by their names, so what your tasks have in common is in
-g, a linear function of the columns that begins at 0 (regressions alone: the classes of a task have
-no names, either). It reads residuals r = y − g(x) in standard deviations s from m, both drawn
-towards those of all tasks by the learned κ, κ' and s_0; far values count like those at six standard
-deviations. Nothing is fitted when a new task comes: adapting keeps its rows.
+The network does not know columns by their names, so what a column means in all of your tasks is in
+g, a linear function of the encoded columns (of the features, with another backbone than `cells`)
+that begins at 0. Residuals r = y − g(x) are read in standard deviations s from m; m is drawn
+towards 0 and s towards s_0. Far values count like those at six standard deviations. Of
+classifications nothing is learned beside the network, even where labels mean the same in every
+task. Nothing is fitted when a new task comes: adapting keeps its rows.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from metacli.algorithms.transfer.in_context import (
     SOLVED,
     InContext,
     as_cells,
+    require_readable,
 )
 from metacli.errors import UsageProblem
 from metacli.nn.backbones.cells import CellsNet
@@ -60,7 +63,8 @@ OF_CLASSES = InContext()
 @dataclass(frozen=True, kw_only=True)
 class TablesPrior(Learner):
     """Args:
-    start: the weights that come with metacli, or fresh ones.
+    start: the weights that come with metacli, or fresh ones, the same for every seed. It is for
+        `meta-train`: `init` gives fresh ones.
     """
 
     start: Literal["trained", "fresh"] = "trained"
@@ -70,7 +74,15 @@ class TablesPrior(Learner):
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
         """Fresh weights of the network; a run with `start: trained` puts those that come along in
-        their place. g is 0, κ = κ' = s_0 = 1."""
+        their place. g is 0, κ = κ' = s_0 = 1.
+
+        Raises UsageProblem: a module whose number of features is not known.
+        """
+        if problem.kind == "regression" and not width_of(problem):
+            raise UsageProblem(
+                "tables-prior reads features, and their number is not known",
+                hint="features=D in Problem.from_module",
+            )
         like = next(iter(params.values())) if params else torch.zeros(())
         dtype = like.dtype if like.is_floating_point() else torch.float32
         fresh = {PRIOR + name: value for name, value in NETWORK.init(0, dtype).items()}
@@ -114,6 +126,7 @@ class TablesPrior(Learner):
     ) -> Params:
         if problem.kind == "classification":
             return OF_CLASSES.adapt(problem, params, support, state)
+        require_readable(support)
         frozen, features = frozen_features(problem, params, support)
         r, mean, scale = residuals(problem, params, support, features)
         keep = slice(None) if support.mask is None else support.mask
@@ -160,7 +173,9 @@ def mean_of(problem: Problem, params: Params, x: Tensor, features: Tensor) -> Te
 def residuals(
     problem: Problem, params: Params, support: Batch, features: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """r [M, 1], and their m and s, both [1]."""
+    """r [M, 1], and their m and s, both [1]. Raises UsageProblem: several values of a row."""
+    if support.y.shape[-1] != 1:
+        raise UsageProblem(f"tables-prior tells one value of a row, not {support.y.shape[-1]}")
     r = support.y - mean_of(problem, params, support.x, features)
     mask = torch.ones_like(r) if support.mask is None else support.mask[:, None].to(r.dtype)
     one, other, usual = (SPEED * params[MOMENTS]).exp()

@@ -40,6 +40,7 @@ from metacli.nn.tables.regression import Solved
 from metacli.trees import select
 from metacli.types import NO_STATE, Batch, Params, State
 
+MOST_ROWS = 3_000  # 4 GB with 6 columns
 PRIOR = "prior."  # the network's weights in θ
 NETWORK = TableAttention()
 CELLS, ANSWERS = "support.cells", "support.answers"
@@ -69,6 +70,7 @@ class InContext(Transfer):
                 "in-context wants the weights of its network",
                 hint="metacli adapt tables-prior DATA has those that come with metacli",
             )
+        require_readable(support)
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         keep = slice(None) if support.mask is None else support.mask
         cells, y = as_cells(problem, features[keep]), support.y[keep]
@@ -89,6 +91,16 @@ class InContext(Transfer):
         """The distribution of each value, in standard deviations of the support's values from
         their mean, with a leading axis of 1."""
         return NETWORK.mixture(*asked(problem, adapted, x))
+
+
+def require_readable(support: Batch) -> None:
+    """Raises UsageProblem: more rows than a pair of each with each has room for."""
+    if len(support.y) > MOST_ROWS:
+        raise UsageProblem(
+            f"the network of tables-prior looks at every pair of {len(support.y):,} rows; it reads "
+            f"at most {MOST_ROWS:,}",
+            hint="metacli adapt columns DATA fits a model to all of them",
+        )
 
 
 def asked(problem: Problem, adapted: Params, x: Tensor) -> tuple[Params, Tensor, Known, Solved]:

@@ -137,8 +137,9 @@ def find_target(table: Table, choice: Choice, needed: bool) -> tuple[str | None,
     likely = found[0] if found else table.columns[-1]
     hint = f"--target {quoted(likely)}, if that is what is to be predicted; or call the column "
     hint += "label, target, class or y"
-    if any(map(is_value, table.columns)):
-        hint = "the first line looks like a row of values: put a line with column names before it"
+    if not found and is_value(likely):
+        hint = "the first line looks like a row of values: put a line with column names before it; "
+        hint += f"or --target {quoted(likely)}, if that is a name"
     raise DataError(
         f"{table.name}: {what}; the columns are {some(table.columns)}",
         code="table.no_target",
@@ -148,7 +149,7 @@ def find_target(table: Table, choice: Choice, needed: bool) -> tuple[str | None,
 
 
 def is_value(name: str) -> bool:
-    """Whether the name of a column is a number with a decimal point, as names are not."""
+    """Whether the name of a column is a number with a decimal point, as names seldom are."""
     return re.fullmatch(r"[-+]?\d*[.,]\d+", name.strip()) is not None
 
 

@@ -46,9 +46,9 @@ def categories_of(encoder: Encoding) -> tuple[int, ...]:
 
 
 def fitted_to(backbone: Backbone, inputs: InputSpec) -> Backbone:
-    """The backbone with what it has to know of the columns that it reads, where it was not told."""
+    """The backbone with what it has to know of the columns that it reads, whatever it was told."""
     encoder = inputs.encoder
-    if not isinstance(backbone, Cells) or backbone.widths or not isinstance(encoder, Encoding):
+    if not isinstance(backbone, Cells) or not isinstance(encoder, Encoding):
         return backbone
     return dataclasses.replace(
         backbone, widths=widths_of(encoder), categories=categories_of(encoder)

@@ -98,12 +98,11 @@ def curvature(share: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Second derivatives of the loss by the weights of one class and another: of probabilities
     [M, N] and inputs [M, D + 1], [N (D + 1), N (D + 1)]."""
     classes, width = share.shape[1], inputs.shape[1]
-    found = np.empty((classes, width, classes, width))
+    found, own = np.empty((classes, width, classes, width)), np.eye(classes)
     for i in range(classes):
-        for j in range(i, classes):
-            spread = share[:, i] * (float(i == j) - share[:, j])
-            block = (inputs.T * spread) @ inputs
-            found[i, :, j] = found[j, :, i] = block  # each block is symmetric
+        spread = share[:, i, None] * (own[i] - share)  # [M, N]
+        wide = (inputs[:, :, None] * spread[:, None]).reshape(len(inputs), -1)
+        found[i] = (inputs.T @ wide).reshape(width, width, classes).transpose(0, 2, 1)
     return found.reshape(classes * width, -1)
 
 

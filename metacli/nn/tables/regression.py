@@ -82,7 +82,10 @@ def solve(params: Params, between: Tensor, labels: Tensor) -> Solved:
     noise = level * params["kernel.noise"].exp()  # [B, L]
     eye = torch.eye(between.shape[-1], dtype=between.dtype, device=between.device)
     system = between[:, None] + noise[..., None, None] * eye
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(system))
+    factor, info = torch.linalg.cholesky_ex(system)
+    # Weights that run away make a system that is none: NaN, which whoever asks has words for.
+    factor = torch.where((info == 0)[..., None, None], factor, torch.nan)
+    inverse = torch.cholesky_inverse(factor)
     return Solved(inverse, inverse @ labels.transpose(1, 2)[:, None], noise)
 
 

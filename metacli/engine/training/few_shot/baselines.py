@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from metacli.algorithms import ALGORITHMS, canonical, find
@@ -12,6 +13,7 @@ from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.encoders.parameters import to_train, with_encoder
 from metacli.engine.events import Event, Notice, Progress, StepDone
 from metacli.engine.models import folder as model_folder
+from metacli.engine.models.beginnings import own_start
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.networks import make_problem
@@ -119,7 +121,9 @@ def train_one(
     recipe, learner = baseline.recipe, baseline.learner
     problem = make_problem(recipe, learner, baseline.inputs, way)
     source = batches_for(learner, episodes)
-    begin = start_of(learner.init, problem, to_train(recipe, problem.init(recipe.seed)))
+    begin = start_of(
+        partial(own_start, learner), problem, to_train(recipe, problem.init(recipe.seed))
+    )
     params = {name: value.to(workspace.device) for name, value in begin.params.items()}
 
     def tick(event: Event) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from metacli.algorithms.learner import Learner
+from metacli.data.tables.encoding import Encoding
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.networks import statistics_of
 from metacli.engine.training.few_shot.execution import check_execution
 from metacli.engine.training.few_shot.sources import Kind, has_class_tasks
 from metacli.engine.training.problems import Problems
 from metacli.errors import RecipeError
+from metacli.nn.backbones.cells import Cells
 from metacli.nn.backbones.table import Backbone, FromFile
 from metacli.schema.few_shot import FewShotRecipe
 
@@ -82,6 +84,10 @@ def check_backbone(
     elif (name == "words") != ((inputs.reader or {}).get("name") == "tokens"):
         message = f"data.encoder tokens and backbone words are for each other, not for {name}"
         problems.add("backbone.name", message, "data.encoder=tokens backbone.name=words")
+    elif isinstance(backbone, Cells) and is_wide(inputs):
+        message = "backbone cells reads numbers, dates and categories, and there are texts or "
+        message += "molecules among the columns"
+        problems.add("backbone.name", message, "data.input=COLUMNS without them, or backbone mlp")
     elif backbone.build(inputs.shape)[1] == 0:
         size = "x".join(map(str, inputs.shape[1:]))
         hint = "data.size=28, or backbone.downsample=stride of conv4"
@@ -92,6 +98,12 @@ def check_backbone(
         except RecipeError as error:
             message = f"{error.message}: {error.where}"
             problems.add("backbone.weights", message, error.hint, code=error.code)
+
+
+def is_wide(inputs: InputSpec) -> bool:
+    """Whether there are columns that became many numbers each."""
+    encoder = inputs.encoder
+    return isinstance(encoder, Encoding) and bool(encoder.wide)
 
 
 def check_prefixes(
