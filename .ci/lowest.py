@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("onnx", "tune", "audio", "molecules", "timm", "test")
-BOUND = re.compile(r"([A-Za-z0-9._-]+)(\[[^]]*\])?\s*>=\s*([0-9][0-9.]*)")
+EXTRAS = ("onnx", "tune", "audio", "molecules", "timm", "hub", "serve", "tensorboard", "mlflow", "test")
+BOUND = re.compile(r"([A-Za-z0-9._-]+)(\[[^]]*\])?\s*>=\s*([0-9][0-9a-z.]*)")
 
 
 def lowest(project: dict[str, object]) -> Iterator[str]:
@@ -35,7 +35,7 @@ def lowest(project: dict[str, object]) -> Iterator[str]:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 if __name__ == "__main__":
