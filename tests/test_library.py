@@ -241,8 +241,8 @@ def test_a_written_out_gradient_is_that_of_the_loop(
     assert {k: float(v) for k, v in metrics.items()} == pytest.approx(
         {k: float(v) for k, v in wanted.items()}
     )
-    with pytest.raises(UsageProblem, match="no compiled gradient of ProtoNet"):
-        metacli.ProtoNet().gradient(written, episodes)
+    with pytest.raises(UsageProblem, match="no compiled gradient of Reptile"):
+        metacli.Reptile().gradient(written, episodes)
 
 
 @pytest.mark.parametrize("norm", ["BatchNorm1d", "InstanceNorm1d", "LayerNorm", "GroupNorm"])

@@ -26,7 +26,7 @@ from metacli.algorithms.meta.maml import MAML
 from metacli.engine.events import ignore
 from metacli.engine.models import folder as models
 from metacli.engine.models.inputs import InputSpec
-from metacli.engine.models.model import AdaptedModel
+from metacli.engine.models.model import AdaptedModel, FewShotModel
 from metacli.engine.models.networks import make_problem, restore_learner
 from metacli.engine.training import loop
 from metacli.engine.training.options import make_learner
@@ -398,6 +398,16 @@ def test_a_learner_of_any_way_adapts_to_other_numbers_of_classes(case: Case) -> 
         support, query = toys.task(toys.pictures(1, way, shot))
         adapted = learner.adapt(problem, params, support, state)
         assert learner.predict(problem, adapted, query.x).shape == (len(query.x), way)
+
+
+@every_case
+def test_a_saved_learner_is_opened_again(case: Case, tmp_path: Path) -> None:
+    _, _, params, state = case.start(torch.float32)
+    way = WAY if case.kind == "classification" else 1
+    made = FewShotModel(case.recipe, params, state, case.inputs, case.kind, way)
+    models.save(made, tmp_path / "model")
+    back = models.load(tmp_path / "model")
+    toys.assert_bits(back.params, params)
 
 
 @every_case

@@ -340,7 +340,7 @@ def wait_for(seen: Callable[[], object], seconds: float = 200) -> None:
 
 def trains(process: subprocess.Popen) -> bool:
     """Whether the process has said in run.json that it is at work, or has ended."""
-    told = Path("run/run.json").exists() and facts("run")["pid"] == process.pid
+    told = Path("run/run.json").exists() and facts("run").get("pid") == process.pid
     return told or process.poll() is not None
 
 

@@ -91,6 +91,8 @@ class CAVIA(GradientLearner):
 
 
 def seed_of(theta: Params) -> int:
-    """A seed that follows from θ, so that every run draws its own A."""
+    """A seed that follows from θ, so that every run draws its own A; 0 where θ has shapes alone."""
     value = theta[max(theta, key=lambda name: theta[name].numel())].flatten()[0]
+    if value.is_meta:
+        return 0
     return crc32(repr(float(value)).encode())

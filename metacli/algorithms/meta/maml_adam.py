@@ -45,8 +45,11 @@ class Adam:
         return map_params(torch.zeros_like, phi), map_params(torch.zeros_like, phi)
 
     def update(self, step: int, gradient: Params, memory: Memory) -> tuple[Params, Memory]:
-        first = map_params(lambda m, g: torch.lerp(g, m, self.beta1), memory[0], gradient)
-        second = map_params(lambda v, g: torch.lerp(g * g, v, self.beta2), memory[1], gradient)
+        # Sums and no `lerp`, for which ONNX has no word in every layout.
+        first = map_params(lambda m, g: self.beta1 * m + (1 - self.beta1) * g, memory[0], gradient)
+        second = map_params(
+            lambda v, g: self.beta2 * v + (1 - self.beta2) * g * g, memory[1], gradient
+        )
         left, right = 1 - self.beta1 ** (step + 1), 1 - self.beta2 ** (step + 1)
         move = map_params(
             lambda m, v: self.lr * (m / left) / (v / right + self.eps**2).sqrt(), first, second

@@ -60,10 +60,15 @@ class MetaCurvature(DescentLearner):
 def curved(gradient: Tensor, name: str, params: Params) -> Tensor:
     """MC of the gradient of one parameter, [O], [O, I] or [O, I, h, w]."""
     out = params[OUT + name]
+    # A copy in rows: a program that is written out may meet a gradient in another layout.
+    gradient = gradient.clone(memory_format=torch.contiguous_format)
     flat = gradient.flatten(2) if gradient.dim() > 2 else gradient
     if gradient.dim() > 2:
         flat = flat @ params[FILTER + name].T
-    if gradient.dim() > 1:
-        flat = torch.einsum("oi...,ji->oj...", flat, params[IN + name])
-    bent = out * flat if len(out) == 1 else torch.einsum("o...,po->p...", flat, out)
+    if gradient.dim() > 2:
+        flat = params[IN + name] @ flat
+    elif gradient.dim() == 2:
+        flat = flat @ params[IN + name].T
+    rows = flat.flatten(1) if gradient.dim() > 2 else flat
+    bent = out * flat if len(out) == 1 else out @ rows
     return bent.reshape(gradient.shape)

@@ -96,7 +96,7 @@ def _require_learned(model: FewShotModel) -> None:
             wanted |= learner.init(problem, wanted)[0]
         if model.inputs.kind == "image":  # of which the layers may leave nothing
             with suppress(NotImplementedError):  # a layer that has no shape without numbers
-                problem.embed(wanted, torch.empty((1, *model.inputs.shape), dtype=torch.uint8))
+                problem.embed(wanted, torch.empty((2, *model.inputs.shape), dtype=torch.uint8))
     for name, value in wanted.items():
         found = model.params.get(name)
         if found is None or found.shape != value.shape:
@@ -113,8 +113,9 @@ def _require_outputs(model: AdaptedModel) -> None:
     weights = [value for value in model.params.values() if value.is_floating_point()]
     dtype = torch.uint8 if model.inputs.kind == "image" else weights[0].dtype
     device = weights[0].device
-    found = outputs(model, torch.zeros((1, *model.inputs.shape), dtype=dtype, device=device))
-    wanted = (1, 1 if model.classes is None else len(model.classes))
+    # Two: a layer that normalises over one number refuses a row by itself.
+    found = outputs(model, torch.zeros((2, *model.inputs.shape), dtype=dtype, device=device))
+    wanted = (2, 1 if model.classes is None else len(model.classes))
     if tuple(found.shape) != wanted:
         raise ValueError(f"{list(found.shape)} outputs where {list(wanted)} are wanted")
 
