@@ -11,8 +11,8 @@ import pytest
 import torch
 import toys
 
-from metacli.algorithms.meta.tables_prior import BIAS, MOMENTS, WEIGHT, TablesPrior, weights_of
-from metacli.algorithms.transfer.in_context import NETWORK, PRIOR, InContext
+from metacli.algorithms.meta.tables_prior import BIAS, MOMENTS, WEIGHT, TablesPrior
+from metacli.algorithms.transfer.in_context import NETWORK, PRIOR, InContext, weights_of
 from metacli.data.catalogue.table_prior import prior_tensors
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate

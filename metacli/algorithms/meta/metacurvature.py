@@ -64,9 +64,7 @@ def curved(gradient: Tensor, name: str, params: Params) -> Tensor:
     gradient = gradient.clone(memory_format=torch.contiguous_format)
     flat = gradient.flatten(2) if gradient.dim() > 2 else gradient
     if gradient.dim() > 2:
-        flat = flat @ params[FILTER + name].T
-    if gradient.dim() > 2:
-        flat = params[IN + name] @ flat
+        flat = params[IN + name] @ (flat @ params[FILTER + name].T)
     elif gradient.dim() == 2:
         flat = flat @ params[IN + name].T
     rows = flat.flatten(1) if gradient.dim() > 2 else flat

@@ -42,6 +42,7 @@ from metacli.algorithms.transfer.in_context import (
     InContext,
     as_cells,
     require_readable,
+    weights_of,
 )
 from metacli.errors import UsageProblem
 from metacli.nn.backbones.cells import CellsNet
@@ -49,13 +50,11 @@ from metacli.nn.losses import masked_mean, membership
 from metacli.nn.problem import Problem
 from metacli.nn.tables.labels import of_classes, of_scaled
 from metacli.nn.tables.regression import Solved
-from metacli.trees import select
 from metacli.types import NO_STATE, Batch, Episode, Metrics, Params, State, Update
 
 FARTHEST = 6.0  # standard deviations of a value, in the loss
 SPEED = 4.0  # of the logarithms of κ, κ' and s_0 where the optimiser moves everything alike
-OWN = "tables."
-WEIGHT, BIAS, MOMENTS = f"{PRIOR}{OWN}weight", f"{PRIOR}{OWN}bias", f"{PRIOR}{OWN}moments"
+WEIGHT, BIAS, MOMENTS = (f"{PRIOR}tables.{name}" for name in ("weight", "bias", "moments"))
 RESIDUALS, CENTRE, SCALE = "support.residuals", "support.centre", "support.scale"
 OF_CLASSES = InContext()
 
@@ -145,12 +144,6 @@ class TablesPrior(Learner):
         said = NETWORK.mixture(weights_of(adapted), cells, known, solved).mean.T
         g = mean_of(problem, adapted, x, features)
         return said * adapted[SCALE] + adapted[CENTRE] + g
-
-
-def weights_of(params: Params) -> Params:
-    """The network's weights in θ, without what is learned beside them."""
-    found = {name.removeprefix(PRIOR): one for name, one in select(params, (PRIOR,)).items()}
-    return {name: one for name, one in found.items() if not name.startswith(OWN)}
 
 
 def width_of(problem: Problem) -> int:

@@ -77,8 +77,7 @@ class InContext(Transfer):
         if problem.kind == "classification":
             y = membership(y, outputs_of(problem, support), None, cells.dtype)
         kept = {CELLS: cells, ANSWERS: y.to(cells.dtype)}
-        own = {name.removeprefix(PRIOR): value for name, value in weights.items()}
-        solved = NETWORK.solved(own, cells[None], known_of(problem, kept))
+        solved = NETWORK.solved(weights_of(weights), cells[None], known_of(problem, kept))
         return {**frozen, **weights, **kept, **dict(zip(SOLVED, solved, strict=True))}
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
@@ -91,6 +90,12 @@ class InContext(Transfer):
         """The distribution of each value, in standard deviations of the support's values from
         their mean, with a leading axis of 1."""
         return NETWORK.mixture(*asked(problem, adapted, x))
+
+
+def weights_of(params: Params) -> Params:
+    """The network's weights in θ, under its own names; what is learned beside them is there, too,
+    and nothing that the network asks for."""
+    return {name.removeprefix(PRIOR): one for name, one in select(params, (PRIOR,)).items()}
 
 
 def require_readable(support: Batch) -> None:
@@ -106,10 +111,9 @@ def require_readable(support: Batch) -> None:
 def asked(problem: Problem, adapted: Params, x: Tensor) -> tuple[Params, Tensor, Known, Solved]:
     """What the network takes: its weights, the cells of the support and of the rows that are
     asked, the labels, and the process."""
-    own = {name.removeprefix(PRIOR): value for name, value in select(adapted, (PRIOR,)).items()}
     cells = torch.cat([adapted[CELLS], as_cells(problem, problem.embed(adapted, x))])[None]
     solved = Solved(*(adapted[name] for name in SOLVED))
-    return own, cells, known_of(problem, adapted), solved
+    return weights_of(adapted), cells, known_of(problem, adapted), solved
 
 
 def known_of(problem: Problem, kept: Params) -> Known:

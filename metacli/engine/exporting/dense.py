@@ -19,6 +19,7 @@ from metacli.data.scenes.generated import CLASSES, scenes
 from metacli.engine.dense.folder import DenseModel, load_dense
 from metacli.engine.exporting import companion
 from metacli.engine.exporting import companion_parts as parts
+from metacli.engine.exporting.companion_dense import IMPORTS, MAIN
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.exportable import TOLERANCE
 from metacli.engine.exporting.files import write_together
@@ -35,26 +36,6 @@ from metacli.types import Params
 
 _TRACED = 2
 USAGE = "IMAGE..."
-IMPORTS = """\
-import sys
-from pathlib import Path
-
-import numpy as np
-{runtime}
-from PIL import Image, ImageOps
-"""
-MAIN = """
-if __name__ == "__main__":
-    words = sys.argv[1:]
-    found = dict(zip(TASKS, run(read(words))))
-    print("image", *CLASSES, "nearest", "farthest", "arrays", sep="\\t")
-    for at, name in enumerate(words):
-        labels, depth = found["segmentation"][at].argmax(0), found["depth"][at]
-        shares = [f"{(labels == number).mean():.4f}" for number in range(len(CLASSES))]
-        file = f"{Path(name).name}.npz"
-        np.savez_compressed(file, segmentation=labels, depth=depth, normals=found["normals"][at])
-        print(name, *shares, f"{depth.min():.6g}", f"{depth.max():.6g}", file, sep="\\t")
-"""
 
 
 class Pixels(nn.Module):
