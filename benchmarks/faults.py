@@ -29,7 +29,6 @@ from doors import doors  # noqa: E402
 import metacli  # noqa: E402
 
 FILE = HERE / "results" / "faults.json"
-MOST = {"parquet": 1_000, "records of runs": 5_000}  # each starts a process; draws a page
 AT_ONCE = 2_000  # variants between two looks at the file
 
 
@@ -49,7 +48,7 @@ def main(words: list[str]) -> None:
             keep("kills", all_kills(place / "kills", count_kills))
         for name, make in doors(place / "doors").items():
             if count_variants and (not wanted or name in wanted):
-                variants(name, make(), min(count_variants, MOST.get(name, count_variants)))
+                variants(name, make(), count_variants)
 
 
 def all_kills(place: Path, count: int) -> dict[str, Any]:

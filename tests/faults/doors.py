@@ -14,13 +14,16 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 import variants
 from campaign import Door
 from PIL import Image
+from workers import Worker
 
 from metacli.data.cache.archives import read_zip
 from metacli.data.cache.kept_files import read_index
@@ -28,15 +31,19 @@ from metacli.data.cache.store import read_stored, silent
 from metacli.data.catalogue.entries import Archive
 from metacli.data.images import ImageSpec, read_image
 from metacli.data.sets.from_user import SetColumns, read_set
+from metacli.data.tables import formats
 from metacli.data.tables.choice import NOTHING_SAID, Choice
 from metacli.data.tables.reader import parse_table
 from metacli.data.user.open import list_task, tasks_below
 from metacli.engine.adapt import adapt
 from metacli.engine.compare import compare
-from metacli.engine.events import ignore
+from metacli.engine.events import Reporter, ignore
 from metacli.engine.inspect import inspect
 from metacli.engine.models.folder import load as load_model
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.predict import predict
+from metacli.engine.reporting import content as page_content
+from metacli.engine.reporting.blocks import Section
 from metacli.engine.reporting.content import page_of
 from metacli.engine.reporting.page import html_of
 from metacli.engine.reporting.subject import open_subject
@@ -178,8 +185,13 @@ def _read_table(folder: Path, variant: tuple[bytes, str]) -> None:
 
 
 def parquet(folder: Path) -> Door:
-    """Each is read by a process of its own, which takes a second to start."""
-    read = lambda content: _read_table(folder, (content, "parquet"))  # noqa: E731
+    """What `metacli` starts a process for is read by one process here, until it ends itself."""
+    worker = Worker()
+
+    def read(content: bytes) -> None:
+        with mock.patch.object(formats, "subprocess", SimpleNamespace(run=worker.run)):
+            _read_table(folder, (content, "parquet"))
+
     return Door((_parquet(),), variants.mutated_bytes, read)
 
 
@@ -458,6 +470,15 @@ def records(folder: Path) -> Door:
         shutil.copytree(STORED / "models" / name, run / "model", dirs_exist_ok=True)
         seeds.append((name, _records_of(name)))
 
+    plots: list[list[Section]] = []
+    validation = page_content.validation
+
+    def drawn(model: FewShotModel, report: Reporter) -> list[Section]:
+        """Of the model's own episodes, which no variant changes: drawn once."""
+        if not plots:
+            plots.append(validation(model, report))
+        return plots[0]
+
     def mutate(seed: tuple[str, Files], draw: random.Random) -> tuple[str, Files]:
         name, files = seed
         one = variants.chosen(sorted(files), draw)
@@ -475,7 +496,8 @@ def records(folder: Path) -> Door:
             else:
                 (run / one).write_bytes(content)
         subject = open_subject(str(run), CPU, ignore)
-        html_of(page_of(subject, ignore))
+        with mock.patch.object(page_content, "validation", drawn):
+            html_of(page_of(subject, ignore))
 
     return Door(tuple(seeds), mutate, read)
 

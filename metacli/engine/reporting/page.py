@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from metacli import __version__
 from metacli.engine.reporting.blocks import Block, Page
@@ -17,6 +18,11 @@ SIDE_BY_SIDE = ("plot", "matrix")
 
 def html_of(page: Page) -> str:
     """The whole page."""
+    return template().render(page=page, version=__version__)
+
+
+@functools.cache
+def template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -25,7 +31,7 @@ def html_of(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["groups"] = groups
-    return environment.get_template(TEMPLATE).render(page=page, version=__version__)
+    return environment.get_template(TEMPLATE)
 
 
 def groups(blocks: Sequence[Block]) -> Iterator[list[Block]]:
