@@ -9,6 +9,7 @@ _RUNS = Path("runs")
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".yaml")
 DATA_SETS = (  # the registry's names, without its imports
     *("glyphs", "omniglot", "cifar-fs", "fc100", "mnist", "kannada-mnist", "sinusoid"),
+    "generated-tables",
     *("flowers12", "fsdd", "fsdd-speakers"),
     *("clinc150", "hwu64", "texts"),
     *("school", "landmine", "sarcos", "computer-buyers", "adult", "fdu-mtl"),

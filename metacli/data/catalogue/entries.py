@@ -74,9 +74,9 @@ class DataSet:
     """What is known of a data set before anything is read.
 
     Args:
-        kind: `images` and `text` have pools of classes, `waves` draws regressions, `tasks` are
-            tables of many related tasks, `scenes` images with several truths for every pixel,
-            `weights` are those of a backbone.
+        kind: `images` and `text` have pools of classes, `waves` draws regressions, `tables`
+            generates unrelated tables, `tasks` are tables of many related tasks, `scenes` images
+            with several truths for every pixel, `weights` are those of a backbone.
         loader: `module:function` of (split, options, cache, report) that gives a Pool; for waves
             the class of the source; for tasks of (options, cache, report) that gives a
             MultiTaskData.
@@ -90,7 +90,7 @@ class DataSet:
     """
 
     name: str
-    kind: Literal["images", "text", "waves", "tasks", "scenes", "weights"]
+    kind: Literal["images", "text", "waves", "tables", "tasks", "scenes", "weights"]
     loader: str
     builder: str
     options: type

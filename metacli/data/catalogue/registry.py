@@ -23,6 +23,7 @@ from metacli.data.catalogue.text_entries import TEXT_SETS
 from metacli.data.catalogue.weights import WEIGHTS
 from metacli.data.few_shot.pools import SPLITS
 from metacli.data.plain import Record
+from metacli.data.tables_prior.generated import TableOptions
 from metacli.errors import DataError
 
 _OMNIGLOT = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
@@ -218,6 +219,19 @@ DATASETS: dict[str, DataSet] = {
             licence="MIT",
             splits="every split draws its own waves",
             summary="sine waves of random amplitude and phase; nothing to download",
+        ),
+        DataSet(
+            name="generated-tables",
+            kind="tables",
+            loader="metacli.data.tables_prior.generated:GeneratedTables",
+            builder="",
+            options=TableOptions,
+            archives=(),
+            citation="made by metacli",
+            licence="MIT",
+            splits="every split draws its own tables",
+            summary="tables of random causal models, of classes or values, for meta-training "
+            "tables-prior; nothing to download",
         ),
         *CLASS_SETS,
         *TEXT_SETS,

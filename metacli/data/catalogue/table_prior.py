@@ -1,5 +1,5 @@
-"""The weights of `tables-prior` that come with metacli: a small file, known by its SHA-256, made by
-`benchmarks/tables_prior_train.py` of generated tables alone."""
+"""The weights of `tables-prior` that come with metacli: a small file, known by its SHA-256, made of
+generated tables alone by the recipe `generated-tables-prior`."""
 
 from __future__ import annotations
 

@@ -59,6 +59,11 @@ class Tables(NamedTuple):
 
 
 @dataclass(frozen=True)
+class TableOptions:
+    """Nothing about the tables can be set but how many rows they have."""
+
+
+@dataclass(frozen=True)
 class GeneratedTables:
     """A source of groups of tables.
 

@@ -13,13 +13,14 @@ from metacli.engine.adapting.feature_source import FEATURES, feature_source
 from metacli.engine.adapting.hub_source import is_hub_source, open_hub_source
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
-from metacli.engine.adapting.tables.prior_source import IN_CONTEXT, require_pair
+from metacli.engine.adapting.tables.prior_source import IN_CONTEXT, prior_source, require_pair
 from metacli.engine.adapting.transfer import starting_point
 from metacli.engine.adapting.trunk_source import trunk_source
 from metacli.engine.models.fields import checked_fields, with_fields
 from metacli.engine.models.learners import NATIVE
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened
+from metacli.engine.training.few_shot.sources import has_generated_tables
 from metacli.errors import DataError, UsageProblem
 
 LINEAR_PROBE = "linear-probe"  # for sources that have no adaptation of their own
@@ -45,12 +46,22 @@ def open_sources(names: Sequence[str], request: Request) -> list[Source]:
             features = feature_source(request)
             opened.append(Opened(features.model, features.path, features.run))
         else:
-            opened.append(open_source(name, options, request.device, request.report))
+            source = open_source(name, options, request.device, request.report)
+            opened.append(for_columns(source, request))
     if options and not any(map(is_backbone, opened)):
         raise UsageProblem(
             f"{next(iter(options))} is for a network of others; {names[0]} is a model of metacli"
         )
     return [prepared(one, fields, request.method) for one in opened]
+
+
+def for_columns(source: Opened[AnyModel], request: Request) -> Opened[AnyModel]:
+    """What was trained on generated tables reads the columns of the task's; all else as it is."""
+    model = source.model
+    if not isinstance(model, FewShotModel) or not has_generated_tables(model.recipe):
+        return source
+    made = prior_source(request, source.having(model))
+    return Opened(made.model, made.path, made.run)
 
 
 def metric_of(sources: Sequence[Source]) -> str:

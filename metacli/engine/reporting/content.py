@@ -16,6 +16,7 @@ from metacli.engine.reporting.on_adapted import of_adapted
 from metacli.engine.reporting.on_multi_task import of_tasks
 from metacli.engine.reporting.repeat import repeat
 from metacli.engine.reporting.subject import Subject
+from metacli.engine.training.few_shot.sources import has_generated_tables
 from metacli.errors import MetacliError
 from metacli.schema.load import dump
 
@@ -44,6 +45,8 @@ def by_kind(subject: Subject, report: Reporter) -> list[Section]:
 
 def validation(model: FewShotModel, report: Reporter) -> list[Section]:
     """What is drawn from validation tasks; a notice where their data are not there."""
+    if has_generated_tables(model.recipe):
+        return []
     try:
         source = validation_source(model)
     except MetacliError as error:

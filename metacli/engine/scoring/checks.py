@@ -12,7 +12,7 @@ from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import split_assignment
 from metacli.errors import CheckFailed, UsageProblem
 
-LOWER_IS_BETTER = ("mse", "nmse", "rmse", "mae", "loss")
+LOWER_IS_BETTER = ("mse", "nmse", "rmse", "mae", "loss", "log_loss")
 FRACTIONS = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "roc_auc")  # of 0 to 1
 
 

@@ -12,9 +12,11 @@ from metacli.engine.results.evaluate import Evaluation, ExampleEvaluation
 from metacli.engine.scoring.class_measures import MEASURES
 from metacli.engine.scoring.episode_evaluate import evaluate_episodes
 from metacli.engine.scoring.example_evaluate import evaluate_examples
+from metacli.engine.scoring.generated_tables import TablesScorer
 from metacli.engine.scoring.multi_task_evaluate import evaluate_tasks
 from metacli.engine.scoring.multi_task_user import evaluate_users_rows
 from metacli.engine.scoring.request import Request
+from metacli.engine.training.few_shot.sources import has_generated_tables
 from metacli.errors import UsageProblem
 
 
@@ -119,6 +121,8 @@ def of_tasks(model: FewShotModel) -> tuple[str, ...]:
 def scorer_of(opened: Opened[AnyModel]) -> Scorer:
     """The one place of `evaluate` that asks what kind of model it has."""
     match opened.model:
+        case FewShotModel() as model if has_generated_tables(model.recipe):
+            return TablesScorer(opened.having(model))
         case FewShotModel() as model:
             return EpisodeScorer(opened.having(model))
         case AdaptedModel() as model:

@@ -10,6 +10,8 @@ from metacli.engine.sets.class_build import build_class_sets, has_classes
 from metacli.engine.sets.class_run import ClassSetRun
 from metacli.engine.sets.run import SetRun, make_set_run
 from metacli.engine.training.few_shot.run import FewShotRun, make_few_shot_run
+from metacli.engine.training.few_shot.sources import has_generated_tables
+from metacli.engine.training.few_shot.tables_run import make_tables_run
 from metacli.engine.training.multi_task.run import MultiTaskRun, make_multi_task_run
 from metacli.engine.training.runs import Run
 from metacli.schema.few_shot import FewShotRecipe
@@ -29,7 +31,9 @@ def make_run(loaded: Loaded, device: str = "cpu") -> Run:
         RecipeError, DataError: everything that can be wrong with the recipe or its data.
     """
     match loaded.recipe:
-        case FewShotRecipe():
+        case FewShotRecipe() as tasks:
+            if has_generated_tables(tasks):
+                return make_tables_run(loaded, device)
             return make_few_shot_run(loaded, device)
         case MultiTaskRecipe() as tasks:
             return DenseRun(build_dense(loaded)) if is_dense(tasks) else make_multi_task_run(loaded)

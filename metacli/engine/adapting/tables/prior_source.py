@@ -27,8 +27,13 @@ IN_CONTEXT = "in-context"
 MOST_ROWS, MOST_COLUMNS, MOST_CLASSES = 500, 40, 10  # what it is tried on by itself
 
 
-def prior_source(request: Request) -> Opened[FewShotModel]:
+def prior_source(
+    request: Request, trained: Opened[FewShotModel] | None = None
+) -> Opened[FewShotModel]:
     """The network for the columns of this very table.
+
+    Args:
+        trained: on generated tables; None is the one that comes with metacli.
 
     Raises:
         DataError: not a table, or cells that cannot be read.
@@ -44,6 +49,10 @@ def prior_source(request: Request) -> Opened[FewShotModel]:
             hint=f"--input names the columns to read; or leave out {TABLES_PRIOR}",
         )
     recipe = recipe_of(opened.model.recipe.data.source, encoder)
+    if trained is not None:
+        known = trained.model.provenance
+        model = replace(opened.model, recipe=recipe, params=trained.model.params, provenance=known)
+        return replace(trained, model=model)
     params = {PRIOR + name: value.to(request.device) for name, value in weights().items()}
     known = {"recipe": TABLES_PRIOR, "weights": TRAINED.name}
     model = replace(opened.model, recipe=recipe, params=params, provenance=known)

@@ -7,7 +7,7 @@ from metacli.data.tables.encoding import Encoding
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.networks import statistics_of
 from metacli.engine.training.few_shot.execution import check_execution
-from metacli.engine.training.few_shot.sources import Kind, has_class_tasks
+from metacli.engine.training.few_shot.sources import Kind, has_class_tasks, has_generated_tables
 from metacli.engine.training.problems import Problems
 from metacli.errors import RecipeError
 from metacli.nn.backbones.cells import Cells
@@ -47,6 +47,8 @@ def check_fit(
 def check_episodes(recipe: FewShotRecipe, inputs: InputSpec, problems: Problems) -> None:
     """What is for pools of classes, or for tasks, alone."""
     episodes, tasks = recipe.episodes, has_class_tasks(recipe)
+    if has_generated_tables(recipe):  # `tables_run` knows what they are like
+        return
     if episodes.per == "task" and not tasks:
         message = "episodes.per: task is for classification tasks; these data are not"
         problems.add("episodes.per", message, "leave episodes.per out")

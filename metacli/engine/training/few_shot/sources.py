@@ -25,6 +25,8 @@ from metacli.data.sources import (
     load_pool,
     load_regression_tasks,
 )
+from metacli.data.tables.encoding import Encoding, Numeric
+from metacli.data.tables_prior.generated import MOST_COLUMNS
 from metacli.data.user.appearance import appearance_of_stack
 from metacli.engine.encoders.pool_features import SEES, STORED, frozen_of, pool_of_features
 from metacli.engine.models.inputs import (
@@ -64,6 +66,8 @@ def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, Kind]:
     """What one example looks like and what kind of task it is, without decoding anything."""
     if is_sinusoid(recipe):
         return InputSpec("numbers", sinusoid_options(recipe).input_shape), "regression"
+    if has_generated_tables(recipe):
+        return input_of_any_table(), KIND
     if has_regression_tasks(recipe):
         return input_of_tasks(regression_tasks_of(recipe, "train")), "regression"
     if has_class_tasks(recipe):
@@ -77,6 +81,18 @@ def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, Kind]:
 def is_sinusoid(recipe: Recipe) -> bool:
     entry = DATASETS.get(recipe.data.source)
     return entry is not None and entry.kind == "waves"
+
+
+def has_generated_tables(recipe: Recipe) -> bool:
+    """Whether each of its tasks is a table with columns of its own."""
+    entry = DATASETS.get(recipe.data.source)
+    return entry is not None and entry.kind == "tables"
+
+
+def input_of_any_table() -> InputSpec:
+    """Columns in general: what the cells of a table become is known when there is one."""
+    columns = tuple(Numeric(f"column {one + 1}", 0.0, 1.0, False) for one in range(MOST_COLUMNS))
+    return InputSpec("numbers", (MOST_COLUMNS,), reader=Encoding(columns).as_dict())
 
 
 def sinusoid_options(recipe: Recipe) -> SinusoidOptions:
@@ -155,6 +171,14 @@ def make_source(
         key = key if training else (seed, "sinusoid", split, way, shot, query)
         known = sinusoid_options(recipe).told
         return Sinusoids(shot, query, key, meta_batch=size, split=split, told=known)
+    if has_generated_tables(recipe):
+        raise DataError(
+            f"the tables of {recipe.data.source} have columns of their own each, and are no "
+            "episodes of one kind",
+            code="data.no_episodes",
+            where=recipe.data.source,
+            hint="metacli adapt MODEL DATA measures it on a table of yours",
+        )
     if has_regression_tasks(recipe):
         tasks = regression_tasks_of(recipe, split)
         key = key if training else (seed, tasks.digest, shot, query)
