@@ -346,7 +346,8 @@ def malformed(count: int) -> dict[str, object]:
 
 
 def kills(count: int) -> dict[str, object]:
-    """Whether each model that was answered is there, whole, after the next start."""
+    """Whether each model that was answered is there, whole, after the next start. The kill comes
+    after none to two more answers, at any moment of the next adaptation."""
     draw = random.Random(1)
     answered: list[str] = []
     with tempfile.TemporaryDirectory() as name:
@@ -368,7 +369,10 @@ def kills(count: int) -> dict[str, object]:
                 lost += len(set(answered) - set(kept))
                 asking = threading.Thread(target=client, args=(running,))
                 asking.start()
-                time.sleep(draw.uniform(0.2, 1.5))
+                wanted = len(answered) + draw.randrange(3)
+                while len(answered) < wanted:
+                    time.sleep(0.002)
+                time.sleep(draw.uniform(0.0, MIDDLE))
                 running.process.kill()
                 asking.join()
         with server(model, "-o", str(served)) as running:
@@ -377,6 +381,9 @@ def kills(count: int) -> dict[str, object]:
                 status, _ = running.ask("POST", f"/predict?model={id}", image, "image/png")
                 broken += status != 200
     return {"kills": count, "answered": len(answered), "lost": lost, "broken": broken}
+
+
+MIDDLE = 0.5  # seconds, longer than an adaptation
 
 
 PARTS = {  # what is counted, and how much of it: usually, and with --short
