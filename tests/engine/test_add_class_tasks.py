@@ -119,6 +119,22 @@ def test_labels_keep_their_names_whatever_their_numbers_become(*, shared: bool) 
         joined(before, number, shared_labels=shared)
 
 
+def test_rows_with_labels_of_one_kind_alone_are_scored_and_none_are_refused(
+    mixed: Path, tmp_path: Path
+) -> None:
+    mine, rows = tmp_path / "mine", tmp_path / "later.csv"
+    adapt(str(mixed), one_set(tmp_path / "set.csv"), BOTH, out=str(mine))
+    for text in ("a,b,age,dose\n1,0,20,1\n0,1,30,0\n", "a,b,age,sick,dose\n1,0,20,,1\n0,1,30,,0\n"):
+        rows.write_text(text)
+        found = evaluate(str(mine), str(rows))
+        assert (found.metric, found["num_tasks"], found["rows"]) == ("mae", 1, 2)
+        assert [one["name"] for one in found["tasks"]] == ["dose"]
+    rows.write_text("a,b,age,sick,dose\n1,0,20,,\n-1,0.5,30,,\n")
+    with pytest.raises(DataError, match="no label of any task") as caught:
+        evaluate(str(mine), str(rows))
+    assert caught.value.code == "sets.no_label"
+
+
 def test_labelled_rows_are_scored_jointly_alone_and_by_what_is_usual(
     mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from metacli.engine.exporting import companion
 from metacli.engine.exporting.class_support import ExportableClassSupport, exportable_support
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.exportable import TOLERANCE
-from metacli.engine.exporting.files import encoder_files, write_together
+from metacli.engine.exporting.files import encoder_files, written_with
 from metacli.engine.exporting.graph import Arrays, Graph, Run
 from metacli.engine.exporting.graph_class_sets import adapted_class_graph
 from metacli.engine.exporting.parity import batches, difference, largest
@@ -76,17 +76,9 @@ class ExportableClassSet:
 
     def written(self, result: ExportResult, data: bytes) -> ExportResult:
         """The result with its README and example, after all files were written."""
-        assert result.file is not None  # of an export that agrees
-        readme, example = companion.names(result.file)
-        write_together(
-            {
-                **encoder_files(result, self.model.source.facts.inputs.encoder),
-                example: companion.example(result).encode(),
-                readme: companion.readme(result, self.name).encode(),
-                result.file: data,
-            }
-        )
-        return replace(result, readme=readme, example=example, usage=companion.usage(result))
+        made = companion.companion_of(result, self.name)
+        more = encoder_files(result, self.model.source.facts.inputs.encoder)
+        return written_with(made, result, data, more)
 
 
 def reference(model: AdaptedClassSet, x: np.ndarray) -> Arrays:

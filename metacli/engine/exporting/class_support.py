@@ -3,7 +3,7 @@ as one file: how it is compared, and what stands beside it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +11,10 @@ import torch
 
 from metacli import __version__
 from metacli.algorithms.meta_multitask.protocol import together
-from metacli.engine.exporting import companion, companion_class_support
+from metacli.engine.exporting import companion_class_support
 from metacli.engine.exporting.entrance import Entrance, entrance_of
 from metacli.engine.exporting.exportable import TOLERANCE
-from metacli.engine.exporting.files import write_together
+from metacli.engine.exporting.files import written_with
 from metacli.engine.exporting.graph import Arrays, Graph, Run
 from metacli.engine.exporting.graph_class_support import class_support_graph
 from metacli.engine.exporting.parity import difference, largest
@@ -85,14 +85,10 @@ class ExportableClassSupport:
         return Parity(largest(differences), limit, count, f"sets made up of {source}", labels)
 
     def written(self, result: ExportResult, data: bytes) -> ExportResult:
-        """The result with its README and example, after all three files were written."""
-        assert result.file is not None  # of an export that agrees
-        readme, example = companion.names(result.file)
-        made = companion_class_support.companion_of(result, self.model, self.name)
-        write_together(
-            {example: made.example.encode(), readme: made.readme.encode(), result.file: data}
+        """The result with its README and example, after all files were written."""
+        return written_with(
+            companion_class_support.companion_of(result, self.model, self.name), result, data
         )
-        return replace(result, readme=readme, example=example, usage=made.usage)
 
 
 def exportable_support(model: ClassSetModel, name: str) -> ExportableClassSupport:

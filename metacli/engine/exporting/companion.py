@@ -18,6 +18,15 @@ from metacli.engine.models.card import escape
 from metacli.engine.results.export import ExportResult, Parity, TensorSpec, TextFeatures
 
 
+@dataclass(frozen=True)
+class Companion:
+    """Two files, and the words after the example's name."""
+
+    example: str
+    readme: str
+    usage: str
+
+
 def tokenizer_of(result: ExportResult) -> str | None:
     """The encoder whose tokenizer the example reads; None where there are no tokens."""
     return next((one.tokenizer for one in result.inputs if one.tokenizer is not None), None)
@@ -304,3 +313,8 @@ def _notes(result: ExportResult) -> list[str]:
             "Its probabilities are not calibrated."
         )
     return notes
+
+
+def companion_of(result: ExportResult, name: str) -> Companion:
+    """Of the model called `name`."""
+    return Companion(example(result), readme(result, name), usage(result))

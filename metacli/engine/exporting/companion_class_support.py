@@ -4,7 +4,7 @@ takes the labelled examples of a set; they need no metacli."""
 from __future__ import annotations
 
 from metacli.engine.exporting import companion
-from metacli.engine.exporting.companion_sets import Companion
+from metacli.engine.exporting.companion import Companion
 from metacli.engine.exporting.graph_sets import LABELS, TASKS
 from metacli.engine.results.export import ExportResult
 from metacli.engine.sets.class_model import ClassSetModel

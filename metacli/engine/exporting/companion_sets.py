@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from metacli.engine.exporting import companion
+from metacli.engine.exporting.companion import Companion
 from metacli.engine.exporting.companion_parts import IMPORT, NEEDS, RUN
 from metacli.engine.exporting.graph_sets import LABELS, TASKS
 from metacli.engine.models.card import escape
@@ -66,15 +66,6 @@ if __name__ == "__main__":
         for number, task in enumerate(tasks):
             print(row + 1, task, *(f"{one:.6g}" for one in values[number, row]), sep="\\t")
 """
-
-
-@dataclass(frozen=True)
-class Companion:
-    """Two files, and the words after the example's name."""
-
-    example: str
-    readme: str
-    usage: str
 
 
 def companion_of(result: ExportResult, model: SetModel | AdaptedSet, name: str) -> Companion:

@@ -22,7 +22,7 @@ from metacli.engine.exporting import companion_parts as parts
 from metacli.engine.exporting.companion_dense import IMPORTS, MAIN
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.exportable import TOLERANCE
-from metacli.engine.exporting.files import write_together
+from metacli.engine.exporting.files import written_with
 from metacli.engine.exporting.graph import Arrays, Graph, Run
 from metacli.engine.exporting.parity import batches, difference, largest
 from metacli.engine.exporting.real_inputs import MOST
@@ -125,11 +125,8 @@ class ExportableDense:
 
     def written(self, result: ExportResult, data: bytes) -> ExportResult:
         """The result with its README and example, after all files were written."""
-        file = companion.file_of(result)
-        readme, script = companion.names(file)
-        pages = {script: example(result).encode(), readme: page(result, self.name).encode()}
-        write_together({**pages, file: data})
-        return replace(result, readme=readme, example=script, usage=USAGE)
+        made = companion.Companion(example(result), page(result, self.name), USAGE)
+        return written_with(made, result, data)
 
 
 def exportable_dense(path: Path, *, with_support: bool) -> ExportableDense:

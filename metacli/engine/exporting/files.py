@@ -120,15 +120,24 @@ def encoder_files(result: ExportResult, encoder: Encoder | None) -> dict[Path, b
 
 
 def written(opened: Opened[AnyModel], result: ExportResult, data: bytes) -> ExportResult:
-    """The result with its README and example, after all three files were written."""
-    assert result.file is not None  # of an export that agrees
-    readme, example = companion.names(result.file)
-    write_together(
-        {
-            **encoder_files(result, opened.model.inputs.encoder),
-            example: companion.example(result).encode(),
-            readme: companion.readme(result, name_of(opened)).encode(),
-            result.file: data,
-        }
-    )
-    return replace(result, readme=readme, example=example, usage=companion.usage(result))
+    """As `written_with`."""
+    made = companion.companion_of(result, name_of(opened))
+    return written_with(made, result, data, encoder_files(result, opened.model.inputs.encoder))
+
+
+def written_with(
+    made: companion.Companion,
+    result: ExportResult,
+    data: bytes,
+    more: Mapping[Path, bytes] | None = None,
+) -> ExportResult:
+    """The result with its README and example, after all files were written.
+
+    Args:
+        more: files that the example reads.
+    """
+    file = companion.file_of(result)
+    readme, example = companion.names(file)
+    pages = {example: made.example.encode(), readme: made.readme.encode()}
+    write_together({**(more or {}), **pages, file: data})
+    return replace(result, readme=readme, example=example, usage=made.usage)

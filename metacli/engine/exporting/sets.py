@@ -4,7 +4,7 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ import torch
 from metacli import __version__
 from metacli.algorithms.meta_multitask.protocol import together
 from metacli.data.sets.from_user import asking
-from metacli.engine.exporting import companion, companion_sets
+from metacli.engine.exporting import companion_sets
 from metacli.engine.exporting.exportable import TOLERANCE
-from metacli.engine.exporting.files import write_together
+from metacli.engine.exporting.files import written_with
 from metacli.engine.exporting.graph import Arrays, Graph, Run
 from metacli.engine.exporting.graph_sets import (
     across,
@@ -68,14 +68,10 @@ class ExportableSet:
         return compare_in_context(self.model, run, limit, rng)
 
     def written(self, result: ExportResult, data: bytes) -> ExportResult:
-        """The result with its README and example, after all three files were written."""
-        assert result.file is not None  # of an export that agrees
-        readme, example = companion.names(result.file)
-        made = companion_sets.companion_of(result, self.model, self.name)
-        write_together(
-            {example: made.example.encode(), readme: made.readme.encode(), result.file: data}
+        """The result with its README and example, after all files were written."""
+        return written_with(
+            companion_sets.companion_of(result, self.model, self.name), result, data
         )
-        return replace(result, readme=readme, example=example, usage=made.usage)
 
 
 def exportable_set(model: SetModel | AdaptedSet, name: str, *, with_support: bool) -> ExportableSet:

@@ -3,7 +3,6 @@ tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,39 +12,19 @@ from metacli.data.sets.own_added import count_known, read_added
 from metacli.data.sets.own_files import OwnSets
 from metacli.data.sets.own_one import OneSet
 from metacli.data.sets.own_tasks import OwnTask
+from metacli.data.tables.reader import read_table
 from metacli.engine.events import Notice, Reporter
-from metacli.engine.results.evaluate import Baseline, TaskScore
 from metacli.engine.results.sets import SetRowsEvaluation
-from metacli.engine.scoring.intervals import compared, paired_t
 from metacli.engine.scoring.request import Request
 from metacli.engine.sets.class_adapted import AdaptedClassSet, Answer
 from metacli.engine.sets.class_folder import load_adapted_classes
 from metacli.engine.sets.class_verbs import common, named_in, reads_of
-from metacli.engine.sets.labelled import ALONE, mean_over_tasks
 from metacli.engine.sets.predicting import UNKNOWN
 from metacli.engine.sets.scoring import Z90
+from metacli.engine.sets.task_rows import TaskRows, evaluated, no_label
 from metacli.errors import DataError
 
 USUAL = "its commonest class, or the mean of its labels"
-
-
-@dataclass(frozen=True)
-class TaskRows:
-    """Scores [M] on the labelled rows of one task (1 where the class is right; the absolute error
-    of a regression): of the model, of the same model from the task's own labels alone, and of its
-    commonest class or the mean of its labels; of a regression, whether each row lies in its 90 %
-    interval."""
-
-    name: str
-    metric: str
-    model: np.ndarray
-    alone: np.ndarray
-    usual: np.ndarray
-    inside: np.ndarray | None
-
-    @property
-    def larger_is_better(self) -> bool:
-        return self.metric == "accuracy"
 
 
 @dataclass(frozen=True)
@@ -73,38 +52,18 @@ class AdaptedClassScorer:
         one = labelled_rows(model, Path(request.data))
         warn_of_known(model, one, request.report)
         every = scores_of(model, one)
-        metric = self.metric
+        metrics = [task.metric for task in every]
+        metric = self.metric if self.metric in metrics else metrics[0]
         judged = [task for task in every if task.metric == metric]
-        rows = sum(len(task.model) for task in judged)
-        score = mean_over_tasks([task.model for task in judged])
-        inside = [task.inside for task in every if task.inside is not None]
-        return SetRowsEvaluation(
-            metric=metric,
-            mean=score.mean,
-            ci95=score.ci95 if np.isfinite(score.ci95) else None,
-            data=request.data,
-            query=rows,
-            rows=rows,
-            num_tasks=len(judged),
-            baselines={
-                ALONE: against(judged, [task.alone for task in judged]),
-                USUAL: against(judged, [task.usual for task in judged]),
-            },
-            tasks=tuple(map(scored, every)),
-            coverage90=float(np.concatenate(inside).mean()) if inside else None,
-            dry_run=request.dry_run or None,
-        )
+        return evaluated(judged, every, USUAL, request)
 
 
 def labelled_rows(model: AdaptedClassSet, path: Path) -> OneSet:
     """Rows with labels of tasks that the model has, numbered as its classes are. Raises
     DataError."""
-    targets = [one.target for one in model.tasks]
-    target = (
-        ",".join(one or "" for one in targets) if model.layout == "columns" else common(targets)
+    one = (
+        labelled_columns(model, path) if model.layout == "columns" else labelled_tasks(model, path)
     )
-    task = named_in(path, model.task) if model.task else ""
-    one = read_added(path, OwnSets(task=task, target=target), reads_of(model.source))
     known = {task.name: task.labels for task in model.tasks}
     unknown = [task.name for task in one.tasks if task.name not in known]
     if unknown:
@@ -116,7 +75,34 @@ def labelled_rows(model: AdaptedClassSet, path: Path) -> OneSet:
             hint="leave these rows out, or adapt to them too: metacli adapt MODEL TASK --add",
         )
     tasks = tuple(renumbered(task, known[task.name], one.name) for task in one.tasks)
+    if not any(len(task.y) for task in tasks):
+        raise no_label(one.name, model.names)
     return replace(one, tasks=tasks)
+
+
+def labelled_tasks(model: AdaptedClassSet, path: Path) -> OneSet:
+    """Tables or folders of tasks, or a table with a column of tasks."""
+    task = named_in(path, model.task) if model.task else ""
+    target = common([one.target for one in model.tasks])
+    return read_added(path, OwnSets(task=task, target=target), reads_of(model.source))
+
+
+def labelled_columns(model: AdaptedClassSet, path: Path) -> OneSet:
+    """A table whose target columns are tasks: those that it has, with any label in them."""
+    table = read_table(path)
+    there = [
+        one
+        for one in model.tasks
+        if one.target in table.columns and any(table.words(one.target or ""))
+    ]
+    if not there:
+        raise no_label(path.name, model.names)
+    wanted = OwnSets(target=",".join(one.target or "" for one in there))
+    found = read_added(path, wanted, reads_of(model.source))
+    if len(there) > 1:
+        return found
+    (alone,) = found.tasks  # a table with one target is a task that is called like the file
+    return replace(found, tasks=(replace(alone, name=there[0].name),))
 
 
 def renumbered(task: OwnTask, labels: tuple[str, ...], name: str) -> OwnTask:
@@ -192,27 +178,3 @@ def task_rows(
     usual = np.abs(mean + scale * seen.y.mean() - y)
     inside = error <= Z90 * joint.deviation
     return TaskRows(task.name, "mae", error, error_alone, usual, inside)
-
-
-def against(tasks: Sequence[TaskRows], other: Sequence[np.ndarray]) -> Baseline:
-    """Another way of answering the same rows, paired row by row."""
-    differences = np.concatenate([one.model - b for one, b in zip(tasks, other, strict=True)])
-    better = tasks[0].larger_is_better
-    found = compared(paired_t(differences), len(differences), larger_is_better=better)
-    return Baseline(mean_over_tasks(other), against=found, units=len(differences))
-
-
-def scored(task: TaskRows) -> TaskScore:
-    """One task, beside itself alone."""
-    count, metric = len(task.model), task.metric
-    value, single = float(task.model.mean()), float(task.alone.mean())
-    if count < 2:
-        verdict = "too_few_to_say"
-        return TaskScore(task.name, metric, value, single, value - single, verdict=verdict)
-    better = task.larger_is_better
-    found = compared(paired_t(task.model - task.alone), count, larger_is_better=better)
-    ends = (found.low, found.high)
-    return TaskScore(
-        *(task.name, metric, value, single, found.delta, ends, None),
-        *(found.verdict, found.detectable),
-    )
