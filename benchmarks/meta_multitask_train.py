@@ -89,6 +89,8 @@ RUNS = {
     # The steps up to the checkpoint at 2,000 (or the one before) were taken under a schedule of
     # 3,000 steps, which was then lengthened.
     "mtnp-pooled-0": Run(MTNP(), "pooled", attention(6_000, 2e-3), begin="mtnp-shared-0"),
+    # All of the budget on all variants, from the start.
+    "mtnp-pooled-whole-0": Run(MTNP(), "pooled", attention(20_000)),
     # A short run on all variants from the start: for the guard of `adapt` and the strength of
     # pairs, when the longer run's weights were no longer there. Its first 813 steps were taken
     # under a schedule of 6,000, which was then shortened.
