@@ -25,7 +25,7 @@ ROOT = HERE.parent
 RESULTS, RUNS = HERE / "results" / "recipes", ROOT / "build" / "recipe-scores"
 RECIPES = (
     *("fdu-mtl-soft", "grasps-10shot-maml", "heart-10shot-maml", "omniglot-alphabets-hard"),
-    *("scenes-hard", "scenes-mtan", "tox21-10shot-r2d2"),
+    *("scenes-hard", "scenes-mtan", "tox21-10shot-r2d2", "generated-tables-prior"),
 )
 VERBS = {"meta": "meta-train", "multitask": "multitask", "meta-multitask": "meta-train"}
 TESTED = {

@@ -96,8 +96,8 @@ def training() -> str:
     lines = [
         "## On generated tables",
         "",
-        f"{run['steps']} steps, {run['tables']} tables, {run['seconds'] / 60:.0f} minutes of "
-        "processor time on one core. Means over tables that it was not trained on, 5 to 200 rows; "
+        f"{run['steps']} steps, {run['tables']} tables, {run['seconds'] / 60:.0f} minutes "
+        "on one core. Means over tables that it was not trained on, 5 to 200 rows; "
         "no setting of the others is tuned. The squared error is in variances of the support's "
         "values.",
         "",

@@ -171,4 +171,4 @@ if __name__ == "__main__":
         case "validate":
             validate(run)
         case "pack":
-            pack(run, Path(heads.__file__).parent / heads.FOLDER / "tables-prior-1.safetensors")
+            pack(run, Path(heads.__file__).parent / heads.FOLDER / "tables-prior-2.safetensors")

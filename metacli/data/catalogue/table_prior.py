@@ -25,8 +25,8 @@ class TrainedPrior:
 
 
 PRIOR = TrainedPrior(
-    name="tables-prior-1",
-    sha256="1b5b26bda8706693a8ebae2317c3d7e46c24f64620e14a6e8e137919df2e8f79",
+    name="tables-prior-2",
+    sha256="89def79eb18b6f463b4b9de7fc8a7f8e5df28421a0428dcce28936c947b0bad2",
     bytes=273_538,
     generator=1,
 )
