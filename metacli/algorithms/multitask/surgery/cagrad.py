@@ -37,7 +37,7 @@ class CAGrad(Surgery):
         w = self.weights(rows).to(rows.dtype)
         worst = w @ rows
         length = worst.norm()
-        if self.c == 0 or length <= 1e-12 * mean.norm():
+        if length <= 1e-12 * mean.norm():
             return mean
         result: Tensor = mean + self.c * mean.norm() / length * worst
         return result

@@ -42,6 +42,6 @@ class DBMTL(Surgery):
 
     def combine(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         lengths = rows.norm(dim=1, keepdim=True)
-        units = torch.where(lengths > 0, rows / lengths.where(lengths > 0, 1), 0)
+        units = rows / lengths.where(lengths > 0, 1)
         result: Tensor = lengths.max() * units.mean(0)
         return result
