@@ -1,20 +1,26 @@
 """What users get who say nothing, and what a method declares of itself: neither changes unnoticed.
 
 `tests/golden/defaults.json` holds every default and every plain attribute of the classes that a
-recipe names, and the constants and grids of their modules; `--regenerate-golden` writes it again,
-and the commit says which changed and why.
+recipe names, the constants and grids of their modules, and what functions take that are told
+nothing; `--regenerate-golden` writes it again, and the commit says which changed and why.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
 import json
+import pkgutil
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from metacli import algorithms as algorithms_package
+from metacli import nn as nn_package
 from metacli.algorithms import ALGORITHMS
 from metacli.nn.backbones.table import BACKBONES
 from metacli.nn.sharing import SHARING
@@ -40,11 +46,49 @@ def stated(cls: type) -> dict[str, Any]:
     return {key: found[key] for key in sorted(found) if not key.startswith("_abc")}
 
 
+def modules_of(*packages: ModuleType) -> list[str]:
+    return [
+        found.name
+        for package in packages
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
+
+
+def arguments(name: str) -> dict[str, Any]:
+    """What the functions and methods of a module take where nothing is said."""
+    module, found = importlib.import_module(name), {}
+    for title, value in vars(module).items():
+        if getattr(value, "__module__", None) != name:
+            continue
+        own = vars(value).items() if inspect.isclass(value) else [("", value)]
+        for inner, one in own:
+            function = one.__func__ if isinstance(one, classmethod | staticmethod) else one
+            if inspect.isfunction(function):
+                plain = {
+                    key: given.default
+                    for key, given in inspect.signature(function).parameters.items()
+                    if isinstance(given.default, PLAIN) and given.default is not None
+                }
+                if plain:
+                    found[f"{title}.{inner}".rstrip(".")] = plain
+    return found
+
+
 def everything() -> dict[str, dict[str, Any]]:
     algorithms = {name: stated(entry.load()) for name, entry in ALGORITHMS.items()}
     sharing = {name: stated(load()) for name, load in SHARING.items()}
     backbones = {name: stated(load()) for name, load in BACKBONES.items()}
-    made = {"algorithms": algorithms, "sharing": sharing, "backbones": backbones}
+    made = {
+        "algorithms": algorithms,
+        "sharing": sharing,
+        "backbones": backbones,
+        "presets": {name: dict(entry.preset) for name, entry in ALGORITHMS.items()},
+        "arguments": {
+            name: found
+            for name in modules_of(algorithms_package, nn_package)
+            if (found := arguments(name))
+        },
+    }
     return json.loads(json.dumps(made, sort_keys=True, default=str))
 
 
