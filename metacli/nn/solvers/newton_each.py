@@ -41,11 +41,14 @@ def newton_each(
             going &= size >= 1e-8  # below, the loss is at its last digit
             there = flat - size[:, None] * step
             found = losses_at(there, c)
-        whole[at[going]] = there[going]
-        at, c, flat = at[going], c[going], there[going]
-        loss, slope, share = (one[going] for one in found)
+        if not going.all():
+            whole[at[~going]] = flat[~going]
+            at, c, there = at[going], c[going], there[going]
+            found = found[0][going], found[1][going], found[2][going]
+        flat, (loss, slope, share) = there, found
         if not len(at):
             break
+    whole[at] = flat
     return whole.reshape(len(several), classes, -1)
 
 
@@ -53,13 +56,12 @@ def curvatures(share: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """Second derivatives of each loss by the weights of one class and another: of probabilities
     [P, M, N] and inputs [M, D + 1], [P, N (D + 1), N (D + 1)]."""
     (count, rows, classes), width = share.shape, inputs.shape[1]
-    found, own = np.empty((count, classes, width, classes, width)), np.eye(classes)
-    for i in range(classes):
-        spread = share[:, :, i, None] * (own[i] - share)  # [P, M, N]
-        wide = (inputs[:, :, None] * spread[:, :, None]).reshape(count, rows, -1)
-        by_class = (inputs.T @ wide).reshape(count, width, width, classes)
-        found[:, i] = by_class.transpose(0, 1, 3, 2)
-    return found.reshape(count, classes * width, -1)
+    by_class = share.transpose(0, 2, 1)[:, :, :, None]  # [P, N, M, 1]
+    spread = by_class * (np.eye(classes)[:, None] - share[:, None])  # [P, N, M, N]
+    wide = (inputs[:, :, None] * spread[:, :, :, None]).reshape(count, classes, rows, -1)
+    found = (inputs.T @ wide).reshape(count, classes, width, width, classes)
+    result: np.ndarray = found.transpose(0, 1, 2, 4, 3).reshape(count, classes * width, -1)
+    return result
 
 
 def solved_each(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
