@@ -250,3 +250,20 @@ def test_a_wide_table_is_read_as_a_narrow_one(tmp_path: Path) -> None:
             np.testing.assert_array_equal(narrow.numbers(name), many.numbers(name))
     with pytest.raises(DataError, match="row 3, column word"):
         many.rows([1, 2]).numbers("word")
+
+
+def test_a_large_table_is_read_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = " 1 ,na,red\n nan,-2e3, blue\n3, ,\n4,inf,NA\n5.0,x,red"
+    content = f"a,b,c\n{cells}\n".encode()
+    small = parse_table(content, "csv", "small.csv")
+    assert small.is_small
+    monkeypatch.setattr("metacli.data.tables.cells.FEW", 0)
+    large = parse_table(content, "csv", "large.csv")
+    assert not large.is_small
+    for name in "abc":
+        assert small.words(name) == large.words(name)
+        for one, other in zip(small.parsed(name), large.parsed(name), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert small.words("a") == ["1", None, "3", "4", "5.0"]
+    assert small.keys("ca") == large.keys("ca")
+    assert small.keys("ca")[1:3] == ["('blue', None)", "(None, '3')"]

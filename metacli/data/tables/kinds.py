@@ -12,7 +12,6 @@ import numpy as np
 
 from metacli.data.files import mode_of
 from metacli.data.images import FILE_SUFFIXES
-from metacli.data.tables.cells import MISSING
 from metacli.data.tables.dates import order_of
 from metacli.data.tables.molecules import is_molecules
 from metacli.data.tables.reader import Table
@@ -41,8 +40,8 @@ def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
 
     if table.is_wide and (found := _kind_of_numbers(table, name)) is not None:
         return found
-    cells = table.frame[name].str.strip_chars()
-    cells = cells.filter(cells.is_not_null() & ~cells.is_in(MISSING))
+    cells = table.known([name]).to_series()
+    cells = cells.drop_nulls() if cells.null_count() else cells
     distinct = cells.n_unique()
     if is_molecules(name) and len(cells):
         return "molecules"

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from metacli.data.files import read_regular, shown
-from metacli.data.tables.cells import MISSING
+from metacli.data.tables.cells import MISSING, computed, is_small
 from metacli.data.tables.formats import READERS, separated
 from metacli.errors import DataError
 
@@ -85,22 +85,21 @@ class Table:
             hint=f"did you mean {shown(near[0])!r}?" if near else None,
         )
 
+    def known(self, names: Sequence[str]) -> pl.DataFrame:
+        """Cells of some columns without the blanks around them; null where missing."""
+        wanted = [self.require(name) for name in names]
+        return self._known[wanted] if self.is_small else known_of(self.frame[wanted])
+
     def words(self, name: str) -> list[str | None]:
         """Cells without the blanks around them; None where missing."""
-        cells = self.frame[self.require(name)].str.strip_chars()
-        found: list[str | None] = cells.set(cells.is_in(MISSING), None).to_list()
+        found: list[str | None] = self.known([name]).to_series().to_list()
         return found
 
     def keys(self, names: Sequence[str]) -> list[str]:
         """Of each row what says whether another one is the same: its `words` in these columns."""
-        import polars as pl  # slow to import
-
         if not names:
             return ["()"] * len(self)
-        cells = self.frame[[self.require(name) for name in names]]
-        cells = cells.select(pl.all().str.strip_chars())
-        known = pl.when(pl.all().is_in(MISSING)).then(None).otherwise(pl.all()).name.keep()
-        return [repr(row) for row in cells.select(known).iter_rows()]
+        return [repr(row) for row in self.known(names).iter_rows()]
 
     def texts(self, name: str) -> list[str]:
         """Cells as they are. Raises DataError for an empty one."""
@@ -111,11 +110,12 @@ class Table:
         return [cell or "" for cell in cells]
 
     def parsed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Cells as float64 [M], NaN where they are no number, and which are missing. Of a wide
-        table all columns are read at once, and kept."""
-        at = self._places[self.require(name)]
-        values, missing = self._all if self.is_wide else parsed_of(self.frame.select(name))
-        at = at if self.is_wide else 0
+        """Cells as float64 [M], NaN where they are no number, and which are missing. Of a wide or
+        small table all columns are read at once, and kept."""
+        if self.is_wide or self.is_small:
+            (values, missing), at = self._all, self._places[self.require(name)]
+        else:
+            (values, missing), at = parsed_of(self.known([name])), 0
         return values[:, at], missing[:, at]
 
     @cached_property
@@ -124,12 +124,21 @@ class Table:
         return self.frame.width > MANY and self.frame.width * self.frame.height <= KEPT
 
     @cached_property
+    def is_small(self) -> bool:
+        """Whether its cells are so few that all are made ready where one column is asked for."""
+        return is_small(self.frame)
+
+    @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.frame.columns)}
 
     @cached_property
+    def _known(self) -> pl.DataFrame:
+        return known_of(self.frame)
+
+    @cached_property
     def _all(self) -> tuple[np.ndarray, np.ndarray]:
-        return parsed_of(self.frame)
+        return parsed_of(self._known if self.is_small else known_of(self.frame))
 
     def numbers(self, name: str) -> np.ndarray:
         """float64 [M], NaN where missing. Raises DataError for a cell that is no finite number."""
@@ -171,14 +180,22 @@ _PARSED: WeakValueDictionary[tuple[bytes, str, str], Table] = WeakValueDictionar
 every kind of input."""
 
 
-def parsed_of(frame: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def known_of(frame: pl.DataFrame) -> pl.DataFrame:
+    """Cells without the blanks around them; null where missing."""
+    import polars as pl  # slow to import
+
+    cells = pl.all().str.strip_chars()
+    known = pl.when(cells.is_in(MISSING)).then(None).otherwise(cells).name.keep()
+    return computed(frame, known)
+
+
+def parsed_of(known: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Cells as float64 [M, C], NaN where they are no number, and which are missing [M, C]."""
     import polars as pl  # slow to import
 
-    cells = frame.select(pl.all().str.strip_chars())
-    gone = cells.select(pl.all().is_in(MISSING).fill_null(True)).to_numpy()
-    values = cells.select(pl.all().cast(pl.Float64, strict=False).fill_null(float("nan")))
-    return values.to_numpy(), gone
+    numbers = pl.all().cast(pl.Float64, strict=False).fill_null(float("nan"))
+    missing = computed(known, pl.all().is_null())
+    return computed(known, numbers).to_numpy(), missing.to_numpy()
 
 
 def read_table(path: Path) -> Table:

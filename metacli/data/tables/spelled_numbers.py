@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from metacli.data.tables.cells import computed
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -88,7 +90,7 @@ def plain_numbers(
         return frame, {}
     made, found = [], dict[str, list[str]]()
     spelled = pl.all().str.strip_chars().str.contains(_TOLD).any()  # of all columns at once
-    for name, may_be in zip(frame.columns, frame.select(spelled).row(0), strict=True):
+    for name, may_be in zip(frame.columns, computed(frame, spelled).row(0), strict=True):
         if not may_be:
             continue
         cells = frame[name].drop_nulls().str.strip_chars()

@@ -41,6 +41,8 @@ class Seen:
 def featured(source: Source, examples: Examples, report: Reporter) -> Seen:
     """Features where the network, or the encoder that it stands on, stays as it is; the examples
     themselves otherwise."""
+    if source.inputs.kind != "image":
+        return Seen(source, examples)
     problem = source.problem()
     width = width_of_encoder(source)
     if width is not None:

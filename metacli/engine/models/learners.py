@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 
 from pydantic import TypeAdapter
 
@@ -17,5 +18,11 @@ METHODS = (NATIVE, *names("transfer"))
 
 def make_method(name: str, options: Mapping[str, Json]) -> Adapter:
     """The transfer method of a model that was checked before."""
-    made: Adapter = TypeAdapter(ALGORITHMS[name].load()).validate_json(json.dumps(dict(options)))
+    made: Adapter = reader_of(ALGORITHMS[name].load()).validate_json(json.dumps(dict(options)))
     return made
+
+
+@cache
+def reader_of(method: type) -> TypeAdapter[Adapter]:
+    """Made once for each method, as making one takes longer than reading with it."""
+    return TypeAdapter(method)

@@ -84,10 +84,10 @@ def fetched_encoder(model: AnyModel) -> SharedEncoder | None:
     recipe = model.recipe
     if not isinstance(model, AdaptedModel) or not isinstance(recipe, FewShotRecipe):
         return None
-    learner = model.learner()
-    if recipe.backbone.name not in FETCHED or not isinstance(learner, Transfer):
+    if recipe.backbone.name not in FETCHED:
         return None
-    if not learner.frozen:
+    learner = model.learner()
+    if not isinstance(learner, Transfer) or not learner.frozen:
         return None
     own = below(model.params, BACKBONE)
     found = SharedEncoder(str(recipe.backbone.options.get("arch")), digest_of(own), BACKBONE)

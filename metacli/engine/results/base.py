@@ -29,10 +29,12 @@ def plain(value: Value) -> Json:
     """Results, paths and tuples as lists, dictionaries and text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, Plain):
-        return value.as_dict()
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Part):  # a Plain, too, but whether something is one takes longer to see
+        return value.as_dict()
+    if isinstance(value, Plain):
+        return value.as_dict()
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     return [plain(one) for one in value]

@@ -65,6 +65,8 @@ def bytes_to_tensors(data: bytes, name: str = "weights.safetensors") -> dict[str
 
 def finite(value: Json | AbstractSet[str]) -> Json:
     """Plain data as JSON can hold it: NaN and infinities are None, keys are text."""
+    if value is None or isinstance(value, bool | int | str):  # most of it
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

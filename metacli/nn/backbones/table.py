@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
@@ -87,5 +87,11 @@ def make_backbone(name: str, options: Mapping[str, JsonValue]) -> Backbone:
         PluginError: it is of another package, which is not allowed or not there.
     """
     text = json.dumps(dict(options))
-    made: Backbone = TypeAdapter(backbones(name)[name]()).validate_json(text, strict=True)
+    made: Backbone = reader_of(backbones(name)[name]()).validate_json(text, strict=True)
     return made
+
+
+@cache
+def reader_of(options: type) -> TypeAdapter[Backbone]:
+    """Made once for each class of options, as making one takes longer than reading with it."""
+    return TypeAdapter(options)

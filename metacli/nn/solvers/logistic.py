@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from metacli.nn.solvers.lbfgs import Function, minimised
+from metacli.nn.solvers.newton_each import FEW, newton_each, system_solved
 from metacli.nn.solvers.span import in_span
 
 ROUGH = 1e-6  # precision from which a few steps of L-BFGS are the faster way whatever the size
@@ -47,7 +48,6 @@ def fit_logistics(
     z, labels = placed.cpu().numpy(), y.cpu().numpy()  # [M, at most min(M, D)]
     penalty = 1.0 if classes == 2 else 0.5
     small = classes * (z.shape[1] + 1) <= NEWTON
-    found: dict[float, tuple[Tensor, Tensor]] = {}
     known: dict[tuple[float, float], np.ndarray] = {}
 
     def by_steps(c: float, precision: float) -> np.ndarray:
@@ -58,11 +58,14 @@ def fit_logistics(
             known[c, precision] = by_lbfgs(z, labels, classes, c, penalty, precision, begin)
         return known[c, precision]
 
+    exact = [c for c, precision in precisions.items() if small and precision < ROUGH]
+    if len(exact) > 1 and classes * (z.shape[1] + 1) * len(z) <= FEW:
+        by_c = dict(zip(exact, newton_each(z, labels, classes, exact, penalty), strict=True))
+    else:
+        by_c = {c: by_newton(z, labels, classes, c, penalty) for c in exact}
+    found: dict[float, tuple[Tensor, Tensor]] = {}
     for c, precision in precisions.items():
-        if small and precision < ROUGH:
-            solved = by_newton(z, labels, classes, c, penalty)
-        else:
-            solved = by_steps(c, precision)
+        solved = by_c[c] if c in by_c else by_steps(c, precision)
         weight, bias = torch.from_numpy(solved[:, :-1]), torch.from_numpy(solved[:, -1])
         found[c] = (back(weight.to(x.device)), bias.to(x.device))
     return found
@@ -82,7 +85,7 @@ def by_newton(z: np.ndarray, y: np.ndarray, classes: int, c: float, penalty: flo
     curvature_of_penalty = 2 * penalty * np.diag(np.tile(penalised, classes)) + flat_direction
     loss, slope, share = loss_at(flat)
     for _ in range(100):
-        step = solved(c * curvature(share, inputs) + curvature_of_penalty, slope)
+        step = system_solved(c * curvature(share, inputs) + curvature_of_penalty, slope)
         decrease, size = float(slope @ step), 1.0
         if decrease <= 1e-16 * max(1.0, loss):
             break
@@ -104,16 +107,6 @@ def curvature(share: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         wide = (inputs[:, :, None] * spread[:, None]).reshape(len(inputs), -1)
         found[i] = (inputs.T @ wide).reshape(width, width, classes).transpose(0, 2, 1)
     return found.reshape(classes * width, -1)
-
-
-def solved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """The solution of a system, the shortest where columns of very different size leave the matrix
-    singular in float64."""
-    try:
-        return np.linalg.solve(matrix, vector)
-    except np.linalg.LinAlgError:
-        result: np.ndarray = np.linalg.lstsq(matrix, vector, rcond=None)[0]
-        return result
 
 
 def by_lbfgs(
