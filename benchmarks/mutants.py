@@ -25,6 +25,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ SEED = 20
 SHARE, FEWEST, MOST = 0.066, 2, 12  # of a module's mutants: drawn, at least and at most
 SPARE = 3.0  # a mutant may take this many times as long, and `START` seconds
 START = 12
+STUCK = 40  # seconds without any processor time
 
 
 def drawn(module: str) -> list[Mutant]:
@@ -106,7 +108,7 @@ def outcomes(
     todo: Sequence[Mutant], where: Map, jobs: int, *, warm: bool
 ) -> Iterator[tuple[Mutant, Ended]]:
     """Every mutant with how its tests ended, `jobs` at a time."""
-    waiting, running = list(reversed(todo)), dict[int, tuple[Mutant, str, float]]()
+    waiting, running = list(reversed(todo)), dict[int, tuple[Mutant, str, Idle]]()
     names = [f"job{i}" for i in range(jobs)]
     while waiting or running:
         while waiting and names:
@@ -119,20 +121,36 @@ def outcomes(
             )
             change, name = (mutant.module, mutated(mutant)), names.pop()
             child = mutant_runs.started(tests, limit, change, name, warm=warm)
-            running[child] = (mutant, name, time.monotonic() + 12 * limit)
+            running[child] = (mutant, name, Idle(child))
         for child, status, used in finished(running):
             mutant, name, _ = running.pop(child)
             names.append(name)
             yield mutant, mutant_runs.ended(status, used, name)
 
 
-def finished(running: dict[int, tuple[Mutant, str, float]]) -> Iterator[tuple[int, int, Any]]:
+@dataclass
+class Idle:
+    """How long a process has used no processor time."""
+
+    child: int
+    used: int = -1
+    since: float = 0.0
+
+    def seconds(self) -> float:
+        fields = Path(f"/proc/{self.child}/stat").read_text().rpartition(") ")[2].split()
+        used, now = int(fields[11]) + int(fields[12]), time.monotonic()
+        if used != self.used:
+            self.used, self.since = used, now
+        return now - self.since
+
+
+def finished(running: dict[int, tuple[Mutant, str, Idle]]) -> Iterator[tuple[int, int, Any]]:
     """Children that have ended; one that waits for ever, without using time, is killed."""
-    for child, (_, _, until) in list(running.items()):
+    for child, (_, _, idle) in list(running.items()):
         done, status, used = os.wait4(child, os.WNOHANG)
         if done:
             yield child, status, used
-        elif time.monotonic() > until:
+        elif idle.seconds() > STUCK:
             os.kill(child, signal.SIGKILL)
     time.sleep(0.05)
 
