@@ -156,7 +156,9 @@ Strict = Annotated[
 ]
 Folds = Annotated[
     int | None,
-    typer.Option("--folds", metavar="K", min=2, help="Score by at most K folds, dealt once."),
+    typer.Option(
+        "--folds", metavar="K", min=0, help="Score by at most K folds, dealt once; 0: do not."
+    ),
 ]
 FitInputs = Annotated[
     bool,

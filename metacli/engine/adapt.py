@@ -144,6 +144,7 @@ class Ready(NamedTuple):
 def prepared(names: Sequence[str], request: Request, tasks: Sequence[Path], *, add: bool) -> Ready:
     """Opens what was named, or everything that there is to choose from."""
     require_one_to_fit(names, request, add=add)
+    require_folds_to_choose(names, request, add=add)
     options = [] if names else options_for(request, add=add, tasks=tasks)
     if add:
         earlier = before(names, request)
@@ -164,11 +165,22 @@ def require_one_to_fit(names: Sequence[str], request: Request, *, add: bool) -> 
         )
 
 
+def require_folds_to_choose(names: Sequence[str], request: Request, *, add: bool) -> None:
+    """Raises UsageProblem for a choice among sources on no folds."""
+    if request.folds == 0 and not add and len(names) != 1:
+        raise UsageProblem(
+            "--folds 0 measures nothing, and sources are chosen by what is measured",
+            hint=f"name one: metacli adapt MODEL {request.task} --folds 0",
+        )
+
+
 def require_measured(
     settings: Settings, checks: Sequence[Check], sources: Sequence[Source], tasks: Sequence[Path]
 ) -> None:
     """Raises UsageProblem for a check on what is not measured, a type that the sources are not of,
     or a shard of what is not divided."""
+    if settings.folds == 0 and (checks or settings.doubts()):
+        raise UsageProblem("a check needs a score, and --folds 0 holds nothing out for one")
     metric = metric_of(sources)
     require_known(checks, checked_names(metric) if tasks else (metric,))
     require_type(settings.type, sources)

@@ -15,7 +15,7 @@ from metacli.engine.adapt import adapt
 from metacli.engine.many.adapted import transfer_over
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt_many import TaskRow
-from metacli.errors import CheckFailed, DataError
+from metacli.errors import CheckFailed, DataError, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace", "one_thread")
 
@@ -50,6 +50,39 @@ def test_folds_are_three_and_nothing_is_compared_unless_asked(customers: Path) -
     compared = adapt("source", customers, out="others", compare=True)
     assert None not in {row["verdict"] for row in compared["tasks"]}
     assert [row["value"] for row in compared["tasks"]] == [row["value"] for row in result["tasks"]]
+
+
+def test_without_folds_there_is_a_model_and_no_score(customers: Path) -> None:
+    result = adapt("source", customers, out="models", folds=0)
+    assert (result["adapted"], result["mean"]) == (3, None)
+    one = adapt("source", "customers/c1", out="alone", folds=0)
+    assert one["score"]["value"] is None
+    assert one["score"]["why"] == "--folds 0 holds nothing out"
+    inputs = sorted(Path("customers/c1").rglob("*.png"))
+    scored = adapt("source", "customers/c1", out="scored")
+    assert scored["score"]["value"] is not None
+    bare, known = (
+        [row["prediction"] for row in predict(name, inputs)["rows"]] for name in ("alone", "scored")
+    )
+    assert bare == known
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"folds": 1}, "2 or more, or 0 for no score"),
+        ({"folds": 0, "holdout": 0.3}, "holds nothing out, and --holdout"),
+        ({"folds": 0, "fail_under": ["accuracy=0.5"]}, "a check needs a score"),
+        ({"folds": 0, "fail_if": ["guessing"]}, "a check needs a score"),
+    ],
+)
+def test_what_needs_folds_is_refused_without(
+    asked: dict[str, object], said: str, customers: Path
+) -> None:
+    with pytest.raises(UsageProblem, match=said):
+        adapt("source", "customers/c1", out="models", **asked)
+    with pytest.raises(UsageProblem, match="chosen by what is measured"):
+        adapt(None, "customers/c1", out="models", folds=0)
 
 
 def test_a_task_that_fails_is_named_and_the_rest_are_kept(customers: Path) -> None:

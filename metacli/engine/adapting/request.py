@@ -59,7 +59,8 @@ class Settings:
         type: only to be sure; a model answers with what it was trained for.
         skip_bad: leave out files that cannot be read.
         allow_duplicates: go on with examples that are in support and query, or under two labels.
-        folds: at most so many, dealt once; None: five, dealt again where they are few.
+        folds: at most so many, dealt once; 0: none, and no score; None: five, dealt again where
+            they are few.
         compare: with models that need no source; None: for one task, and not for a folder of them.
         new_only: of a folder of tasks those alone that have no model yet.
         follow_links: read what links, and names that lead out of the task's folder, lead to.
@@ -135,7 +136,8 @@ class Request:
         overrides: of the learner's fields.
         holdout: share of the support to score on, instead of k-fold.
         baseline: also train the same network from scratch.
-        folds: at most so many, dealt once; None: `splits.repeated_folds`.
+        folds: at most so many, dealt once; 0: nothing is held out, and the model has no score;
+            None: `splits.repeated_folds`.
         compare: with models that need no source.
         choice: what is said of the columns of tables.
         budget: seconds of processor time for a choice among the sources on this machine.
@@ -177,5 +179,11 @@ class Request:
             raise UsageProblem(f"--holdout wants a share between 0 and 1, found {self.holdout:g}")
         if self.order is not None and self.folds is not None:
             raise UsageProblem("--folds deals random folds, and --order holds out the last rows")
+        if self.folds is not None and (self.folds < 0 or self.folds == 1):
+            raise UsageProblem(
+                f"--folds is 2 or more, or 0 for no score; found {self.folds}"
+            )
+        if self.folds == 0 and self.holdout is not None:
+            raise UsageProblem("--folds 0 holds nothing out, and --holdout a share")
         if not self.budget > 0:
             raise UsageProblem(f"--budget wants seconds above 0, found {self.budget:g}")

@@ -142,6 +142,8 @@ def how_held_out(source: Source, labels: Tensor, request: Request) -> HowHeldOut
         splits = hold_share(y, request.holdout, request.seed)
         why = None if splits else "every class has a single example"
         return HowHeldOut(tuple(splits), f"holdout:{request.holdout:g}", why)
+    if request.folds == 0:
+        return HowHeldOut((), "none", "--folds 0 holds nothing out")
     folds = dealt(source, request.folds)(y, request.seed)
     if not folds:
         why = "every class has a single example, so none can be held out; add more or a query/ "
