@@ -362,3 +362,21 @@ def test_contexts_are_for_columns() -> None:
     encoder = Problem(make_module(nn.Identity(), nn.Linear(3, 6)), 6, "classification", None)
     with pytest.raises(UsageProblem, match="mcavia learns sets of regressions"):
         MCAVIA().encoded(encoder, 0, None, shared_labels=False)
+
+
+@pytest.mark.parametrize("learner", [MMAML(**STEPS), Coupled(embedding=4, **STEPS)])
+def test_a_task_with_fewer_classes_than_others_is_answered_as_by_itself(
+    learner: ClassSetLearner,
+) -> None:
+    problem, params = start(learner)
+    support, query, roles, ways = sets(ways=3)
+    assert support.mask is not None
+    assert ways is not None
+    mask, number = support.mask.clone(), ways.clone()
+    mask[:, 1, 4:], number[:, 1] = False, 2  # of the second task the third class is no class
+    y = torch.where(mask, support.y, torch.nan)
+    few = SetEpisode(Batch(support.x, y, mask), query, roles, number)
+    apart = learner.respond(problem, params, few, alone(roles)).logits
+    one = part_of(few, torch.tensor([1]))
+    found = learner.respond(problem, params, one, together(one.roles)).logits
+    torch.testing.assert_close(found[..., :2], apart[:, [1], :, :2])

@@ -62,3 +62,12 @@ def test_a_step_meets_the_weak_wolfe_conditions_wherever_it_begins(first: float)
     assert there <= value + DECREASE * size * steep + 1e-14
     assert float(slope_there @ way) >= CURVATURE * steep
     assert (there, slope_there.tolist()) == (function(at)[0], function(at)[1].tolist())
+
+
+def test_a_point_that_is_larger_by_rounding_alone_is_taken() -> None:
+    begin, way = np.zeros(1), np.array([-1e-7])
+    point = (begin, 0.0, np.array([1e-7]))
+    found = searched(lambda x: (1e-16, np.zeros(1)), point, way, 1.0)
+    assert found is not None
+    np.testing.assert_array_equal(found[0], way)
+    assert searched(lambda x: (1e-15, np.zeros(1)), point, way, 1.0) is None

@@ -107,3 +107,15 @@ def test_many_classes_are_computed_in_blocks_with_the_same_loss_and_gradient(
     found = logistic.by_lbfgs(z, y, 7, 2.0, 0.5)
     monkeypatch.undo()
     np.testing.assert_allclose(found, logistic.by_lbfgs(z, y, 7, 2.0, 0.5), atol=1e-7)
+
+
+def test_more_classes_than_a_block_has_room_for_are_taken_row_by_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = blobs(12, 3, 3)
+    at, arrays = np.linspace(-1, 1, 12), (x.double().numpy(), y.numpy(), 3, 2.0, 0.5)
+    value, slope = logistic.objective_in_blocks(*arrays)(at)
+    monkeypatch.setattr(logistic, "BLOCK", 2)
+    by_rows, slope_by_rows = logistic.objective_in_blocks(*arrays)(at)
+    assert by_rows == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(slope_by_rows, slope, rtol=1e-10)

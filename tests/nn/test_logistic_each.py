@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metacli.nn.solvers import lbfgs, logistic_each
-from metacli.nn.solvers.lbfgs_each import minimised_each
+from metacli.nn.solvers.lbfgs_each import KEPT, Pairs, minimised_each
 from metacli.nn.solvers.logistic import fit_logistics
 from metacli.nn.solvers.logistic_each import fit_logistics_each, objectives
 
@@ -92,3 +92,16 @@ def test_each_problem_takes_the_steps_that_it_takes_alone() -> None:
     few = minimised_each(valleys, begin, precision, 3)
     np.testing.assert_allclose(few[0], lbfgs.minimised(valley, begin[0], 1e-8, 3), rtol=1e-9)
     assert np.array_equal(minimised_each(valleys, begin, precision, 0), begin)
+
+
+def test_pairs_that_rounding_spoiled_are_forgotten_and_the_gradient_is_followed() -> None:
+    step, inverse = np.zeros((2, KEPT, 3)), np.zeros((2, KEPT))
+    step[:, -1], inverse[:, -1] = 1.0, (-5.0, 1 / 3)
+    change = step.copy()
+    change[0] = 0.0  # no curvature could be so
+    pairs = Pairs(step, change, inverse)
+    slope = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+    found = pairs.directions(np.arange(2), slope)
+    np.testing.assert_array_equal(found[0], -slope[0])
+    assert pairs.inverse[:, -1].tolist() == [0.0, 1 / 3]
+    assert (found[1] * slope[1]).sum() < 0

@@ -87,3 +87,12 @@ def test_columns_that_say_the_same_and_tasks_that_do_not_differ_are_no_trouble()
 def test_a_column_of_the_first_group_has_that_groups_prior_and_one_of_none_has_a_flat_one():
     found = precisions(np.array([-1, 0, 1, 0]), np.array([4.0, 0.5]), 2.0)
     assert found.tolist() == [FLAT / 2.0, 0.25, 2.0, 0.25]
+
+
+def test_it_does_not_stop_while_the_differences_between_groups_still_shrink() -> None:
+    draw = np.random.default_rng(4)
+    x, y = [np.zeros((30, 0))] * 40, [draw.normal(size=30) for _ in range(40)]
+    y = [one - one.mean() + 0.02 * draw.normal() for one in y]  # far less than the noise explains
+    found = fit_mixed(x, y, slopes=False, steps=2_000)
+    longer = fit_mixed(x, y, slopes=False, steps=8_000)
+    assert found.variances[0] > 1.5 * longer.variances[0]  # all of its steps were taken

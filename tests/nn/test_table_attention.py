@@ -200,3 +200,11 @@ def test_moments_are_numpys() -> None:
     mean, scale = moments(values())
     torch.testing.assert_close(mean[:, 0], torch.from_numpy(values().numpy().mean(1)))
     torch.testing.assert_close(scale[:, 0], torch.from_numpy(values().numpy().std(1)))
+
+
+def test_fresh_weights_that_are_added_to_the_stream_are_smaller_by_its_depth() -> None:
+    network = TableAttention(cell=64, tokens=4, cell_blocks=2, blocks=3)
+    fresh = network.init(0)
+    added, read = fresh["rows.0.o.weight"], fresh["rows.0.q.weight"]
+    assert float(read.std()) == pytest.approx(256**-0.5, rel=0.02)
+    assert float(added.std()) == pytest.approx(256**-0.5 * (2 * 5) ** -0.5, rel=0.02)
