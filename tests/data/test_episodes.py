@@ -88,6 +88,22 @@ def test_ways_and_shots_of_a_range_are_drawn_once_for_each_meta_batch() -> None:
     assert {shot for _, of in shapes for shot in of} == {1, 2, 3}
 
 
+@pytest.mark.parametrize(
+    ("ranges", "ways", "shots"),
+    [
+        ({"way": 3, "shot": (1, 3)}, {3}, {1, 2, 3}),
+        ({"way": (2, 4), "shot": 2}, {2, 3, 4}, {2}),
+    ],
+)
+def test_one_range_beside_a_number_is_drawn(
+    ranges: dict[str, Any], ways: set[int], shots: set[int]
+) -> None:
+    source = ClassEpisodes(coded_pool(), query=2, **ranges)
+    drawn = [source.members(index).support for index in range(40)]
+    assert {len(one) for one in drawn} == ways
+    assert {len(of_class) for one in drawn for of_class in one} == shots
+
+
 def test_every_class_gets_every_label_about_equally_often() -> None:
     source = ClassEpisodes(coded_pool(6), way=3, shot=1, query=1)
     count = Counter(

@@ -1,0 +1,40 @@
+"""What a difference between a file and PyTorch is measured in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from metacli.data.tables.encoding import Target
+from metacli.engine.exporting import parity
+from metacli.types import Batch
+
+
+@dataclass
+class Regression:
+    """As much of a model as the comparison asks for."""
+
+    kind: str = "regression"
+    inputs: Any = field(
+        default_factory=lambda: SimpleNamespace(unscaled=Target("price", mean=100.0, scale=8.0))
+    )
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("regression", 0.25), ("classification", 2.0)])
+def test_a_difference_after_adapting_is_in_standard_deviations_or_probability(
+    kind: str, wanted: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = Batch(torch.zeros(3, 2), torch.zeros(3))
+    answers = np.array([[1.0], [2.0], [3.0]])
+    monkeypatch.setattr(parity, "real_tasks", lambda *_: ([(batch, batch)], "rows"))
+    monkeypatch.setattr(parity, "support_reference", lambda *_: answers)
+    monkeypatch.setattr(parity, "support_arrays", lambda *_: (answers,))
+    opened: Any = SimpleNamespace(model=Regression(kind))
+    for off in (2.0, -2.0):  # in either direction
+        found = parity.compare_support(opened, lambda given, off=off: (given + off,), 0)
+        assert found.max_abs == pytest.approx(wanted)
