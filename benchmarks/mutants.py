@@ -5,8 +5,8 @@
 Draws mutants (`mutations.py`) of the modules of `AREAS` with a committed seed and a quota for each
 module, and runs the tests that execute the changed line, fastest first, until one fails. Which
 those are is measured once (`mutant_map.py`). What was tried already is kept in
-build/mutants/done.jsonl, so a run that was stopped is continued. Writes results/mutants.json. Takes
-hours; no part of CI.
+build/mutants/done.jsonl, and in the result while a module is as it was, so a run that was stopped
+is continued. Writes results/mutants.json. Takes hours; no part of CI.
 
     --jobs   processes at a time, at most 2
     --most   ends after this many mutants
@@ -17,6 +17,7 @@ hours; no part of CI.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -26,6 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ from mutant_map import (
     test_files,
     write_tests,
 )
-from mutant_runs import BUILD, Ended
+from mutant_runs import BUILD, ROOT, Ended
 from mutations import OPERATORS, Mutant, in_function, mutants, mutated
 
 HERE = Path(__file__).resolve().parent
@@ -85,7 +87,7 @@ def measure(wanted: Sequence[str], jobs: int, most: int, again: bool) -> None:
         entry = {**mutant.as_dict(), "how": how.how, "by": how.test, "seconds": how.seconds}
         known[mutant.key] = entry
         with DONE.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": mutant.key, **entry}) + "\n")
+            file.write(json.dumps(entry) + "\n")
         print(how.how, how.seconds, mutant.key, how.test or "", flush=True)
         if count % 20 == 0:
             write_result(known)
@@ -160,9 +162,30 @@ def survived(entry: dict[str, Any]) -> bool:
 
 
 def read_done() -> dict[str, dict[str, Any]]:
-    """The last word on each mutant."""
+    """The last word on each mutant that is drawn: of the committed result, where the module is as
+    it was and the mutant was killed, and of this machine."""
+    told = json.loads(RESULT.read_text())["mutants"] if RESULT.is_file() else []
+    before = {
+        same(one): {**one, "how": "failed", "by": one.get("by")}
+        for one in told
+        if one["outcome"] == "killed" and one.get("code") == code_of(one["module"])
+    }
     lines = DONE.read_text().splitlines() if DONE.is_file() else []
-    return {one.pop("key"): one for one in map(json.loads, lines)}
+    before |= {same(one): one for one in map(json.loads, lines)}
+    every = [one for module in modules() for one in drawn(module)]
+    return {one.key: before[found] for one in every if (found := same(one.as_dict())) in before}
+
+
+def same(one: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells a change from the others, whatever its number is."""
+    return one["module"], one["line"], one["operator"], one["before"], one["after"]
+
+
+@cache
+def code_of(module: str) -> str:
+    """Tells whether a module is as it was."""
+    path = ROOT / module
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""
 
 
 def write_result(known: dict[str, dict[str, Any]]) -> None:
@@ -175,6 +198,7 @@ def write_result(known: dict[str, dict[str, Any]]) -> None:
             found = {
                 name: entry[name] for name in ("module", "line", "operator", "before", "after")
             }
+            found["code"] = code_of(mutant.module)
             how = "survived" if survived(entry) else "killed"
             if how == "survived" and (reason := reasons.get(name_of(mutant))):
                 told.append({**found, "outcome": "equivalent", "reason": reason})

@@ -47,6 +47,7 @@ BOUNDING_METHODS = frozenset({"abs", "clamp", "clamp_min", "clamp_max", "relu"})
 # The order means nothing to some, and stops the program in others wherever they stand.
 UNSWAPPED = frozenset(
     {"min", "max", "minimum", "maximum", "logaddexp", "isinstance", "issubclass", "cast"}
+    | {"transpose", "swapaxes"}
 )
 OPERATORS = (
     "comparison",
@@ -212,7 +213,7 @@ def of_node(parent: ast.AST, field: str, index: int | None, node: ast.AST) -> It
         case ast.cmpop():
             if type(node) in FLIPPED:
                 yield made("comparison", FLIPPED[type(node)]())
-            if type(node) in BOUNDARY:
+            if type(node) in BOUNDARY and counts(parent):
                 yield made("boundary", BOUNDARY[type(node)]())
         case ast.operator() if type(node) in ARITHMETIC and not of_text(parent):
             yield made("arithmetic", ARITHMETIC[type(node)]())
@@ -260,6 +261,17 @@ def named(call: ast.Call) -> str:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
     return ""
+
+
+def counts(parent: ast.AST) -> bool:
+    """Whether a comparison is of whole numbers, as far as its text tells: real numbers are hardly
+    ever equal, and then it does not matter what a boundary belongs to."""
+    sides = [parent.left, *parent.comparators] if isinstance(parent, ast.Compare) else []
+    return any(
+        (isinstance(side, ast.Constant) and type(side.value) is int and side.value != 0)
+        or (isinstance(side, ast.Call) and named(side) in ("len", "numel", "sum"))
+        for side in sides
+    )
 
 
 def of_text(parent: ast.AST) -> bool:

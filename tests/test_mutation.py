@@ -25,7 +25,7 @@ LIMIT: int = 5
 
 def f(x: float, y: float, name: str = "a") -> float:
     """Docstring 7."""
-    if x < y and y is not None:
+    if x < y and len(name) > 7:
         raise ValueError(f"{x} is below {y + 1}")
     total = abs(x) + max(y, 2.5)
     total += g(x, y)
@@ -33,11 +33,11 @@ def f(x: float, y: float, name: str = "a") -> float:
     return -total
 '''
 WANTED = {
-    "constant": {"5 -> 6", "5 -> 4", "2.5 -> 3.5", "2.5 -> 1.5"},
-    "negated condition": {"x < y and y is not None -> not (x < y and y is not None)"},
-    "and for or": {"x < y and y is not None -> x < y or y is not None"},
-    "comparison": {"x < y -> x > y", "y is not None -> y is None"},
-    "boundary": {"x < y -> x <= y"},
+    "constant": {"5 -> 6", "5 -> 4", "2.5 -> 3.5", "2.5 -> 1.5", "7 -> 8", "7 -> 6"},
+    "negated condition": {"x < y and len(name) > 7 -> not (x < y and len(name) > 7)"},
+    "and for or": {"x < y and len(name) > 7 -> x < y or len(name) > 7"},
+    "comparison": {"x < y -> x > y", "len(name) > 7 -> len(name) < 7"},
+    "boundary": {"len(name) > 7 -> len(name) >= 7"},
     "arithmetic": {
         "abs(x) + max(y, 2.5) -> abs(x) - max(y, 2.5)",
         "total += g(x, y) -> total -= g(x, y)",
