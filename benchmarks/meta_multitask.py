@@ -118,7 +118,7 @@ def measure(name: str, variants: list[str]) -> None:
     }
     document = begun(name, about)
     tuning = tuning_of(run, snapshot.params, ())
-    tuned = tuning.tuned() if tuning.wanted() else None
+    tuned = tuning.tuned() if len(tuning.variants()) > 1 else None
     if tuned is not None:
         document["chosen"] = tuned.choices.model_dump(mode="json", exclude_none=True)
     measured_run = Measured(run, snapshot.params, tuned)
