@@ -130,12 +130,12 @@ def guards() -> list[str]:
     lines = [
         "## The guard of adapt",
         "",
-        f"`{document['run']}`, stopped after {document['steps']:,} steps "
-        f"({document['train_seconds'] / 60:.1f} minutes of one core): the weights of the longer",
-        "run were no longer there. 400 test sets of each variant; ratios are of mean errors to",
-        "that of *separate* on the same sets, with the 95 % interval of the difference over the",
-        "error of *separate*; *hurt* counts named tasks that are worse than with separate",
-        "adaptation beyond noise (Bonferroni), together and with `guard=true`.",
+        f"`{document['run']}`, {document['steps']:,} steps "
+        f"({document['train_seconds'] / 60:.1f} minutes of one core). 400 test sets of each",
+        "variant; ratios are of mean errors to that of *separate* on the same sets, with the 95 %",
+        "interval of the difference over the error of *separate*; *hurt* counts named tasks that",
+        "are worse than with separate adaptation beyond noise (Bonferroni), together and with",
+        "`guard=true`.",
         "",
         "| sets | points | separate | together | " + " | ".join(RULES.values()) + " | hurt |",
         "| --- | --- | --- | --- | --- | --- | --- |",
