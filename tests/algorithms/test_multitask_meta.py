@@ -98,6 +98,17 @@ def test_networks_with_auxiliaries_answer_for_their_own_task():
     torch.testing.assert_close(found[0, 2], (out - seen.y[2]).square().mean())
 
 
+def test_a_task_without_a_row_in_a_batch_has_no_loss():
+    problem, params, episode = setting(Auxiliary())
+    support = episode.support
+    mask = support.mask.clone()
+    mask[2] = False
+    found = weighed_losses(problem, params, Batch(support.x, support.y, mask))
+    assert found[:, 2].tolist() == [0.0] * T
+    assert bool(torch.isfinite(found).all())
+    assert bool((found[:, :2] > 0).all())
+
+
 def test_fitted_heads_are_ridge_regressions_on_every_trunk():
     problem, params, episode = setting(Auxiliary())
     x, y = episode.support.x, episode.support.y

@@ -96,3 +96,11 @@ def test_it_does_not_stop_while_the_differences_between_groups_still_shrink() ->
     found = fit_mixed(x, y, slopes=False, steps=2_000)
     longer = fit_mixed(x, y, slopes=False, steps=8_000)
     assert found.variances[0] > 1.5 * longer.variances[0]  # all of its steps were taken
+
+
+def test_targets_that_are_all_the_same_are_answered_with_it() -> None:
+    draw = np.random.default_rng(0)
+    x = [draw.normal(size=(6, 2)) for _ in range(4)]
+    found = fit_mixed(x, [np.full(6, 7.0)] * 4, slopes=True)
+    for one in found.predict(x):
+        np.testing.assert_allclose(one, 7.0, atol=1e-3)

@@ -470,6 +470,18 @@ def test_coupled_regressions_are_at_the_minimum_over_weights_and_covariance():
         assert coupled_objective(other_w, other / other.trace(), rows, binary, 3.0) > value - 1e-3
 
 
+def test_coupled_tasks_of_one_size_need_no_mask():
+    rows, binary = coupled_rows()
+    whole = Batch(rows.x[:, :5], rows.y[:, :5], torch.ones(T, 5, dtype=torch.bool))
+    bare = Batch(whole.x, whole.y, None)
+    for one, other in zip(
+        Coupled(rounds=2).fit(whole, 3.0, binary),
+        Coupled(rounds=2).fit(bare, 3.0, binary),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
 def test_coupled_without_sharing_is_a_model_for_each_task():
     rows, binary = coupled_rows()
     w, _ = Coupled(share=False).fit(rows, 3.0, binary)
