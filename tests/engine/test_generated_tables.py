@@ -128,7 +128,7 @@ def test_its_network_answers_a_table_and_is_measured() -> None:
     assert evaluate("run", episodes=4)["mean"] == measured["mean"]
     assert evaluate("run", episodes=4, seed=1)["mean"] != measured["mean"]
     report("run", out="page.html")
-    assert Path("page.html").stat().st_size > 10_000
+    assert "None" not in Path("page.html").read_text()
     draw = np.random.default_rng(0)
     with Path("t.csv").open("w", newline="") as file:
         rows = [

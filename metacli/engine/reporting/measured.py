@@ -95,8 +95,9 @@ def scored(metric: str | None, value: Line) -> str:
 def on_what(line: Line) -> str:
     """`test: 5-way 1-shot, 15 queries, 600 episodes, seed 0`."""
     shape = f"{span(line['way'])}-way {span(line['shot'])}-shot" if line.get("way") else ""
+    points = f"{span(line['shot'])} points" if line.get("shot") else ""
     words = [
-        shape if line.get("metric") == "accuracy" else f"{span(line.get('shot'))} points",
+        shape if line.get("metric") == "accuracy" else points,
         f"{line.get('query')} queries" if line.get("query") else "",
         f"{line.get('episodes')} episodes" if line.get("episodes") else "",
         f"seed {line.get('seed')}" if line.get("seed") else "",
