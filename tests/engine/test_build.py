@@ -171,3 +171,11 @@ def test_a_folder_of_ones_own_is_taken_by_its_whole_path() -> None:
     assert made.inputs.invert is False
     with pytest.raises(DataError, match="size"):
         built("data.source=./pool", "episodes.way=2", "data.size=big")
+
+
+@pytest.mark.parametrize("source", ["sinusoid", "generated-tables"])
+def test_data_of_another_kind_than_the_backbone_takes_are_named(source: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        built(f"data.source={source}")
+    said = [one.message for one in caught.value.findings] or [caught.value.message]
+    assert any("backbone conv4 does not take numbers" in one for one in said)

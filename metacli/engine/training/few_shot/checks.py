@@ -34,7 +34,8 @@ def check_fit(
         problems.add("algorithm.name", message, "protonet, r2d2 or maml make a head of each task")
     check_episodes(recipe, inputs, problems)
     check_backbone(recipe, backbone, inputs, problems)
-    check_prefixes(learner, backbone, inputs, problems)
+    if inputs.kind in backbone.takes:  # others it cannot be made for
+        check_prefixes(learner, backbone, inputs, problems)
     if kind == "classification" and not learner.any_way:
         check_way(recipe, problems)
     check_statistics(recipe, learner, backbone, problems)
