@@ -74,20 +74,24 @@ def arguments(name: str) -> dict[str, Any]:
     return found
 
 
+def constants(name: str) -> dict[str, Any]:
+    """The numbers, words and grids of a module."""
+    found = vars(importlib.import_module(name)).items()
+    return {key: value for key, value in found if key.isupper() and isinstance(value, PLAIN)}
+
+
 def everything() -> dict[str, dict[str, Any]]:
     algorithms = {name: stated(entry.load()) for name, entry in ALGORITHMS.items()}
     sharing = {name: stated(load()) for name, load in SHARING.items()}
     backbones = {name: stated(load()) for name, load in BACKBONES.items()}
+    modules = modules_of(algorithms_package, nn_package)
     made = {
         "algorithms": algorithms,
         "sharing": sharing,
         "backbones": backbones,
         "presets": {name: dict(entry.preset) for name, entry in ALGORITHMS.items()},
-        "arguments": {
-            name: found
-            for name in modules_of(algorithms_package, nn_package)
-            if (found := arguments(name))
-        },
+        "arguments": {name: found for name in modules if (found := arguments(name))},
+        "constants": {name: found for name in modules if (found := constants(name))},
     }
     return json.loads(json.dumps(made, sort_keys=True, default=str))
 

@@ -17,6 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metacli.engine.storage import writer
 from metacli.engine.storage.writer import (
     MANIFEST,
     bytes_to_tensors,
@@ -445,3 +446,17 @@ def test_damaged_safetensors_give_tensors_or_a_bundle_error(data):
     except BundleError as error:
         code = error.code
     assert code in (None, "model.damaged", "model.pickle")
+
+
+def test_a_stream_that_takes_no_more_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(writer, "write_stream", full)
+    with pytest.raises(RunFailed, match="no space left writing") as caught:
+        writer.write_output(pipe, b"12345")
+    assert caught.value.where == str(pipe)

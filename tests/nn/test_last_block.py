@@ -8,7 +8,7 @@ import torch
 
 from metacli.algorithms.transfer.lp_ft import LPFT
 from metacli.nn.backbones.efficientnet_lite0 import Network
-from metacli.nn.backbones.last_block import LastBlock, placed, width_before
+from metacli.nn.backbones.last_block import LastBlock, Trunk, placed, width_before
 from metacli.nn.layers.inputs import PixelOrFeatureInput
 from metacli.nn.problem import Problem, make_module
 from metacli.types import Batch, Params
@@ -67,3 +67,14 @@ def test_fine_tuning_moves_the_last_block_and_nothing_before_it(
     moved = {name for name, value in params.items() if not torch.equal(phi[name], value)}
     assert moved == problem.trainable
     assert all(name.startswith("backbone.tail.") for name in moved)
+
+
+@torch.no_grad()
+def test_grey_images_are_read_as_three_equal_channels(
+    network: tuple[Problem, Params, Network],
+) -> None:
+    trunk = Trunk(network[2])
+    grey = torch.rand(2, 1, 64, 64)
+    torch.testing.assert_close(trunk(grey), trunk(grey.expand(-1, 3, -1, -1)))
+    colour = torch.rand(2, 3, 64, 64)
+    assert trunk(colour).shape == trunk(grey).shape

@@ -528,3 +528,13 @@ def test_coupled_inner_folds_are_those_of_a_loop_that_leaves_each_out():
                 total += float(crossed if binary[t] else 0.5 * (z - y) ** 2)
         wanted.append(total / int(rows.mask.sum()))
     torch.testing.assert_close(scores, torch.tensor(wanted, dtype=torch.float64))
+
+
+def test_a_ridge_around_the_mean_begins_at_zeros_for_each_task():
+    made = MeanRidge().init((3,), 5, torch.Generator())
+    assert {name: tuple(one.shape) for name, one in made.items()} == {
+        "heads.weight": (5, 3),
+        "heads.bias": (5,),
+        "ridge.penalties": (3,),
+    }
+    assert not any(bool(one.any()) for one in made.values())
