@@ -343,7 +343,13 @@ def choice(minutes: float) -> None:
 
 
 def write(path: Path, found: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    """Indented, but a run is one line: there are many."""
+    runs = found["runs"]
+    assert isinstance(runs, Mapping)
+    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(one)}" for key, one in runs.items())
+    others = {key: value for key, value in found.items() if key != "runs"}
+    start = json.dumps(others, indent=1).removesuffix("\n}")
+    path.write_text(f'{start},\n "runs": {{\n{lines}\n }}\n}}\n')
 
 
 if __name__ == "__main__":
