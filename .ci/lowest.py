@@ -15,7 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("onnx", "tune", "audio", "molecules", "timm", "hub", "serve", "tensorboard", "mlflow", "test")
+EXTRAS = (
+    "onnx",
+    "tune",
+    "audio",
+    "molecules",
+    "timm",
+    "hub",
+    "serve",
+    "tensorboard",
+    "mlflow",
+    "test",
+)
 BOUND = re.compile(r"([A-Za-z0-9._-]+)(\[[^]]*\])?\s*>=\s*([0-9][0-9a-z.]*)")
 
 

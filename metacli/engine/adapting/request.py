@@ -180,9 +180,7 @@ class Request:
         if self.order is not None and self.folds is not None:
             raise UsageProblem("--folds deals random folds, and --order holds out the last rows")
         if self.folds is not None and (self.folds < 0 or self.folds == 1):
-            raise UsageProblem(
-                f"--folds is 2 or more, or 0 for no score; found {self.folds}"
-            )
+            raise UsageProblem(f"--folds is 2 or more, or 0 for no score; found {self.folds}")
         if self.folds == 0 and self.holdout is not None:
             raise UsageProblem("--folds 0 holds nothing out, and --holdout a share")
         if not self.budget > 0:
