@@ -27,14 +27,14 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from metacli.algorithms.meta.prior_fitting import Group, logits_of, mixture_of, table_losses
 from metacli.algorithms.meta.tables_prior import FARTHEST
 from metacli.algorithms.transfer.in_context import weights_of
 from metacli.data.catalogue import heads
 from metacli.data.tables_prior.generated import CATEGORY, MISSING, GeneratedTables, Shape
 from metacli.engine.events import ignore
+from metacli.engine.generated_tables.fitting import Group, logits_of, mixture_of, table_losses
+from metacli.engine.generated_tables.run import group_of
 from metacli.engine.models.opening import open_model
-from metacli.engine.training.few_shot.tables_run import group_of
 from metacli.nn.tables.labels import moments
 from metacli.types import Params
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from metacli.data.plain import record_in
+from metacli.engine.generated_tables.scorer import TablesScorer
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel, MultiTaskModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.results.evaluate import Evaluation, ExampleEvaluation
 from metacli.engine.scoring.class_measures import MEASURES
 from metacli.engine.scoring.episode_evaluate import evaluate_episodes
 from metacli.engine.scoring.example_evaluate import evaluate_examples
-from metacli.engine.scoring.generated_tables import TablesScorer
 from metacli.engine.scoring.multi_task_evaluate import evaluate_tasks
 from metacli.engine.scoring.multi_task_user import evaluate_users_rows
 from metacli.engine.scoring.request import Request

@@ -6,12 +6,12 @@ from typing import assert_never
 
 from metacli.engine.dense.build import build_dense, is_dense
 from metacli.engine.dense.run import DenseRun
+from metacli.engine.generated_tables.run import make_tables_run
 from metacli.engine.sets.class_build import build_class_sets, has_classes
 from metacli.engine.sets.class_run import ClassSetRun
 from metacli.engine.sets.run import SetRun, make_set_run
 from metacli.engine.training.few_shot.run import FewShotRun, make_few_shot_run
 from metacli.engine.training.few_shot.sources import has_generated_tables
-from metacli.engine.training.few_shot.tables_run import make_tables_run
 from metacli.engine.training.multi_task.run import MultiTaskRun, make_multi_task_run
 from metacli.engine.training.runs import Run
 from metacli.schema.few_shot import FewShotRecipe

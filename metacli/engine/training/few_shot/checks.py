@@ -48,7 +48,7 @@ def check_fit(
 def check_episodes(recipe: FewShotRecipe, inputs: InputSpec, problems: Problems) -> None:
     """What is for pools of classes, or for tasks, alone."""
     episodes, tasks = recipe.episodes, has_class_tasks(recipe)
-    if has_generated_tables(recipe):  # `tables_run` knows what they are like
+    if has_generated_tables(recipe):  # `generated_tables.run` knows what they are like
         return
     if episodes.per == "task" and not tasks:
         message = "episodes.per: task is for classification tasks; these data are not"

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from metacli.algorithms.meta.prior_fitting import Group, PriorFitting, table_losses
 from metacli.algorithms.meta.tables_prior import TablesPrior
 from metacli.data.tables_prior.generated import (
     FEWEST_ROWS,
@@ -20,6 +19,7 @@ from metacli.data.tables_prior.generated import (
     QUERY,
     GeneratedTables,
 )
+from metacli.engine.generated_tables.fitting import Group, PriorFitting, table_losses
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.beginnings import own_start
 from metacli.engine.models.model import FewShotModel

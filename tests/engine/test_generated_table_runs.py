@@ -13,19 +13,19 @@ import pytest
 import torch
 from small_runs import at_step
 
-from metacli.algorithms.meta.prior_fitting import Group, PriorFitting, table_losses
 from metacli.algorithms.meta.tables_prior import FARTHEST, TablesPrior
 from metacli.algorithms.transfer.in_context import NETWORK, PRIOR
 from metacli.data.tables_prior.generated import GeneratedTables
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import ignore
+from metacli.engine.generated_tables.fitting import Group, PriorFitting, table_losses
+from metacli.engine.generated_tables.run import group_of
+from metacli.engine.generated_tables.scorer import LABELS, labels_alone
 from metacli.engine.meta_train import meta_train
 from metacli.engine.models.opening import open_model
 from metacli.engine.predict import predict
 from metacli.engine.report import report
-from metacli.engine.scoring.generated_tables import LABELS, labels_alone
-from metacli.engine.training.few_shot.tables_run import group_of
 from metacli.errors import Interrupted, RecipeError, UsageProblem
 from metacli.nn.problem import Problem, make_module
 from metacli.nn.tables.labels import moments, of_classes, of_values

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacli.algorithms.meta.prior_fitting import Group, table_losses
 from metacli.algorithms.meta.tables_prior import FARTHEST
 from metacli.data.few_shot.pools import check_split
 from metacli.data.tables_prior.generated import GeneratedTables
 from metacli.engine.events import Progress
+from metacli.engine.generated_tables.fitting import Group, table_losses
+from metacli.engine.generated_tables.run import EACH, group_of, rows_of
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.results.base import Json
@@ -22,7 +23,6 @@ from metacli.engine.results.evaluate import Baseline, EpisodeEvaluation
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.intervals import compared, over_episodes, paired_t
 from metacli.engine.scoring.request import Request
-from metacli.engine.training.few_shot.tables_run import EACH, group_of, rows_of
 from metacli.errors import UsageProblem
 from metacli.nn.tables.labels import moments
 
