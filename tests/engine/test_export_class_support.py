@@ -51,7 +51,7 @@ def of_images(tmp_path: Path, variant: str = "styles") -> ClassSetModel:
     ("targets", "inputs", "outputs"),
     [
         ("sick, dose", ["support_y", "support_value"], ["probabilities", "values"]),
-        ("dose, age", ["support_value"], ["values"]),
+        pytest.param("dose, age", ["support_value"], ["values"], marks=pytest.mark.slow),
     ],
 )
 def test_any_support_of_rows_goes_in_and_every_task_is_answered_as_by_the_model(

@@ -144,6 +144,7 @@ def family_model() -> SetModel:
     return SetModel(recipe, params, {}, (), COLUMNS)
 
 
+@pytest.mark.slow
 def test_rows_of_several_columns_are_shown_as_answers_over_labels(tmp_path: Path) -> None:
     model = family_model()
     (one,) = looks(model)
