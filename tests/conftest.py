@@ -14,8 +14,8 @@ import pytest
 # Before torch is imported, and for every process that a test starts: the networks here are so small
 # that a second thread costs more than it does, above all where other work wants the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Libraries make millions of objects that stay; looking for garbage among them seldom, as the command
-# line does, takes a fourteenth off the time of the suite.
+# Libraries make millions of objects that stay: looking for garbage among them seldom, as the
+# command line does, takes a fourteenth off the time of the suite.
 gc.set_threshold(20_000, *gc.get_threshold()[1:])
 
 
