@@ -15,8 +15,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -65,6 +66,7 @@ GRIDS: Mapping[str, Mapping[str, Sequence[object]]] = {
     "Gaussian process": {"kernel": [GAUSS, GAUSS + LINE]},
 }
 METHODS = (OURS, *GRIDS)
+PARTS = ("quality", "likelihood", "seconds", "told")
 MODELS = {
     "classification": {
         "linear": LogisticRegression(max_iter=5000),
@@ -177,8 +179,9 @@ def prior(one: Draw) -> Said:
     return Said(values, right, found.below(z[None])[0].double().numpy())
 
 
-def measured(name: str, one: Draw) -> dict[str, float | list[float]]:
-    """Scores and seconds of processor time."""
+def measured(name: str, one: Draw) -> list[object]:
+    """`PARTS`, with seconds of processor time. Told is of values the share inside the interval; of
+    classes, for each tenth of the largest probability, those probabilities minus the hits."""
     begin = time.process_time()
     said = prior(one) if name == OURS else tuned(name, one)
     seconds = time.process_time() - begin
@@ -186,17 +189,18 @@ def measured(name: str, one: Draw) -> dict[str, float | list[float]]:
     if one.table.kind == "classification":
         hits = (said.answers == truth.to_numpy()).astype(float)
         bins = np.minimum((10 * said.sure).astype(int), 9)
-        sums = [[float(v[bins == b].sum()) for b in range(10)] for v in (said.sure, hits)]
-        more = {"sure": sums[0], "hits": sums[1]}
+        apart = [float((said.sure - hits)[bins == b].sum()) for b in range(10)]
+        told: object = [round(value, 3) for value in apart]
     else:
         inside = np.abs(said.sure - 0.5) <= INSIDE / 2
-        more = {"covered": float(inside.mean())}
-    return {
-        "quality": quality_of(one.table, list(said.answers), truth),
-        "likelihood": float(said.right.mean()),
-        "seconds": round(seconds, 3),
-        **more,
-    }
+        told = round(float(inside.mean()), 6)
+    quality = round(quality_of(one.table, list(said.answers), truth), 6)
+    return [quality, round(float(said.right.mean()), 6), round(seconds, 3), told]
+
+
+def part(run: Mapping, name: str, what: str) -> Any:
+    """What was measured of a method."""
+    return run["methods"][name][PARTS.index(what)]
 
 
 def planned() -> Iterator[tuple[str, Draw]]:
@@ -230,7 +234,7 @@ def summary(runs: Mapping[str, Mapping]) -> dict[str, object]:
     found["coverage"] = {
         name: over(
             [
-                (run["table"], run["methods"][name]["covered"])
+                (run["table"], part(run, name, "told"))
                 for run in whole.values()
                 if run["kind"] == "regression"
             ]
@@ -238,7 +242,7 @@ def summary(runs: Mapping[str, Mapping]) -> dict[str, object]:
         for name in METHODS
     }
     found["seconds"] = {
-        name: float(np.mean([run["methods"][name]["seconds"] for run in whole.values()] or [0]))
+        name: float(np.mean([part(run, name, "seconds") for run in whole.values()] or [0]))
         for name in METHODS
     }
     return found
@@ -246,7 +250,7 @@ def summary(runs: Mapping[str, Mapping]) -> dict[str, object]:
 
 def signed(run: Mapping, what: str) -> np.ndarray:
     """Of each method, smaller is better."""
-    values = np.array([run["methods"][name][what] for name in METHODS])
+    values = np.array([part(run, name, what) for name in METHODS])
     return values if what == "quality" and run["kind"] == "regression" else -values
 
 
@@ -259,7 +263,7 @@ def ranks(runs: Iterable[Mapping], what: str) -> dict[str, dict[str, float]]:
 
 
 def differences(runs: Iterable[Mapping], what: str) -> dict[str, dict[str, float]]:
-    values = [(run["table"], [run["methods"][n][what] for n in METHODS]) for run in runs]
+    values = [(run["table"], [part(run, n, what) for n in METHODS]) for run in runs]
     return {
         name: over([(table, one[0] - one[at]) for table, one in values])
         for at, name in enumerate(METHODS)
@@ -277,10 +281,9 @@ def over(values: Sequence[tuple[str, float]]) -> dict[str, float]:
 
 def calibration(runs: Sequence[Mapping], name: str) -> float:
     """The expected calibration error over all rows."""
-    said = [run["methods"][name] for run in runs if run["kind"] == "classification"]
+    said = [part(run, name, "told") for run in runs if run["kind"] == "classification"]
     rows = sum(run["asked"] for run in runs if run["kind"] == "classification")
-    sure, hits = (np.sum([one[key] for one in said], 0) for key in ("sure", "hits"))
-    return float(np.abs(np.subtract(sure, hits)).sum() / max(rows, 1))
+    return float(np.abs(np.sum(said, 0)).sum() / max(rows, 1))
 
 
 def run(minutes: float, methods: Sequence[str]) -> None:
@@ -303,7 +306,7 @@ def run(minutes: float, methods: Sequence[str]) -> None:
         for name in missing:
             known["methods"][name] = measured(name, one)
         if missing:
-            print(key, {n: round(m["quality"], 3) for n, m in known["methods"].items()}, flush=True)
+            print(key, {n: round(m[0], 3) for n, m in known["methods"].items()}, flush=True)
             write(path, {"summary": summary(runs), "runs": runs})
 
 
@@ -346,7 +349,8 @@ def write(path: Path, found: Mapping[str, object]) -> None:
     """Indented, but a run is one line: there are many."""
     runs = found["runs"]
     assert isinstance(runs, Mapping)
-    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(one)}" for key, one in runs.items())
+    short = partial(json.dumps, separators=(",", ":"))
+    lines = ",\n".join(f" {short(key)}:{short(one)}" for key, one in runs.items())
     others = {key: value for key, value in found.items() if key != "runs"}
     start = json.dumps(others, indent=1).removesuffix("\n}")
     path.write_text(f'{start},\n "runs": {{\n{lines}\n }}\n}}\n')
