@@ -15,7 +15,6 @@ from metacli.engine.dense.build import APART, DenseBuilt, problem_of
 from metacli.engine.dense.folder import DenseModel, load_dense, save_dense
 from metacli.engine.dense.scoring import image_losses, scores_on
 from metacli.engine.events import Event, Progress, StepDone
-from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.dense_measures import MEASURES, delta_p
@@ -26,6 +25,7 @@ from metacli.engine.training.runs import (
     DataFacts,
     Hooks,
     Kind,
+    OfOneProcess,
     Reached,
     Start,
     Validation,
@@ -35,7 +35,6 @@ from metacli.engine.training.runs import (
 )
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
-from metacli.errors import UsageProblem
 from metacli.nn.dense.targets import TASKS
 from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.types import Batch, Episode
@@ -44,7 +43,7 @@ SINGLE = "single-task"
 
 
 @dataclass(frozen=True)
-class DenseRun:
+class DenseRun(OfOneProcess):
     """Dense tasks to be learned together, and each by a network of its own for comparison.
 
     Args:
@@ -55,6 +54,7 @@ class DenseRun:
     compared_with: Comparison | None = None
 
     verb = "multitask"
+    trains_on = "dense tasks"
 
     @property
     def metric(self) -> str:
@@ -74,21 +74,6 @@ class DenseRun:
         digests = (built.train.digest, built.val.digest)
         shown: dict[str, Json] = {"source": data.source, **data.options, "digest": digests[0]}
         return DataFacts(*digests, shown)
-
-    def check(self, name: str) -> None:
-        """Its baseline is always the same."""
-
-    def divided(self, team: Team) -> DenseRun:
-        """Refused."""
-        raise UsageProblem(
-            "training on dense tasks is not divided over processes",
-            code="usage.not_divided",
-            hint="train it without torchrun",
-        )
-
-    def prepared(self, workspace: Workspace) -> DenseRun:
-        """There is nothing to be found out."""
-        return self
 
     def start(self) -> Start:
         built = self.built

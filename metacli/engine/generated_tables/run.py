@@ -23,7 +23,6 @@ from metacli.engine.generated_tables.fitting import Group, PriorFitting, table_l
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.beginnings import own_start
 from metacli.engine.models.model import FewShotModel
-from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.intervals import over_episodes
@@ -35,6 +34,7 @@ from metacli.engine.training.runs import (
     DataFacts,
     Hooks,
     Kind,
+    OfOneProcess,
     Reached,
     Start,
     Validation,
@@ -43,7 +43,6 @@ from metacli.engine.training.runs import (
 )
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
-from metacli.errors import UsageProblem
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
 
@@ -52,7 +51,7 @@ EACH = 2  # tables of a group in validation, so that large groups do not count f
 
 
 @dataclass(frozen=True)
-class TablesRun:
+class TablesRun(OfOneProcess):
     """`train.meta_batch` groups of tables to a step, `evaluate.episodes` groups to validate on."""
 
     built: FewShotBuilt
@@ -61,6 +60,7 @@ class TablesRun:
     held_out: GeneratedTables
 
     verb = "meta-train"
+    trains_on = "generated tables"
 
     @property
     def recipe(self) -> FewShotRecipe:
@@ -78,21 +78,6 @@ class TablesRun:
     def data(self) -> DataFacts:
         source, digest = self.recipe.data.source, self.tables.digest
         return DataFacts(digest, digest, {"source": source, "digest": digest})
-
-    def check(self, name: str) -> None:
-        """Whoever built it has found everything."""
-
-    def divided(self, team: Team) -> TablesRun:
-        """Refused: a step may be one group of tables."""
-        raise UsageProblem(
-            "training on generated tables is not divided over processes",
-            code="usage.not_divided",
-            hint="train it without torchrun",
-        )
-
-    def prepared(self, workspace: Workspace) -> TablesRun:
-        """There is nothing to be found out."""
-        return self
 
     def start(self) -> Start:
         """The network alone: what is learned beside it is about tables that are related."""

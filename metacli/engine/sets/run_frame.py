@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
-from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
 from metacli.engine.sets.build import SetBuilt
 from metacli.engine.sets.class_build import ClassSetBuilt
 from metacli.engine.sets.model import on_device
 from metacli.engine.training.loop import Snapshot
-from metacli.engine.training.runs import DataFacts, Hooks, Start, start_of, train_run
-from metacli.engine.training.workspace import Workspace
-from metacli.errors import UsageProblem
+from metacli.engine.training.runs import (
+    DataFacts,
+    Hooks,
+    OfOneProcess,
+    Start,
+    start_of,
+    train_run,
+)
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.types import SetEpisode
 
@@ -25,12 +29,13 @@ B = TypeVar("B", SetBuilt, ClassSetBuilt)
 
 
 @dataclass(frozen=True)
-class SetRunFrame(Generic[B]):
+class SetRunFrame(OfOneProcess, Generic[B]):
     """A learner of sets to be trained. A child validates it and writes its model."""
 
     built: B
 
     verb = "meta-train"
+    trains_on = "sets of tasks"
 
     @property
     def recipe(self) -> MetaMultiTaskRecipe:
@@ -43,21 +48,6 @@ class SetRunFrame(Generic[B]):
         return DataFacts(
             built.train.digest, built.val.digest, {**shown, "digest": built.train.digest}
         )
-
-    def check(self, name: str) -> None:
-        """Whoever built it has found everything."""
-
-    def divided(self, team: Team) -> Self:
-        """Which tasks see each other is drawn for a whole batch."""
-        raise UsageProblem(
-            "training on sets of tasks is not divided over processes",
-            code="usage.not_divided",
-            hint="train it without torchrun",
-        )
-
-    def prepared(self, workspace: Workspace) -> Self:
-        """There is nothing to be found out."""
-        return self
 
     def start(self) -> Start:
         problem = self.built.problem

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self, TypeVar
+from typing import ClassVar, Literal, Protocol, Self, TypeVar
 
 import torch
 
@@ -23,6 +23,7 @@ from metacli.engine.training.history import History
 from metacli.engine.training.loop import Pace, Snapshot, train
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
+from metacli.errors import UsageProblem
 from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.schema.recipe import Recipe
 from metacli.types import Params, State
@@ -160,6 +161,28 @@ class Run(Protocol):
     def comparison(self, folder: Path) -> Comparison | None:
         """What the run was compared with, for its result."""
         ...
+
+
+class OfOneProcess:
+    """What the runs have in common whose builder finds every problem, and whose steps are not
+    divided."""
+
+    trains_on: ClassVar[str]  # in words
+
+    def check(self, name: str) -> None:
+        """Whoever built it has found everything."""
+
+    def divided(self, team: Team) -> Self:
+        """Refused."""
+        raise UsageProblem(
+            f"training on {self.trains_on} is not divided over processes",
+            code="usage.not_divided",
+            hint="train it without torchrun",
+        )
+
+    def prepared(self, workspace: Workspace) -> Self:
+        """There is nothing to be found out."""
+        return self
 
 
 class Trainable(Protocol):
