@@ -10,7 +10,7 @@ import importlib.util
 import io
 import tarfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,8 @@ import pandas as pd
 FEWEST_OF_A_CLASS = 10  # rows; rarer classes are left out of the table
 EACH = 2  # training rows of every class at least
 MOST_TEST, FEWEST_TEST = 500, 40  # rows
+SIZES = (10, 20, 50, 100)  # training rows
+TRIES = 20  # draws at most
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,25 @@ def draw(table: SmallTable, rows: pd.DataFrame, size: int, number: int) -> Draw 
         return None
     chosen, others = first + rest[: size - len(first)], rest[size - len(first) :]
     return Draw(table, rows.iloc[sorted(chosen)], rows.iloc[sorted(others[:MOST_TEST])])
+
+
+def planned(tables: Sequence[SmallTable]) -> Iterator[tuple[str, int, Draw]]:
+    """(key, size, draw) in the order of the protocol."""
+    rows = {one.name: one.rows() for one in tables}
+    for number in range(TRIES):
+        for one in tables:
+            for size in SIZES:
+                made = draw(one, rows[one.name], size, number)
+                if made is not None:
+                    yield f"{number} {one.name} {size}", size, made
+
+
+def quality(table: SmallTable, answers: Sequence[object], truth: pd.Series) -> float:
+    """Accuracy; or the root mean squared error in standard deviations of the test targets."""
+    if table.kind == "classification":
+        return float(np.mean([str(one) for one in answers] == truth.astype(str).to_numpy()))
+    errors = np.asarray(answers, float) - truth.to_numpy(float)
+    return float(np.sqrt(np.square(errors).mean()) / truth.to_numpy(float).std())
 
 
 def from_sklearn(name: str) -> pd.DataFrame:

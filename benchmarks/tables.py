@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +34,13 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from small_tables import DEVELOPMENT, SCORED, Draw, SmallTable, draw
+from small_tables import DEVELOPMENT, SCORED, SIZES, Draw, SmallTable, planned, quality
 
 from metacli.engine.adapt import adapt
 from metacli.engine.predict import predict
 
 RESULTS = Path(__file__).parent / "results"
 LISTS = {"scored": (SCORED, "tables"), "development": (DEVELOPMENT, "tables-development")}
-SIZES = (10, 20, 50, 100)
-TRIES = 20  # draws at most
 OURS = "adapt"
 GRIDS: Mapping[str, Mapping[str, Sequence[object]]] = {
     "linear": {"C": [0.01, 0.1, 1.0, 10.0, 100.0]},
@@ -107,14 +106,6 @@ def tuned(name: str, kind: str, first: ColumnTransformer, y: np.ndarray) -> Grid
         cv=(StratifiedKFold if classes else KFold)(k, shuffle=True, random_state=0),
         scoring="accuracy" if classes else "neg_mean_squared_error",
     )
-
-
-def quality(table: SmallTable, answers: Sequence[object], truth: pd.Series) -> float:
-    """Accuracy; or the root mean squared error in standard deviations of the test targets."""
-    if table.kind == "classification":
-        return float(np.mean([str(one) for one in answers] == truth.astype(str).to_numpy()))
-    errors = np.asarray(answers, float) - truth.to_numpy(float)
-    return float(np.sqrt(np.square(errors).mean()) / truth.to_numpy(float).std())
 
 
 def with_adapt(one: Draw, folder: Path) -> list[object]:
@@ -190,18 +181,37 @@ def summary(tables: Sequence[SmallTable], runs: Mapping[str, Mapping]) -> dict[s
             key: float(np.mean([run["methods"][key]["seconds"] for run in runs.values()]))
             for key in methods
         },
+        "AutoGluon": beside_autogluon(runs),
     }
 
 
-def planned(tables: Sequence[SmallTable]) -> Iterator[tuple[str, int, Draw]]:
-    """(key, size, draw) in the order of the protocol."""
-    rows = {one.name: one.rows() for one in tables}
-    for number in range(TRIES):
-        for one in tables:
-            for size in SIZES:
-                made = draw(one, rows[one.name], size, number)
-                if made is not None:
-                    yield f"{number} {one.name} {size}", size, made
+def beside_autogluon(runs: Mapping[str, Mapping]) -> dict[str, object]:
+    """`adapt` minus AutoGluon on the draws that it answered, over tables; empty without any."""
+    path = RESULTS / "tables-autogluon.json"
+    known = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+    kinds = {one.name: one.kind for one in SCORED}
+    apart: dict[str, dict[str, list[float]]] = {"accuracy": {}, "error": {}}
+    wins, spent = [], []
+    for key in [one for one in runs if one in known["runs"]]:
+        other, ours, name = known["runs"][key], runs[key]["methods"][OURS], runs[key]["table"]
+        what = "accuracy" if kinds[name] == "classification" else "error"
+        difference = ours["quality"] - other["quality"]
+        apart[what].setdefault(name, []).append(difference)
+        wins.append(difference * (1 if what == "accuracy" else -1))
+        spent.append(other["seconds"])
+    if not spent:
+        return {}
+    return {
+        "version": known["version"],
+        "adapt minus it": {
+            what: interval([float(np.mean(one)) for one in found.values()])
+            for what, found in apart.items()
+        },
+        "draws": len(wins),
+        "better": int(np.sum(np.array(wins) > 1e-9)),
+        "worse": int(np.sum(np.array(wins) < -1e-9)),
+        "seconds": float(np.mean(spent)),
+    }
 
 
 def main(which: str, minutes: float) -> None:
@@ -216,9 +226,17 @@ def main(which: str, minutes: float) -> None:
         runs[key] = {"table": made.table.name, "rows": size, "methods": measure(made)}
         shown = {name: round(one["quality"], 3) for name, one in runs[key]["methods"].items()}
         print(key, shown, round(runs[key]["methods"][OURS]["seconds"], 1), flush=True)
-        path.write_text(
-            json.dumps({"list": which, **summary(tables, runs), "runs": runs}, indent=1) + "\n"
-        )
+        write(path, which, runs)
+    write(path, which, runs)
+
+
+def write(path: Path, which: str, runs: Mapping[str, Mapping]) -> None:
+    """Indented, but a run is one line: there are many."""
+    short = partial(json.dumps, separators=(",", ":"))
+    lines = ",\n".join(f" {short(key)}:{short(one)}" for key, one in runs.items())
+    found = {"list": which, **summary(LISTS[which][0], runs)}
+    start = json.dumps(found, indent=1).removesuffix("\n}")
+    path.write_text(f'{start},\n "runs": {{\n{lines}\n }}\n}}\n')
 
 
 if __name__ == "__main__":

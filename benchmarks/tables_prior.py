@@ -37,8 +37,8 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from small_tables import DEVELOPMENT, SCORED, Draw, draw
+from small_tables import quality as quality_of
 from tables import columns_for, prepared, with_adapt
-from tables import quality as quality_of
 
 from metacli.algorithms.transfer.in_context import ANSWERS, InContext
 from metacli.data.tables.reader import read_table
