@@ -121,6 +121,16 @@ def test_fitted_heads_are_ridge_regressions_on_every_trunk():
     torch.testing.assert_close(fitted["heads.bias"], fitted["auxiliary.bias"].diagonal())
 
 
+def test_fitted_slopes_are_those_with_heads_fitted_to_classes_as_minus_and_plus_a_half():
+    problem, params, episode = setting(Auxiliary())
+    support = episode.support
+    y = support.y.clone()
+    y[1] = torch.where(support.y[1] == 1, 0.5, -0.5)
+    fitted = problem.sharing.fit_heads(params, support.x, y, support.mask.double())
+    wanted = METHOD.step_slopes(problem, fitted, episode)
+    torch.testing.assert_close(METHOD.fitted_slopes(problem, params, episode), wanted)
+
+
 def test_a_weight_moves_against_its_slope_and_stays_on_the_simplex():
     weights = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     slopes = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64)

@@ -23,6 +23,7 @@ class Regression:
     inputs: Any = field(
         default_factory=lambda: SimpleNamespace(unscaled=Target("price", mean=100.0, scale=8.0))
     )
+    params: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @pytest.mark.parametrize(("kind", "wanted"), [("regression", 0.25), ("classification", 2.0)])
@@ -38,3 +39,20 @@ def test_a_difference_after_adapting_is_in_standard_deviations_or_probability(
     for off in (2.0, -2.0):  # in either direction
         found = parity.compare_support(opened, lambda given, off=off: (given + off,), 0)
         assert found.max_abs == pytest.approx(wanted)
+
+
+def test_the_error_of_float32_is_what_it_loses_of_a_sum_in_standard_deviations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = np.array([[1.0, 1.0], [1.0, 0.0]])
+
+    def answers(model: Regression, x: np.ndarray) -> np.ndarray:
+        assert model.params["count"].dtype == torch.int64
+        weight = model.params["weight"].numpy()
+        return x.astype(weight.dtype) @ weight
+
+    monkeypatch.setattr(parity, "real_pairs", lambda *_: (x, (), "rows"))
+    monkeypatch.setattr(parity, "reference", answers)
+    params = {"weight": torch.tensor([[1.0], [2.0**-30]]), "count": torch.tensor(7)}
+    opened: Any = SimpleNamespace(model=Regression(params=params))
+    assert parity.float32_error(opened, 0) == 2.0**-30 / 8  # 1 + 2⁻³⁰ is 1 in float32

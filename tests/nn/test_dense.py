@@ -133,6 +133,12 @@ def test_a_cross_stitch_mixes_the_features_of_a_stage_as_the_equation_says() -> 
     assert torch.allclose(made(x)[0], wanted, atol=1e-6)
 
 
+def test_what_a_cross_stitch_leaves_is_shared_evenly_by_the_other_tasks() -> None:
+    wanted = torch.tensor([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]])
+    for stitch in CrossStitch((8, 8), (1, 1, 1), own=0.9).trunk.stitches:
+        assert torch.allclose(stitch, wanted)
+
+
 def test_attention_selects_from_the_shared_stage_by_a_mask_of_0_to_1() -> None:
     made = MTAN((8, 8), (1, 1))
     x = torch.rand(1, 3, 16, 16)

@@ -94,6 +94,24 @@ def test_each_problem_takes_the_steps_that_it_takes_alone() -> None:
     assert np.array_equal(minimised_each(valleys, begin, precision, 0), begin)
 
 
+def test_a_problem_whose_changes_rounding_hides_ends_soon_and_the_other_one_goes_on() -> None:
+    curves, above = 10.0 ** np.arange(6), np.array([1e30, 0.0])
+
+    def bowls(x: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return above[which] + (curves * x**2).sum(1) / 2, curves * x
+
+    def hidden(x: np.ndarray) -> tuple[float, np.ndarray]:
+        return above[0] + float((curves * x**2).sum()) / 2, curves * x
+
+    begin, precision = np.ones((2, 6)), np.full(2, 1e-6)
+    found = minimised_each(bowls, begin, precision, 500)
+    few = minimised_each(bowls, begin, precision, lbfgs.IDLE)
+    np.testing.assert_array_equal(found[0], few[0])
+    np.testing.assert_allclose(found[0], lbfgs.minimised(hidden, begin[0], 1e-6, 500), rtol=1e-9)
+    assert np.abs(curves * found[0]).max() > 1e-6
+    assert np.abs(curves * found[1]).max() <= 1e-6
+
+
 def test_pairs_that_rounding_spoiled_are_forgotten_and_the_gradient_is_followed() -> None:
     step, inverse = np.zeros((2, KEPT, 3)), np.zeros((2, KEPT))
     step[:, -1], inverse[:, -1] = 1.0, (-5.0, 1 / 3)
