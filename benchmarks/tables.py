@@ -206,6 +206,7 @@ def beside_autogluon(runs: Mapping[str, Mapping]) -> dict[str, object]:
         "adapt minus it": {
             what: interval([float(np.mean(one)) for one in found.values()])
             for what, found in apart.items()
+            if found
         },
         "draws": len(wins),
         "better": int(np.sum(np.array(wins) > 1e-9)),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from metacli.algorithms.transfer import linear_probe
 from metacli.engine.adapt import adapt
+from metacli.engine.adapting.choosing import options
 from metacli.engine.adapting.choosing.options import options_for
 from metacli.engine.adapting.class_names import in_words, says_something
 from metacli.engine.adapting.request import Request
@@ -292,7 +293,10 @@ def requests(path: Path, count: int) -> Path:
     return path
 
 
-def test_more_budget_than_usual_brings_sources_that_are_fine_tuned(tmp_path: Path) -> None:
+def test_more_budget_than_usual_brings_sources_that_are_fine_tuned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "reads_sentences", lambda: False)
     task = requests(tmp_path / "t.csv", 3)
     usual, more = (
         {str(one) for one in options_for(Request(task, budget=budget))} for budget in (30.0, 31.0)

@@ -12,9 +12,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from metacli.engine.adapt import adapt
+from metacli.engine.adapting.choosing.options import SENTENCES, options_for
 from metacli.engine.adapting.hub_source import open_hub_source
+from metacli.engine.adapting.request import Request
+from metacli.engine.fetch import fetch
 from metacli.engine.models.folder import load
 from metacli.engine.predict import predict
+from metacli.engine.results.adapt import ClassScore
 from metacli.errors import BundleError, RecipeError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
@@ -120,8 +124,6 @@ def test_a_name_that_was_not_fetched_says_how(tmp_path: Path) -> None:
 def test_sentences_of_minilm_are_adapted_offline(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers", reason="in the extra [text]")
     pytest.importorskip("all_minilm_l6_v2", reason="in the extra [text]")
-    from metacli.engine.fetch import fetch
-
     fetch("minilm")
     table = tmp_path / "mine.csv"
     rows = ["will it rain,weather", "is it cold,weather", "play a song,music", "next track,music"]
@@ -129,3 +131,27 @@ def test_sentences_of_minilm_are_adapted_offline(tmp_path: Path) -> None:
     adapt("minilm", table, out=tmp_path / "mine", compare=False)
     found = predict(tmp_path / "mine", "-", stdin=b"does it snow\nlouder music")["rows"]
     assert [one["prediction"] for one in found] == ["weather", "music"]
+
+
+@pytest.mark.slow
+def test_a_sentence_encoder_that_was_fetched_is_tried_where_there_is_time(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="in the extra [text]")
+    pytest.importorskip("all_minilm_l6_v2", reason="in the extra [text]")
+    table = tmp_path / "mine.csv"
+    places = ["rome", "oslo", "lima", "cairo"]
+    kinds = {"weather": ("will it rain in {}", "{} is cold"), "food": ("soup of {}", "eat in {}")}
+    rows = [
+        f"{text.format(one)},{label}"
+        for label, texts in kinds.items()
+        for text in texts
+        for one in places
+    ]
+    table.write_text("\n".join(["text,label", *rows]))
+    fetch("minilm")
+    assert SENTENCES not in {one.name for one in options_for(Request(table))}
+    found = adapt(None, table, out=tmp_path / "mine", budget=300, compare=False, folds=2)
+    assert found.choice is not None
+    tried = {(one.source, one.method): one.value for one in found.choice.tried}
+    named = adapt(SENTENCES, table, out=tmp_path / "named", compare=False, folds=2)
+    assert isinstance(named.score, ClassScore)
+    assert tried[SENTENCES, "logistic"] == pytest.approx(named.score.value, abs=0.2)

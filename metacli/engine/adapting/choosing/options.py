@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
+from metacli.data.cache.networks import kept_model
 from metacli.data.catalogue.encoders import is_installed
 from metacli.data.catalogue.heads import HEAD_SOURCES
 from metacli.data.tables.encoding import Encoding
@@ -23,11 +25,13 @@ from metacli.engine.adapting.built_in import (
     TEXTS,
     WORDS,
     encoder_behind,
+    for_target,
     open_built_in,
     spelled_as,
 )
 from metacli.engine.adapting.class_names import says_something
 from metacli.engine.adapting.feature_source import COLUMNS
+from metacli.engine.adapting.hub_source import open_hub_source
 from metacli.engine.adapting.reading import content_of, listing_of
 from metacli.engine.adapting.request import BUDGET, Request
 from metacli.engine.adapting.source import Source
@@ -42,9 +46,13 @@ from metacli.engine.events import Notice
 from metacli.engine.models.learners import NATIVE
 from metacli.engine.models.model import AnyModel
 from metacli.engine.models.opening import Opened
+from metacli.engine.storage.paths import cache_root
 from metacli.errors import UsageProblem
 
 TREES = ("boosted-trees", "random-forest", "blend")
+SENTENCES = (
+    "minilm"  # of the extra [text]; it takes seconds to import and so more budget than usual
+)
 WIDE = 200  # numbers of a row, beyond which trees take long and have never been the best
 HEADS = {
     PIXELS: ("ridge",),
@@ -56,6 +64,7 @@ HEADS = {
     INTENTS_BOTH: ("logistic",),
     PROJECTED: ("fine-tuned-prototype",),
     LAST_BLOCK: ("lp-ft",),
+    SENTENCES: ("simpleshot", "logistic"),
     WORDS: ("setfit", "fine-tuned-prototype"),
     COLUMNS: ("linear-probe", "nearest-neighbours", *TREES),
 }
@@ -65,6 +74,7 @@ NUMBERS = {
     BOTH: ("linear-probe",),
     INTENTS: (),  # learned to tell classes
     INTENTS_BOTH: (),
+    SENTENCES: ("linear-probe", "nearest-neighbours"),
     WORDS: (),
     COLUMNS: ("mean", "last-value", "linear-probe", "nearest-neighbours", *TREES),
 }
@@ -119,7 +129,10 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
             message = f"{name} is left out: pip install {missing} brings its encoder"
             request.report(Notice(message, "adapt.no_encoder"))
             continue
-        built = open_built_in(name, request, spelled)
+        if name == SENTENCES:
+            built = for_target(open_hub_source(name, request.device), request)
+        else:
+            built = open_built_in(name, request, spelled)
         opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
         heads = HEADS if built.model.kind == "classification" else NUMBERS
         wide = name == COLUMNS and math.prod(built.model.inputs.shape) > WIDE
@@ -172,14 +185,22 @@ def names_for(listing: Listing, *, tuned: bool = False) -> tuple[str, ...]:
     """The sources for a kind of data.
 
     Args:
-        tuned: with those whose network is fine-tuned in every fold.
+        tuned: with those that take longer: a sentence encoder that was fetched, and those whose
+            network is fine-tuned in every fold.
     """
     if listing.kind == "images":
         return PIXELS, PHOTOS, *((PROJECTED, LAST_BLOCK) if tuned else ())
     if listing.kind == "text":
         heads = (INTENTS, INTENTS_BOTH) if HEAD_SOURCES else ()
-        return NGRAMS, TEXTS, BOTH, *heads, *((WORDS,) if tuned else ())
+        sentences = (SENTENCES,) if reads_sentences() else ()
+        return NGRAMS, TEXTS, BOTH, *heads, *((*sentences, WORDS) if tuned else ())
     return (COLUMNS,)
+
+
+def reads_sentences() -> bool:
+    """Whether a sentence encoder was fetched, and what runs it is installed."""
+    installed = find_spec("sentence_transformers") is not None
+    return installed and kept_model(SENTENCES, cache_root()) is not None
 
 
 def default_of(options: Sequence[Option]) -> int:
