@@ -132,6 +132,13 @@ def test_a_share_can_be_held_out_instead(model: str) -> None:
             adapt(model, str(task), out="other", holdout=share)
 
 
+def test_what_was_not_compared_has_no_verdict(model: str) -> None:
+    task = write_classes(Path("task"), {"a": 3, "b": 3})
+    result = adapt(model, str(task), out="mine", compare=False)
+    assert result["score"]["value"] is not None
+    assert result["transfer"]["verdict"] is None
+
+
 def test_one_example_per_class_has_no_score_and_says_why(model: str) -> None:
     task = write_classes(Path("task"), {"a": 1, "b": 1})
     result = adapt(model, str(task), out="mine")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import toys
 
+from metacli.data.tables.static_text import StaticText
+from metacli.data.tables.text import HashedText
+from metacli.data.tables.token_numbers import TokenNumbers
 from metacli.engine.adapting import held_out as held
 from metacli.engine.adapting import simple
 from metacli.engine.adapting import splits as folds
+from metacli.engine.models.inputs import InputSpec
 from metacli.engine.scoring import intervals
 from metacli.types import Batch
 
@@ -213,6 +219,40 @@ def test_logistic_on_raw_inputs_separates_light_from_dark() -> None:
     found = simple.logistic_on_raw(2)(Batch(x, torch.tensor([1, 1, 0, 0])), x)
     assert found.argmax(1).tolist() == [1, 1, 0, 0]
     torch.testing.assert_close(found.sum(1), torch.ones(4, dtype=torch.float64))
+
+
+def test_tokens_are_counted_by_their_names_not_by_their_numbers() -> None:
+    support = Batch(torch.tensor([[7.0, 3, 7, 0], [9, 3, 0, 0]]), torch.tensor([0, 1]))
+    asked = torch.tensor([[9.0, 9, 9, 7], [4, 12, 1, 3]])  # 4, 12 and 1 are not in the support
+    seen: list[torch.Tensor] = []
+
+    def predict(support: Batch, x: torch.Tensor) -> torch.Tensor:
+        seen.extend([support.x, x])
+        return x
+
+    simple.on_counts(predict)(support, asked)
+    known, counts = (one.tolist() for one in seen)  # of the tokens 3, 7 and 9
+    assert known == [[1, 2, 0], [1, 0, 1]]
+    assert counts == [[0, 1, 3], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wanted"),
+    [
+        (InputSpec("image", (1, 28, 28)), "raw pixels"),
+        (InputSpec("text", (8192,), reader=HashedText().as_dict()), "the same n-grams"),
+        (InputSpec("text", (256,), reader=StaticText().as_dict()), "the same embeddings"),
+        (InputSpec("text", (64,), reader=TokenNumbers().as_dict()), "counts of the same tokens"),
+        (InputSpec("numbers", (4,)), "the same columns"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_simple_model_is_called_by_what_it_reads(inputs: InputSpec, wanted: str) -> None:
+    source: Any = SimpleNamespace(inputs=inputs, kind="classification")
+    first, _ = simple.simple_models(source, 2)
+    assert first == f"logistic regression on {wanted}"
+    source.kind = "regression"
+    assert next(iter(simple.simple_models(source, 1))) == f"ridge regression on {wanted}"
 
 
 @pytest.mark.parametrize("seed", range(5))

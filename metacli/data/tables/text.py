@@ -8,7 +8,8 @@ is its `TfidfTransformer`'s weight over the training texts and part of the model
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -209,7 +210,8 @@ def load_sentence_model(name: str) -> SentenceTransformer:
         ) from None
     try:
         place = str(_FOLDERS.get(name, name))
-        model = SentenceTransformer(place, local_files_only=True, device="cpu")
+        with without_bars():
+            model = SentenceTransformer(place, local_files_only=True, device="cpu")
     except (OSError, ValueError, RuntimeError) as error:
         where = "a folder" if os.sep in name else "among the models on this machine"
         raise EnvironmentProblem(
@@ -220,6 +222,20 @@ def load_sentence_model(name: str) -> SentenceTransformer:
         ) from None
     _LOADED[name] = model
     return model
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """None of transformers' own bars, which would stand between the lines of a command."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 TextEncoder = HashedText | SentenceText | TokenNumbers

@@ -118,7 +118,7 @@ def measured(
         report_order(found, held, examples, request)
     score, splits = scored(found, examples, held.how), () if held.how == "query" else held.splits
     if not request.compare:
-        return Measured(score, Transfer(), confidence, found, splits)
+        return Measured(score, Transfer(compared=False), confidence, found, splits)
     transfer = against_others(source, found, run, examples, held.how, request)
     return Measured(score, transfer, confidence, found, splits)
 

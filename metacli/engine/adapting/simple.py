@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from metacli.data.tables.joined_text import JoinedText
+from metacli.data.tables.static_text import StaticText
+from metacli.data.tables.text import HashedText, SentenceText
+from metacli.data.tables.token_numbers import TokenNumbers
 from metacli.engine.adapting.held_out import Predict
 from metacli.engine.adapting.source import Source
 from metacli.nn.solvers.logistic import NEWTON, fit_logistic
@@ -18,19 +22,57 @@ from metacli.types import Batch
 MOST_PIXELS = 84  # to a side, of what logistic regression reads
 EXACT, NEAR = 1e-9, 1e-4  # of the gradient; the latter where there are many parameters
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression
-LOGISTIC = "logistic regression on raw pixels"
-SIMPLE = {"image": LOGISTIC, "text": "logistic regression on the same n-grams"}
-COLUMNS = "logistic regression on the same columns"
-RIDGE = "ridge regression on the same columns"
 MEAN = "mean of the support"
 
 
 def simple_models(source: Source, classes: int) -> dict[str, Predict]:
     """What needs no source; the first is what the source has to beat."""
+    read = what_it_reads(source)
+    found: dict[str, Predict]
     if source.kind == "regression":
-        return {RIDGE: ridge_on_raw, MEAN: mean_of_support}
-    name = SIMPLE.get(source.inputs.kind, COLUMNS)
-    return {name: logistic_on_raw(classes), "majority class": majority(classes)}
+        found = {f"ridge regression on {read}": ridge_on_raw, MEAN: mean_of_support}
+    else:
+        fitted, most = logistic_on_raw(classes), majority(classes)
+        found = {f"logistic regression on {read}": fitted, "majority class": most}
+    if isinstance(source.inputs.encoder, TokenNumbers):
+        found = {name: on_counts(one) for name, one in found.items()}
+    return found
+
+
+def what_it_reads(source: Source) -> str:
+    """The inputs of a source that a simple model is fitted to as well."""
+    if source.inputs.kind == "image":
+        return "raw pixels"
+    match source.inputs.encoder:
+        case HashedText():
+            return "the same n-grams"
+        case StaticText() | SentenceText():
+            return "the same embeddings"
+        case JoinedText():
+            return "the same embeddings and n-grams"
+        case TokenNumbers():
+            return "counts of the same tokens"
+        case _:
+            return "the same columns"
+
+
+def on_counts(predict: Predict) -> Predict:
+    """The same on how often each of the support's tokens stands in a text, since the number of a
+    token is a name: [M, L] -> [M, V]."""
+
+    def counted(support: Batch, x: Tensor) -> Tensor:
+        known = support.x.unique()
+        known = known[known > 0]  # 0 stands after the last token
+
+        def counts(tokens: Tensor) -> Tensor:
+            found = torch.zeros(len(tokens), len(known) + 1, dtype=torch.float64)
+            at = torch.searchsorted(known, tokens).clamp(max=len(known) - 1)
+            at[known[at] != tokens] = len(known)  # what the support has not
+            return found.scatter_add_(1, at, torch.ones_like(tokens).double())[:, :-1]
+
+        return predict(Batch(counts(support.x), support.y), counts(x))
+
+    return counted
 
 
 def logistic_on_raw(classes: int) -> Predict:

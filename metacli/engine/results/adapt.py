@@ -143,18 +143,20 @@ class Transfer(Part):
     """Whether the source helps: against the best model that needs none, and against each.
 
     Args:
-        best: None where nothing could be held out.
+        best: None where nothing could be held out, or nothing was `compared`.
     """
 
     best: Against | None = None
     all: tuple[Against, ...] = ()
+    compared: bool = True
 
     def as_dict(self) -> dict[str, Json]:
         every: list[Json] = [one.as_dict() for one in self.all]
         if self.best is not None:
             return {**self.best.as_dict(), "all": every}
         blank = {"baseline": None, "delta": None, "delta_ci95": None}
-        return {**blank, "verdict": "too_few_to_say", "detectable": None, "all": every}
+        verdict = "too_few_to_say" if self.compared else None
+        return {**blank, "verdict": verdict, "detectable": None, "all": every}
 
     @property
     def none_helps(self) -> bool:
