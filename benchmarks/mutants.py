@@ -77,6 +77,8 @@ def measure(wanted: Sequence[str], jobs: int, most: int, again: bool) -> None:
         one for module in modules() if not wanted or module in wanted for one in drawn(module)
     ]
     todo = [one for one in chosen if one.key not in known or (again and survived(known[one.key]))]
+    if untested := sorted({one.module for one in todo if not where.tests(one)}):
+        raise SystemExit(f"no test file is listed for {', '.join(untested)}; run with --map")
     random.Random(SEED).shuffle(todo)  # a run that is stopped has tried some of every area
     print(f"{len(chosen)} mutants, {len(todo)} to try", flush=True)
     for count, (mutant, how) in enumerate(both_ways(todo[:most], where, jobs), 1):
