@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from metacli.engine.adapting.calibration import answered, limit_of
+from metacli.engine.adapting.held_out import of_folds
 from metacli.engine.adapting.splits import repeated_folds
 from metacli.engine.events import ignore
 from metacli.engine.models.opening import open_model
@@ -68,7 +69,7 @@ def measured(
         splits = repeated_folds(known.y.numpy(), 0)
         if not splits:
             continue
-        found = answered(answer, known.x, known.y, splits)
+        found = answered(of_folds(answer, known.x, known.y, splits), known.y)
         top, right = logits.max(1).values.numpy(), (logits.argmax(1) == query.y).numpy()
         limits = {
             "auto": limit_of(found),

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from PIL import Image
 
 from metacli.algorithms.transfer import linear_probe
 from metacli.engine.adapt import adapt
+from metacli.engine.adapting import held_out, scoring
 from metacli.engine.adapting.choosing import options
 from metacli.engine.adapting.choosing.options import options_for
 from metacli.engine.adapting.class_names import in_words, says_something
+from metacli.engine.adapting.held_out import OfFolds
 from metacli.engine.adapting.request import Request
 from metacli.engine.evaluate import evaluate
 from metacli.engine.events import Event, Notice, Progress, ignore
@@ -323,6 +326,29 @@ def test_fine_tuned_sources_are_tried_in_every_fold_and_answer_from_their_folder
         answers = predict(str(tmp_path / "n"), str(task))["rows"]
         assert named.method == ("setfit" if task == texts else "lp-ft")
         assert len(answers) == found.task.support
+
+
+def test_what_the_choice_said_of_the_folds_is_what_the_chosen_source_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def of_folds(*words: Any) -> OfFolds:
+        asked.append(len(words))
+        return held_out.of_folds(*words)
+
+    monkeypatch.setattr(scoring, "of_folds", of_folds)
+    task = requests(tmp_path / "t.csv", 14)
+    found = adapt(None, task, out=tmp_path / "m", compare=False)
+    assert found.choice is not None
+    assert not asked
+    assert found.reject is not None
+    options = [f"{key}={value}" for key, value in found.options.items()]
+    source, method = found.choice.source, found.method
+    named = adapt(source, task, options, method=method, out=tmp_path / "n", compare=False)
+    assert asked
+    assert named.reject is not None
+    assert named.reject.logit == pytest.approx(found.reject.logit, rel=1e-5)
 
 
 def test_a_folder_of_texts_gives_the_inputs_that_an_export_is_compared_on(tmp_path: Path) -> None:

@@ -26,14 +26,14 @@ Omniglot and CLINC150, at 2 to 10 ways and 2 to 10 examples (benchmarks/reject.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from metacli.engine.adapting.held_out import HeldOut
-from metacli.engine.adapting.splits import Split, times_and_rows
+from metacli.engine.adapting.held_out import HeldOut, OfFolds
+from metacli.engine.adapting.splits import times_and_rows
 from metacli.engine.models.parts import Calibration, Confidence, Rejection
 from metacli.engine.predicting.limits import ENOUGH_TO_REJECT
 from metacli.types import Batch
@@ -85,16 +85,13 @@ def log_softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return result
 
 
-def answered(answer: Answer, x: Tensor, y: Tensor, splits: Sequence[Split]) -> Answered:
-    """Adapt again for every split and ask about what it holds out."""
-    logits, labels = [], []
-    for split in splits:
-        found = answer(Batch(x[split.support], y[split.support]), x[split.query])
-        logits.append(found.double().cpu().numpy())
-        labels.append(y[split.query].cpu().numpy())
+def answered(said: OfFolds, y: Tensor) -> Answered:
+    """With the labels y of all examples."""
+    labels = [y[split.query].cpu().numpy() for split in said.splits]
     sizes = tuple(len(one) for one in labels)
-    times, rows = times_and_rows(splits)
-    return Answered(np.concatenate(logits), np.concatenate(labels), sizes, times, rows)
+    times, rows = times_and_rows(said.splits)
+    logits = said.answers.astype(np.float64)
+    return Answered(logits, np.concatenate(labels), sizes, times, rows)
 
 
 def temperature(logits: np.ndarray, y: np.ndarray, examples: int) -> float:

@@ -87,17 +87,46 @@ class HeldOut:
         return self.hits if self.unit is None else -np.abs(self.residuals)
 
 
+@dataclass(frozen=True)
+class OfFolds:
+    """Answers that are there already: for what each split holds out, logits or values [M, N]."""
+
+    splits: tuple[Split, ...]
+    answers: np.ndarray
+
+    def are_of(self, splits: Sequence[Split]) -> bool:
+        """Whether the same rows were held out, and every answer is a number."""
+        return (
+            len(splits) == len(self.splits)
+            and all(
+                np.array_equal(a.query, b.query) and np.array_equal(a.support, b.support)
+                for a, b in zip(splits, self.splits, strict=True)
+            )
+            and bool(np.isfinite(self.answers).all())
+        )
+
+
 def held_out(
     predict: Predict, x: Tensor, y: Tensor, splits: Sequence[Split], unit: float | None = None
 ) -> HeldOut:
     """Adapt again for every split and predict what it holds out."""
-    found, labels = [], []
+    return held_out_before(of_folds(predict, x, y, splits), y, unit)
+
+
+def of_folds(answer: Predict, x: Tensor, y: Tensor, splits: Sequence[Split]) -> OfFolds:
+    """Adapt again for every split and ask about what it holds out."""
+    found = []
     for split in splits:
         support = Batch(x[split.support], y[split.support])
-        found.append(predict(support, x[split.query]).cpu().numpy())
-        labels.append(y[split.query].cpu().numpy().reshape(-1))
+        found.append(answer(support, x[split.query]).cpu().numpy())
+    return OfFolds(tuple(splits), np.concatenate(found))
+
+
+def held_out_before(said: OfFolds, y: Tensor, unit: float | None = None) -> HeldOut:
+    """With the targets y of all examples."""
+    labels = [y[split.query].cpu().numpy().reshape(-1) for split in said.splits]
     y_held, sizes = np.concatenate(labels), tuple(len(one) for one in labels)
-    return HeldOut(np.concatenate(found), y_held, sizes, unit, *times_and_rows(splits))
+    return HeldOut(said.answers, y_held, sizes, unit, *times_and_rows(said.splits))
 
 
 def score_of(found: HeldOut, how: str, classes: int) -> ClassScore:

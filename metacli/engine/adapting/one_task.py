@@ -15,7 +15,7 @@ from metacli.engine.adapting.class_names import named
 from metacli.engine.adapting.doubts import doubts_about, names_of_doubts
 from metacli.engine.adapting.featured import featured
 from metacli.engine.adapting.fitted_inputs import fitted_inputs
-from metacli.engine.adapting.held_out import HeldOut
+from metacli.engine.adapting.held_out import HeldOut, OfFolds
 from metacli.engine.adapting.making import adapted
 from metacli.engine.adapting.ranking import rank
 from metacli.engine.adapting.reading import Examples, read
@@ -65,7 +65,7 @@ def adapt_to_task(
         require_same(earlier, examples.hashes)
     source = named(picked.source, examples.labels, request.device)
     seen = featured(source, examples, request.report)
-    found = measured(source, examples, request, seen, picked.held)
+    found = measured(source, examples, request, seen, picked.held, picked.said)
     doubts = doubts_about(found.score, found.transfer)
     for doubt in doubts:
         request.report(doubt)
@@ -106,6 +106,7 @@ class Picked(NamedTuple):
     Args:
         held: what the choice, made again in each fold, says of the examples that the fold held out;
             None where nothing was chosen on folds.
+        said: what the source says of them.
     """
 
     source: Source
@@ -113,6 +114,7 @@ class Picked(NamedTuple):
     held: HeldOut | None = None
     choice: ChosenSource | None = None
     fitted: FittedInputs | None = None
+    said: OfFolds | None = None
     ranked: tuple[RankedSource, ...] = ()
 
 
@@ -120,7 +122,8 @@ def pick(sources: Sequence[Source], request: Request, options: Sequence[Option])
     """The best of the options or of several sources, or the one that was named."""
     if options:
         chosen = choose_source(options, request)
-        return Picked(chosen.source, chosen.examples, chosen.held, chosen.result)
+        held, said = chosen.held, chosen.said
+        return Picked(chosen.source, chosen.examples, held, chosen.result, said=said)
     if len(sources) > 1:
         ranked = rank(sources, request)
         rows = tuple(one.result for one in ranked)

@@ -19,10 +19,13 @@ from metacli.engine.adapting.calibration import Answer, answered, learned_from
 from metacli.engine.adapting.featured import Seen
 from metacli.engine.adapting.held_out import (
     HeldOut,
+    OfFolds,
     Predict,
     compare,
     confusion,
     held_out,
+    held_out_before,
+    of_folds,
     residual_bound,
     score_of,
     score_of_numbers,
@@ -88,6 +91,7 @@ def measured(
     request: Request,
     seen: Seen | None = None,
     chosen: HeldOut | None = None,
+    said: OfFolds | None = None,
 ) -> Measured:
     """The score on the query of a task that has one, on a share, or by k-fold.
 
@@ -95,11 +99,12 @@ def measured(
         seen: the same as the source adapts to it.
         chosen: what a choice of the source, made again in each fold, says of the examples that the
             fold held out; its score is the score.
+        said: what the source itself says of them, where that is known.
     """
     seen = Seen(source, examples) if seen is None else seen
     held = how_held_out(source, examples.support.y, request)
     with threads_for(seen.source):
-        found, confidence = of_support(seen.source, seen.examples, held)
+        found, confidence = of_support(seen.source, seen.examples, held, said)
     found = found if chosen is None else chosen
     unit = unit_of(source)
     support, query = examples.support, examples.query
@@ -172,17 +177,22 @@ def dealt(source: Source, most: int | None = None) -> Callable[[np.ndarray, int]
 
 
 def of_support(
-    source: Source, examples: Examples, held: HowHeldOut
+    source: Source, examples: Examples, held: HowHeldOut, said: OfFolds | None = None
 ) -> tuple[HeldOut | None, Confidence]:
-    """Predictions on the support's held-out examples, and what they say about later ones."""
+    """Predictions on the support's held-out examples, which may be those `said`, and what they say
+    about later ones."""
     x, y, _ = examples.support
     if not held.splits:
         return None, UNKNOWN
-    if source.kind == "regression":
-        found = held_out(values_by(source), x, y, held.splits, unit_of(source))
+    regression = source.kind == "regression"
+    if said is None or not said.are_of(held.splits):
+        answer = values_by(source) if regression else answers_of(source, len(examples.labels))
+        said = of_folds(answer, x, y, held.splits)
+    if regression:
+        found = held_out_before(said, y, unit_of(source))
         enough = found.examples >= FEWEST
         return found, Confidence(residual=bound_of(found, held)) if enough else UNKNOWN
-    asked = answered(answers_of(source, len(examples.labels)), x, y, held.splits)
+    asked = answered(said, y)
     return asked.held_out(), learned_from(asked)
 
 

@@ -19,7 +19,7 @@ from metacli.engine.adapting.choosing.options import Option, default_of
 from metacli.engine.adapting.class_names import named
 from metacli.engine.adapting.feature_source import COLUMNS
 from metacli.engine.adapting.featured import Seen, featured
-from metacli.engine.adapting.held_out import HeldOut, score_of, score_of_numbers
+from metacli.engine.adapting.held_out import HeldOut, OfFolds, score_of, score_of_numbers
 from metacli.engine.adapting.reading import Examples, read
 from metacli.engine.adapting.refitting import for_support
 from metacli.engine.adapting.request import Request
@@ -53,12 +53,14 @@ class Chosen:
         source: with every setting of its head.
         held: what each fold's own choice says of the examples that it held out; None where
             nothing was.
+        said: what the source says of them, adapted without them.
     """
 
     source: Source
     examples: Examples
     held: HeldOut | None
     result: ChosenSource
+    said: OfFolds | None
 
 
 def choose_source(
@@ -93,7 +95,8 @@ def choose_source(
     tried = tuple(judge.best_first([judge.result_of(one) for one in made.tried]))
     name, method = best.option.name, best.option.method
     result = ChosenSource(name, method, tried, made.left_out, seconds, judge.metric)
-    return Chosen(source, best.examples, judge.held_of(made.answers), result)
+    said = OfFolds(tuple(splits), np.concatenate(made.best.said)) if splits else None
+    return Chosen(source, best.examples, judge.held_of(made.answers), result, said)
 
 
 def prepare(options: Sequence[Option], request: Request) -> list[Ready]:

@@ -84,7 +84,8 @@ class Tried(Generic[Setting]):
         inner: of each split, the loss of each inner row [m] in the setting that was best there;
             empty where nothing could be held out.
         answers: of each split, what that setting says of the rows held out, [m, N].
-        setting: the best one on all outer splits; `losses` are its own there, [rows].
+        setting: the best one on all outer splits; `losses` are its own there, [rows], and `said`
+            what it says of each split's rows held out, [m, N].
         seconds: of processor time.
     """
 
@@ -93,6 +94,7 @@ class Tried(Generic[Setting]):
     answers: tuple[np.ndarray, ...]
     setting: Setting
     losses: np.ndarray
+    said: tuple[np.ndarray, ...]
     seconds: float
 
 
@@ -208,8 +210,8 @@ def attempt(
     over = losses_of(outer, [split.query for split in splits], targets)
     enough = bool(splits) and all(len(one) for one in inner)
     setting = lowest(over, candidate.usual) if enough else candidate.usual
-    own = over.get(setting, np.zeros(0))
-    return Tried(candidate, tuple(inner), tuple(answers), setting, own, clock() - begin)
+    own, told = over.get(setting, np.zeros(0)), tuple(one[setting] for one in outer)
+    return Tried(candidate, tuple(inner), tuple(answers), setting, own, told, clock() - begin)
 
 
 def losses_of(
