@@ -151,12 +151,21 @@ def test_a_setting_is_chosen_inside_as_well() -> None:
 
 def test_ties_go_to_the_simpler() -> None:
     same = np.array([0.1, 0.9, 0.4, 0.3])
-    assert simplest([same, same.copy(), same], 2) == 0
-    assert simplest([same + 1, same, same], 0) == 1
+    half = [0.5] * 3
+    assert simplest([same, same.copy(), same], 2, half) == 0
+    assert simplest([same + 1, same, same], 0, half) == 1
     noisy = same + np.array(
         [-0.05, 0.08, 0.0, 0.0]
     )  # larger in the mean, by less than half its error
-    assert simplest([noisy, same], 1) == 0
+    assert simplest([noisy, same], 1, half) == 0
+
+
+def test_a_margin_of_its_own_keeps_the_first_candidate_until_another_is_better_by_it() -> None:
+    best = np.array([0.1, 0.9, 0.4, 0.3])
+    difference = np.array([0.1, 0.3, 0.2, 0.4])  # mean 0.25, standard error 0.0645: 3.87 of them
+    assert simplest([best + difference, best], 1, [3.8, 0.5]) == 1
+    assert simplest([best + difference, best], 1, [3.9, 0.5]) == 0
+    assert simplest([best + difference, best], 1, [0.5, 9.0]) == 1  # that of the later one is idle
 
 
 def test_the_default_stands_where_a_class_is_too_small_to_choose_on() -> None:

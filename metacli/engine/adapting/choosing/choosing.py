@@ -196,7 +196,7 @@ def candidate_of(ready: Ready, known: Known) -> Candidate[Transfer]:
         return found
 
     together = explore_each if learner.together else None
-    return Candidate(str(ready.option), explore, learner.usual(), together)
+    return Candidate(str(ready.option), explore, learner.usual(), together, ready.option.margin)
 
 
 def as_adapted(source: Source, part: Batch, asked: Tensor) -> tuple[Batch, Tensor]:

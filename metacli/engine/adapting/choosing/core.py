@@ -7,7 +7,8 @@ BMC Bioinformatics 2006). The choice that is kept is made in the same way on all
 
 What is compared is log loss (of a regression the squared error), which depends on every example by
 how sure an answer was, where accuracy knows a few steps only. Losses that differ by less than
-`TIE` standard errors are a tie, which the simpler candidate wins.
+`TIE` standard errors are a tie, which the simpler candidate wins; a candidate may have a `margin`
+of its own, where more is known of it than a few folds tell.
 
 Letters: M examples, N classes (or 1), S settings, C candidates.
 """
@@ -45,12 +46,14 @@ class Candidate(Generic[Setting]):
         explore: adapts it in every setting.
         usual: the setting where there is nothing to choose on.
         explore_each: what takes less time than `explore` of each; None: there is no such thing.
+        margin: standard errors by which a later one has to be better.
     """
 
     name: str
     explore: Explore[Setting]
     usual: Setting
     explore_each: ExploreEach[Setting] | None = None
+    margin: float = TIE
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,11 @@ def choose(
     numbers = sorted(tried)
     every, start = tuple(tried[number] for number in numbers), numbers.index(default)
     enough = bool(splits) and all(len(part) for one in every for part in one.inner)
-    chosen = simplest([one.losses for one in every], start) if enough else start
+    margins = [one.candidate.margin for one in every]
+    chosen = simplest([one.losses for one in every], start, margins) if enough else start
     per_split = tuple(
-        simplest([one.inner[number] for one in every], start) for number in range(len(splits))
+        simplest([one.inner[number] for one in every], start, margins)
+        for number in range(len(splits))
     )
     answers = [every[pick].answers[number] for number, pick in enumerate(per_split)]
     return Choice(
@@ -232,7 +237,7 @@ def lowest(losses: Mapping[Setting, np.ndarray], usual: Setting) -> Setting:
     return min(losses, key=lambda one: float(losses[one].mean())) if losses else usual
 
 
-def simplest(losses: Sequence[np.ndarray], default: int) -> int:
+def simplest(losses: Sequence[np.ndarray], default: int, margins: Sequence[float]) -> int:
     """The first candidate whose loss ties with the smallest; `default` without any losses."""
     if not all(len(one) for one in losses):
         return default
@@ -240,6 +245,6 @@ def simplest(losses: Sequence[np.ndarray], default: int) -> int:
     for number, one in enumerate(losses[:best]):
         difference = one - losses[best]
         error = float(difference.std(ddof=1)) / len(one) ** 0.5 if len(one) > 1 else 0.0
-        if float(difference.mean()) <= TIE * error:
+        if float(difference.mean()) <= margins[number] * error:
             return number
     return best

@@ -29,6 +29,7 @@ from metacli.engine.adapting.built_in import (
     open_built_in,
     spelled_as,
 )
+from metacli.engine.adapting.choosing.core import TIE
 from metacli.engine.adapting.class_names import says_something
 from metacli.engine.adapting.feature_source import COLUMNS
 from metacli.engine.adapting.hub_source import open_hub_source
@@ -53,6 +54,10 @@ TREES = ("boosted-trees", "random-forest", "blend")
 SENTENCES = (
     "minilm"  # of the extra [text]; it takes seconds to import and so more budget than usual
 )
+PRIOR_MARGIN, PRIOR_ROWS = 3.0, 100
+"""Standard errors by which others have to be better than `tables-prior` on tables of at most so many
+rows: folds of few rows tell little, and it has learned from a quarter of a million tables. Chosen on
+development tables (benchmarks/protocols/tables.md)."""
 WIDE = 200  # numbers of a row, beyond which trees take long and have never been the best
 HEADS = {
     PIXELS: ("ridge",),
@@ -95,11 +100,16 @@ options."""
 
 @dataclass(frozen=True)
 class Option:
-    """A source under a head that is fitted to features."""
+    """A source under a head that is fitted to features.
+
+    Args:
+        margin: as of `Candidate`.
+    """
 
     name: str
     method: str
     source: Source
+    margin: float = TIE
 
     def __str__(self) -> str:
         return f"{self.name} + {self.method}"
@@ -140,8 +150,8 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
         found += [
             Option(name, head, prepared(opened, STEPS.get(name, ()), head)) for head in suited
         ]
-    found += prior_options(request, listing, found)
-    return [*found, *with_class_names(found, listing.labels)]
+    prior = prior_options(request, listing, found)
+    return [*prior, *found, *with_class_names(found, listing.labels)]
 
 
 def prior_options(request: Request, listing: Listing, columns: Sequence[Option]) -> list[Option]:
@@ -158,7 +168,8 @@ def prior_options(request: Request, listing: Listing, columns: Sequence[Option])
         return []
     built = prior_source(request)
     opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
-    return [Option(TABLES_PRIOR, IN_CONTEXT, prepared(opened, (), IN_CONTEXT))]
+    margin = PRIOR_MARGIN if len(content.support) <= PRIOR_ROWS else TIE
+    return [Option(TABLES_PRIOR, IN_CONTEXT, prepared(opened, (), IN_CONTEXT), margin)]
 
 
 def with_class_names(options: Sequence[Option], labels: Sequence[str]) -> list[Option]:
