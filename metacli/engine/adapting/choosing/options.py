@@ -55,9 +55,9 @@ SENTENCES = (
     "minilm"  # of the extra [text]; it takes seconds to import and so more budget than usual
 )
 PRIOR_MARGIN, PRIOR_ROWS = 3.0, 100
-"""Standard errors by which others have to be better than `tables-prior` on tables of at most so many
-rows: folds of few rows tell little, and it has learned from a quarter of a million tables. Chosen on
-development tables (benchmarks/protocols/tables.md)."""
+"""Standard errors by which others have to be better than `tables-prior` on tables of at most so
+many rows: folds of few rows tell little, and it has learned from a quarter of a million tables.
+Chosen on development tables (benchmarks/protocols/tables.md)."""
 WIDE = 200  # numbers of a row, beyond which trees take long and have never been the best
 HEADS = {
     PIXELS: ("ridge",),
