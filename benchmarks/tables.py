@@ -238,7 +238,8 @@ def write(path: Path, which: str, runs: Mapping[str, Mapping]) -> None:
     """Indented, but a run is one line: there are many."""
     short = partial(json.dumps, separators=(",", ":"))
     lines = ",\n".join(f" {short(key)}:{short(one)}" for key, one in runs.items())
-    found = {"list": which, **summary(LISTS[which][0], runs)}
+    whole = {key: one for key, one in runs.items() if {OURS, *GRIDS} <= set(one["methods"])}
+    found = {"list": which, **summary(LISTS[which][0], whole)}
     start = json.dumps(found, indent=1).removesuffix("\n}")
     path.write_text(f'{start},\n "runs": {{\n{lines}\n }}\n}}\n')
 

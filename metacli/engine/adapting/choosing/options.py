@@ -54,9 +54,9 @@ TREES = ("boosted-trees", "random-forest", "blend")
 SENTENCES = (
     "minilm"  # of the extra [text]; it takes seconds to import and so more budget than usual
 )
-PRIOR_MARGIN, PRIOR_ROWS = 3.0, 100
-"""Standard errors by which others have to be better than `tables-prior` on tables of at most so
-many rows: folds of few rows tell little, and it has learned from a quarter of a million tables.
+PRIOR_MARGIN = 30.0
+"""Divided by the number of rows, the standard errors by which others have to be better than
+`tables-prior`: folds of few rows tell little, and it has learned from a quarter of a million tables.
 Chosen on development tables (benchmarks/protocols/tables.md)."""
 WIDE = 200  # numbers of a row, beyond which trees take long and have never been the best
 HEADS = {
@@ -168,7 +168,7 @@ def prior_options(request: Request, listing: Listing, columns: Sequence[Option])
         return []
     built = prior_source(request)
     opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
-    margin = PRIOR_MARGIN if len(content.support) <= PRIOR_ROWS else TIE
+    margin = max(TIE, PRIOR_MARGIN / len(content.support))
     return [Option(TABLES_PRIOR, IN_CONTEXT, prepared(opened, (), IN_CONTEXT), margin)]
 
 
