@@ -56,8 +56,8 @@ SENTENCES = (
 )
 PRIOR_MARGIN = 30.0
 """Divided by the number of rows, the standard errors by which others have to be better than
-`tables-prior`: folds of few rows tell little, and it has learned from a quarter of a million tables.
-Chosen on development tables (benchmarks/protocols/tables.md)."""
+`tables-prior`: folds of few rows tell little, and it has learned from a quarter of a million
+tables. Chosen on development tables (benchmarks/protocols/tables.md)."""
 WIDE = 200  # numbers of a row, beyond which trees take long and have never been the best
 HEADS = {
     PIXELS: ("ridge",),
