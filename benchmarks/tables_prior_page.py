@@ -169,9 +169,8 @@ def choice(found: Mapping[str, Mapping]) -> str:
             f"`adapt DATA` with it among the candidates minus without it, on {len(runs)} draws of "
             f"development tables: accuracy {pm(points, 1)} points, error "
             f"{pm(apart['regression'], 3)} standard deviations. It was chosen in {chosen} of "
-            "them: of candidates whose losses on folds differ by less than half a standard error "
-            "the simpler one is taken, and so few rows seldom tell them apart. By its name it is "
-            "always taken.",
+            "them: it comes first, and is left for a candidate whose losses on folds are smaller "
+            "by 30 / rows standard errors. By its name it is always taken.",
             "",
         ]
     )
