@@ -73,7 +73,7 @@ SETTINGS = {
 GRID = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0, 1000.0]}
 QUERIES = 20
 Labelled = list[tuple[str, str]]
-"""Texts with their labels."""
+"""Texts, or names of files, with their labels."""
 
 
 def shared(name: str) -> Path:
@@ -145,7 +145,8 @@ class Flowers:
     def of(self, part: str, label: str) -> list[str]:
         return [name for name in self.files if name.startswith(f"{part}/{label}/")]
 
-    def draw(self, number: int, way: int, shot: int, folder: Path) -> dict[str, float]:
+    def sampled(self, number: int, way: int, shot: int) -> tuple[Labelled, Labelled]:
+        """Names of the support and of the query of a draw."""
         rng = np.random.default_rng([12, number, way, shot])
         labels = [self.classes[i] for i in sorted(rng.choice(len(self.classes), way, False))]
         support = [
@@ -154,6 +155,10 @@ class Flowers:
             for name in rng.permutation(self.of("train", label))[:shot]
         ]
         query = [(name, label) for label in labels for name in self.of("test", label)]
+        return support, query
+
+    def draw(self, number: int, way: int, shot: int, folder: Path) -> dict[str, float]:
+        support, query = self.sampled(number, way, shot)
         for name, label in support:
             path = folder / "support" / label / Path(name).name
             path.parent.mkdir(parents=True, exist_ok=True)
