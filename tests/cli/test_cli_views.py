@@ -9,6 +9,8 @@ import cli_stubs
 import pytest
 
 from metacli.cli import adapt, errors, evaluate, export, fetch, inspect, meta_train, recipes, text
+from metacli.cli.views import many
+from metacli.cli.views.block import Block
 from metacli.errors import DataError
 
 
@@ -209,3 +211,15 @@ def test_not_a_number_is_a_dash() -> None:
 
 def test_control_characters_and_odd_bytes_become_visible() -> None:
     assert text.visible("a\nb\x1b[0m\u202e\udcff é ü") == "a\\nb\\x1b[0m\\u202e\\xff é ü"
+
+
+@pytest.mark.parametrize(("best", "told"), [("ridge", False), ("in-context", True)])
+def test_a_choice_that_is_not_the_first_of_those_tried_says_why(best: str, told: bool) -> None:
+    tried = [
+        {"source": "columns", "method": "ridge", "value": 0.9},
+        {"source": "columns", "method": "in-context", "value": 0.8},
+    ]
+    choice = Block({"source": "columns", "method": best, "tried": tried, "seconds": 2.0})
+    assert ("none is better by more than the folds can tell" in many.chosen(choice)) == told
+    unscored = Block({**choice.values, "tried": [{**one, "value": None} for one in tried]})
+    assert "none is better" not in many.chosen(unscored)

@@ -184,12 +184,16 @@ def method(read: Block) -> str:
 
 
 def chosen(choice: Block) -> str:
-    """What was tried, and for how long."""
+    """What was tried, and for how long; and why another than the first of them was taken."""
     if not choice.values:
         return ""
+    every = choice.blocks("tried")
+    names = [(one.text("source"), one.text("method")) for one in every if one.has("value")]
+    other = bool(names) and names[0] != (choice.text("source"), choice.text("method"))
+    why = "; none is better by more than the folds can tell" if other else ""
     left_out = f", {len(choice.items('left_out'))} left out" if choice.flag("left_out") else ""
     seconds = text.number(choice.number("seconds"), 2)
-    return f"from {len(choice.items('tried'))} tried{left_out}, {seconds} s of processor time"
+    return f"from {len(every)} tried{left_out}, {seconds} s of processor time{why}"
 
 
 def tried(choice: Block) -> list[list[str]]:
