@@ -44,7 +44,7 @@ def ranks(found: Mapping) -> str:
         "",
         f"{len(runs)} draws of {len({run['table'] for run in runs})} targets ({counts}). Mean rank "
         "(1 is best) by accuracy or by root mean squared error, and seconds of processor time with "
-        "everything that is chosen and the test rows:",
+        "everything that is chosen and the test rows, on a machine that was busy with other work:",
         "",
         f"| | {' | '.join(f'{n} rows' for n in sizes)} | all | seconds |",
         "| --- |" + " --- |" * (len(sizes) + 2),
