@@ -234,6 +234,9 @@ def test_tokens_are_counted_by_their_names_not_by_their_numbers() -> None:
     known, counts = (one.tolist() for one in seen)  # of the tokens 3, 7 and 9
     assert known == [[1, 2, 0], [1, 0, 1]]
     assert counts == [[0, 1, 3], [1, 0, 0]]
+    seen.clear()
+    simple.on_counts(predict)(Batch(torch.zeros(2, 3), support.y), torch.zeros(1, 3))
+    assert [one.tolist() for one in seen] == [[[0], [0]], [[0]]]  # texts without a token
 
 
 @pytest.mark.parametrize(

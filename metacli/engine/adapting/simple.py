@@ -63,6 +63,8 @@ def on_counts(predict: Predict) -> Predict:
     def counted(support: Batch, x: Tensor) -> Tensor:
         known = support.x.unique()
         known = known[known > 0]  # 0 stands after the last token
+        if not len(known):
+            known = known.new_tensor([1.0])  # one that no text has
 
         def counts(tokens: Tensor) -> Tensor:
             found = torch.zeros(len(tokens), len(known) + 1, dtype=torch.float64)
