@@ -227,8 +227,11 @@ def load_sentence_model(name: str) -> SentenceTransformer:
 @contextmanager
 def without_bars() -> Iterator[None]:
     """None of transformers' own bars, which would stand between the lines of a command."""
-    from transformers.utils import logging
-
+    try:
+        from transformers.utils import logging
+    except ImportError:  # then there are none
+        yield
+        return
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
