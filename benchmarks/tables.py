@@ -230,17 +230,24 @@ def main(which: str, minutes: float) -> None:
         runs[key] = {"table": made.table.name, "rows": size, "methods": found}
         shown = {name: round(one["quality"], 3) for name, one in runs[key]["methods"].items()}
         print(key, shown, round(runs[key]["methods"][OURS]["seconds"], 1), flush=True)
-        write(path, which, runs)
-    write(path, which, runs)
+        write(path, told(which, runs))
+    write(path, told(which, runs))
 
 
-def write(path: Path, which: str, runs: Mapping[str, Mapping]) -> None:
+def told(which: str, runs: Mapping[str, Mapping]) -> dict[str, object]:
+    """What the file says: of the draws that every method has answered, and all of them."""
+    whole = {key: one for key, one in runs.items() if {OURS, *GRIDS} <= set(one["methods"])}
+    return {"list": which, **summary(LISTS[which][0], whole), "runs": runs}
+
+
+def write(path: Path, found: Mapping[str, object]) -> None:
     """Indented, but a run is one line: there are many."""
+    runs = found["runs"]
+    assert isinstance(runs, Mapping)
     short = partial(json.dumps, separators=(",", ":"))
     lines = ",\n".join(f" {short(key)}:{short(one)}" for key, one in runs.items())
-    whole = {key: one for key, one in runs.items() if {OURS, *GRIDS} <= set(one["methods"])}
-    found = {"list": which, **summary(LISTS[which][0], whole)}
-    start = json.dumps(found, indent=1).removesuffix("\n}")
+    others = {key: value for key, value in found.items() if key != "runs"}
+    start = json.dumps(others, indent=1).removesuffix("\n}")
     path.write_text(f'{start},\n "runs": {{\n{lines}\n }}\n}}\n')
 
 

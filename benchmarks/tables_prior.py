@@ -15,7 +15,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -38,7 +37,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from small_tables import DEVELOPMENT, SCORED, Draw, draw
 from small_tables import quality as quality_of
-from tables import columns_for, prepared, with_adapt
+from tables import columns_for, prepared, with_adapt, write
 
 from metacli.algorithms.transfer.in_context import ANSWERS, InContext
 from metacli.data.tables.reader import read_table
@@ -343,17 +342,6 @@ def choice(minutes: float) -> None:
                 for kind in kinds
             }
             write(path, {"with minus without": apart, "runs": runs})
-
-
-def write(path: Path, found: Mapping[str, object]) -> None:
-    """Indented, but a run is one line: there are many."""
-    runs = found["runs"]
-    assert isinstance(runs, Mapping)
-    short = partial(json.dumps, separators=(",", ":"))
-    lines = ",\n".join(f" {short(key)}:{short(one)}" for key, one in runs.items())
-    others = {key: value for key, value in found.items() if key != "runs"}
-    start = json.dumps(others, indent=1).removesuffix("\n}")
-    path.write_text(f'{start},\n "runs": {{\n{lines}\n }}\n}}\n')
 
 
 if __name__ == "__main__":
