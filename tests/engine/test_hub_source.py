@@ -155,3 +155,20 @@ def test_a_sentence_encoder_that_was_fetched_is_tried_where_there_is_time(tmp_pa
     named = adapt(SENTENCES, table, out=tmp_path / "named", compare=False, folds=2)
     assert isinstance(named.score, ClassScore)
     assert tried[SENTENCES, "logistic"] == pytest.approx(named.score.value, abs=0.2)
+
+
+@pytest.mark.slow
+def test_sentences_tell_numbers_too(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="in the extra [text]")
+    pytest.importorskip("all_minilm_l6_v2", reason="in the extra [text]")
+    table = tmp_path / "mine.csv"
+    words = ["awful", "poor", "fine", "great"]
+    rows = [
+        f"{word} food at place {at},{stars}.{at}"
+        for at in range(3)
+        for stars, word in enumerate(words)
+    ]
+    table.write_text("\n".join(["text,stars", *rows]))
+    fetch("minilm")
+    found = adapt(SENTENCES, table, target="stars", type="regression", out=tmp_path / "m")
+    assert found.score.metric == "mae"

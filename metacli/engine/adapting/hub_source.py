@@ -18,7 +18,8 @@ from torch import Tensor
 from metacli.data.cache.networks import is_hub_name, required_model
 from metacli.data.plain import Plain, Record, number_in, numbers_in
 from metacli.data.tables.text import SentenceText, know_sentence_model
-from metacli.engine.adapting.built_in import recipe_of
+from metacli.engine.adapting.built_in import for_target, recipe_of
+from metacli.engine.adapting.request import Request
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.learners import make_method
 from metacli.engine.models.model import FewShotModel
@@ -40,6 +41,12 @@ def is_hub_source(name: str) -> bool:
     if folder.is_dir():
         return (folder / MODULES).is_file() or "architecture" in settings_of(folder)
     return is_hub_name(name)
+
+
+def hub_source_for(name: str, request: Request) -> Opened[FewShotModel]:
+    """The network for the classes, or the numbers, that the task's texts are to tell. Raises as
+    `open_hub_source`."""
+    return for_target(open_hub_source(name, request.device), request)
 
 
 def open_hub_source(name: str, device: torch.device) -> Opened[FewShotModel]:

@@ -10,7 +10,7 @@ from metacli.algorithms import ALGORITHMS
 from metacli.engine.adapting.backbone_source import backbone_options, is_backbone, open_source
 from metacli.engine.adapting.built_in import METHODS, is_built_in, open_built_in
 from metacli.engine.adapting.feature_source import FEATURES, feature_source
-from metacli.engine.adapting.hub_source import is_hub_source, open_hub_source
+from metacli.engine.adapting.hub_source import hub_source_for, is_hub_source
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.tables.prior_source import IN_CONTEXT, prior_source, require_pair
@@ -40,7 +40,7 @@ def open_sources(names: Sequence[str], request: Request) -> list[Source]:
             built = open_built_in(name, request)
             opened.append(Opened(built.model, built.path, built.run))
         elif is_hub_source(name):
-            network = open_hub_source(name, request.device)
+            network = hub_source_for(name, request)
             opened.append(Opened(network.model, network.path, network.run))
         elif name == FEATURES and not Path(name).exists():
             features = feature_source(request)

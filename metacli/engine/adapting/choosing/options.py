@@ -25,14 +25,13 @@ from metacli.engine.adapting.built_in import (
     TEXTS,
     WORDS,
     encoder_behind,
-    for_target,
     open_built_in,
     spelled_as,
 )
 from metacli.engine.adapting.choosing.core import TIE
 from metacli.engine.adapting.class_names import says_something
 from metacli.engine.adapting.feature_source import COLUMNS
-from metacli.engine.adapting.hub_source import open_hub_source
+from metacli.engine.adapting.hub_source import hub_source_for
 from metacli.engine.adapting.reading import content_of, listing_of
 from metacli.engine.adapting.request import BUDGET, Request
 from metacli.engine.adapting.source import Source
@@ -51,9 +50,8 @@ from metacli.engine.storage.paths import cache_root
 from metacli.errors import UsageProblem
 
 TREES = ("boosted-trees", "random-forest", "blend")
-SENTENCES = (
-    "minilm"  # of the extra [text]; it takes seconds to import and so more budget than usual
-)
+SENTENCES = "minilm"
+"""Of the extra [text]: where there is more budget than usual, as it takes seconds to import."""
 PRIOR_MARGIN = 30.0
 """Divided by the number of rows, the standard errors by which others have to be better than
 `tables-prior`: folds of few rows tell little, and it has learned from a quarter of a million
@@ -140,7 +138,7 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
             request.report(Notice(message, "adapt.no_encoder"))
             continue
         if name == SENTENCES:
-            built = for_target(open_hub_source(name, request.device), request)
+            built = hub_source_for(name, request)
         else:
             built = open_built_in(name, request, spelled)
         opened: Opened[AnyModel] = Opened(built.model, built.path, built.run)
@@ -203,8 +201,8 @@ def names_for(listing: Listing, *, tuned: bool = False) -> tuple[str, ...]:
         return PIXELS, PHOTOS, *((PROJECTED, LAST_BLOCK) if tuned else ())
     if listing.kind == "text":
         heads = (INTENTS, INTENTS_BOTH) if HEAD_SOURCES else ()
-        sentences = (SENTENCES,) if reads_sentences() else ()
-        return NGRAMS, TEXTS, BOTH, *heads, *((*sentences, WORDS) if tuned else ())
+        sentences = (SENTENCES,) if tuned and reads_sentences() else ()
+        return NGRAMS, TEXTS, BOTH, *heads, *sentences, *((WORDS,) if tuned else ())
     return (COLUMNS,)
 
 
