@@ -9,7 +9,12 @@ import pytest
 
 from metacli.data.tables.choice import Choice
 from metacli.data.tables.columns import assign
-from metacli.data.tables.kinds import is_id_name, kind_of_column
+from metacli.data.tables.kinds import (
+    is_id_name,
+    kind_of_column,
+    kinds_of_columns,
+    plainly_numeric,
+)
 from metacli.data.tables.leaks import leaks
 from metacli.data.tables.reader import MANY, Table, parse_table, read_table
 from metacli.data.tables.targets import type_of_target
@@ -248,8 +253,30 @@ def test_a_wide_table_is_read_as_a_narrow_one(tmp_path: Path) -> None:
         assert kind_of_column(narrow, name, tmp_path) == kind_of_column(many, name, tmp_path)
         if name != "word":
             np.testing.assert_array_equal(narrow.numbers(name), many.numbers(name))
+    at_once = kinds_of_columns(many, many.columns, tmp_path)
+    assert at_once == {one: kind_of_column(many, one, tmp_path) for one in many.columns}
+    assert list(at_once) == list(many.columns)
+    assert {"number", "x0"} <= plainly_numeric(many)
+    assert not plainly_numeric(many) & {"gaps", "same", "row_id", "count", "word", "na"}
     with pytest.raises(DataError, match="row 3, column word"):
         many.rows([1, 2]).numbers("word")
+
+
+def test_a_wild_cell_of_a_wide_table_is_named_and_one_that_is_too_large_refused() -> None:
+    draw = np.random.default_rng(0)
+    cells = [[f"{one:.3f}" for one in row] for row in draw.normal(size=(30, MANY + 1))]
+    names = [f"x{n}" for n in range(MANY + 1)]
+    cells[4][7], cells[6][9] = "1e9", ""
+
+    def table() -> Table:
+        rows = [",".join([*row, "ab"[n % 2]]) for n, row in enumerate(cells)]
+        return table_of("\n".join([",".join([*names, "label"]), *rows]) + "\n")
+
+    wild = [one for one in assign(table(), Choice(), HERE).findings if one.code]
+    assert [(one.code, one.where) for one in wild] == [("table.wild_cell", "t.csv:6, column x7")]
+    cells[5][8] = "1e31"
+    with pytest.raises(DataError, match=r"row 7, column x8 of t\.csv is '1e31', beyond"):
+        assign(table(), Choice(), HERE)
 
 
 def test_a_large_table_is_read_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from metacli.data.tables.dates import Moment, moment_of, order_of, part_numbers, parts_of
-from metacli.data.tables.encoding import DatePart, Encoding, fit_encoding
+from metacli.data.tables.encoding import DatePart, Encoding
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.reader import Table, parse_table
 from metacli.errors import DataError
 

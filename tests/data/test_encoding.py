@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding, fit_target
+from metacli.data.tables.encoding import Encoding, Numeric
+from metacli.data.tables.fitting import fit_encoding, fit_target
 from metacli.data.tables.reader import Table, parse_table
 from metacli.errors import DataError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data.tables.encoding import fit_encoding
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.reader import parse_table
 from metacli.data.tables.targets import target_numbers
 from metacli.data.tables.text import HashedText

@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from metacli.data.tables.encoding import Numeric, fit_encoding, fit_target
+from metacli.data.tables.encoding import Numeric
+from metacli.data.tables.fitting import fit_encoding, fit_target
 from metacli.data.tables.levels import (
     LIMIT,
     ONE_IN,

@@ -12,7 +12,8 @@ from metacli.data.multi_task.from_user import UserMultiTaskOptions, user_multi_t
 from metacli.data.tables import molecules
 from metacli.data.tables.choice import Choice
 from metacli.data.tables.columns import assign
-from metacli.data.tables.encoding import Encoding, fit_encoding
+from metacli.data.tables.encoding import Encoding
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.molecules import Letters, fingerprints, is_molecules, without_broken
 from metacli.data.tables.reader import Table, parse_table
 from metacli.engine.exporting.entrance import of_cells

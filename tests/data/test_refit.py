@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacli.data.tables.encoding import fit_encoding
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.tables.refit import refit

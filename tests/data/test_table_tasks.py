@@ -10,7 +10,7 @@ from PIL import Image
 
 from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import Choice
-from metacli.data.tables.encoding import fit_encoding
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.text import HashedText
 from metacli.data.user.open import RowSpec, list_task, load_task, survey_task
 from metacli.engine.inspect import inspect

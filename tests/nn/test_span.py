@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metacli.nn.solvers import span
 from metacli.nn.solvers.logistic import fit_logistics
-from metacli.nn.solvers.span import MANY, by_products, by_reflections, in_span
+from metacli.nn.solvers.span import MANY, by_axes, by_products, by_reflections, in_span
 
 
 def examples(rows: int, columns: int, seed: int = 0) -> Tensor:
@@ -24,29 +24,52 @@ def require_same(x: Tensor, placed: Tensor, back: span.Back) -> None:
     torch.testing.assert_close(lengths, weight @ weight.T, rtol=1e-9, atol=1e-9)
 
 
+def require_on_axes(placed: Tensor) -> None:
+    products = placed.T @ placed
+    torch.testing.assert_close(products, products.diag().diag(), rtol=0, atol=1e-8)
+
+
 @pytest.mark.parametrize("centred", [False, True])
 def test_products_and_reflections_place_examples_alike(centred: bool) -> None:
     x = examples(80, 300)
     x = x - x.mean(0) if centred else x
-    found = by_products(x)
-    assert found is not None
-    assert found[0].shape == (80, 79 if centred else 80)
-    require_same(x, *found)
+    for way in (by_axes, by_products):
+        found = way(x)
+        assert found is not None
+        assert found[0].shape == (80, 79 if centred else 80)
+        require_same(x, *found)
     require_same(x, *by_reflections(x))
+    require_on_axes(in_span(x)[0])
 
 
 def test_examples_that_repeat_or_are_few_go_the_safe_way(monkeypatch: pytest.MonkeyPatch) -> None:
     twice = torch.cat([examples(50, 300), examples(50, 300)])
     assert by_products(twice) is None
+    found = by_axes(twice)
+    assert found is not None
+    assert found[0].shape == (100, 50)
     near = examples(100, 300)
-    near[1] = near[0] + 1e-7 * near[2]
-    assert by_products(near) is None
-    assert by_products(torch.zeros(80, 100, dtype=torch.float64)) is None
+    near[1] = near[0] + 1e-4 * examples(1, 300, 1)[0]
+    for way in (by_products, by_axes):
+        assert way(near) is None
+        assert way(torch.zeros(80, 100, dtype=torch.float64)) is None
     for x in (twice, near, examples(100, 30)):
         require_same(x, *in_span(x))
-    monkeypatch.setattr(span, "by_products", None)  # a few examples, or few features
+        require_on_axes(in_span(x)[0])
+    monkeypatch.setattr(span, "by_axes", None)  # a few examples, or few features
     for x in (examples(MANY - 1, 300), examples(100, 30)):
         require_same(x, *in_span(x))
+        require_on_axes(in_span(x)[0])
+
+
+def test_very_many_examples_are_placed_without_their_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span, "TURNED", 70)
+    x = examples(80, 300)
+    placed, back = in_span(x)
+    torch.testing.assert_close(placed, by_products(x)[0])
+    require_same(x, placed, back)
+    few = examples(90, 75)
+    torch.testing.assert_close(in_span(few)[0], by_reflections(few)[0])
 
 
 def test_logistic_regression_is_the_same_either_way(monkeypatch: pytest.MonkeyPatch) -> None:

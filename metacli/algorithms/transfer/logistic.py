@@ -14,11 +14,10 @@ support. A feature of zeros stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Self
 
-import torch
 from annotated_types import Gt
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,14 +27,11 @@ from metacli.algorithms.meta.inner import HEAD
 from metacli.algorithms.transfer.transfer import Transfer, choices, filled, network_of, outputs_of
 from metacli.nn.problem import Problem
 from metacli.nn.solvers.logistic import fit_logistics
-from metacli.nn.solvers.logistic_each import Fitted, fit_logistics_each
+from metacli.nn.solvers.logistic_each import Asked, answers_each
 from metacli.types import NO_STATE, Batch, Params, State
 
 GRID = {"c": (1.0, 10.0, 100.0, 1000.0)}
 PRECISION = 1e-4  # of the gradient, in units of C: the loss is next to its minimum
-
-
-Method = TypeVar("Method", bound="Logistic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,23 +56,18 @@ class Logistic(Transfer):
     together = True
 
     def explore_each(
-        self, problem: Problem, params: Params, asked: Sequence[tuple[Batch, Tensor]], state: State
+        self, problem: Problem, params: Params, asked: Iterable[tuple[Batch, Tensor]], state: State
     ) -> list[list[tuple[Self, Tensor]]]:
         tried = choices(self, GRID)
-        seen = [frozen_features(problem, network_of(problem, params), part) for part, _ in asked]
-        sets = [
-            units_of(features, part) for (_, features), (part, _) in zip(seen, asked, strict=True)
-        ]
-        classes = {outputs_of(problem, part) for part, _ in asked}
-        if len(classes) > 1:  # a fold without the last class
-            return super().explore_each(problem, params, asked, state)
-        found: list[list[tuple[Self, Tensor]]] = []
-        fitted = fit_logistics_each(sets, classes.pop(), precisions_of(tried))
-        for (frozen, features), (_, x), solved in zip(seen, asked, fitted, strict=True):
-            query = F.normalize(problem.embed(frozen, x))
-            heads = heads_of(tried, solved, features.dtype)
-            found.append([(one, problem.read_out(head, query)) for one, head in heads])
-        return found
+
+        def reduced() -> Iterator[Asked]:
+            for part, x in asked:
+                frozen, features = frozen_features(problem, network_of(problem, params), part)
+                query = F.normalize(problem.embed(frozen, x).double())
+                yield Asked(*units_of(features, part), query)
+
+        answers = answers_each(reduced(), precisions_of(tried))
+        return [[(one, logits[one.c]) for one in tried if one.c is not None] for logits in answers]
 
     def adapt(
         self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
@@ -91,7 +82,11 @@ class Logistic(Transfer):
         """W [N, D] and b [N] of each, C being given."""
         z, y = units_of(features, support)
         solved = fit_logistics(z, y, outputs_of(problem, support), precisions_of(tried))
-        return heads_of(tried, solved, features.dtype)
+        return [
+            (one, dict(zip(HEAD, (part.to(features.dtype) for part in solved[one.c]), strict=True)))
+            for one in tried
+            if one.c is not None
+        ]
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
         return problem.read_out(adapted, F.normalize(problem.embed(adapted, x)))
@@ -105,14 +100,3 @@ def units_of(features: Tensor, support: Batch) -> tuple[Tensor, Tensor]:
 
 def precisions_of(tried: Sequence[Logistic]) -> dict[float, float]:
     return {one.c: PRECISION * one.c for one in tried if one.c is not None}
-
-
-def heads_of(
-    tried: Sequence[Method], solved: Fitted, dtype: torch.dtype
-) -> list[tuple[Method, Params]]:
-    """W [N, D] and b [N] of each."""
-    return [
-        (one, dict(zip(HEAD, (part.to(dtype) for part in solved[one.c]), strict=True)))
-        for one in tried
-        if one.c is not None
-    ]

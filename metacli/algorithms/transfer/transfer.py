@@ -8,7 +8,7 @@ the same in the target.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Self, TypeVar
@@ -55,7 +55,7 @@ class Transfer(Adapter):
         return False
 
     def explore_each(
-        self, problem: Problem, params: Params, asked: Sequence[tuple[Batch, Tensor]], state: State
+        self, problem: Problem, params: Params, asked: Iterable[tuple[Batch, Tensor]], state: State
     ) -> list[list[tuple[Self, Tensor]]]:
         """`explore` of several supports, each with its own x."""
         return [self.explore(problem, params, part, state, x) for part, x in asked]

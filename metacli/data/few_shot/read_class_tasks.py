@@ -25,14 +25,8 @@ from metacli.data.multi_task.read_as import Columns, TextColumns
 from metacli.data.plain import Record
 from metacli.data.tables.choice import names_in
 from metacli.data.tables.coded import CodedRows, Encoder, coded
-from metacli.data.tables.encoding import (
-    Categorical,
-    Column,
-    DatePart,
-    Encoding,
-    Numeric,
-    fit_encoding,
-)
+from metacli.data.tables.encoding import Categorical, Column, DatePart, Encoding, Numeric
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.kinds import Kind
 from metacli.data.tables.molecules import TextCells
 from metacli.data.tables.reader import Table

@@ -18,7 +18,8 @@ import torch
 from metacli.data.draws import Key, drawn_once, integers, partial_shuffle, plain, stream
 from metacli.data.few_shot.pools import SPLITS, check_split
 from metacli.data.few_shot.stacked import stacked
-from metacli.data.tables.encoding import Encoding, Target, fit_encoding, fit_target
+from metacli.data.tables.encoding import Encoding, Target
+from metacli.data.tables.fitting import fit_encoding, fit_target
 from metacli.data.tables.kinds import Kind
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import target_numbers

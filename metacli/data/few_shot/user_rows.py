@@ -13,7 +13,7 @@ from metacli.data.few_shot.pools import ALL, Pool, divide_classes, make_pool
 from metacli.data.files import shown
 from metacli.data.plain import Record
 from metacli.data.tables.coded import CodedRows, coded, fitted_encoder
-from metacli.data.tables.encoding import fit_encoding
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.text import text_encoder
 from metacli.data.user.listing import Listing
 from metacli.data.user.problems import raise_problems

@@ -19,7 +19,8 @@ from metacli.data.multi_task.read_as import Columns
 from metacli.data.multi_task.splits import divide_rows
 from metacli.data.tables.choice import Choice, TaskType
 from metacli.data.tables.columns import assign
-from metacli.data.tables.encoding import Encoding, Numeric, fit_encoding
+from metacli.data.tables.encoding import Encoding, Numeric
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.kinds import Kind
 from metacli.data.tables.molecules import broken_rows, is_molecules, without_broken
 from metacli.data.tables.reader import Table

@@ -23,7 +23,7 @@ from metacli.data.multi_task.from_tables import Piece, joined, names_of
 from metacli.data.sets.own_files import SPLITS, FoundSet, OwnSets, find_sets
 from metacli.data.tables.coded import Encoder, dense, encoded
 from metacli.data.tables.columns import assign
-from metacli.data.tables.encoding import fit_encoding
+from metacli.data.tables.fitting import fit_encoding
 from metacli.data.tables.levels import moments
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import type_of_target

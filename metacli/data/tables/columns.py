@@ -19,8 +19,8 @@ from metacli.data.files import shown
 from metacli.data.tables.choice import Choice
 from metacli.data.tables.dates import WORDS as DATE_WORDS
 from metacli.data.tables.dates import order_of
-from metacli.data.tables.kinds import Kind, is_id_name, kind_of_column
-from metacli.data.tables.levels import wild_cells
+from metacli.data.tables.kinds import Kind, is_id_name, kinds_of_columns
+from metacli.data.tables.levels import surely_plain, wild_cells
 from metacli.data.tables.molecules import how_read
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import as_number
@@ -71,7 +71,7 @@ def assign(table: Table, choice: Choice, folder: Path, *, needs_target: bool = T
             raise UsageProblem(f"column {one} is both --input and --target")
     if not wanted:
         raise DataError(f"{table.name} has no column beside {target}", code="table.no_input")
-    kinds = {one: kind_of_column(table, one, folder) for one in wanted}
+    kinds = kinds_of_columns(table, wanted, folder)
     images = [one for one, kind in kinds.items() if kind == "images"]
     whole: Whole = "images" if images else "text"
     if (only := images[0] if images else text_column(table, kinds, choice)) is not None:
@@ -174,6 +174,8 @@ def usable(
         message = f"columns of a single value, which tell nothing: {some(same)}"
         findings.append(Finding("warning", "table.constant", message, table.name))
     left_out = []
+    numeric = [one for one, kind in kinds.items() if kind == "numeric"]
+    tame = surely_tame(table, numeric)
     for one, kind in kinds.items():
         if kind == "date":
             guessed.append(f"column {shown(one)} = dates, {order_in_words(table, one)}")
@@ -186,7 +188,7 @@ def usable(
             what = "holds free text, which is read by itself"
             hint = f"--input {shown(one)}, or leave it out"
             raise table.column_error(one, what, "table.text_among_columns", hint)
-        elif kind == "numeric":
+        elif kind == "numeric" and one not in tame:
             findings += _wild(table, one)
     guessed += how_read([one for one, kind in kinds.items() if kind == "molecules"])
     if left_out:
@@ -217,6 +219,15 @@ def _left_out(table: Table, name: str, kind: Kind) -> Finding:
         )
         hint = f"--input {shown(name)} reads it as text"
     return Finding("warning", "table.identifier", message, table.name, hint)
+
+
+def surely_tame(table: Table, names: Sequence[str]) -> frozenset[str]:
+    """Those of some columns of numbers that have no cell far from all others, as far as is seen at
+    once; () of a table that is not wide."""
+    if not table.is_wide or not names:
+        return frozenset()
+    values = np.stack([table.parsed(one)[0] for one in names])  # nan, where missing, is not tame
+    return frozenset(one for one, tame in zip(names, surely_plain(values), strict=True) if tame)
 
 
 def _wild(table: Table, name: str) -> list[Finding]:

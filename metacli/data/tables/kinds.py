@@ -14,7 +14,7 @@ from metacli.data.files import mode_of
 from metacli.data.images import FILE_SUFFIXES
 from metacli.data.tables.dates import order_of
 from metacli.data.tables.molecules import is_molecules
-from metacli.data.tables.reader import Table
+from metacli.data.tables.reader import LARGE, Table
 
 Kind = Literal[
     "numeric", "categorical", "text", "images", "date", "constant", "identifier", "molecules"
@@ -26,6 +26,25 @@ NEARLY = 0.9  # of the cells are numbers or dates: the others are mistakes
 TEXT_WORDS = 4  # words of a usual cell from which on it is free text
 ID_NAMES = re.compile(r"(.*[_\W])?((?i:id|uuid|guid|index|idx|key))|.*[a-z]I[dD]|(?i:unnamed.*)")
 UUID = re.compile(r"\{?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?", re.IGNORECASE)
+
+
+def kinds_of_columns(table: Table, names: Sequence[str], folder: Path) -> dict[str, Kind]:
+    """`kind_of_column` each; of a wide table those that are plainly numeric are found at once."""
+    plain = plainly_numeric(table) if table.is_wide else frozenset()
+    return {one: "numeric" if one in plain else kind_of_column(table, one, folder) for one in names}
+
+
+def plainly_numeric(table: Table) -> frozenset[str]:
+    """Columns whose every cell is a number of a usual size, not all the same, and which do not
+    number the rows."""
+    values, missing = table.every_number
+    usual = ~missing.any(0) & (np.abs(values) <= LARGE).all(0)  # not where it is nan
+    there = np.sort(values[:, usual], axis=0)
+    distinct = 1 + (np.diff(there, axis=0) != 0).sum(0)
+    whole = (there == np.round(there)).all(0)
+    found = (distinct > 1) & ~((distinct == len(table)) & whole)
+    names = [table.columns[at] for at in np.flatnonzero(usual)[found].tolist()]
+    return frozenset(one for one in names if not is_molecules(one))
 
 
 def kind_of_column(table: Table, name: str, folder: Path) -> Kind:

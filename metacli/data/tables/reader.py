@@ -50,7 +50,7 @@ class Table:
     guessed: tuple[str, ...] = ()
     places: tuple[int, ...] | None = None
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         return tuple(self.frame.columns)
 
@@ -113,7 +113,7 @@ class Table:
         """Cells as float64 [M], NaN where they are no number, and which are missing. Of a wide or
         small table all columns are read at once, and kept."""
         if self.is_wide or self.is_small:
-            (values, missing), at = self._all, self._places[self.require(name)]
+            (values, missing), at = self.every_number, self._places[self.require(name)]
         else:
             (values, missing), at = parsed_of(self.known([name])), 0
         return values[:, at], missing[:, at]
@@ -137,7 +137,8 @@ class Table:
         return known_of(self.frame)
 
     @cached_property
-    def _all(self) -> tuple[np.ndarray, np.ndarray]:
+    def every_number(self) -> tuple[np.ndarray, np.ndarray]:
+        """`parsed` of all columns, [M, C]."""
         return parsed_of(self._known if self.is_small else known_of(self.frame))
 
     def numbers(self, name: str) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from metacli.data.catalogue.encoders import ENCODERS, SOURCES, PackagedEncoder
 from metacli.data.catalogue.heads import HEAD_SOURCES
 from metacli.data.plain import Record
-from metacli.data.tables.encoding import fit_target
+from metacli.data.tables.fitting import fit_target
 from metacli.data.tables.joined_text import JoinedText
 from metacli.data.tables.static_text import StaticText
 from metacli.data.tables.targets import target_numbers

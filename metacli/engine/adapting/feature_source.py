@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from metacli.data.tables.columns import is_numbers
-from metacli.data.tables.encoding import Encoding, Numeric, Target, fit_encoding, fit_target
+from metacli.data.tables.encoding import Encoding, Numeric, Target
+from metacli.data.tables.fitting import fit_encoding, fit_target
 from metacli.data.tables.levels import Level, level_of
 from metacli.data.tables.targets import target_numbers
 from metacli.data.user.listing import TabularTask

@@ -20,7 +20,8 @@ from metacli.nn.solvers.logistic import NEWTON, fit_logistic
 from metacli.types import Batch
 
 MOST_PIXELS = 84  # to a side, of what logistic regression reads
-EXACT, NEAR = 1e-9, 1e-4  # of the gradient; the latter where there are many parameters
+EXACT = 1e-9  # of the gradient
+NEAR = 1e-4  # of it for inputs of length 1, where there are many parameters
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression
 MEAN = "mean of the support"
 
@@ -84,7 +85,8 @@ def logistic_on_raw(classes: int) -> Predict:
     def predict(support: Batch, x: Tensor) -> Tensor:
         known = raw(support.x)
         many = classes * (min(known.shape) + 1) > NEWTON
-        weight, bias = fit_logistic(known, support.y, classes, precision=NEAR if many else EXACT)
+        near = NEAR * max(1.0, float(known.square().sum(1).mean().sqrt()))
+        weight, bias = fit_logistic(known, support.y, classes, precision=near if many else EXACT)
         return torch.softmax(raw(x) @ weight.T + bias, 1)
 
     return predict

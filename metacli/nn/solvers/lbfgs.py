@@ -24,13 +24,21 @@ Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 Point = tuple[np.ndarray, float, np.ndarray]
 
 
-def minimised(function: Function, begin: np.ndarray, precision: float, most: int) -> np.ndarray:
+def minimised(
+    function: Function,
+    begin: np.ndarray,
+    precision: float,
+    most: int,
+    curved: np.ndarray | None = None,
+) -> np.ndarray:
     """Where the function is smallest.
 
     Args:
         precision: the largest part of the gradient that is left; where rounding forbids it, as near
             as float64 comes.
         most: steps.
+        curved: about how much it curves along each number, [n], all positive; steps are in units of
+            that. None: nothing is known of it.
     """
     point: Point = (begin, *function(begin))
     pairs: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=KEPT)
@@ -39,11 +47,12 @@ def minimised(function: Function, begin: np.ndarray, precision: float, most: int
         x, value, slope = point
         if float(np.abs(slope).max()) <= precision:
             break
-        way = direction(slope, pairs)
+        way = direction(slope, pairs, curved)
         if not float(way @ slope) < 0:  # rounding spoiled the pairs
             pairs.clear()
             way = -slope
-        first = 1.0 if pairs else min(1.0, 1.0 / float(np.abs(slope).sum()))
+        known = pairs or curved is not None
+        first = 1.0 if known else min(1.0, 1.0 / float(np.abs(slope).sum()))
         found = searched(function, point, way, first)
         if found is None:
             break
@@ -57,17 +66,25 @@ def minimised(function: Function, begin: np.ndarray, precision: float, most: int
     return point[0]
 
 
-def direction(slope: np.ndarray, pairs: deque[tuple[np.ndarray, np.ndarray, float]]) -> np.ndarray:
-    """Minus the inverse of the curvature that the pairs say, times the gradient (7.4)."""
+def direction(
+    slope: np.ndarray,
+    pairs: deque[tuple[np.ndarray, np.ndarray, float]],
+    curved: np.ndarray | None = None,
+) -> np.ndarray:
+    """Minus the inverse of the curvature that the pairs say, times the gradient (7.4); what they do
+    not say is `curved`, times what makes it agree with the newest pair."""
     way = -slope
     shares = []
     for step, change, inverse in reversed(pairs):
         share = inverse * float(step @ way)
         way = way - share * change
         shares.append(share)
+    if curved is not None:
+        way = way / curved
     if pairs:
         _, change, inverse = pairs[-1]
-        way = way / (inverse * float(change @ change))
+        along = change if curved is None else change / curved
+        way = way / (inverse * float(change @ along))
     for (step, change, inverse), share in zip(pairs, reversed(shares), strict=True):
         way = way + (share - inverse * float(change @ way)) * step
     return way

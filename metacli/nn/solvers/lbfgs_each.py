@@ -26,11 +26,13 @@ class Pairs:
     Args:
         step, change: [P, K, n].
         inverse: 1 / (step · change), [P, K]; 0 where there is no pair.
+        curved: as of `lbfgs.minimised`, of each problem [P, n].
     """
 
     step: np.ndarray
     change: np.ndarray
     inverse: np.ndarray
+    curved: np.ndarray | None = None
 
     def add(self, which: np.ndarray, step: np.ndarray, change: np.ndarray) -> None:
         """Where the curvature along the step is positive."""
@@ -53,7 +55,10 @@ class Pairs:
         for at in reversed(range(oldest, KEPT)):
             shares[:, at] = inverse[:, at] * dot(step[:, at], way)
             way = way - shares[:, at, None] * change[:, at]
-        length = inverse[:, -1] * dot(change[:, -1], change[:, -1])
+        along = change[:, -1]
+        if self.curved is not None:
+            way, along = way / self.curved[which], along / self.curved[which]
+        length = inverse[:, -1] * dot(change[:, -1], along)
         way = way / np.where(length > 0, length, 1.0)[:, None]
         for at in range(oldest, KEPT):
             share = shares[:, at] - inverse[:, at] * dot(change[:, at], way)
@@ -71,17 +76,22 @@ def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def minimised_each(
-    functions: Functions, begin: np.ndarray, precision: np.ndarray, most: int
+    functions: Functions,
+    begin: np.ndarray,
+    precision: np.ndarray,
+    most: int,
+    curved: np.ndarray | None = None,
 ) -> np.ndarray:
     """Where each function is smallest, [P, n].
 
     Args:
         begin: [P, n]. precision: the largest part of the gradient that is left, [P].
         most: steps.
+        curved: as of `lbfgs.minimised`, of each problem [P, n].
     """
     count, n = begin.shape
     empty = np.zeros((count, KEPT, n))
-    pairs = Pairs(empty, empty.copy(), np.zeros((count, KEPT)))
+    pairs = Pairs(empty, empty.copy(), np.zeros((count, KEPT)), curved)
     x = begin.copy()
     value, slope = functions(x, np.arange(count))
     way, size = np.zeros_like(x), np.zeros(count)
@@ -91,7 +101,7 @@ def minimised_each(
     def start(which: np.ndarray) -> None:
         """A line search of each along its new direction."""
         way[which] = pairs.directions(which, slope[which])
-        known = pairs.inverse[which, -1] != 0
+        known = (pairs.inverse[which, -1] != 0) | (curved is not None)
         far = np.abs(slope[which]).sum(1)
         size[which] = np.where(known, 1.0, np.minimum(1.0, 1.0 / far))
         low[which], high[which], tries[which] = 0.0, np.inf, 0

@@ -21,6 +21,7 @@ ROUGH = 1e-6  # precision from which a few steps of L-BFGS are the faster way wh
 MOST = 10_000  # steps
 BLOCK = 2**18  # scores that are computed at a time where there are more: 2 MB
 NEWTON = 600  # numbers to find, up to which a system of equations is the faster way
+FLAT = 1e-12  # of the largest curvature, the smallest that counts
 
 
 def fit_logistic(
@@ -48,24 +49,16 @@ def fit_logistics(
     z, labels = placed.cpu().numpy(), y.cpu().numpy()  # [M, at most min(M, D)]
     penalty = 1.0 if classes == 2 else 0.5
     small = classes * (z.shape[1] + 1) <= NEWTON
-    known: dict[tuple[float, float], np.ndarray] = {}
-
-    def by_steps(c: float, precision: float) -> np.ndarray:
-        """From the solution of a tenth of C, which is near; so whoever asks for one C alone gets
-        the bits of whoever asks for several."""
-        if (c, precision) not in known:
-            begin = by_steps(c / 10, precision / 10) if c > 1 else None
-            known[c, precision] = by_lbfgs(z, labels, classes, c, penalty, precision, begin)
-        return known[c, precision]
-
     exact = [c for c, precision in precisions.items() if small and precision < ROUGH]
     if len(exact) > 1 and classes * (z.shape[1] + 1) * len(z) <= FEW:
         by_c = dict(zip(exact, newton_each(z, labels, classes, exact, penalty), strict=True))
     else:
         by_c = {c: by_newton(z, labels, classes, c, penalty) for c in exact}
+    others = {c: precision for c, precision in precisions.items() if c not in by_c}
+    by_c |= by_steps(z, labels, classes, penalty, others)
     found: dict[float, tuple[Tensor, Tensor]] = {}
-    for c, precision in precisions.items():
-        solved = by_c[c] if c in by_c else by_steps(c, precision)
+    for c in precisions:
+        solved = by_c[c]
         weight, bias = torch.from_numpy(solved[:, :-1]), torch.from_numpy(solved[:, -1])
         found[c] = (back(weight.to(x.device)), bias.to(x.device))
     return found
@@ -109,6 +102,63 @@ def curvature(share: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     return found.reshape(classes * width, -1)
 
 
+def by_steps(
+    z: np.ndarray,
+    y: np.ndarray,
+    classes: int,
+    penalty: float,
+    precisions: Mapping[float, float],
+) -> dict[float, np.ndarray]:
+    """Weights and, in the last column, intercepts of each C: [N, R + 1].
+
+    Each is found from that of a tenth of C, which is near; so whoever asks for one C alone gets the
+    bits of whoever asks for several.
+    """
+    known: dict[tuple[float, float], np.ndarray] = {}
+
+    def solved(c: float, precision: float) -> np.ndarray:
+        if (c, precision) not in known:
+            begin = solved(c / 10, precision / 10) if c > 1 else None
+            known[c, precision] = by_lbfgs(z, y, classes, c, penalty, precision, begin)
+        return known[c, precision]
+
+    return {c: solved(c, precision) for c, precision in precisions.items()}
+
+
+def curvature_along(
+    inputs: np.ndarray, doubt: np.ndarray, c: float, penalised: np.ndarray
+) -> np.ndarray:
+    """About the second derivative of the loss by each weight, [..., N, R + 1].
+
+    D. Böhning, "Multinomial logistic regression algorithm", Annals of the Institute of Statistical
+    Mathematics 44, 1992, bounds all of them by one matrix for the most doubtful answers; here for
+    answers as doubtful as those at the beginning are on average.
+
+    Args:
+        inputs: [..., M, R + 1]. doubt: of each class, the mean of p (1 - p), [..., N].
+        penalised: twice the penalty on each weight, [R + 1].
+    """
+    length = np.square(inputs).sum(-2)  # [..., R + 1]
+    curved = c * doubt[..., None] * length[..., None, :] + penalised
+    # Of a column of zeros, or where there is no doubt left.
+    smallest = FLAT * curved.max((-1, -2), keepdims=True)
+    result: np.ndarray = np.maximum(curved, np.where(smallest > 0, smallest, 1.0))
+    return result
+
+
+def doubt_of(inputs: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The mean of p (1 - p) of each class [N], for inputs [M, R + 1] and weights [N, R + 1]; a
+    block of examples at a time."""
+    rows, total = max(1, BLOCK // len(weight)), np.zeros(len(weight))
+    for first in range(0, len(inputs), rows):
+        scores = inputs[first : first + rows] @ weight.T
+        scores -= scores.max(1, keepdims=True)
+        share = np.exp(scores)
+        share /= share.sum(1, keepdims=True)
+        total += (share - share**2).sum(0)
+    return total / len(inputs)
+
+
 def by_lbfgs(
     z: np.ndarray,
     y: np.ndarray,
@@ -123,13 +173,22 @@ def by_lbfgs(
     Args:
         begin: where the descent begins, [N, D + 1]; None: at 0.
     """
-    start = np.zeros(classes * (z.shape[1] + 1)) if begin is None else begin.ravel()
+    start = np.zeros((classes, z.shape[1] + 1)) if begin is None else begin
+    inputs = with_ones(z)
+    penalised = np.append(np.full(z.shape[1], 2 * penalty), 0.0)  # not the intercept
+    curved = curvature_along(inputs, doubt_of(inputs, start), c, penalised).ravel()
     if len(z) * classes > BLOCK:
-        found = minimised(objective_in_blocks(z, y, classes, c, penalty), start, precision, MOST)
-        return found.reshape(classes, -1)
-    loss_at, _, _ = objective_of(z, y, classes, c, penalty)
-    found = minimised(lambda flat: loss_at(flat)[:2], start, precision, MOST)
+        function = objective_in_blocks(z, y, classes, c, penalty)
+    else:
+        loss_at, _, _ = objective_of(z, y, classes, c, penalty)
+        function = lambda flat: loss_at(flat)[:2]  # noqa: E731
+    found = minimised(function, start.ravel(), precision, MOST, curved)
     return found.reshape(classes, -1)
+
+
+def with_ones(z: np.ndarray) -> np.ndarray:
+    """[M, D + 1], for the intercepts."""
+    return np.concatenate([z, np.ones((len(z), 1))], 1)
 
 
 def objective_in_blocks(
@@ -138,7 +197,7 @@ def objective_in_blocks(
     """The loss and gradient of `objective_of` for many classes and examples: a block of examples at
     a time, in memory that stays in the processor's cache and is used again, one exponential for
     each number. All at once, thousands of classes wrote a dozen matrices [M, N] a step."""
-    inputs = np.concatenate([z, np.ones((len(z), 1))], 1)  # [M, D + 1]
+    inputs = with_ones(z)
     penalised = np.ones(inputs.shape[1])
     penalised[-1] = 0.0  # not the intercept
     rows = max(1, BLOCK // classes)
@@ -173,7 +232,7 @@ def objective_of(
 ) -> tuple[LossAt, np.ndarray, np.ndarray]:
     """The loss, its gradient and the probabilities [M, N] at flat parameters [N (D + 1)]; the
     inputs with a column of ones; and which columns are penalised, [D + 1]."""
-    inputs = np.concatenate([z, np.ones((len(z), 1))], 1)  # [M, D + 1]
+    inputs = with_ones(z)
     target = np.eye(classes)[y]
     penalised = np.ones(inputs.shape[1])
     penalised[-1] = 0.0  # not the intercept

@@ -1,5 +1,6 @@
 """Examples in an orthonormal basis of their span, where whatever is penalised by its length has its
-optimum: far fewer numbers than features, where there are more of these than of examples.
+optimum: far fewer numbers than features, where there are more of these than of examples. Its axes
+are the examples' principal ones, so that each number curves a loss by itself; but of very many.
 
 Shape letters: M examples, D features, R numbers in the basis, N outputs.
 """
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor
 
 MANY = 64  # examples, from which on the products are the smaller part of a decomposition
+TURNED = 1024  # examples or numbers, up to which principal axes are found
 REGULAR = 1e-3  # between the diagonal's ends: squaring the condition leaves ten digits
 CENTRED = 1e-10  # of the longest row
+NOTHING = 1e-13  # of the largest length along an axis, squared: what rounding leaves of nothing
 
 Back = Callable[[Tensor], Tensor]
 """Weights in the basis [N, R] to weights of the features [N, D]."""
@@ -22,8 +25,29 @@ Back = Callable[[Tensor], Tensor]
 def in_span(x: Tensor) -> tuple[Tensor, Back]:
     """[M, D] float64 to the same in the basis [M, R], and the way back."""
     rows, columns = x.shape
-    found = by_products(x) if MANY <= rows < columns else None
-    return by_reflections(x) if found is None else found
+    found = None
+    if MANY <= rows < columns:
+        found = by_axes(x) if rows <= TURNED else by_products(x)
+    return turned(*by_reflections(x)) if found is None else found
+
+
+def by_axes(x: Tensor) -> tuple[Tensor, Back] | None:
+    """Of examples by the decomposition of their products x xᵀ = U S² Uᵀ, which repeated or centred
+    examples leave singular; None where an axis is so short that the products hardly know it."""
+    squares, left = torch.linalg.eigh(x @ x.T)
+    there = squares > NOTHING * len(x) * squares[-1]
+    if not bool(there.any()) or squares[there][0] < REGULAR**2 * squares[-1]:
+        return None
+    left, lengths = left[:, there], squares[there].sqrt()
+    return left * lengths, lambda weight: (weight / lengths) @ left.T @ x
+
+
+def turned(placed: Tensor, back: Back) -> tuple[Tensor, Back]:
+    """The same on the principal axes."""
+    if placed.shape[1] > TURNED:
+        return placed, back
+    axes = torch.linalg.eigh(placed.T @ placed)[1]
+    return placed @ axes, lambda weight: back(weight @ axes.T)
 
 
 def by_reflections(x: Tensor) -> tuple[Tensor, Back]:

@@ -4,8 +4,9 @@ and the best one is adapted."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +33,6 @@ from metacli.engine.results.adapt import ChosenSource, ClassScore, RegressionSco
 from metacli.threads import one_thread
 from metacli.types import Batch
 
-TOGETHER = 2**22  # numbers of the examples that are adapted to at once
 BLENDED = ("linear-probe", "boosted-trees", "random-forest")  # what a blend is the mean of
 
 
@@ -134,7 +134,7 @@ def tried_in_turn(
         done += 1
 
     with one_thread():
-        known: Known = {}
+        known = Known({}, {})
         return choose(
             [candidate_of(one, known) for one in ready],
             targets,
@@ -147,63 +147,62 @@ def tried_in_turn(
         )
 
 
-Known = dict[tuple[str, bytes, bytes], Mapping[Transfer, Tensor]]
-"""What a method, adapted to some rows, said of others."""
+class Known(NamedTuple):
+    """What earlier candidates computed and later ones ask for again.
+
+    Args:
+        said: what a method of `BLENDED`, adapted to some columns of some rows, said of others.
+        changes: what makes rows as a source reads them to those of an encoder that was fitted to
+            some rows alone.
+    """
+
+    said: dict[tuple[str, bytes, bytes], Mapping[Transfer, Tensor]]
+    changes: dict[tuple[str, bytes], Callable[[Tensor], Tensor]]
 
 
 def candidate_of(ready: Ready, known: Known) -> Candidate[Transfer]:
-    """The option, adapted in all of its settings.
-
-    Args:
-        known: what columns' earlier candidates said, of which a blend is the mean.
-    """
+    """The option, adapted in all of its settings."""
     source, support = ready.seen.source, ready.seen.examples.support
     problem, learner = source.problem(len(ready.examples.labels)), source.learner
     assert isinstance(learner, Transfer)
 
+    def as_adapted(rows: np.ndarray, query: np.ndarray) -> tuple[Batch, Tensor]:
+        """Examples to adapt to, with the names of their classes where those count, and others, as
+        what was fitted to the former reads them."""
+        part, key = (
+            Batch(support.x[rows], support.y[rows]),
+            (str(source.opened.path), rows.tobytes()),
+        )
+        change = known.changes.get(key)
+        if change is None:
+            change = known.changes[key] = for_support(source, part.x)
+        return changed_by(change, source.with_names(part)), change(support.x[query])
+
     @torch.no_grad()
     def explore(rows: np.ndarray, query: np.ndarray) -> Mapping[Transfer, np.ndarray]:
-        part, asked = Batch(support.x[rows], support.y[rows]), support.x[query]
-        before = last_value_before(source, part, asked)
+        bare = Batch(support.x[rows], support.y[rows])
+        before = last_value_before(source, bare, support.x[query])
         if before is not None:
             return {learner.usual(): before.double().cpu().numpy()}
         at = (rows.tobytes(), query.tobytes())
-        parts = [known.get((one, *at), {}) for one in BLENDED]
+        parts = [known.said.get((one, *at), {}) for one in BLENDED]
         if isinstance(learner, Blend) and all(parts):
             said = {one: logits for each in parts for one, logits in each.items()}
             return as_arrays(learner.explored(problem, said).items())
-        part, asked = as_adapted(source, part, asked)
+        part, asked = as_adapted(rows, query)
         found = dict(learner.explore(problem, source.params, part, source.state, asked))
         if ready.option.name == COLUMNS and ready.option.method in BLENDED:
-            known[ready.option.method, *at] = found
+            known.said[ready.option.method, *at] = found
         return as_arrays(found.items())
 
     @torch.no_grad()
     def explore_each(splits: Sequence[Split]) -> list[Mapping[Transfer, np.ndarray]]:
-        found: list[Mapping[Transfer, np.ndarray]] = []
-        most = max(1, TOGETHER // support.x.numel())
-        for first in range(0, len(splits), most):
-            asked = [
-                as_adapted(
-                    source,
-                    Batch(support.x[one.support], support.y[one.support]),
-                    support.x[one.query],
-                )
-                for one in splits[first : first + most]
-            ]
-            each = learner.explore_each(problem, source.params, asked, source.state)
-            found += [as_arrays(one) for one in each]
-        return found
+        asked = (as_adapted(one.support, one.query) for one in splits)
+        each = learner.explore_each(problem, source.params, asked, source.state)
+        return [as_arrays(one) for one in each]
 
     together = explore_each if learner.together else None
     return Candidate(str(ready.option), explore, learner.usual(), together, ready.option.margin)
-
-
-def as_adapted(source: Source, part: Batch, asked: Tensor) -> tuple[Batch, Tensor]:
-    """Examples to adapt to, with the names of their classes where those count, and others, as what
-    was fitted to the former reads them."""
-    change = for_support(source, part.x)
-    return changed_by(change, source.with_names(part)), change(asked)
 
 
 def as_arrays(found: Iterable[tuple[Transfer, Tensor]]) -> dict[Transfer, np.ndarray]:
