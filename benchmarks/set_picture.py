@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from metacli.engine.models.named import set_model_at
 from metacli.engine.reporting import plots
 from metacli.engine.reporting.set_measures import Curve, coupled_kinds, looks, over_points
 from metacli.engine.reporting.set_plots import draw_fit
-from metacli.engine.sets.opening import open_source, set_model_at
+from metacli.engine.sets.opening import open_source
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "meta-multi-task.svg"
 SIZE = (10.5, 5.6)

@@ -15,8 +15,8 @@ from metacli.cli import complete, early, errors, options, text, words
 from metacli.cli.frame import Frame, Result, write_text
 from metacli.cli.streams import is_terminal
 from metacli.cli.views.block import Block, number_of
-from metacli.engine.dense.named import dense_model_at
 from metacli.engine.events import Reporter
+from metacli.engine.models.named import dense_model_at
 from metacli.engine.results.base import Json
 from metacli.errors import DataError
 

@@ -18,14 +18,11 @@ from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.sources import metric_of, names_of, open_sources, require_type
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.over import checked_names, values_to_check
+from metacli.engine.models.named import is_class_model, set_model_at
 from metacli.engine.results.adapt import Adaptation, Doubt
 from metacli.engine.results.adapt_many import Adaptations
 from metacli.engine.results.sets import SetAdaptation
 from metacli.engine.scoring.checks import Check, require_checks, require_known
-from metacli.engine.sets.class_folder import is_class_model
-from metacli.engine.sets.class_verbs import adapt_class_set
-from metacli.engine.sets.opening import set_model_at
-from metacli.engine.sets.verbs import adapt_set, set_request
 from metacli.engine.shards.shard import parsed
 from metacli.engine.storage.paths import RUNS, new_folder, require_device, target
 from metacli.errors import UsageProblem
@@ -73,6 +70,10 @@ def adapt(
     if not names:
         refuse_model(examples)
     if len(names) == 1 and (sets := set_model_at(str(names[0]))):
+        # What learns sets takes long to import, and is needed here alone.
+        from metacli.engine.sets.class_verbs import adapt_class_set
+        from metacli.engine.sets.verbs import adapt_set, set_request
+
         asked = set_request(examples, spelled(overrides), settings, add=add)
         if is_class_model(sets):
             return checked_set(adapt_class_set(sets, asked, report), checks)

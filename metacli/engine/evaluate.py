@@ -11,11 +11,11 @@ from typing import Unpack
 import torch
 
 from metacli.engine.dense.evaluate import DenseScorer
-from metacli.engine.dense.named import dense_model_at
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.evaluating import evaluate_each
 from metacli.engine.many.models import models_below
 from metacli.engine.models.model import AnyModel, FewShotModel
+from metacli.engine.models.named import dense_model_at, set_model_at
 from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.ranks.launched import launched
 from metacli.engine.ranks.mirror import private_folder
@@ -28,7 +28,6 @@ from metacli.engine.results.shards import ShardResult
 from metacli.engine.scoring.checks import Check, require_checks, require_known
 from metacli.engine.scoring.request import EpisodeOptions, MoreOptions, Request, Settings
 from metacli.engine.scoring.scorer import EpisodeScorer, Scorer, scorer_of
-from metacli.engine.sets.opening import set_model_at
 from metacli.engine.sets.scorer import set_scorer_at
 from metacli.engine.shards.evaluating import evaluate_part
 from metacli.engine.shards.shard import Shard, parsed

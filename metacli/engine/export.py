@@ -13,7 +13,6 @@ from typing import Protocol
 
 import torch
 
-from metacli.engine.dense.named import dense_model_at
 from metacli.engine.events import Notice, Progress, Reporter, ignore
 from metacli.engine.exporting import files
 from metacli.engine.exporting.class_sets import ExportableClassSet, exportable_classes
@@ -27,12 +26,13 @@ from metacli.engine.extras import require_extra
 from metacli.engine.many.exporting import Target, export_each
 from metacli.engine.many.models import models_below
 from metacli.engine.many.over import within
+from metacli.engine.models.named import dense_model_at, is_class_model, set_model_at
 from metacli.engine.models.opening import open_model
 from metacli.engine.results.base import Json
 from metacli.engine.results.export import ExportResult, Parity
 from metacli.engine.results.export_many import Exports
-from metacli.engine.sets.class_folder import is_class_model, load_any
-from metacli.engine.sets.opening import open_set_model, set_model_at
+from metacli.engine.sets.class_folder import load_any
+from metacli.engine.sets.opening import open_set_model
 from metacli.engine.storage.paths import require_device
 from metacli.errors import UsageProblem
 

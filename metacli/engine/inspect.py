@@ -8,7 +8,6 @@ from pathlib import Path
 
 from metacli.data.files import shown
 from metacli.data.tables.choice import Choice, stated
-from metacli.engine.dense.named import is_dense_model
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.inspecting.data import look_at_data
 from metacli.engine.inspecting.dense_models import look_at_dense_model
@@ -17,8 +16,8 @@ from metacli.engine.inspecting.fitting import beside_model
 from metacli.engine.inspecting.models import look_at_model, look_at_run
 from metacli.engine.inspecting.recipes import look_at_recipe
 from metacli.engine.inspecting.set_models import look_at_set_model
+from metacli.engine.models.named import is_dense_model, is_set_model
 from metacli.engine.results.inspect import InspectResult
-from metacli.engine.sets.folder import is_set_model
 from metacli.engine.storage.paths import HUB_PREFIX, MODEL_FILE, NAMED, find_run_or_model
 from metacli.engine.storage.writer import MANIFEST
 from metacli.errors import CheckFailed, DataError, Finding

@@ -11,15 +11,16 @@ import torch
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.models import KeptModels, models_below
 from metacli.engine.many.predicting import predict_each
+from metacli.engine.models.named import is_class_model, set_model_at
 from metacli.engine.models.opening import open_model
 from metacli.engine.predicting.example_predict import ExamplePredictor
 from metacli.engine.predicting.inputs import Given, Held, items_of
 from metacli.engine.predicting.multi_task_predict import TaskPredictor
 from metacli.engine.predicting.predictor import Predictor, answering_together, predictor_of
 from metacli.engine.results.predict import Predictions, TaskPredictions
-from metacli.engine.sets.class_folder import is_class_model, load_adapted_classes
+from metacli.engine.sets.class_folder import load_adapted_classes
 from metacli.engine.sets.class_use.predicting import ClassSetPredictor
-from metacli.engine.sets.opening import open_adapted, set_model_at
+from metacli.engine.sets.opening import open_adapted
 from metacli.engine.sets.predicting import SetPredictor
 from metacli.engine.storage.paths import require_device
 from metacli.errors import DataError, UsageProblem

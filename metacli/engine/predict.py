@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from metacli.engine.dense.named import dense_model_at
 from metacli.engine.dense.predicting import MapRequest, predict_maps
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.load import load
+from metacli.engine.models.named import dense_model_at, set_model_at
 from metacli.engine.predicting.inputs import Given, items_of
 from metacli.engine.results.dense import DensePredictions
 from metacli.engine.results.predict import Predictions, TaskPredictions
-from metacli.engine.sets.opening import set_model_at
 from metacli.engine.storage.paths import require_device
 from metacli.errors import UsageProblem
 

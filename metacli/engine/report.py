@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from metacli.engine.dense.named import dense_model_at
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.many.models import models_below
 from metacli.engine.many.over import within
 from metacli.engine.many.reporting import pages_for, report_each
+from metacli.engine.models.named import dense_model_at, set_model_at
 from metacli.engine.reporting.blocks import Page
 from metacli.engine.reporting.content import page_of
 from metacli.engine.reporting.on_dense import open_dense_subject, page_of_dense
@@ -25,7 +25,6 @@ from metacli.engine.reporting.set_subject import open_set_subject
 from metacli.engine.reporting.subject import open_subject
 from metacli.engine.results.report import ReportResult
 from metacli.engine.results.report_many import Reports
-from metacli.engine.sets.opening import set_model_at
 from metacli.engine.storage.paths import require_device
 from metacli.engine.storage.writer import write_output
 from metacli.errors import BundleError

@@ -12,9 +12,9 @@ from metacli.data.catalogue.registry import find, make_options
 from metacli.data.plain import Record
 from metacli.data.scenes.generated import SceneOptions
 from metacli.engine.dense.build import is_dense, problem_of
-from metacli.engine.dense.named import KIND
 from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.named import DENSE
 from metacli.engine.models.probe import MISFITS, in_a_line
 from metacli.engine.results.base import Json
 from metacli.engine.sets.folder import require_named_weights
@@ -67,7 +67,7 @@ def save_dense(model: DenseModel, folder: Path) -> None:
     document: dict[str, Json] = {
         "format": FORMAT,
         "metacli": __version__,
-        "kind": KIND,
+        "kind": DENSE,
         "recipe": model.recipe.plain(),
         "sharing": model.sharing,
         "tasks": list(TASKS),
@@ -94,7 +94,7 @@ def load_dense(folder: Path) -> DenseModel:
     try:
         document = json.loads(files[MODEL])
         recipe = parse_recipe(document["recipe"])
-        if document["kind"] != KIND or not isinstance(recipe, MultiTaskRecipe):
+        if document["kind"] != DENSE or not isinstance(recipe, MultiTaskRecipe):
             raise ValueError("no model of dense tasks")
         params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
         sharing = str(document["sharing"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from metacli.engine.dense.folder import DenseModel, load_dense
-from metacli.engine.dense.named import KIND
 from metacli.engine.inspecting.findings import Looked, command, findings_of
+from metacli.engine.models.named import DENSE
 from metacli.engine.results.base import Json
 from metacli.errors import MetacliError
 from metacli.nn.dense.targets import TASKS
@@ -37,7 +37,7 @@ def details(model: DenseModel) -> dict[str, Json]:
     recipe, provenance = model.recipe, model.provenance
     return {
         "recipe": provenance.get("recipe"),
-        "kind": KIND,
+        "kind": DENSE,
         "tasks": list(TASKS),
         "sharing": model.sharing,
         "weighting": recipe.weighting.name,

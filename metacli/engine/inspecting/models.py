@@ -12,14 +12,13 @@ from pydantic import ValidationError
 
 from metacli.data.plain import Record
 from metacli.engine.dense.folder import load_dense
-from metacli.engine.dense.named import is_dense_model
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.inspecting.dense_models import dense_next
 from metacli.engine.inspecting.findings import Looked, bounded, command, findings_of
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.model import AdaptedModel, AnyModel, MultiTaskModel
+from metacli.engine.models.named import is_dense_model, is_set_model
 from metacli.engine.results.base import Json
-from metacli.engine.sets.folder import is_set_model
 from metacli.engine.sets.opening import read_set_model
 from metacli.engine.storage.lock import LOCK
 from metacli.engine.training import checkpoint, run_file

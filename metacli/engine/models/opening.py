@@ -9,10 +9,7 @@ from typing import Generic, TypeVar
 import torch
 
 from metacli.data.cache.networks import is_hub_name, kept_model
-from metacli.data.plain import Record
 from metacli.data.tables.text import SentenceText, know_sentence_model
-from metacli.engine.dense.build import is_dense
-from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.folder import load
 from metacli.engine.models.model import (
@@ -23,14 +20,8 @@ from metacli.engine.models.model import (
     moved,
 )
 from metacli.engine.storage.paths import MODEL_FILE, cache_root, find_run_or_model
-from metacli.engine.training import checkpoint, run_file
-from metacli.engine.training.checkpoint import Saved
-from metacli.engine.training.few_shot.build import build_few_shot
-from metacli.engine.training.multi_task.build import build_multi_task
 from metacli.engine.training.plugged import changed_plugins, install_data
 from metacli.errors import BundleError
-from metacli.schema.load import Loaded
-from metacli.schema.load import load as load_recipe
 
 A = TypeVar("A", FewShotModel, AdaptedModel, MultiTaskModel)
 M = TypeVar("M", bound=AnyModel, covariant=True)
@@ -63,6 +54,9 @@ def open_model(name: str, device: torch.device, report: Reporter) -> Opened[AnyM
         path, run = path / "model", path if is_run(path) else None
         model = load(path)
     elif is_run(path):
+        # What makes runs takes long to import, and is needed here alone.
+        from metacli.engine.models.from_state import from_state
+
         run = path
         model, path = from_state(path, report)
     else:
@@ -92,54 +86,3 @@ def know_fetched(model: AnyModel) -> None:
 
 def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
-
-
-def from_state(run: Path, report: Reporter) -> tuple[AnyModel, Path]:
-    """The model of a run that has not written one yet, and the state that it is of."""
-    saved, _ = checkpoint.newest(run / "state", "best")
-    if saved is None:
-        raise BundleError(
-            "this run has no model yet: it was not validated before it stopped",
-            code="model.not_found",
-            where=str(run),
-            hint=f"metacli meta-train --resume {run}",
-        )
-    report(
-        Notice(
-            f"{run} has no model yet: using its best state, of step {saved.snapshot.step}",
-            "run.no_model",
-        )
-    )
-    return made_of(saved, load_recipe(str(run)), run_file.read(run).as_dict()), saved.path
-
-
-def made_of(saved: Saved, loaded: Loaded, facts: Record) -> AnyModel:
-    """The model of a state; of a multi-task run one without the spread of its errors."""
-    provenance = {
-        "recipe": facts.get("recipe"),
-        "steps": saved.snapshot.step,
-        "seed": loaded.recipe.seed,
-        "data": facts.get("data", {}),
-    }
-    if loaded.recipe.kind == "multitask" and not is_dense(loaded.recipe):
-        tasks, params = build_multi_task(loaded), saved.snapshot.params
-        return MultiTaskModel(
-            tasks.recipe, params, tasks.inputs, tasks.heads, provenance=provenance
-        )
-    if loaded.recipe.kind != "meta":
-        raise BundleError(
-            "this run has not written its model yet",
-            code="model.not_found",
-            where=str(saved.path),
-            hint="let it end, or stop it with Ctrl-C: it writes the best state",
-        )
-    built = build_few_shot(loaded)
-    return FewShotModel(
-        recipe=built.recipe,
-        params=with_encoder(built.recipe, saved.snapshot.params),
-        state=saved.snapshot.state,
-        inputs=built.inputs,
-        kind=built.kind,
-        way=built.way,
-        provenance=provenance,
-    )

@@ -29,6 +29,7 @@ from metacli.engine.encoders.parameters import encoder_of
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.exporting.files import name_of
 from metacli.engine.models.model import AdaptedModel, AnyModel, FewShotModel
+from metacli.engine.models.named import set_model_at
 from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.predicting.example_predict import ExamplePredictor
 from metacli.engine.predicting.multi_task_predict import TaskPredictor
@@ -36,7 +37,6 @@ from metacli.engine.predicting.predictor import predictor_of
 from metacli.engine.serving.inputs import Wants
 from metacli.engine.serving.limits import Limits
 from metacli.engine.serving.refusals import Refused
-from metacli.engine.sets.opening import set_model_at
 from metacli.engine.storage.disk import remove, sync_folder, writing
 from metacli.engine.storage.paths import MODEL_FILE
 from metacli.engine.storage.writer import TEMPORARY, sweep

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -11,12 +10,13 @@ import torch
 from metacli import __version__
 from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.named import SETS
 from metacli.engine.models.probe import MISFITS, in_a_line
 from metacli.engine.results.base import Json
 from metacli.engine.sets.class_adapted import AdaptedClassSet, AdaptedTask
 from metacli.engine.sets.class_model import ClassFacts, ClassSetModel
 from metacli.engine.sets.document import ClassSetDocument
-from metacli.engine.sets.folder import KIND, SUPPORT, require_named_weights, support_params
+from metacli.engine.sets.folder import SUPPORT, require_named_weights, support_params
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
 from metacli.engine.storage.writer import read_folder, write_folder
@@ -24,18 +24,6 @@ from metacli.errors import BundleError
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.schema.recipe import parse_recipe
 from metacli.types import Batch, Params
-
-
-def is_class_model(path: Path) -> bool:
-    """Whether a folder holds a model of sets of classifications; False for anything unreadable."""
-    try:
-        document = json.loads((path / MODEL).read_bytes())
-    except (OSError, ValueError):
-        return False
-    if not isinstance(document, dict) or document.get("kind") != KIND:
-        return False
-    answers = document.get("answers")
-    return isinstance(answers, dict) and "classes" in answers
 
 
 def save_classes(
@@ -67,7 +55,7 @@ def document_of(model: ClassSetModel | AdaptedClassSet, source: ClassSetModel) -
     return {
         "format": FORMAT,
         "metacli": __version__,
-        "kind": KIND,
+        "kind": SETS,
         "input": source.facts.inputs.as_dict(),
         "recipe": source.recipe.plain(),
         "scores": dict(model.scores),

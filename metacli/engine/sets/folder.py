@@ -10,6 +10,7 @@ import torch
 
 from metacli import __version__
 from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
+from metacli.engine.models.named import SETS
 from metacli.engine.models.probe import MISFITS, in_a_line
 from metacli.engine.results.base import Json
 from metacli.engine.sets.document import SetDocument
@@ -22,22 +23,7 @@ from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.schema.recipe import parse_recipe
 from metacli.types import Batch, Params
 
-KIND = "sets"
 SUPPORT = "support."
-
-
-def is_set_model(path: Path) -> bool:
-    """Whether a folder holds a model of sets; False for anything that is no readable model."""
-    try:
-        document = json.loads((path / MODEL).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and document.get("kind") == KIND
-
-
-def is_adapted_set(path: Path) -> bool:
-    """Whether a model of sets is adapted to one. Raises as `json.loads` for what is no model."""
-    return bool(json.loads((path / MODEL).read_bytes()).get("method"))
 
 
 def save(model: SetModel | AdaptedSet, folder: Path, *, replace: bool = False) -> None:
@@ -81,7 +67,7 @@ def document_of(model: SetModel | AdaptedSet, source: SetModel) -> dict[str, Jso
     return {
         "format": FORMAT,
         "metacli": __version__,
-        "kind": KIND,
+        "kind": SETS,
         "input": {"kind": "numbers", "shape": [source.width]},
         "recipe": source.recipe.plain(),
         "scores": dict(model.scores),

@@ -5,31 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
+from metacli.engine.models.named import is_class_model
 from metacli.engine.sets.class_adapted import AdaptedClassSet
-from metacli.engine.sets.class_folder import (
-    already_adapted,
-    is_class_model,
-    load_any,
-    not_adapted,
-)
+from metacli.engine.sets.class_folder import already_adapted, load_any, not_adapted
 from metacli.engine.sets.class_model import ClassSetModel
-from metacli.engine.sets.folder import is_set_model, load
+from metacli.engine.sets.folder import load
 from metacli.engine.sets.model import AdaptedSet, SetModel
-from metacli.engine.storage.paths import find_run_or_model
-from metacli.errors import BundleError, MetacliError
-
-
-def set_model_at(name: str) -> Path | None:
-    """The folder of a model of sets; None for whatever else it is, which `open_model` says."""
-    try:
-        path = find_run_or_model(name)
-    except MetacliError:
-        return None
-    for folder in (path, path / "model"):
-        if is_set_model(folder):
-            return folder
-    return None
-
+from metacli.errors import BundleError
 
 AnySetModel: TypeAlias = SetModel | AdaptedSet | ClassSetModel | AdaptedClassSet
 

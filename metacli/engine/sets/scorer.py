@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from metacli.engine.models.named import is_adapted_set, is_class_model
 from metacli.engine.results.sets import SetEvaluation
 from metacli.engine.scoring.request import Request
 from metacli.engine.sets.arms.names import ARMS, JOINT, ORACLE, SEPARATE
 from metacli.engine.sets.class_evaluate import evaluate_class_sets
-from metacli.engine.sets.class_folder import is_class_model, load_classes
+from metacli.engine.sets.class_folder import load_classes
 from metacli.engine.sets.class_use.labelled import AdaptedClassScorer
-from metacli.engine.sets.folder import is_adapted_set
 from metacli.engine.sets.labelled import AdaptedSetScorer
 from metacli.engine.sets.verbs import evaluate_sets
 from metacli.errors import UsageProblem
