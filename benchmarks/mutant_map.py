@@ -22,7 +22,8 @@ AREAS = (
     *("metacli/algorithms", "metacli/nn", "metacli/engine/storage", "metacli/autodiff.py"),
     *("metacli/engine/scoring/intervals.py", "metacli/engine/adapting/splits.py"),
     *("metacli/engine/training/multi_task/guard.py", "metacli/data/multi_task/splits.py"),
-    *("metacli/data/tables/encoding.py", "metacli/data/few_shot/episodes.py"),
+    *("metacli/data/tables/encoding.py", "metacli/data/tables/fitting.py"),
+    "metacli/data/few_shot/episodes.py",
     *("metacli/engine/scoring/episodes.py", "metacli/engine/exporting/parity.py"),
 )
 BUDGET = 15.0  # seconds of processor time: the tests of one mutant take at most this without it
