@@ -86,6 +86,8 @@ def following(steps: int, lr: float = 1.0) -> Train:
 IN_CONTEXT = Coupled(context=8, adapts=("context.",), inner_lr=3.0)
 RUNS = {
     "mtnp-shared-0": Run(MTNP(), "shared", attention(16_000)),
+    "mtnp-shared-1": Run(MTNP(), "shared", attention(16_000), seed=1),
+    "mtnp-shared-2": Run(MTNP(), "shared", attention(16_000), seed=2),
     # The steps up to the checkpoint at 2,000 (or the one before) were taken under a schedule of
     # 3,000 steps, which was then lengthened.
     "mtnp-pooled-0": Run(MTNP(), "pooled", attention(6_000, 2e-3), begin="mtnp-shared-0"),
@@ -100,7 +102,8 @@ RUNS = {
     "mcavia-shared-0": Run(MCAVIA(inner_lr=3.0), "shared", gradient_steps(8_000)),
     # The rates of manil are those chosen for mmaml.
     "manil-shared-0": Run(MANIL(inner_lr=0.1), "shared", gradient_steps(5_000, 1e-2)),
-    "mreptile-shared-0": Run(MReptile(inner_lr=0.05), "shared", following(5_000)),
+    # With 0.05 or more the loss is not finite before step 400.
+    "mreptile-shared-0": Run(MReptile(inner_lr=0.02), "shared", following(5_000, 0.3)),
     "mmaml-pooled-0": Run(
         MMAML(inner_lr=0.1), "pooled", gradient_steps(2_000, 5e-3), begin="mmaml-shared-0"
     ),
