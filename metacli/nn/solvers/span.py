@@ -25,8 +25,10 @@ Back = Callable[[Tensor], Tensor]
 def in_span(x: Tensor) -> tuple[Tensor, Back]:
     """[M, D] float64 to the same in the basis [M, R], and the way back."""
     rows, columns = x.shape
+    if rows >= columns:
+        return turned(x, lambda weight: weight)
     found = None
-    if MANY <= rows < columns:
+    if rows >= MANY:
         found = by_axes(x) if rows <= TURNED else by_products(x)
     return turned(*by_reflections(x)) if found is None else found
 
