@@ -70,15 +70,7 @@ def adapt(
     if not names:
         refuse_model(examples)
     if len(names) == 1 and (sets := set_model_at(str(names[0]))):
-        # What learns sets takes long to import, and is needed here alone.
-        from metacli.engine.sets.class_verbs import adapt_class_set
-        from metacli.engine.sets.verbs import adapt_set, set_request
-
-        asked = set_request(examples, spelled(overrides), settings, add=add)
-        if is_class_model(sets):
-            return checked_set(adapt_class_set(sets, asked, report), checks)
-        require_known(checks, ("mae",))
-        return checked_set(adapt_set(sets, asked, report), checks)
+        return with_set_model(sets, examples, overrides, settings, report, add=add)
     looked = not add and (not names or examples.is_dir())
     content = look(examples, settings.choice()) if looked else None
     tasks = () if content is None else content.tasks
@@ -221,6 +213,27 @@ def checked(result: Adaptation, checks: Sequence[Check], doubts: Sequence[Doubt]
     require_checks(checks, {result.score.metric: result.score.value}, result)
     require_no_doubt(doubts, result)
     return result
+
+
+def with_set_model(
+    model: Path,
+    examples: Path,
+    overrides: Overrides,
+    settings: Settings,
+    report: Reporter,
+    *,
+    add: bool,
+) -> SetAdaptation:
+    """`adapt` of a model of sets."""
+    # What learns sets takes long to import, and is needed here alone.
+    from metacli.engine.sets.class_verbs import adapt_class_set
+    from metacli.engine.sets.verbs import adapt_set, set_request
+
+    asked, checks = set_request(examples, spelled(overrides), settings, add=add), settings.checks()
+    if is_class_model(model):
+        return checked_set(adapt_class_set(model, asked, report), checks)
+    require_known(checks, ("mae",))
+    return checked_set(adapt_set(model, asked, report), checks)
 
 
 def checked_set(result: SetAdaptation, checks: Sequence[Check]) -> SetAdaptation:
