@@ -101,7 +101,9 @@ def operations_of(kind: str, place: Path, monkeypatch) -> int:
 
 
 @pytest.mark.parametrize("kind", SAVES)
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.slow), errno.EACCES]
+)
 @pytest.mark.parametrize("lasting", [False, True])
 def test_a_failure_at_any_file_operation_leaves_a_whole_content(
     tmp_path, monkeypatch, kind, code, lasting
@@ -271,13 +273,17 @@ def test_a_replacement_cut_off_between_its_renames_is_read_and_put_back(tmp_path
     assert sweep(tmp_path / "missing") == []
 
 
-def test_every_flipped_bit_is_found_and_its_file_named(tmp_path):
+@pytest.mark.parametrize(
+    "of_manifest", [200, pytest.param(None, marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_every_flipped_bit_is_found_and_its_file_named(tmp_path, of_manifest):
     write_folder(tmp_path / "m", NEW)
     rng = random.Random(0)
     for path in sorted((tmp_path / "m").iterdir()):
         intact = path.read_bytes()
         bits = range(8 * len(intact))
-        for bit in bits if path.name == MANIFEST else rng.sample(bits, min(200, len(bits))):
+        most = of_manifest if path.name == MANIFEST else 200
+        for bit in bits if most is None else rng.sample(bits, min(most, len(bits))):
             flipped = bytearray(intact)
             flipped[bit // 8] ^= 1 << bit % 8
             path.write_bytes(flipped)
