@@ -74,6 +74,15 @@ def test_large_sets_have_the_very_bits_of_each_alone() -> None:
         assert all(torch.equal(found[c], wanted) for c, wanted in alone(one, 5).items())
 
 
+def test_features_that_are_not_finite_spoil_no_other_set() -> None:
+    given = sets(3, (12, 9), 30)
+    given[0].x[3, 4] = float("nan")
+    found = answers_each(given, PRECISIONS)
+    for c, wanted in alone(given[1], 3).items():
+        torch.testing.assert_close(found[1][c], wanted, rtol=1e-7, atol=1e-7)
+    assert found[0][1.0].shape == (4, 3)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_gradient_is_that_of_the_loss_and_rows_of_zeros_have_no_part(classes: int) -> None:
     draw = np.random.default_rng(classes)

@@ -62,6 +62,18 @@ def test_examples_that_repeat_or_are_few_go_the_safe_way(monkeypatch: pytest.Mon
         require_on_axes(in_span(x)[0])
 
 
+@pytest.mark.parametrize("value", [float("nan"), 1e30])
+@pytest.mark.parametrize("shape", [(80, 300), (300, 80), (10, 30)])
+def test_numbers_that_are_none_or_very_large_are_placed_all_the_same(
+    shape: tuple[int, int], value: float
+) -> None:
+    x = examples(*shape)
+    x[1, 2] = value
+    placed, _ = in_span(x)
+    assert placed.shape == (shape[0], min(shape))
+    fit_logistics(x, torch.arange(shape[0]) % 3, 3, {1.0: 1e-3})  # ends
+
+
 def test_very_many_examples_are_placed_without_their_axes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(span, "TURNED", 70)
     x = examples(80, 300)

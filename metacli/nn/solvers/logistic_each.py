@@ -24,8 +24,8 @@ Logits = dict[float, Tensor]
 
 
 class Asked(NamedTuple):
-    """Features [M, D] with labels of 0..N-1, each at least once, and others to answer for [Q, D],
-    all float64."""
+    """Features of length 1 [M, D] with labels of 0..N-1, each at least once, and others to answer
+    for [Q, D], all float64."""
 
     x: Tensor
     y: Tensor
@@ -51,13 +51,13 @@ def answers_each(sets: Iterable[Asked], precisions: Mapping[float, float]) -> li
     small: defaultdict[int, list[tuple[int, Products]]] = defaultdict(list)  # by classes
     for number, (x, y, query) in enumerate(sets):
         classes, rows = int(y.max()) + 1, len(y)
-        if classes * rows * (rows + 1) > SMALL:
+        if classes * rows * (rows + 1) <= SMALL and bool(x.isfinite().all()):
+            own, asked = ((one @ x.T).cpu().numpy() for one in (x, query))
+            small[classes].append((number, Products(own, y.cpu().numpy(), asked)))
+            answers.append({})
+        else:
             fitted = fit_logistics(x, y, classes, precisions)
             answers.append({c: query @ weight.T + bias for c, (weight, bias) in fitted.items()})
-            continue
-        kept = Products((x @ x.T).cpu().numpy(), y.cpu().numpy(), (query @ x.T).cpu().numpy())
-        small[classes].append((number, kept))
-        answers.append({})
     for classes, some in small.items():
         found = at_once([one for _, one in some], classes, precisions)
         for (number, _), logits in zip(some, found, strict=True):

@@ -35,8 +35,12 @@ def in_span(x: Tensor) -> tuple[Tensor, Back]:
 
 def by_axes(x: Tensor) -> tuple[Tensor, Back] | None:
     """Of examples by the decomposition of their products x xᵀ = U S² Uᵀ, which repeated or centred
-    examples leave singular; None where an axis is so short that the products hardly know it."""
-    squares, left = torch.linalg.eigh(x @ x.T)
+    examples leave singular; None where an axis is so short that the products hardly know it, or
+    where a product is beyond float64."""
+    products = x @ x.T
+    if not bool(products.isfinite().all()):
+        return None
+    squares, left = torch.linalg.eigh(products)
     there = squares > NOTHING * len(x) * squares[-1]
     if not bool(there.any()) or squares[there][0] < REGULAR**2 * squares[-1]:
         return None
@@ -45,10 +49,11 @@ def by_axes(x: Tensor) -> tuple[Tensor, Back] | None:
 
 
 def turned(placed: Tensor, back: Back) -> tuple[Tensor, Back]:
-    """The same on the principal axes."""
-    if placed.shape[1] > TURNED:
+    """The same on the principal axes; as it is where they take too long or are not to be known."""
+    products = placed.T @ placed if placed.shape[1] <= TURNED else None
+    if products is None or not bool(products.isfinite().all()):
         return placed, back
-    axes = torch.linalg.eigh(placed.T @ placed)[1]
+    axes = torch.linalg.eigh(products)[1]
     return placed @ axes, lambda weight: back(weight @ axes.T)
 
 
@@ -73,10 +78,10 @@ def by_products(x: Tensor) -> tuple[Tensor, Back] | None:
     def reflected(some: Tensor) -> Tensor:
         return some - 2 * torch.outer(normal, normal @ some)
 
-    turned = reflected(x)
-    lengths = turned.norm(dim=1)
+    moved = reflected(x)
+    lengths = moved.norm(dim=1)
     centred = bool(lengths[0] <= CENTRED * lengths.max())
-    body = turned[1:] if centred else turned
+    body = moved[1:] if centred else moved
     lower, info = torch.linalg.cholesky_ex(body @ body.T)
     ends = lower.diagonal()
     if int(info) or not bool(ends.min() > REGULAR * ends.max()):
