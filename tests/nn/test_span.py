@@ -16,10 +16,12 @@ def examples(rows: int, columns: int, seed: int = 0) -> Tensor:
     return torch.randn(rows, columns, generator=draw, dtype=torch.float64) + 0.3
 
 
-def require_same(x: Tensor, placed: Tensor, back: span.Back) -> None:
-    torch.testing.assert_close(placed @ placed.T, x @ x.T, rtol=1e-10, atol=1e-9)
+def require_same(x: Tensor, placed: Tensor, back: span.Back, scale: float = 1.0) -> None:
+    near = 1e-9 * scale
+    torch.testing.assert_close(placed @ placed.T, x @ x.T, rtol=1e-10, atol=near)
     weight = examples(3, placed.shape[1], 9)
-    torch.testing.assert_close(x @ back(weight).T, placed @ weight.T, rtol=1e-9, atol=1e-9)
+    near = 1e-9 * scale**0.5
+    torch.testing.assert_close(x @ back(weight).T, placed @ weight.T, rtol=1e-9, atol=near)
     lengths = back(weight) @ back(weight).T  # the penalty is the same
     torch.testing.assert_close(lengths, weight @ weight.T, rtol=1e-9, atol=1e-9)
 
@@ -72,6 +74,13 @@ def test_numbers_that_are_none_or_very_large_are_placed_all_the_same(
     placed, _ = in_span(x)
     assert placed.shape == (shape[0], min(shape))
     fit_logistics(x, torch.arange(shape[0]) % 3, 3, {1.0: 1e-3})  # ends
+
+
+def test_short_axes_beside_a_very_long_one_are_kept() -> None:
+    x = examples(80, 300)
+    x[:, 0] *= 1e9
+    require_same(x, *in_span(x), scale=1e18)
+    assert in_span(x)[0].shape == (80, 80)
 
 
 def test_very_many_examples_are_placed_without_their_axes(monkeypatch: pytest.MonkeyPatch) -> None:

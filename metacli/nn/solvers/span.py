@@ -16,6 +16,7 @@ MANY = 64  # examples, from which on the products are the smaller part of a deco
 TURNED = 1024  # examples or numbers, up to which principal axes are found
 REGULAR = 1e-3  # between the diagonal's ends: squaring the condition leaves ten digits
 CENTRED = 1e-10  # of the longest row
+ROUNDING = 1e-12  # of the lengths that are added
 NOTHING = 1e-13  # of the largest length along an axis, squared: what rounding leaves of nothing
 
 Back = Callable[[Tensor], Tensor]
@@ -43,6 +44,10 @@ def by_axes(x: Tensor) -> tuple[Tensor, Back] | None:
     squares, left = torch.linalg.eigh(products)
     there = squares > NOTHING * len(x) * squares[-1]
     if not bool(there.any()) or squares[there][0] < REGULAR**2 * squares[-1]:
+        return None
+    # Beside a very long axis others look like nothing: what is must add up to it but for rounding.
+    gone = left[:, ~there].T
+    if bool(((gone @ x).norm(dim=1) > ROUNDING * (gone.abs() @ x.norm(dim=1))).any()):
         return None
     left, lengths = left[:, there], squares[there].sqrt()
     return left * lengths, lambda weight: (weight / lengths) @ left.T @ x
