@@ -218,6 +218,13 @@ def test_nine_numbers_in_ten_of_twenty_cells_make_the_others_mistakes(
         (list(map(str, range(2, 12))), "id", "identifier"),
         (list(map(str, range(2, 11))), "id", "numeric"),
         ([str(n / 2) for n in range(10)], "id", "numeric"),
+        ([*map(str, range(5, 11)), *["7"] * 4], "patient_id", "identifier"),
+        ([*map(str, range(5, 10)), *["7"] * 5], "patient_id", "numeric"),
+        ([*map(str, range(5, 11)), *["7"] * 4], "heat index", "numeric"),
+        ([*map(str, range(5, 11)), *["7"] * 3], "patient_id", "numeric"),
+        ([*WORDS[:6], *["red"] * 4], "Individual ID", "identifier"),
+        ([*WORDS[:5], *["red"] * 5], "Individual ID", "categorical"),
+        ([*WORDS[:6], *["red"] * 4], "individual", "categorical"),
         ([f"{word} as it comes" for word in WORDS[:4]] * 2, "c", "categorical"),
         ([f"{word} as it comes" for word in [*WORDS[:5], *WORDS[:4]]], "c", "text"),
         ([f"{word} as is" for word in WORDS[:8]], "c", "categorical"),
@@ -226,8 +233,8 @@ def test_nine_numbers_in_ten_of_twenty_cells_make_the_others_mistakes(
 def test_what_a_column_is_taken_for_on_either_side_of_each_rule(
     cells: list[str], name: str, wanted: str
 ) -> None:
-    """Ten rows for names of rows; counting from 0 or 1; four words, and more than half of the
-    cells different, for texts."""
+    """Ten rows for names of rows; counting from 0 or 1; more than half of the cells different for
+    names of what rows are of; four words, and more than half different, for texts."""
     assert kind(cells, name) == wanted
 
 

@@ -210,11 +210,13 @@ def _left_out(table: Table, name: str, kind: Kind) -> Finding:
         hint = f"--input {shown(name)} reads it instead of them"
         return Finding("warning", "table.text_left_out", message, table.name, hint)
     if is_numbers(table, name):
-        message = f"column {shown(name)} numbers the rows, and is left out"
+        message = f"column {shown(name)} numbers the rows or what they are of, and is left out"
         hint = f"--input names the columns to read, {shown(name)} among them if it is a quantity"
     else:
+        cells = [cell for cell in table.words(name) if cell is not None]
+        where = "in every row" if len(set(cells)) == len(cells) else "in most rows"
         message = (
-            f"column {shown(name)} has another word in every row, and is left out: it would be "
+            f"column {shown(name)} has another word {where}, and is left out: it would be "
             "learned by heart"
         )
         hint = f"--input {shown(name)} reads it as text"

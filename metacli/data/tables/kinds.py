@@ -25,6 +25,8 @@ CHECKED_ROWS = 20  # from here on a few cells of another kind are mistakes, not 
 NEARLY = 0.9  # of the cells are numbers or dates: the others are mistakes
 TEXT_WORDS = 4  # words of a usual cell from which on it is free text
 ID_NAMES = re.compile(r"(.*[_\W])?((?i:id|uuid|guid|index|idx|key))|.*[a-z]I[dD]|(?i:unnamed.*)")
+WHOSE = re.compile(r"(.*[_\W])?(?i:id|uuid|guid)|.*[a-z]I[dD]")
+"""Names of columns that say whose a row is, which may be more than one."""
 UUID = re.compile(r"\{?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?", re.IGNORECASE)
 
 
@@ -44,7 +46,7 @@ def plainly_numeric(table: Table) -> frozenset[str]:
     whole = (there == np.round(there)).all(0)
     found = (distinct > 1) & ~((distinct == len(table)) & whole)
     names = [table.columns[at] for at in np.flatnonzero(usual)[found].tolist()]
-    return frozenset(one for one in names if not is_molecules(one))
+    return frozenset(one for one in names if not is_molecules(one) and not is_id_name(one))
 
 
 def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
@@ -101,6 +103,8 @@ def _kind_of_words(
     unique = distinct == len(cells) >= IDENTIFIER_ROWS
     if unique and (is_id_name(name) or all(UUID.fullmatch(one) for one in cells)):
         return "identifier"
+    if says_whose(name, distinct, len(cells)):
+        return "identifier"
     if distinct > len(cells) / 2 and is_free_text(cells):
         return "text"
     return "identifier" if unique else "categorical"
@@ -108,13 +112,21 @@ def _kind_of_words(
 
 def _counts(name: str, values: np.ndarray, distinct: int, rows: int) -> bool:
     """Whether numbers are names of the rows: another whole number in every row, under a name that
-    says so or counting 0, 1, 2 or 1, 2, 3."""
-    if not distinct == len(values) == rows or rows < IDENTIFIER_ROWS:
-        return False
+    says so or counting 0, 1, 2 or 1, 2, 3; or `says_whose`."""
     if not (np.isfinite(values).all() and (values == np.round(values)).all()):
+        return False
+    if says_whose(name, distinct, len(values)):
+        return True
+    if not distinct == len(values) == rows or rows < IDENTIFIER_ROWS:
         return False
     counted = bool((np.diff(values) == 1).all()) and values[0] in (0, 1)
     return counted or is_id_name(name)
+
+
+def says_whose(name: str, distinct: int, cells: int) -> bool:
+    """Whether a column says whose each row is, most of them in few rows: it would be learned by
+    heart, and whether one happens to be there twice must not matter."""
+    return cells >= IDENTIFIER_ROWS and distinct > cells / 2 and bool(WHOSE.fullmatch(name.strip()))
 
 
 def is_id_name(name: str) -> bool:
