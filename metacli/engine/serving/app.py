@@ -24,9 +24,10 @@ from metacli.errors import MetacliError
 DESCRIPTION = """Labels for new inputs, and new models from a few labelled examples.
 
 An error is `{"error": {"code", "message", "where", "hint", "findings"}}`: 400 a request that is
-malformed, 401 no token, 404 no such model, 408 too slow, 413 too much, 415 another type of content,
-422 inputs that cannot be used (`result` then holds every row), 503 too many requests wait, 504 it
-took too long."""
+malformed, 401 no token, 403 another host name or a model that stays, 404 no such model, 408 too
+slow, 413 too much, 415 another type of content, 422 inputs that cannot be used (`result` then holds
+every row), 500 a bug, 501 a missing extra, 503 too many requests wait, 504 it took too long, 507
+too many models are kept."""
 
 
 def make_app(service: Service, lanes: Mapping[str, Lane], metrics: Metrics) -> FastAPI:
