@@ -11,9 +11,8 @@ of length 1; logistic regression is that of own_data.py, C by cross-validation. 
 al. 2022) is the procedure of its paper in our own loop: 20 pairs of one class and 20 of two for
 every example, batches of 16 pairs, one epoch, AdamW at 2e-5, the squared difference of the cosine
 to 1 or 0; then the same logistic regression on the tuned encoder's embeddings. Nothing of it is
-tuned on these data. Given with the paired difference of `adapt DATA`, over as many draws as there
-are: all of logistic regression, and the first ones of SetFit, 10-way 5-shot, for want of processor
-time; never a choice among draws.
+tuned on these data. Given with the paired difference of `adapt DATA` over all draws; SetFit, two
+minutes each, for 10-way 5-shot alone.
 """
 
 from __future__ import annotations
