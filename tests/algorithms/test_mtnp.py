@@ -171,6 +171,14 @@ def test_it_answers_with_the_average_of_its_weights() -> None:
     assert update.state == {"step": 1001}
 
 
+def test_the_average_forgets_the_random_start_within_a_few_steps() -> None:
+    _, params = start(SMALL)
+    moved = {**params, "null": params["null"] + 1.0}
+    for step, kept in ((0, 1 / 10), (8, 9 / 18), (100_000, SMALL.average)):
+        after = average_of({**moved, **SMALL.averaged(moved, {"step": step})})
+        torch.testing.assert_close(after["null"], params["null"] + (1 - kept))
+
+
 def test_a_share_of_the_sets_sees_each_task_alone() -> None:
     roles = torch.zeros(4000, 3, dtype=torch.long)
     sees = replace(SMALL, alone=0.25).masked(roles, torch.Generator().manual_seed(0))

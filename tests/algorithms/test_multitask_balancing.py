@@ -244,6 +244,16 @@ def test_imtl_g_projects_equally_on_every_unit_gradient(seed):
     torch.testing.assert_close(shares, shares[:1].expand(4), atol=1e-9, rtol=0)
 
 
+def test_imtl_g_divides_by_a_sum_of_weights_below_zero_too():
+    g = torch.randn(3, 3, generator=rng(56), dtype=torch.float64)
+    gram = g @ g.T
+    assert (torch.linalg.pinv(gram) @ gram.diagonal().sqrt()).sum() < 0
+    found = IMTLG().combine(g, rng())
+    shares = (g / g.norm(dim=1, keepdim=True)) @ found
+    torch.testing.assert_close(shares, shares[:1].expand(3), atol=1e-9, rtol=0)
+    assert found.norm() > 0
+
+
 def test_imtl_g_by_hand():
     g = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
     # w ∝ (2/4, 1/1), so (1/3, 2/3).

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metacli.nn.multi_task import Encoder, TaskProblem
+from metacli.nn.multi_task import Encoder, TaskProblem, row_counts
 from metacli.nn.selected import ChosenProblem
+from metacli.nn.sharing import make_sharing
 from metacli.nn.sharing.coupled import Coupled, covariance
 from metacli.nn.sharing.cross_stitch import CrossStitch
 from metacli.nn.sharing.grouped import grouped, inside, rows_of
@@ -46,6 +47,19 @@ def ridge_objective(w0, v, rows, slope, intercept, mean):
         total = total + (rows.y[t, kept] - x @ (w0 + v[t])).square().sum()
         total = total + (own * v[t].square()).sum()
     return total
+
+
+def test_the_rows_of_a_task_are_those_that_are_there_and_never_none():
+    y, mask = torch.zeros(3, 4), torch.zeros(3, 4, dtype=torch.bool)
+    mask[0, :3], mask[1, 1] = True, True
+    assert row_counts(Batch(torch.zeros(4, 2), y, mask)).tolist() == [3, 1, 1]
+    assert row_counts(Batch(torch.zeros(4, 2), y)) == 4
+
+
+def test_options_of_a_scheme_have_their_type():
+    assert make_sharing("mmoe", {"experts": 3}) == MMoE(experts=3)
+    with pytest.raises(ValueError, match="experts"):
+        make_sharing("mmoe", {"experts": "3"})
 
 
 def test_mean_ridge_is_the_minimum_of_its_objective():

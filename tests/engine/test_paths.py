@@ -1,0 +1,35 @@
+"""Where a run goes, and which device a name means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from metacli.engine.storage import paths
+from metacli.engine.storage.paths import new_folder, require_device
+from metacli.errors import EnvironmentProblem, UsageProblem
+
+
+def test_folders_that_begin_in_one_second_are_numbered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "stamp", lambda: "20260102T030405Z")
+    names = []
+    for _ in range(3):
+        names.append(new_folder(tmp_path).name)
+        new_folder(tmp_path).mkdir()
+    begin = "20260102T030405Z"
+    assert names == [begin, f"{begin}-2", f"{begin}-3"]
+    assert new_folder(tmp_path / "other") == tmp_path / "other" / begin
+
+
+def test_a_device_is_named_as_torch_names_it() -> None:
+    assert require_device("cpu") == torch.device("cpu")
+    assert require_device("auto").type in ("cpu", "cuda")
+    for name in ("tpu", "cpu:", "cuda:x", ""):
+        with pytest.raises(UsageProblem, match="unknown device"):
+            require_device(name)
+    with pytest.raises(EnvironmentProblem):
+        require_device("cpu:1")
