@@ -10,7 +10,7 @@ import reference_sets
 import torch
 from torch import Tensor
 
-from metacli.algorithms.meta_multitask.base import StepLearner
+from metacli.algorithms.meta_multitask.base import StepLearner, noise_loss
 from metacli.algorithms.meta_multitask.coupled import Coupled
 from metacli.algorithms.meta_multitask.manil import MANIL
 from metacli.algorithms.meta_multitask.mcavia import MCAVIA
@@ -20,6 +20,7 @@ from metacli.algorithms.meta_multitask.one_trunk import OneTrunk
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.algorithms.meta_multitask.steps import uniform
 from metacli.data.sets.functions import Functions
+from metacli.nn.set_attention import Gaussian
 from metacli.nn.set_problem import SetProblem
 from metacli.nn.trunk_heads import HEAD
 from metacli.types import Batch, Params, SetEpisode
@@ -140,6 +141,43 @@ def test_reptile_moves_to_where_a_loop_over_sets_led() -> None:
     moved = found["head.weight"]
     torch.testing.assert_close(moved[:4], theta["head.weight"][:4] - torch.stack(heads).mean(0))
     assert bool((moved[4:] == 0).all())  # roles that no task has
+
+
+def test_the_noise_loss_is_that_of_torch_over_known_queries_and_leaves_the_means_alone() -> None:
+    draw = torch.Generator().manual_seed(0)
+    mean, y, log = (torch.randn(2, 3, 4, generator=draw, dtype=torch.float64) for _ in range(3))
+    mean.requires_grad_()
+    log.requires_grad_()
+    mask = torch.rand(2, 3, 4, generator=draw) < 0.7
+    found = noise_loss(Gaussian(mean, log.exp()), Batch(torch.zeros(2, 3, 4, 1), y, mask))
+    each = torch.nn.functional.gaussian_nll_loss(mean, y, log.exp(), reduction="none")
+    known = [each[at][mask[at]].mean() for at in range(2)]
+    torch.testing.assert_close(found, torch.stack(known).mean())
+    (slope,) = torch.autograd.grad(found, log, retain_graph=True)
+    (wanted,) = torch.autograd.grad(torch.stack(known).mean(), log)
+    torch.testing.assert_close(slope, wanted)
+    assert torch.autograd.grad(found, mean, allow_unused=True) == (None,)
+
+
+def test_reptile_moves_the_noise_by_a_tenth_of_the_gradient_of_its_loss() -> None:
+    learner = MReptile(alone=0.0, **SIZE)
+    problem, params = start(learner)
+    episodes, rng = sets(), torch.Generator().manual_seed(0)
+    update = learner.direction(problem, params, episodes, {}, rng)
+    sees = together(episodes.roles)
+
+    def value(name: str, at: int, shift: float) -> float:
+        changed = params[name].clone()
+        changed.view(-1)[at] += shift
+        found = learner.answer(problem, {**params, name: changed}, episodes, sees)
+        return float(noise_loss(found, episodes.query))
+
+    for name in ("noise", "noise.counts"):
+        for at in range(2):
+            slope = (value(name, at, 1e-5) - value(name, at, -1e-5)) / 2e-5
+            assert abs(slope) > 1e-3
+            found = float(update.direction[name].view(-1)[at])
+            assert found == pytest.approx(0.1 * slope, rel=1e-6)
 
 
 @BY_NAME

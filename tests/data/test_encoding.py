@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from metacli.data.tables.encoding import Encoding, Numeric
+from metacli.data.tables.encoding import Encoding, Numeric, Target
 from metacli.data.tables.fitting import fit_encoding, fit_target
 from metacli.data.tables.reader import Table, parse_table
 from metacli.errors import DataError
@@ -80,6 +80,13 @@ def test_a_target_is_scaled_and_scaled_back() -> None:
 
 def test_a_constant_target_keeps_its_scale_finite() -> None:
     assert fit_target("y", np.array([2.0, 2.0])).scale == 1.0
+
+
+def test_a_target_of_which_nothing_was_learned_is_left_as_it_is() -> None:
+    values = np.array([3.0, 5.0, 10.0])
+    target = Target("price")
+    np.testing.assert_array_equal(target.encode(values), values)
+    np.testing.assert_array_equal(target.decode(values), values)
 
 
 DATED = "when,n\n2024-01-05,1\n2024-03-05,2\n,3\n2024-03-05,4\n"

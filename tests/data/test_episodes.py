@@ -317,6 +317,17 @@ def test_a_shifted_meta_batch_holds_the_shifted_episodes() -> None:
         assert torch.equal(whole.query.x[i], one.query.x)
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+def test_a_part_of_a_meta_batch_holds_the_episodes_of_its_range(shift: int) -> None:
+    source = ClassEpisodes(speckled_pool(), way=3, shot=1, query=2, meta_batch=4, shift=shift)
+    part = source.part_at(2, 1, 3)
+    assert len(part.support.x) == len(part.query.x) == 2
+    for i in range(2):
+        one = source.episode(9 + i)
+        assert torch.equal(part.support.x[i], one.support.x)
+        assert torch.equal(part.query.x[i], one.query.x)
+
+
 def test_a_query_is_shifted_by_draws_of_its_own() -> None:
     """A bright pixel tells where each image was moved to."""
     store = np.zeros((24, 1, 9, 9), np.uint8)

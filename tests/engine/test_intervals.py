@@ -34,6 +34,14 @@ def test_over_episodes_counts_apart_what_is_not_finite() -> None:
     assert math.isnan(one.ci95)
 
 
+def test_over_seeds_is_the_t_interval_of_scipy_and_drops_none() -> None:
+    values = np.array([0.5, 0.75, 1.0])
+    found = intervals.over_seeds(values)
+    wanted = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert found.ci95 == pytest.approx((wanted.high - wanted.low) / 2, rel=1e-12)
+    assert found.as_dict() == {"mean": 0.75, "ci95": found.ci95, "n": 3}
+
+
 def test_over_episodes_of_float32_is_summed_in_float64() -> None:
     values = np.full(10_001, 0.1, np.float32)
     assert intervals.over_episodes(values).mean == pytest.approx(float(np.float32(0.1)), rel=1e-14)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metacli.engine.scoring import score_file
-from metacli.engine.storage.paths import require_output_file
+from metacli.engine.storage.paths import require_output_file, target
 from metacli.engine.storage.writer import write_file, write_output
 from metacli.errors import BundleError, DataError, EnvironmentProblem
 
@@ -103,6 +103,19 @@ def test_a_file_with_content_needs_force() -> None:
     Path("folder").mkdir()
     with pytest.raises(DataError, match="is a folder"):
         require_output_file(Path("folder"), force=True)
+
+
+def test_a_folder_to_write_is_new_or_empty_and_never_a_file() -> None:
+    assert target("new", Path("usual"), force=False) == Path("new").absolute()
+    Path("empty").mkdir()
+    assert target("empty", Path("usual"), force=False) == Path("empty").absolute()
+    Path("file").write_bytes(b"old")
+    with pytest.raises(BundleError, match="a file is in the way"):
+        target("file", Path("usual"), force=True)
+    Path("empty/mine.txt").write_text("mine")
+    with pytest.raises(BundleError, match="the output folder is not empty"):
+        target("empty", Path("usual"), force=False)
+    assert target("empty", Path("usual"), force=True) == Path("empty").absolute()
 
 
 def scores(path: Path) -> None:

@@ -71,3 +71,13 @@ def test_a_point_that_is_larger_by_rounding_alone_is_taken() -> None:
     assert found is not None
     np.testing.assert_array_equal(found[0], way)
     assert searched(lambda x: (1e-15, np.zeros(1)), point, way, 1.0) is None
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6])
+def test_rounding_is_as_large_as_the_value_whatever_its_sign(value: float) -> None:
+    way, spacing = np.array([-1e-7]), float(np.spacing(1e6))
+    point = (np.zeros(1), value, np.array([1e-7]))
+    found = searched(lambda x: (value + 2 * spacing, np.zeros(1)), point, way, 1.0)
+    assert found is not None
+    np.testing.assert_array_equal(found[0], way)
+    assert searched(lambda x: (value + 8 * spacing, np.zeros(1)), point, way, 1.0) is None

@@ -66,6 +66,17 @@ def test_balanced_random_intercepts_have_the_variances_of_the_analysis_of_varian
     assert found.random[:, 0] == pytest.approx(shrunk, rel=1e-3)
 
 
+@pytest.mark.parametrize("slopes", [False, True])
+def test_targets_in_another_unit_are_fitted_by_the_same_steps(slopes):
+    x, y = schools()
+    plain = fit_mixed(x, y, slopes=slopes, steps=3)  # far from done: where it began still shows
+    found = fit_mixed(x, [16 * one for one in y], slopes=slopes, steps=3)
+    assert found.fixed == pytest.approx(16 * plain.fixed, rel=1e-9)
+    assert found.random == pytest.approx(16 * plain.random, rel=1e-9)
+    assert found.variances == pytest.approx(256 * plain.variances, rel=1e-9)
+    assert found.noise == pytest.approx(256 * plain.noise, rel=1e-9)
+
+
 def test_predictions_add_the_fixed_and_the_random_part():
     x, y = schools()
     found = fit_mixed(x, y, slopes=True)

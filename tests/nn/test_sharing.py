@@ -423,6 +423,19 @@ def test_groups_are_networks_of_their_own():
     assert all(torch.equal(begun[k].flatten(), lonely[k].flatten()) for k in begun)
 
 
+def test_groups_are_pulled_to_their_own_means_and_weigh_as_many_as_their_tasks():
+    scheme = grouped(SoftL2(strength=0.5), ((0, 2), (1, 3, 4)))
+    pair, three = torch.tensor([1.0, 5.0]).double(), torch.tensor([0.0, 3.0, 6.0]).double()
+    params = {
+        "group.0.heads.weight": pair[:, None],
+        "group.0.heads.bias": torch.zeros(2).double(),
+        "group.1.heads.weight": three[:, None],
+        "group.1.heads.bias": torch.zeros(3).double(),
+    }
+    # Squared distances from the means 3 and 3, summed: 4 + 4 of the pair, 9 + 0 + 9 of the three.
+    assert scheme.penalty(params).item() == pytest.approx(0.5 * (8 + 18) / 5)
+
+
 def test_groups_of_a_solved_scheme_are_solved_by_themselves():
     rows = batch()
     scheme = grouped(MeanRidge(), ((0, 1), (2,)))
