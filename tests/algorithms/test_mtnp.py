@@ -179,6 +179,20 @@ def test_the_average_forgets_the_random_start_within_a_few_steps() -> None:
         torch.testing.assert_close(after["null"], params["null"] + (1 - kept))
 
 
+def test_a_step_of_regressions_reports_its_loss_and_the_squared_error_of_its_answers() -> None:
+    learner = replace(SMALL, alone=0.0)
+    problem, params = start(learner)
+    episodes, rng = sets(), torch.Generator().manual_seed(0)
+    metrics = learner.direction(problem, params, episodes, {"step": 0}, rng).metrics
+    found = answer(params, problem, episodes, together(episodes.roles))
+    error = (found.mean - episodes.query.y).square().mean()
+    assert set(metrics) == {"query_loss", "query_mse"}
+    torch.testing.assert_close(metrics["query_mse"], error)
+    torch.testing.assert_close(
+        metrics["query_loss"], beta_loss(found, episodes.query, learner.beta)
+    )
+
+
 def test_a_share_of_the_sets_sees_each_task_alone() -> None:
     roles = torch.zeros(4000, 3, dtype=torch.long)
     sees = replace(SMALL, alone=0.25).masked(roles, torch.Generator().manual_seed(0))

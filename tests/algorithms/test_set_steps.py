@@ -223,6 +223,20 @@ def test_a_learned_coupling_is_a_distribution_over_the_tasks_that_are_seen() -> 
     assert found[:, 1:, 1:].std() > 1e-3
 
 
+def test_a_task_is_embedded_with_the_row_of_its_role_and_without_one_where_it_has_none() -> None:
+    learner = LEARNERS[1]
+    problem, params = start(learner)
+    network = learner.of(problem)
+    episodes = sets()._replace(roles=torch.tensor([[-1, 0, 3, 3]] * 2))
+    found = learner.embedded(network, params, episodes)
+    table, bias = params["coupling.role"], params["coupling.in.bias"]
+    plain = {**params, "coupling.role": 0 * table}
+    for at, role in enumerate([-1, 0, 3, 3]):
+        own = bias if role < 0 else bias + table[role]
+        wanted = learner.embedded(network, {**plain, "coupling.in.bias": own}, episodes)
+        torch.testing.assert_close(found[:, at], wanted[:, at])
+
+
 def test_the_coupling_is_uniform_where_its_parameters_are_zero() -> None:
     learner, episodes = LEARNERS[1], sets()
     problem, params = start(learner)

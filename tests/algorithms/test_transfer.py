@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.transfer.descent import BATCH
 from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.in_context import NETWORK, PRIOR
 from metacli.algorithms.transfer.l2_sp import L2SP
@@ -242,6 +243,16 @@ def test_a_support_larger_than_a_batch_is_gone_through_once_before_any_row_comes
     phi = learner.adapt(problem, {}, Batch(x / 100, 3 * x / 100 - 1), {})
     torch.testing.assert_close(phi["head.weight"].item(), 3.0, atol=1e-2, rtol=0)
     torch.testing.assert_close(phi["head.bias"].item(), -1.0, atol=1e-2, rtol=0)
+
+
+def test_rows_that_are_masked_out_of_a_support_as_large_as_a_batch_change_nothing() -> None:
+    problem, rng = toys.bare_problem("regression", 3, None), toys.rng()
+    x = torch.randn(BATCH, 3, generator=rng, dtype=torch.float64)
+    y = torch.randn(BATCH, 1, generator=rng, dtype=torch.float64)
+    there = torch.arange(BATCH) % 4 > 0
+    learner = FineTune(lr=0.05, steps=5)
+    found = learner.adapt(problem, {}, Batch(x, y, there), {})
+    toys.assert_same(found, learner.adapt(problem, {}, Batch(x[there], y[there]), {}), atol=1e-9)
 
 
 def test_the_gradient_of_l2_sp_is_that_of_the_paper() -> None:

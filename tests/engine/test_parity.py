@@ -56,3 +56,16 @@ def test_the_error_of_float32_is_what_it_loses_of_a_sum_in_standard_deviations(
     params = {"weight": torch.tensor([[1.0], [2.0**-30]]), "count": torch.tensor(7)}
     opened: Any = SimpleNamespace(model=Regression(params=params))
     assert parity.float32_error(opened, 0) == 2.0**-30 / 8  # 1 + 2⁻³⁰ is 1 in float32
+
+
+@pytest.mark.parametrize(("any_way", "columns"), [(True, 3), (False, 5)])
+def test_labels_have_a_column_for_each_class_of_the_model_or_of_the_support(
+    *, any_way: bool, columns: int
+) -> None:
+    learner = SimpleNamespace(any_way=any_way)
+    model: Any = SimpleNamespace(kind="classification", way=5, learner=lambda: learner)
+    y = torch.tensor([2, 0, 1, 0])
+    found = parity.targets_of(model, Batch(torch.zeros(4, 2), y))
+    assert found.shape == (4, columns)
+    assert found.argmax(1).tolist() == y.tolist()
+    assert found.sum(1).tolist() == [1.0] * 4

@@ -25,6 +25,7 @@ from metacli.engine.scoring.dense_measures import (
     dense_scores,
     mean_iou,
 )
+from metacli.nn.dense.layers import convolution
 from metacli.nn.dense.problem import DenseProblem
 from metacli.nn.dense.sharing import MTAN, SHARING, CrossStitch
 from metacli.nn.dense.targets import TASKS, losses
@@ -95,6 +96,18 @@ def test_networks_apart_share_nothing_and_the_last_shared_weight_is_a_layer() ->
     for name in ("hard", "mtan"):
         last = [one for one in problem(name).shared if one.endswith(".weight")][-1]
         assert problem(name).module.get_parameter(last).dim() == 4
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(4, 1), (8, 1), (16, 2)])
+def test_a_norm_is_of_eight_channels_together_or_of_all_where_they_are_fewer(
+    channels: int, groups: int
+) -> None:
+    made = convolution(3, channels).double()
+    x = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plain = made[0](x).reshape(2, groups, -1)
+    mean, var = plain.mean(-1, keepdim=True), plain.var(-1, correction=0, keepdim=True)
+    normed = ((plain - mean) / (var + 1e-5).sqrt()).reshape(2, channels, 6, 6)
+    torch.testing.assert_close(made(x), normed.clamp(min=0))
 
 
 def test_losses_are_those_of_the_paper() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from metacli.nn.live import LiveBatchNorm, twice_differentiable
+from metacli.nn.live import LiveBatchNorm, is_tied, twice_differentiable
 
 
 def kernels() -> tuple[bool, bool, bool]:
@@ -44,3 +44,10 @@ def test_batch_normalisation_without_statistics_changes_nothing_until_it_has_som
     tracked(10 * x + 4)  # a training step moves its statistics
     live = LiveBatchNorm(tracked)
     torch.testing.assert_close(live(x), tracked.eval()(x))
+
+
+def test_a_network_is_tied_where_one_parameter_has_several_names() -> None:
+    apart = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    assert not is_tied(apart)
+    apart[1].weight = apart[0].weight
+    assert is_tied(apart)

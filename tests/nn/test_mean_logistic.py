@@ -124,6 +124,13 @@ def test_tasks_of_two_kinds_are_distinguished():
     assert (found == found[0]).tolist() == [True, False, False, True, False, True]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cluster_that_no_task_is_left_in_ends_the_search_with_the_kinds_that_are_there(seed):
+    found = clustered(Rows.of(two_kinds(60)), 3, rng(seed))
+    assert (found == found[0]).tolist() == [True, False, False, True, False, True]
+    assert sorted(set(found.tolist())) == [0, 1]
+
+
 def test_the_choice_is_the_one_that_loses_least_on_inner_folds():
     batch = two_kinds(40)
     scheme = MeanLogistic(slope=(1.0, 50.0), mean=(0.5,), clusters=(1, 2))
