@@ -86,8 +86,6 @@ def following(steps: int, lr: float = 1.0) -> Train:
 IN_CONTEXT = Coupled(context=8, adapts=("context.",), inner_lr=3.0)
 RUNS = {
     "mtnp-shared-0": Run(MTNP(), "shared", attention(16_000)),
-    "mtnp-shared-1": Run(MTNP(), "shared", attention(16_000), seed=1),
-    "mtnp-shared-2": Run(MTNP(), "shared", attention(16_000), seed=2),
     # The steps up to the checkpoint at 2,000 (or the one before) were taken under a schedule of
     # 3,000 steps, which was then lengthened.
     "mtnp-pooled-0": Run(MTNP(), "pooled", attention(6_000, 2e-3), begin="mtnp-shared-0"),
@@ -114,6 +112,16 @@ RUNS = {
     "mcavia-pooled-0": Run(
         MCAVIA(inner_lr=3.0), "pooled", gradient_steps(5_500), begin="mcavia-shared-0"
     ),
+}
+SEEDS = (1, 2)
+# The runs of the tables again, with other starts and other sets to learn from.
+RUNS |= {
+    f"{name.removesuffix('-0')}-{seed}": replace(
+        run, seed=seed, begin=run.begin and f"{run.begin.removesuffix('-0')}-{seed}"
+    )
+    for name, run in list(RUNS.items())
+    for seed in SEEDS
+    if run.variant == "shared" or (run.variant == "pooled" and name != "mtnp-pooled-small-0")
 }
 # Tries of about a minute, from which the rates were chosen on validation sets.
 TRIES = {
