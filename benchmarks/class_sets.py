@@ -539,10 +539,9 @@ def omniglot(name: str) -> dict[str, object]:
         for arm, one in found.items()
         for how, each in one.pop("values").items()  # type: ignore[attr-defined]
     }
-    if name not in OLD:
-        more = kept(f"{name}-arms", lambda: omniglot_more(name))
-        values |= {one: np.array(each) for one, each in more.pop("values").items()}  # type: ignore[attr-defined]
-        found |= {"chosen": more["chosen"], "seconds": more["seconds"]}  # type: ignore[dict-item]
+    more = kept(f"{name}-arms", lambda: omniglot_more(name))
+    values |= {one: np.array(each) for one, each in more.pop("values").items()}  # type: ignore[attr-defined]
+    found |= {"chosen": more["chosen"], "seconds": more["seconds"]}  # type: ignore[dict-item]
     joint = values["learner/joint"]
     arms = {arm: estimate(each) for arm, each in values.items()}
     minus = {
@@ -551,9 +550,6 @@ def omniglot(name: str) -> dict[str, object]:
         if arm != "learner/joint"
     }
     return {"recipe": name, "sets": 400, "tasks": 4, **found, "arms": arms, "joint minus": minus}
-
-
-OLD = ("omniglot-styles-5w1s-mtnp",)  # measured before the arms of `evaluate` were there
 
 
 def omniglot_source(built: ClassSetBuilt) -> LabelledSets:
