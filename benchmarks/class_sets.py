@@ -1,6 +1,6 @@
 """Sets of classifications: joint against separate adaptation, class means and the arms of
 `evaluate`, as `benchmarks/protocols/class_sets.md` says: `python benchmarks/class_sets.py fsdd
-[ROTATIONS]`, `... clinc150`, or `... omniglot RECIPE...`.
+[ROTATIONS]`, `... clinc150 [clinc150] [clinc150-words]`, or `... omniglot RECIPE...`.
 
 Every training is kept in `$METACLI_RUNS` (default `runs/class-sets`), and one that was stopped is
 done again; finished ones are not. Processor seconds are counted, in one thread. Results:
@@ -79,6 +79,17 @@ algorithm: {name: mtnp, blocks: 2, reads: 1}
 train: {steps: 600, meta_batch: 8, lr: 0.003, schedule: cosine, clip: 1.0}
 evaluate: {every: 60, episodes: 96}
 """
+CLINC_WORDS = """
+version: 1
+kind: meta-multitask
+data: {source: clinc150, encoder: tokens}
+sets: {tasks: [2, 3], way: 5, shot: 1, query: 5}
+backbone: {name: words, encoder: wordllama, rank: 64}
+algorithm: {name: mtnp, blocks: 2, reads: 1}
+train: {steps: 200, meta_batch: 8, lr: 0.003, schedule: cosine, clip: 1.0}
+evaluate: {every: 20, episodes: 96}
+"""
+DOMAINS = {"clinc150": CLINC, "clinc150-words": CLINC_WORDS}
 CLINC_FOLDS = 5
 SCRATCH = {"multi-task": MULTI_TASK, "single-task": SINGLE_TASK}
 
@@ -390,14 +401,14 @@ def learned(built: ClassSetBuilt, arm: str, rate: float) -> Trained:
     )
 
 
-def clinc_built(fold: int) -> ClassSetBuilt:
-    text = CLINC.replace("source: clinc150", f"source: clinc150, fold: {fold}")
-    return build_class_sets(load(str(written(f"clinc150-{fold}", text))))
+def clinc_built(name: str, fold: int) -> ClassSetBuilt:
+    text = DOMAINS[name].replace("source: clinc150", f"source: clinc150, fold: {fold}")
+    return build_class_sets(load(str(written(f"{name}-{fold}", text))))
 
 
-def clinc_fold(fold: int, rates: dict[str, float]) -> dict[str, object]:
+def clinc_fold(name: str, fold: int, rates: dict[str, float]) -> dict[str, object]:
     """All arms of one fold."""
-    built = clinc_built(fold)
+    built = clinc_built(name, fold)
     source = class_source(built.recipe, "test", AskedSets(3, 1, 5, group=10))
     values: dict[str, np.ndarray] = {}
     found: dict[str, object] = {"fold": fold}
@@ -417,28 +428,28 @@ def clinc_fold(fold: int, rates: dict[str, float]) -> dict[str, object]:
     return found
 
 
-def clinc() -> dict[str, object]:
-    """The five folds, and the table over them."""
+def clinc(features: str) -> dict[str, object]:
+    """The five folds, and the table over them; `features` is a name of `DOMAINS`."""
 
     def chosen() -> dict[str, object]:
-        built = clinc_built(1)
+        built = clinc_built(features, 1)
         steps = built.recipe.train.steps // 5
         return {arm: as_text(rate_of(built, arm, steps)) for arm in arms_of(built)}
 
-    rates = kept("clinc150-rates", chosen)
+    rates = kept(f"{features}-rates", chosen)
     best = {
         arm: max(RATES, key=lambda one: float(str(each[str(one)])))  # type: ignore[index]
         for arm, each in rates.items()
     }
     folds = [
-        kept(f"clinc150-fold-{fold}", lambda f=fold: clinc_fold(f, best))  # type: ignore[misc]
+        kept(f"{features}-fold-{fold}", lambda f=fold: clinc_fold(features, f, best))  # type: ignore[misc]
         for fold in range(1, CLINC_FOLDS + 1)
     ]
     names = list(folds[0]["accuracy"])  # type: ignore[call-overload]
     values = {name: np.array([one["accuracy"][name] for one in folds]) for name in names}  # type: ignore[index]
     joint = {name: np.array([one["joint there"][name] for one in folds]) for name in names}  # type: ignore[index]
     return {
-        "recipe": CLINC,
+        "recipe": DOMAINS[features],
         "rates": rates,
         "arms": {name: estimate(each) for name, each in values.items()},
         "joint minus": {
@@ -601,7 +612,7 @@ def main(what: str, names: list[str]) -> None:
     rotations = int(names[0]) if what == "fsdd" and names else len(FOLDS)
     whole: dict[str, dict[str, Callable[[], dict[str, object]]]] = {
         "fsdd": {"fsdd": lambda: fsdd(rotations)},
-        "clinc150": {"clinc150": clinc},
+        "clinc150": {n: (lambda n=n: clinc(n)) for n in names or DOMAINS},  # type: ignore[misc]
         "omniglot": {n: (lambda n=n: omniglot(n)) for n in names},  # type: ignore[misc]
     }
     made = whole[what]

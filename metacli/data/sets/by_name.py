@@ -58,10 +58,12 @@ class DomainSets:
     learn from, two to validate on, two as test.
 
     Args:
-        fold: 1 to 5. features: of the hashed n-grams of a text.
+        fold: 1 to 5. encoder: of texts: `hashed`, `tokens` for the backbone `words`, or
+        `sentence:NAME_OR_FOLDER`. features: of `hashed`.
     """
 
     fold: int = 1
+    encoder: str = "hashed"
     features: int = 2048
 
 
@@ -167,7 +169,7 @@ def domain_sets(
     split: str, options: DomainSets, cache: Path, report: Report = silent
 ) -> ClassGroups:
     """A group per domain. Raises DataError: not fetched yet, or an unknown split."""
-    said = ClincOptions(options.fold, "hashed", options.features, "domains")
+    said = ClincOptions(options.fold, options.encoder, options.features, "domains")
     pool = clinc150(split, said, cache, report)
     domain = clinc_domains(cache)
     groups = by_group(pool, [domain[name] for name in pool.classes])

@@ -39,7 +39,8 @@ class OwnSets:
         input: columns to predict from, with commas; all others where it is empty.
         type: classification or regression, where the cells leave it open.
         size, channels: images are made that large, in grey (1) or colour (3).
-        features: of the hashed n-grams of a text.
+        encoder: of texts: `hashed`, `tokens` for the backbone `words`, or
+        `sentence:NAME_OR_FOLDER`. features: of `hashed`.
     """
 
     set: str = ""
@@ -49,6 +50,7 @@ class OwnSets:
     type: str = ""
     size: int = 28
     channels: int = 1
+    encoder: str = "hashed"
     features: int = 2048
 
     @property

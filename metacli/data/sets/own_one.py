@@ -3,7 +3,7 @@ predict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -31,6 +31,11 @@ from metacli.errors import DataError
 SetLayout = Literal["columns", "rows", "tables", "folders"]
 
 
+def as_read(images: np.ndarray) -> np.ndarray:
+    """The images as they are."""
+    return images
+
+
 @dataclass(frozen=True)
 class Reads:
     """What a model takes.
@@ -39,11 +44,13 @@ class Reads:
         spec: of images, or what makes numbers of texts or cells.
         levels: mean and scale of each target that is a number.
         shared_labels: class n is the same in every task of a set.
+        features: images [M, C, H, W] to what the model keeps of them.
     """
 
     spec: ImageSpec | Encoder
     levels: Mapping[str, Level]
     shared_labels: bool
+    features: Callable[[np.ndarray], np.ndarray] = as_read
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,8 @@ def of_folders(found: FoundSet, reads: Reads) -> OneSet:
         y = np.array([labels.index(row.label or "") for row in listed], float)
         tasks.append(OwnTask(shown(child.path.name), rows, y, labels))
     targets = (None,) * len(tasks)
-    return OneSet(found.name, tuple(tasks), np.stack(pixels), targets, "folders")
+    store = reads.features(np.stack(pixels))
+    return OneSet(found.name, tuple(tasks), store, targets, "folders")
 
 
 def mismatch(name: str, holds: str, takes: str) -> DataError:
@@ -151,7 +159,7 @@ class ToPredict:
     names: tuple[str, ...]
 
 
-def rows_to_predict(path: Path, one: OneSet, spec: ImageSpec | Encoder) -> list[ToPredict]:
+def rows_to_predict(path: Path, one: OneSet, reads: Reads) -> list[ToPredict]:
     """The inputs at a path, for each task that they are of: a table whose column names the task of
     a row; a table without one, for every task; a folder with a table or images for each task.
 
@@ -160,9 +168,10 @@ def rows_to_predict(path: Path, one: OneSet, spec: ImageSpec | Encoder) -> list[
     Raises:
         DataError: unknown tasks, or files that cannot be read.
     """
-    known = tuple(task.name for task in one.tasks)
+    known, spec = tuple(task.name for task in one.tasks), reads.spec
     if isinstance(spec, ImageSpec):
-        return images_to_predict(path, known, spec)
+        found = images_to_predict(path, known, spec)
+        return [replace(asked, x=reads.features(asked.x)) for asked in found]
     targets = dict(zip(known, one.targets, strict=True))
     if path.is_dir():
         files = [name for name in scan(path).files if kind_of(name) == "table"]

@@ -63,7 +63,7 @@ class OwnData:
     """The sets of one split.
 
     Args:
-        store: uint8 [M, C, H, W] of images, float32 [M, F] of rows.
+        store: uint8 [M, C, H, W] of images, float32 [M, F] of rows or of features of images.
         kind: of the store. encoder: what made numbers of texts or cells.
         levels: mean and scale of each target that is a number.
     """
@@ -85,8 +85,11 @@ class OwnData:
         return frozenset("classification" if task.labels else "regression" for task in tasks)
 
 
-def read_own(path: Path, options: OwnSets, split: str) -> OwnData:
+def read_own(path: Path, options: OwnSets, split: str, spec: ImageSpec | None = None) -> OwnData:
     """The sets of a split.
+
+    Args:
+        spec: how images are read; None: as the options say.
 
     Raises:
         DataError: too few sets, columns that differ, a task without labels, or files that cannot
@@ -97,7 +100,8 @@ def read_own(path: Path, options: OwnSets, split: str) -> OwnData:
     if split not in parts:
         raise DataError(f"{shown(path)} has no sets for {split}", where=shown(path))
     if found[0].folders:
-        return of_images(path, found, parts, options, split)
+        usual = ImageSpec(options.channels, options.size, options.size)
+        return of_images(path, found, parts, spec or usual, split)
     return of_tables(path, found, parts, options, split)
 
 
@@ -188,7 +192,7 @@ def encoder_of(
     own = list({id(one.table): one.table for one in learned}.values())
     if roles.kind == "text":
         texts = tuple(text for table in own for text in table.texts(roles.inputs[0]))
-        return text_encoder("hashed", options.features).fit(texts), roles.inputs[0]
+        return text_encoder(options.encoder, options.features).fit(texts), roles.inputs[0]
     return fit_encoding(own, {one: roles.kinds[one] for one in roles.inputs}), None
 
 
@@ -289,11 +293,10 @@ def of_images(
     path: Path,
     found: Sequence[FoundSet],
     parts: Mapping[str, Sequence[FoundSet]],
-    options: OwnSets,
+    spec: ImageSpec,
     split: str,
 ) -> OwnData:
     """Class folders; those below `query` are the queries of their task."""
-    spec = ImageSpec(options.channels, options.size, options.size)
     sets, bad = [], []
     pixels: list[np.ndarray] = []
     for one in parts[split]:

@@ -13,6 +13,7 @@ from metacli.data.few_shot.feature_rows import FeatureRows
 from metacli.data.few_shot.pools import Pool
 from metacli.data.images import ImageSpec, fit
 from metacli.engine.encoders.feature_cache import FeatureCache
+from metacli.engine.encoders.parameters import backbone_of
 from metacli.engine.encoders.pretrained import NETWORKS, pretrained
 from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.storage.paths import cache_root
@@ -20,7 +21,6 @@ from metacli.nn.backbones.efficientnet_lite0 import SHORTER, SIZE, EfficientNetL
 from metacli.nn.backbones.frozen import Frozen
 from metacli.nn.backbones.table import make_backbone
 from metacli.nn.layers.inputs import PixelInput, channels_last
-from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.recipe import Recipe
 
 SEES = ImageSpec(3, SIZE, SIZE, SHORTER)
@@ -31,9 +31,10 @@ AT_A_TIME = 8  # images: a few stay in a processor's cache
 def frozen_of(recipe: Recipe) -> Frozen | None:
     """The backbone of a recipe whose network is a projection of a pretrained encoder's features;
     None of any other."""
-    if not isinstance(recipe, FewShotRecipe) or recipe.backbone.name != "frozen":
+    backbone = backbone_of(recipe)
+    if backbone is None or backbone.name != "frozen":
         return None
-    found = make_backbone("frozen", recipe.backbone.options)
+    found = make_backbone("frozen", backbone.options)
     assert isinstance(found, Frozen)
     return found
 
@@ -52,8 +53,13 @@ def pool_of_features(pool: Pool, backbone: Frozen, report: Reporter = ignore) ->
 
 
 @torch.no_grad()
-def features_of_images(images: np.ndarray, backbone: Frozen, report: Reporter) -> np.ndarray:
+def features_of_images(
+    images: np.ndarray, backbone: Frozen, report: Reporter = ignore, *, fitted: bool = False
+) -> np.ndarray:
     """float32 [M, D] of uint8 images [M, C, H, W] of any size.
+
+    Args:
+        fitted: they were read as `SEES` says.
 
     Raises:
         EnvironmentProblem: the encoder is not installed.
@@ -64,10 +70,10 @@ def features_of_images(images: np.ndarray, backbone: Frozen, report: Reporter) -
     network.eval()
 
     def compute(part: np.ndarray) -> np.ndarray:
-        seen = np.stack([fit(pixels(one), SEES) for one in part])
+        seen = part if fitted else np.stack([fit(pixels(one), SEES) for one in part])
         return np.asarray(network(channels_last(entrance(torch.from_numpy(seen)))).numpy())
 
-    seen_as = f"{SHORTER} {SIZE}"
+    seen_as = "as it is" if fitted else f"{SHORTER} {SIZE}"
     key = f"{NETWORKS[backbone.encoder].digest} {backbone.features} {seen_as}"
     return FeatureCache(cache_root(), key).features(
         images,

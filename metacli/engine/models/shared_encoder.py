@@ -28,6 +28,7 @@ from metacli.engine.storage.serial import tensors_to_bytes
 from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError, EnvironmentProblem
 from metacli.schema.few_shot import FewShotRecipe
+from metacli.schema.recipe import Recipe
 from metacli.trees import select
 from metacli.types import Params
 
@@ -64,12 +65,19 @@ class SharedEncoder:
 def shared_encoder(model: AnyModel) -> SharedEncoder | None:
     """The encoder of a model whose parameters are still those that are installed; None where it has
     none, or was trained on."""
-    known = encoder_of(model.recipe)
-    if known is None:
+    if encoder_of(model.recipe) is None:
         return fetched_encoder(model)
+    return installed_encoder(model.recipe, model.params)
+
+
+def installed_encoder(recipe: Recipe, params: Params) -> SharedEncoder | None:
+    """The encoder of a recipe's network where the parameters are still those that are installed."""
+    known = encoder_of(recipe)
+    if known is None:
+        return None
     name, prefix = known
     wanted = NETWORKS[name].digest
-    same = digest_of(below(model.params, prefix)) == wanted
+    same = digest_of(below(params, prefix)) == wanted
     return SharedEncoder(name, wanted, prefix) if same else None
 
 

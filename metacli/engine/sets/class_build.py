@@ -10,6 +10,7 @@ from metacli.algorithms import ALGORITHMS, names
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, SetLearner
 from metacli.data.sets.by_name import CLASS_SETS, ClassOptions
 from metacli.data.sets.own_files import OwnSets
+from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.sets.build import BASELINES, make_set_learner, with_fields
 from metacli.engine.sets.class_model import ClassFacts, class_problem
 from metacli.engine.sets.class_sources import (
@@ -19,6 +20,7 @@ from metacli.engine.sets.class_sources import (
     has_classes,
     is_own,
 )
+from metacli.engine.training.few_shot.checks import check_backbone
 from metacli.engine.training.options import make_named, make_options, written_out
 from metacli.engine.training.problems import Problems
 from metacli.errors import RecipeError
@@ -67,8 +69,11 @@ def build_class_sets(loaded: Loaded) -> ClassSetBuilt:
     train, val = (class_source(recipe, split) for split in ("train", "val"))
     facts = facts_of(train)
     resolved = resolve(recipe, learner, backbone, options)
+    assert resolved.backbone is not None
+    check_backbone(resolved.backbone.name, backbone, facts.inputs, problems)
+    problems.raise_any()
     try:
-        problem = class_problem(resolved, learner, facts)
+        problem = class_problem(resolved, learner, facts, with_encoder(resolved, {}))
     except RecipeError as error:
         problems.add("backbone", error.message, error.hint, code="recipe.invalid")
         raise loaded.error(problems.found) from None

@@ -12,6 +12,13 @@ from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.named import SETS
 from metacli.engine.models.probe import MISFITS, in_a_line
+from metacli.engine.models.shared_encoder import (
+    SharedEncoder,
+    bring_along,
+    completed,
+    files_of_encoders,
+    installed_encoder,
+)
 from metacli.engine.results.base import Json
 from metacli.engine.sets.class_adapted import AdaptedClassSet, AdaptedTask
 from metacli.engine.sets.class_model import ClassFacts, ClassSetModel
@@ -23,19 +30,34 @@ from metacli.engine.storage.writer import read_folder, write_folder
 from metacli.errors import BundleError
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.schema.recipe import parse_recipe
+from metacli.trees import without
 from metacli.types import Batch, Params
 
 
 def save_classes(
-    model: ClassSetModel | AdaptedClassSet, folder: Path, *, replace: bool = False
+    model: ClassSetModel | AdaptedClassSet,
+    folder: Path,
+    *,
+    replace: bool = False,
+    standalone: bool = False,
 ) -> None:
-    """Write the folder whole. Raises as `write_folder`."""
+    """Write the folder whole. Raises as `write_folder`.
+
+    Args:
+        standalone: with the encoder inside, which is otherwise named and kept once on this machine.
+    """
     source = model if isinstance(model, ClassSetModel) else model.source
-    params = dict(source.params)
+    shared = None if standalone else installed_encoder(source.recipe, source.params)
+    document, params = document_of(model, source), dict(source.params)
+    if shared is not None:
+        document["encoder"] = shared.as_dict()
+        params = without(params, shared.prefix)
     if isinstance(model, AdaptedClassSet):
         params |= support_params(model.support)
+    brought = files_of_encoders(source.facts.inputs) if standalone else {}
     files = {
-        MODEL: json_bytes(document_of(model, source)),
+        **brought,
+        MODEL: json_bytes(document),
         WEIGHTS: tensors_to_bytes(params),
         "README.md": card(model, source).encode(),
     }
@@ -120,7 +142,10 @@ def load_any(folder: Path) -> ClassSetModel | AdaptedClassSet:
         raise BundleError("not a model folder", code="model.not_found", where=str(folder))
     try:
         document = ClassSetDocument.model_validate_json(files[MODEL])
+        bring_along(files, folder)
         params = bytes_to_tensors(files[WEIGHTS], str(folder / WEIGHTS))
+        if document.encoder is not None:
+            params = completed(params, SharedEncoder.of(document.encoder), str(folder))
         found = from_document(document, params)
         source = found if isinstance(found, ClassSetModel) else found.source
         with torch.device("meta"):  # what a file claims is not allocated
@@ -160,7 +185,7 @@ def require_support(model: AdaptedClassSet) -> None:
     """Raises ValueError where the support is not that of the model's tasks."""
     x, y, mask = model.support
     assert mask is not None
-    rows, shape = tuple(y.shape), model.source.facts.inputs.shape
+    rows, shape = tuple(y.shape), model.source.example
     if rows[:2] != (1, len(model.tasks)) or tuple(x.shape) != (*rows, *shape):
         raise ValueError(f"a support {list(x.shape)} of {len(model.tasks)} tasks")
     if mask.shape != y.shape:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner
+from metacli.engine.encoders.parameters import FROZEN
+from metacli.engine.encoders.pool_features import bare_width, frozen_of
 from metacli.engine.models.inputs import InputSpec
-from metacli.engine.models.networks import statistics_of
+from metacli.engine.models.networks import entrance_of, statistics_of
 from metacli.engine.results.base import Json
 from metacli.engine.sets.build import restore_set_learner
 from metacli.errors import RecipeError
 from metacli.nn.backbones.table import make_backbone
-from metacli.nn.layers.inputs import PixelInput
 from metacli.nn.problem import Problem, make_module
 from metacli.nn.set_answers import SetAnswers
 from metacli.nn.set_problem import SetProblem
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
+from metacli.trees import select
 from metacli.types import Params, SetEpisode, State
 
 TaskKinds = Literal["classification", "regression", "mixed"]
@@ -67,7 +70,8 @@ class ClassFacts:
 
 @dataclass(frozen=True)
 class ClassSetModel:
-    """A learner of sets of classifications with its θ."""
+    """A learner of sets of classifications with its θ, beside which the parameters of a pretrained
+    encoder are kept."""
 
     recipe: MetaMultiTaskRecipe
     params: Params
@@ -80,12 +84,23 @@ class ClassSetModel:
         return class_learner(self.recipe)
 
     def problem(self) -> SetProblem:
-        """The network without its weights."""
-        return class_problem(self.recipe, self.learner(), self.facts)
+        """The network without its weights, but on its pretrained encoder."""
+        return self._problem
+
+    @cached_property
+    def _problem(self) -> SetProblem:
+        return class_problem(self.recipe, self.learner(), self.facts, self.params)
+
+    @property
+    def example(self) -> tuple[int, ...]:
+        """The shape of what is kept of one example: itself, or its features."""
+        frozen = frozen_of(self.recipe)
+        return self.facts.inputs.shape if frozen is None else (bare_width(frozen),)
 
     def weights(self) -> Params:
-        """Those that the network and the learner want, of any value."""
-        problem = self.problem()
+        """Those that the network and the learner want, of any value; under `torch.device("meta")`
+        of none."""
+        problem = class_problem(self.recipe, self.learner(), self.facts, {})
         params = problem.init(0)
         return {**params, **self.learner().init(problem, params)[0]}
 
@@ -102,15 +117,18 @@ def class_learner(recipe: MetaMultiTaskRecipe) -> ClassSetLearner:
 
 
 def class_problem(
-    recipe: MetaMultiTaskRecipe, learner: ClassSetLearner, facts: ClassFacts
+    recipe: MetaMultiTaskRecipe, learner: ClassSetLearner, facts: ClassFacts, own: Params
 ) -> SetProblem:
     """The network for these tasks on the recipe's backbone.
+
+    Args:
+        own: the parameters of a pretrained encoder are taken from here.
 
     Raises:
         RecipeError: a backbone whose normalisation looks at other examples.
         UsageProblem: a learned head for tasks of different numbers of classes.
     """
-    encoder = encoder_of(recipe, facts.inputs)
+    encoder = encoder_of(recipe, facts.inputs, own)
     network = learner.encoded(encoder, 0, facts.way, shared_labels=facts.shared_labels)
     return SetProblem(
         network,
@@ -120,8 +138,9 @@ def class_problem(
     )
 
 
-def encoder_of(recipe: MetaMultiTaskRecipe, inputs: InputSpec) -> Problem:
-    """The backbone, which makes features of one example."""
+def encoder_of(recipe: MetaMultiTaskRecipe, inputs: InputSpec, own: Params) -> Problem:
+    """The backbone, which makes features of one example. What of it is pretrained and stays is in
+    its module, and not among what learners see, average or move."""
     assert recipe.backbone is not None
     backbone = make_backbone(recipe.backbone.name, recipe.backbone.options)
     if statistics_of(backbone) != "none":
@@ -137,6 +156,9 @@ def encoder_of(recipe: MetaMultiTaskRecipe, inputs: InputSpec) -> Problem:
             code="recipe.invalid",
             hint="a larger data.size",
         )
-    pixels = inputs.kind == "image"
-    entrance = PixelInput(inputs.shape[0], invert=inputs.invert) if pixels else nn.Identity()
-    return Problem(make_module(entrance, module), features, "classification", None)
+    entrance = entrance_of(backbone, inputs) if inputs.kind == "image" else nn.Identity()
+    made = make_module(entrance, module)
+    pretrained = select(own, (FROZEN,))
+    if pretrained:
+        made.load_state_dict(pretrained, strict=False, assign=True)
+    return Problem(made, features, "classification", None)

@@ -9,6 +9,7 @@ import torch
 
 from metacli.algorithms.meta_multitask.protocol import together
 from metacli.data.sets.classes import ClassSets
+from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.events import Progress
 from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.sets.arms.class_tuning import SETS as ARM_SETS
@@ -65,7 +66,7 @@ class ClassSetRun(SetRunFrame[ClassSetBuilt]):
             return
         made = ClassSetModel(
             self.recipe,
-            best.snapshot.params,
+            with_encoder(self.recipe, best.snapshot.params),
             best.snapshot.state,
             self.built.facts,
             {f"val_{self.metric}": reached.history.best or {}},

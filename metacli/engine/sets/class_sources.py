@@ -3,29 +3,40 @@ recipe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 
 from metacli.data.catalogue.registry import DATASETS
+from metacli.data.few_shot.feature_rows import FeatureRows
+from metacli.data.few_shot.pools import Store
 from metacli.data.files import mode_of
 from metacli.data.sets.by_name import CLASS_SETS, ClassOptions
 from metacli.data.sets.classes import ClassGroups, ClassSets
 from metacli.data.sets.own_episodes import OwnEpisodes
 from metacli.data.sets.own_files import OwnSets
-from metacli.data.sets.own_tasks import read_own
+from metacli.data.sets.own_tasks import OwnData, read_own
 from metacli.data.sets.sources import SETS
 from metacli.data.tables.coded import CodedRows, is_text
+from metacli.engine.encoders.pool_features import (
+    SEES,
+    bare_width,
+    features_of_images,
+    frozen_of,
+)
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.sets.class_model import ClassFacts, TaskKinds
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.options import parsed
+from metacli.errors import DataError
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.types import SetEpisode
 
 GROUP, QUERIES, POINTS = 16, 5, 10
+SEEN_BY_FROZEN = InputSpec("image", (3, SEES.height, SEES.width), shorter=SEES.shorter)
 Split = Literal["train", "val", "test"]
 Span = int | tuple[int, int]
 
@@ -124,7 +135,7 @@ def own_source(recipe: MetaMultiTaskRecipe, split: Split, asked: AskedSets) -> O
     sizes = recipe.sets
     assert sizes.tasks is not None
     assert sizes.points is not None
-    data = read_own(Path(recipe.data.source), parsed(OwnSets, recipe.data.options), split)
+    data = own_data(recipe, split)
     if split == "train":
         return OwnEpisodes(
             *(data, sizes.tasks, sizes.points, sizes.query),
@@ -145,11 +156,42 @@ def own_source(recipe: MetaMultiTaskRecipe, split: Split, asked: AskedSets) -> O
     )
 
 
+def own_data(recipe: MetaMultiTaskRecipe, split: str) -> OwnData:
+    """A user's sets; of images that a frozen encoder sees, their features. Raises DataError."""
+    path, options = Path(recipe.data.source), parsed(OwnSets, recipe.data.options)
+    frozen = frozen_of(recipe)
+    if frozen is None:
+        return read_own(path, options, split)
+    data = read_own(path, options, split, SEES)
+    if data.kind != "image":
+        return data
+    return replace(data, store=features_of_images(data.store, frozen, fitted=True))
+
+
 def groups_of(recipe: MetaMultiTaskRecipe, split: str) -> ClassGroups:
-    """What the sets of a split are drawn from. Raises DataError."""
+    """What the sets of a split are drawn from; of images that a frozen encoder sees, their
+    features. Raises DataError."""
     named = CLASS_SETS[recipe.data.source]
     options: ClassOptions = parsed(named.options, recipe.data.options)
-    return named.load(split, options, cache_root())
+    pool, frozen = named.load(split, options, cache_root()), frozen_of(recipe)
+    if frozen is None or not is_image(pool.store):
+        return pool
+    if pool.relation == "styles":
+        raise DataError(
+            "the styles of a set are drawn anew for every set, and backbone frozen keeps the "
+            "features of images as they are",
+            code="data.mismatch",
+            where=recipe.data.source,
+            hint="backbone.name=conv4",
+        )
+    images = np.asarray(pool.store)
+    used = np.unique(np.concatenate([rows for g in pool.groups for one in g for rows in one.rows]))
+    compute = partial(features_of_images, backbone=frozen)
+    return replace(pool, store=FeatureRows(images, used, bare_width(frozen), compute))
+
+
+def is_image(store: Store) -> bool:
+    return isinstance(store, np.ndarray) and store.dtype == np.uint8
 
 
 def most_tasks(pool: ClassGroups, way: int) -> int:
@@ -174,7 +216,9 @@ def facts_of(source: LabelledSets) -> ClassFacts:
     if isinstance(store, CodedRows):
         kind: Literal["text", "numbers"] = "text" if is_text(store.rows) else "numbers"
         inputs = InputSpec(kind, pool.example_shape, reader=store.encoder.as_dict())
-    elif isinstance(store, np.ndarray) and store.dtype == np.uint8:
+    elif isinstance(store, FeatureRows):
+        inputs = SEEN_BY_FROZEN
+    elif is_image(store):
         inputs = InputSpec("image", pool.example_shape, pool.ink)
     else:
         reader = None if pool.encoder is None else pool.encoder.as_dict()
@@ -187,6 +231,8 @@ def facts_of_own(source: OwnEpisodes) -> ClassFacts:
     shape = tuple(int(size) for size in data.store.shape[1:])
     reader = None if data.encoder is None else data.encoder.as_dict()
     inputs = InputSpec(data.kind, shape, reader=reader)
+    if data.kind == "image" and len(shape) == 1:
+        inputs = SEEN_BY_FROZEN
     kind: TaskKinds = "mixed"
     if len(data.kinds) == 1:
         kind = "regression" if "regression" in data.kinds else "classification"

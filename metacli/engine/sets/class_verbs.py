@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from metacli.data.sets.own_added import joined, read_added
 from metacli.data.sets.own_files import OwnSets
 from metacli.data.sets.own_one import OneSet, Reads, read_one
 from metacli.data.tables.reader import read_table
+from metacli.engine.encoders.pool_features import features_of_images, frozen_of
 from metacli.engine.events import Progress, Reporter
 from metacli.engine.results.base import Json
 from metacli.engine.results.sets import SetAdaptation, SetCoupling, SetFacts, SetScore
@@ -112,9 +114,12 @@ def named_in(path: Path, column: str) -> str:
 def reads_of(source: ClassSetModel) -> Reads:
     """How a user's set is to be read."""
     inputs = source.facts.inputs
-    encoder = inputs.encoder
+    encoder, frozen = inputs.encoder, frozen_of(source.recipe)
     spec = inputs.image() if encoder is None else encoder
-    return Reads(spec, source.facts.levels, source.facts.shared_labels)
+    made = Reads(spec, source.facts.levels, source.facts.shared_labels)
+    if frozen is None:
+        return made
+    return replace(made, features=partial(features_of_images, backbone=frozen, fitted=True))
 
 
 def facts_of(path: Path, one: OneSet, found: ClassResult) -> SetFacts:

@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, model_validator
 from metacli.engine.models.document import (
     LARGEST,
     Count,
+    EncoderPart,
     Finite,
     InputPart,
     Names,
@@ -102,6 +103,7 @@ class ClassSetDocument(Part):
     scores: dict[str, JsonValue]
     provenance: dict[str, JsonValue]
     answers: ClassAnswersPart
+    encoder: EncoderPart | None = None
 
     @model_validator(mode="after")
     def _names_its_tasks(self) -> ClassSetDocument:

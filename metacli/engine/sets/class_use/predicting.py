@@ -51,7 +51,7 @@ class ClassSetPredictor:
     def of_file(self, path: Path) -> list[TaskPrediction]:
         """The rows of one input. Raises DataError."""
         model = self.model
-        asked = rows_to_predict(path, model.as_read(), reads_of(model.source).spec)
+        asked = rows_to_predict(path, model.as_read(), reads_of(model.source))
         answers = model.predict({one.task: one.x for one in asked})
         return in_order(asked, {one.name: one for one in model.tasks}, answers)
 

@@ -33,7 +33,7 @@ def check_fit(
         message += f"{recipe.data.source} has other classes in each"
         problems.add("algorithm.name", message, "protonet, r2d2 or maml make a head of each task")
     check_episodes(recipe, inputs, problems)
-    check_backbone(recipe, backbone, inputs, problems)
+    check_backbone(recipe.backbone.name, backbone, inputs, problems)
     if inputs.kind in backbone.takes:  # others it cannot be made for
         check_prefixes(learner, backbone, inputs, problems)
     if kind == "classification" and not learner.any_way:
@@ -77,11 +77,8 @@ def check_way(recipe: FewShotRecipe, problems: Problems) -> None:
         problems.add("evaluate.way", message, f"evaluate.way={way}; {hint}")
 
 
-def check_backbone(
-    recipe: FewShotRecipe, backbone: Backbone, inputs: InputSpec, problems: Problems
-) -> None:
+def check_backbone(name: str, backbone: Backbone, inputs: InputSpec, problems: Problems) -> None:
     """Whether it reads these inputs, and can begin from its weights."""
-    name = recipe.backbone.name
     if inputs.kind not in backbone.takes:
         problems.add("backbone.name", f"backbone {name} does not take {inputs.kind}")
     elif (name == "words") != ((inputs.reader or {}).get("name") == "tokens"):
