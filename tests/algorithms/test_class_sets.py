@@ -10,6 +10,7 @@ import reference_class_sets as reference
 import torch
 from torch import Tensor, nn
 
+from metacli.algorithms.meta_multitask.class_sets import query_losses
 from metacli.algorithms.meta_multitask.class_steps import one_set
 from metacli.algorithms.meta_multitask.coupled import Coupled, separate, trunk_cosines
 from metacli.algorithms.meta_multitask.manil import MANIL
@@ -20,6 +21,7 @@ from metacli.algorithms.meta_multitask.mtnp import AVERAGE, MTNP
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, alone, together
 from metacli.errors import UsageProblem
 from metacli.nn.problem import Problem, make_module
+from metacli.nn.set_answers import SetAnswers
 from metacli.nn.set_problem import SetProblem
 from metacli.types import Batch, Params, SetEpisode
 
@@ -245,6 +247,53 @@ def test_a_class_without_an_example_is_answered_only_where_a_task_with_the_same_
     assert bool(torch.isfinite(found).all()) is shared
     apart = learner.respond(problem, params, hidden, alone(hidden.roles)).logits[0, 0, :, 0]
     assert apart.tolist() == [-math.inf] * 3
+
+
+@BY_NAME
+@pytest.mark.parametrize("task", [1, 2], ids=["classes", "values"])
+def test_a_missing_example_is_as_one_that_is_not_there(learner: ClassSetLearner, task: int) -> None:
+    problem, params = start(learner)
+    one = part_of(sets(mixed=True), torch.tensor([task]))
+    support, sees = one.support, together(one.roles)
+    there = torch.tensor([True, False, False, True])
+    y = torch.where(there, support.y, torch.nan)
+    hidden = one._replace(support=Batch(support.x, y, there.expand_as(y)))
+    fewer = one._replace(support=Batch(support.x[:, :, there], support.y[:, :, there]))
+    found, wanted = (learner.respond(problem, params, some, sees) for some in (hidden, fewer))
+    if task == 1:
+        torch.testing.assert_close(found.logits, wanted.logits)
+    else:
+        torch.testing.assert_close(found.mean, wanted.mean)
+
+
+@BY_NAME
+def test_regressions_alone_are_answered_as_beside_classifications_and_learned_from(
+    learner: ClassSetLearner,
+) -> None:
+    problem, params = start(learner)
+    mixed = sets(mixed=True)
+    one = part_of(mixed, torch.tensor([2]))
+    found = learner.respond(problem, params, one, together(one.roles)).mean
+    beside = learner.respond(problem, params, mixed, alone(mixed.roles)).mean
+    torch.testing.assert_close(found, beside[:, [2]])
+    state = learner.init(problem, params)[1]
+    update = learner.direction(problem, params, one, state, torch.Generator().manual_seed(0))
+    assert bool(torch.isfinite(update.metrics["query_loss"]))
+    assert all(bool(torch.isfinite(value).all()) for value in update.direction.values())
+
+
+def test_the_loss_of_regressions_is_the_squared_error_beside_that_of_torch_for_the_noise() -> None:
+    rng = torch.Generator().manual_seed(0)
+    mean, y, scale = torch.randn(3, 1, 2, 5, generator=rng, dtype=torch.float64)
+    mean, variance = mean.requires_grad_(), scale.square() + 0.1
+    found = SetAnswers(torch.zeros(1, 2, 5, 1, dtype=torch.float64), mean, variance)
+    none = torch.zeros(1, 2, dtype=torch.long)
+    batch = SetEpisode(Batch(y[..., None], y), Batch(y[..., None], y), none - 1, none)
+    loss, error = query_losses(found, batch), (mean - y).square().mean()
+    noise = nn.functional.gaussian_nll_loss(mean.detach(), y, variance)
+    torch.testing.assert_close(loss, error + noise)
+    slope, wanted = (torch.autograd.grad(one, mean)[0] for one in (loss, error))
+    torch.testing.assert_close(slope, wanted)  # the noise does not weigh the errors
 
 
 @SHARED

@@ -12,7 +12,7 @@ from torch import Tensor
 from metacli.algorithms.meta_multitask.mtnp import AVERAGE, MTNP, average_of, beta_loss
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.data.sets.functions import Functions
-from metacli.nn.set_attention import Gaussian
+from metacli.nn.set_attention import Gaussian, SetAttention
 from metacli.nn.set_problem import SetProblem
 from metacli.types import Batch, Params, SetEpisode
 
@@ -200,3 +200,19 @@ def test_a_share_of_the_sets_sees_each_task_alone() -> None:
     assert apart.float().mean().item() == pytest.approx(0.25, abs=0.03)
     assert torch.equal(sees[apart], alone(roles)[apart])
     assert bool(sees[~apart].all())
+
+
+def test_fresh_weights_are_drawn_by_their_inputs_and_what_is_added_in_pairs_begins_at_zero() -> (
+    None
+):
+    made = SetAttention(inputs=1, roles=40, width=64, blocks=2, reads=1, kin=True).init(0)
+    norms = {n: v for n, v in made.items() if "norm" in n or ".keys." in n}
+    assert all((v == (1.0 if n.endswith("weight") else 0.0)).all() for n, v in norms.items())
+    rest = {n: v for n, v in made.items() if n not in norms}
+    zeros = {n for n, v in rest.items() if not v.any()}
+    assert zeros == {n for n in rest if n.endswith(("bias", "same", "kin"))}
+    deviations = {"null": 0.5, "token.role": 0.5, "query.role": 0.5, "self.1.q.weight": 1 / 8}
+    deviations |= {"self.1.o.weight": 6**-0.5 / 8, "read.0.down.weight": (6 * 128) ** -0.5}
+    for name, wanted in deviations.items():
+        close = 0.3 if name == "null" else 0.05  # of 64 numbers
+        assert float(made[name].std()) == pytest.approx(wanted, rel=close), name

@@ -10,6 +10,7 @@ import torch
 from metacli.algorithms.multitask.surgery.aligned import AlignedMTL
 from metacli.algorithms.multitask.surgery.cagrad import CAGrad
 from metacli.algorithms.multitask.surgery.fairgrad import FairGrad
+from metacli.algorithms.multitask.surgery.gram import gramian
 from metacli.algorithms.multitask.surgery.imtl_g import IMTLG
 from metacli.algorithms.multitask.surgery.mgda import MGDA
 from metacli.algorithms.multitask.surgery.nash import NashMTL
@@ -237,6 +238,14 @@ def test_cagrad_of_radius_zero_is_the_mean_gradient():
     torch.testing.assert_close(CAGrad(c=0.0).combine(g, rng()), g.mean(0))
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+def test_gradients_of_any_size_have_a_gramian_of_size_one(size):
+    g = rows(0)
+    gram = gramian(size * g)
+    torch.testing.assert_close(gram, g @ g.T / g.square().sum(1).mean())
+    assert gramian(0 * g).tolist() == [[0.0] * 4] * 4
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_imtl_g_projects_equally_on_every_unit_gradient(seed):
     g = rows(seed)
@@ -301,6 +310,14 @@ def test_fairgrad_solves_its_equation_and_helps_every_task(alpha, seed):
     torch.testing.assert_close((g @ g.T @ w) ** alpha, 1 / w, rtol=1e-5, atol=1e-8)
     assert (w > 0).all()
     assert (g @ FairGrad(alpha=alpha).combine(g, rng())).min() > 0
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
+def test_fairgrad_is_there_in_a_few_steps_of_newton(alpha, monkeypatch):
+    steps, solve = [], torch.linalg.solve
+    monkeypatch.setattr(torch.linalg, "solve", lambda *given: steps.append(1) or solve(*given))
+    FairGrad(alpha=alpha).weights(rows(0))
+    assert 1 < len(steps) < 30
 
 
 def test_fairgrad_by_hand_and_fairer_for_larger_alpha():

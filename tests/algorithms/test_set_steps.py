@@ -237,6 +237,20 @@ def test_a_task_is_embedded_with_the_row_of_its_role_and_without_one_where_it_ha
         torch.testing.assert_close(found[:, at], wanted[:, at])
 
 
+def test_tasks_of_which_none_has_a_role_are_embedded_without_one() -> None:
+    learner, episodes = LEARNERS[1], sets()
+    problem, params = start(learner)
+    unnamed = episodes._replace(roles=torch.full((2, 4), -1))
+    wanted = learner.embedded(learner.of(problem), params, unnamed)
+    nameless = SetProblem(learner.network(1, 0))
+    found = learner.embedded(learner.of(nameless), params, episodes)
+    torch.testing.assert_close(found, wanted)
+    fresh = nameless.init(0, torch.float64)
+    fresh |= learner.init(nameless, fresh)[0]
+    answer = learner.answer(nameless, fresh, episodes, together(episodes.roles))
+    assert bool(torch.isfinite(answer.mean).all())
+
+
 def test_the_coupling_is_uniform_where_its_parameters_are_zero() -> None:
     learner, episodes = LEARNERS[1], sets()
     problem, params = start(learner)

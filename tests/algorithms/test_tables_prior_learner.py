@@ -100,6 +100,17 @@ def test_the_loss_is_the_density_of_the_values_with_moments_drawn_to_those_of_al
     assert float(found) == pytest.approx(np.mean(losses), abs=1e-12)
 
 
+def test_what_the_learned_mean_takes_off_the_values_is_put_back_on_the_answers() -> None:
+    learner, problem, params = begun()
+    support, query = toys.task(tasks(1))
+    slope = torch.tensor([[1.5, -2.0]], dtype=torch.float64)
+    plain = learner.predict(problem, learner.adapt(problem, params, support), query.x)
+    tilted = support._replace(y=support.y + support.x @ slope.T)
+    params[WEIGHT] = params[WEIGHT] + slope
+    found = learner.predict(problem, learner.adapt(problem, params, tilted), query.x)
+    torch.testing.assert_close(found, plain + query.x @ slope.T)
+
+
 @pytest.mark.parametrize("kind", ["regression", "classification"])
 def test_the_direction_is_the_slope_of_its_loss(kind: str) -> None:
     learner, problem, params = begun(kind)

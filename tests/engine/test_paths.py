@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from metacli.engine.storage import paths
-from metacli.engine.storage.paths import new_folder, require_device
+from metacli.engine.storage.paths import exists, new_folder, require_device
 from metacli.errors import EnvironmentProblem, UsageProblem
 
 
@@ -33,3 +33,9 @@ def test_a_device_is_named_as_torch_names_it() -> None:
             require_device(name)
     with pytest.raises(EnvironmentProblem):
         require_device("cpu:1")
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path, name: str) -> None:
+    assert not exists(tmp_path / name)
+    assert exists(tmp_path)

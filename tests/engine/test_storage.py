@@ -334,6 +334,13 @@ def test_only_regular_files_are_read(tmp_path, kind):
     assert caught.value.where == str(place)
 
 
+def test_files_are_read_where_the_system_knows_no_links_and_no_fifos(tmp_path, monkeypatch):
+    write_folder(tmp_path / "m", OLD)
+    for flag in ("O_NOFOLLOW", "O_NONBLOCK"):  # as on Windows
+        monkeypatch.delattr(os, flag, raising=False)
+    assert read_folder(tmp_path / "m") == OLD
+
+
 def test_what_file_managers_leave_does_not_matter(tmp_path):
     write_folder(tmp_path / "m", OLD)
     (tmp_path / "m" / ".DS_Store").write_bytes(b"x")

@@ -6,6 +6,7 @@ import pytest
 import reference
 import torch
 import toys
+from pydantic import ValidationError
 
 from metacli.nn.backbones.table import BACKBONES, make_backbone
 
@@ -111,3 +112,19 @@ def test_every_backbone_of_the_table_counts_its_own_features(name: str) -> None:
     for kind in backbone.takes:
         module, features = backbone.build(shapes[kind])
         assert module.eval()(torch.zeros(2, *shapes[kind])).shape == (2, features)
+
+
+def test_pixels_are_averaged_over_squares_before_they_are_features() -> None:
+    module, features = make_backbone("linear", {"pool": 2}).build((1, 4, 5))
+    x = torch.arange(20.0).reshape(1, 1, 4, 5)
+    assert features == 4
+    assert module(x).tolist() == [[3.0, 5.0, 13.0, 15.0]]  # the last column fills no square
+    numbers, features = make_backbone("linear", {"pool": 2}).build((3,))
+    assert features == 3
+    assert numbers(x[0, 0, :, :3]).tolist() == x[0, 0, :, :3].tolist()
+
+
+@pytest.mark.parametrize("options", [{"width": "8"}, {"width": 8.0}, {"width": True}])
+def test_options_of_a_backbone_are_of_their_type_and_not_made_so(options: dict) -> None:
+    with pytest.raises(ValidationError, match="width"):
+        make_backbone("conv4", options)

@@ -152,6 +152,14 @@ def test_what_a_cross_stitch_leaves_is_shared_evenly_by_the_other_tasks() -> Non
         assert torch.allclose(stitch, wanted)
 
 
+def test_a_cross_stitch_of_one_task_keeps_its_share_of_its_features() -> None:
+    made = CrossStitch((8,), (1,), own=0.9)
+    assert made.trunk.stitches[0].tolist() == [[pytest.approx(0.9)]]
+    x = torch.rand(1, 3, 16, 16)
+    wanted = made.heads[0](0.9 * made.trunk.networks[0].stage(0, [], x))
+    assert torch.allclose(made(x)[0], wanted, atol=1e-6)
+
+
 def test_attention_selects_from_the_shared_stage_by_a_mask_of_0_to_1() -> None:
     made = MTAN((8, 8), (1, 1))
     x = torch.rand(1, 3, 16, 16)

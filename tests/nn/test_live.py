@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from metacli.nn.live import LiveBatchNorm, is_tied, twice_differentiable
+from metacli.nn.live import LiveBatchNorm, RightUnderVmap, is_tied, twice_differentiable
 
 
 def kernels() -> tuple[bool, bool, bool]:
@@ -51,3 +51,14 @@ def test_a_network_is_tied_where_one_parameter_has_several_names() -> None:
     assert not is_tied(apart)
     apart[1].weight = apart[0].weight
     assert is_tied(apart)
+
+
+def test_instance_normalisation_by_running_statistics_is_torchs_under_vmap_too() -> None:
+    draw = torch.Generator().manual_seed(0)
+    layer = nn.InstanceNorm1d(3, affine=True, track_running_stats=True)
+    layer(5 * torch.randn(4, 3, 6, generator=draw) + 2)  # a training step moves its statistics
+    x = torch.randn(2, 3, 6, generator=draw)
+    wanted = layer.eval()(x)
+    with RightUnderVmap():
+        torch.testing.assert_close(layer(x), wanted)
+    assert not torch.allclose(wanted, x, atol=0.1)

@@ -148,6 +148,19 @@ def test_a_problem_whose_changes_rounding_hides_ends_soon_and_the_other_one_goes
     assert np.abs(curves * found[1]).max() <= 1e-6
 
 
+@pytest.mark.parametrize("spacings", [2, 8])
+def test_rounding_is_as_large_as_the_value_whatever_its_sign(spacings: int) -> None:
+    value, slope = np.array([1e6, -1e6]), 1e-7
+    above = value + spacings * np.spacing(1e6)
+
+    def flat(x: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        begun = x[:, 0] == 0
+        return np.where(begun, value[which], above[which]), np.where(begun, slope, 0.0)[:, None]
+
+    found = minimised_each(flat, np.zeros((2, 1)), np.full(2, 1e-9), 5)
+    assert found[:, 0].tolist() == ([-slope] * 2 if spacings == 2 else [0.0] * 2)
+
+
 def test_pairs_that_rounding_spoiled_are_forgotten_and_the_gradient_is_followed() -> None:
     step, inverse = np.zeros((2, KEPT, 3)), np.zeros((2, KEPT))
     step[:, -1], inverse[:, -1] = 1.0, (-5.0, 1 / 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metacli.nn.solvers.logistic import by_newton
-from metacli.nn.solvers.newton_each import newton_each
+from metacli.nn.solvers.newton_each import newton_each, solved_each
 
 SEVERAL = (1000.0, 0.1, 100.0, 1.0, 10.0)
 
@@ -32,3 +32,9 @@ def test_columns_of_very_different_size_have_them_too() -> None:
     together = newton_each(z, y, 3, SEVERAL, 0.5)
     for c, found in zip(SEVERAL, together, strict=True):
         assert np.array_equal(found, by_newton(z, y, 3, c, 0.5))
+
+
+def test_a_singular_system_has_its_shortest_solution_and_the_others_theirs() -> None:
+    matrices = np.array([[[2.0, 0.0], [0.0, 4.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    found = solved_each(matrices, np.array([[2.0, 2.0], [2.0, 2.0]]))
+    np.testing.assert_allclose(found, [[1.0, 0.5], [1.0, 1.0]])

@@ -10,6 +10,9 @@ import torch
 import toys
 
 from metacli.nn import losses
+from metacli.nn.layers.inputs import channels_last
+from metacli.nn.layers.norms import BatchStatNorm
+from metacli.nn.problem import Problem, make_module
 from metacli.types import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,6 +86,27 @@ def test_init_is_a_function_of_its_seed_and_leaves_the_global_stream_alone() -> 
     other = made.init(8)
     assert not torch.equal(other["head.weight"], first["head.weight"])
     assert not torch.equal(other["backbone.0.conv.weight"], first["backbone.0.conv.weight"])
+
+
+def test_a_layer_that_holds_weights_of_a_file_begins_with_them() -> None:
+    class Held(torch.nn.Linear):
+        def load_weights(self) -> None:
+            torch.nn.init.constant_(self.weight, 3.0)
+
+    module = make_module(
+        torch.nn.Identity(), torch.nn.Sequential(Held(2, 2), torch.nn.Linear(2, 2))
+    )
+    found = Problem(module, 2, "classification", None).init(0)
+    assert found["backbone.0.weight"].tolist() == [[3.0, 3.0], [3.0, 3.0]]
+    assert float(found["backbone.1.weight"].abs().max()) < 1.0  # drawn
+
+
+def test_one_task_at_a_time_is_normalised_as_by_torch_to_the_bit() -> None:
+    x = torch.randn(6, 3, 5, 5, generator=toys.rng())
+    module = make_module(torch.nn.Identity(), BatchStatNorm(3))
+    made = Problem(module, 75, "classification", None, statistics="support", chunk=1)
+    found = made.embed(made.init(0), x, together=True)
+    assert torch.equal(found, torch.nn.BatchNorm2d(3)(channels_last(x)))
 
 
 def test_trainable_names_are_the_parameters_and_never_the_buffers() -> None:

@@ -77,6 +77,12 @@ def test_what_is_no_product_stays_and_names_stay() -> None:
     assert names == {n for n, _ in (*changed.named_parameters(), *changed.named_buffers())}
 
 
+@pytest.mark.parametrize("kind", [{"groups": 2}, {"dilation": 2}, {"padding_mode": "reflect"}])
+def test_a_convolution_that_no_product_computes_stays(kind: dict) -> None:
+    layer = nn.Conv2d(2, 2, 3, 1, 1, **kind)
+    assert as_products(nn.Sequential(layer))[0] is layer
+
+
 def test_a_laid_out_weight_is_the_same_weight() -> None:
     weight = random(4, 3, 3, 3)
     assert torch.equal(rows_first(weight), weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metacli.nn.multi_task import Encoder, TaskProblem, row_counts
+from metacli.nn.multi_task import Encoder, TaskProblem, row_counts, wide_heads
 from metacli.nn.selected import ChosenProblem
 from metacli.nn.sharing import make_sharing
 from metacli.nn.sharing.coupled import Coupled, covariance
@@ -234,6 +234,22 @@ def test_gradients_of_mixed_tasks_are_finite():
     assert params["heads.weight"].grad[1, 2].abs().sum() == 0  # a class that the task lacks
 
 
+@pytest.mark.parametrize("alike", [False, True])
+def test_heads_of_several_outputs_begin_evenly_around_zero(alike):
+    narrow = {"heads.weight": torch.zeros(2, 400), "heads.bias": torch.zeros(2)}
+    rng = torch.Generator().manual_seed(0)
+    found = wide_heads(narrow, 30, rng, alike=alike)
+    assert {name: one.shape for name, one in found.items()} == {
+        "heads.weight": (2, 30, 400),
+        "heads.bias": (2, 30),
+    }
+    weight = found["heads.weight"]  # uniform between -1/20 and 1/20
+    assert weight.aminmax() == (pytest.approx(-0.05, rel=1e-2), pytest.approx(0.05, rel=1e-2))
+    assert float(weight.mean()) == pytest.approx(0.0, abs=1e-3)
+    assert float(weight.std()) == pytest.approx(0.05 / 3**0.5, rel=0.02)
+    assert torch.equal(weight[0], weight[1]) is alike
+
+
 def pictures(scheme) -> TaskProblem:
     module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten())
     encoder = Encoder(module, (1, 4, 4))
@@ -249,6 +265,18 @@ def test_a_trunk_for_images_reads_each_row_as_a_image():
     seen = torch.nn.functional.conv2d(x[1].reshape(3, 1, 4, 4), weight, bias).flatten(1)
     wanted = seen @ params["heads.weight"][1].T + params["heads.bias"][1]
     torch.testing.assert_close(problem.forward(params, x)[1], wanted)
+
+
+def test_an_encoder_one_of_whose_weights_has_two_names_is_read():
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Tanh(), torch.nn.Linear(3, 3))
+    module[2].weight = module[0].weight
+    encoder, x = Encoder(module, (3,)), torch.randn(5, 3)
+    params = encoder.init(0, 2, each=False)
+    own = {name.removeprefix("trunk.encoder."): value for name, value in params.items()}
+    wanted = torch.tanh(x @ own["0.weight"].T + own["0.bias"]) @ own["0.weight"].T + own["2.bias"]
+    torch.testing.assert_close(encoder.forward(params, x, each=False), wanted)
+    each = encoder.forward(encoder.init(0, 2, each=True), x, each=True)
+    torch.testing.assert_close(each, wanted.expand(2, 5, 3))
 
 
 def test_images_apart_are_read_by_networks_that_never_meet():
@@ -290,8 +318,9 @@ def test_cross_stitch_that_keeps_to_itself_is_the_tasks_apart():
 
 
 def test_mixture_of_experts_weighs_the_trunks_by_each_tasks_gate():
-    scheme = MMoE(experts=2)
-    params = scheme.init((D, 5), T, torch.Generator().manual_seed(0))
+    scheme, rng = MMoE(experts=2), torch.Generator().manual_seed(0)
+    params = scheme.init((D, 5), T, rng)
+    params["gates.bias"] = torch.randn(T, 2, generator=rng)  # which begin at zeros
     x = batch(dtype=torch.float32).x
     for t in range(T):
         gate = torch.softmax(x[t] @ params["gates.weight"][t] + params["gates.bias"][t], -1)
@@ -495,6 +524,17 @@ def test_coupled_regressions_are_at_the_minimum_over_weights_and_covariance():
         other = omega + 0.3 * half @ half.T / T
         other_w = w + 0.05 * torch.randn(w.shape, generator=rng, dtype=torch.float64)
         assert coupled_objective(other_w, other / other.trace(), rows, binary, 3.0) > value - 1e-3
+
+
+def test_weights_of_any_size_have_a_covariance():
+    """(ΘΘᵀ)^½ / tr of more tasks than columns, by the roots of ΘᵀΘ; rounding leaves eigenvalues
+    below zero."""
+    theta = torch.randn(7, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(theta.T @ theta)
+    wanted = theta @ (vectors / values.sqrt()) @ vectors.T @ theta.T
+    wanted = wanted / wanted.trace()
+    for size in (1e3, 1e8):
+        torch.testing.assert_close(covariance(size * theta), wanted, atol=1e-5, rtol=0)
 
 
 def test_coupled_tasks_of_one_size_need_no_mask():
