@@ -112,7 +112,7 @@ def adapted(
 
 def mixed(slope: Tensor, mixing: Tensor) -> Tensor:
     """Σ_h A_gh g_h of [G, ...]."""
-    return (mixing @ slope.flatten(1)).view_as(slope)
+    return (mixing @ slope.reshape(len(slope), -1)).view_as(slope)  # [G] of a scalar, too
 
 
 def begin(network: TrunkClasses, params: Params, episodes: SetEpisode, sharing: Sharing) -> Params:

@@ -179,6 +179,6 @@ def trunk_cosines(
     start = detach(begin(network, detach(params), episodes, apart))
     trunk = {name: start[name] for name in network.encoder.trainable}
     loss = lambda moved: support_losses(network, {**start, **moved}, episodes, apart).sum()  # noqa: E731
-    parts = [part.flatten(1) for part in constant_grad(loss, trunk).values()]
+    parts = [part.reshape(len(part), -1) for part in constant_grad(loss, trunk).values()]
     g = F.normalize(torch.cat(parts, -1), dim=-1)
     return g @ g.transpose(-1, -2)

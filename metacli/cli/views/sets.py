@@ -146,7 +146,7 @@ def show_set(result: Result) -> Iterator[str]:
             ("set", f"{text.path(task.name('path'))}: {what}"),
             (
                 score.text("metric"),
-                f"{_number(score.number('value'))}, mean over tasks of held-out rows",
+                f"{_score(score.number('value'), score)}, mean over tasks of held-out rows",
             ),
             ("", _overall(score)),
         ]
@@ -163,11 +163,11 @@ def _overall(score: Block) -> str:
     ends = score.numbers("delta_ci95")
     if not ends:
         return ""
-    between = " to ".join(text.number(end, 3) for end in ends)
+    between = _between(ends, score)
     words = text.verdict(score.name("verdict"))
+    alone = _score(score.number("alone"), score)
     return (
-        f"{_number(score.number('alone'))} with each task alone; joint - alone over all held-out "
-        f"labels {between}: {words}"
+        f"{alone} with each task alone; joint - alone over all held-out labels {between}: {words}"
     )
 
 
@@ -179,9 +179,9 @@ def _tasks(read: Block) -> Iterator[str]:
             [
                 text.visible(one.text("name")),
                 one.text("labels"),
-                _number(one.number("value")),
-                _number(one.number("alone")),
-                " to ".join(text.number(end, 3) for end in ends) or "-",
+                _score(one.number("value"), one),
+                _score(one.number("alone"), one),
+                _between(ends, one) if ends else "-",
                 text.verdict(one.name("verdict"))
                 + ("" if one.flag("joint") else ", answered alone"),
             ]
@@ -223,8 +223,17 @@ def _change(end: float | None, metric: str) -> str:
     return f"{100 * end:+.1f}" if metric == "accuracy" else text.number(end, 3)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else text.number(value, 3)
+def _score(value: float | None, of: Block) -> str:
+    """A score in the unit of its metric."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f} %" if of.text("metric") == "accuracy" else text.number(value, 3)
+
+
+def _between(ends: list[float | None], of: Block) -> str:
+    """The interval of a difference, in points of an accuracy."""
+    words = " to ".join(_change(end, of.text("metric")) for end in ends)
+    return f"{words} points" if of.text("metric") == "accuracy" else words
 
 
 def _signed(value: Json) -> str:

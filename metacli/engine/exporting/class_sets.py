@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from metacli import __version__
+from metacli.engine.encoders.pool_features import frozen_of
 from metacli.engine.exporting import companion
-from metacli.engine.exporting.class_support import ExportableClassSupport, exportable_support
+from metacli.engine.exporting.class_support import (
+    ExportableClassSupport,
+    exportable_support,
+    rows_of,
+)
 from metacli.engine.exporting.entrance import entrance_of
 from metacli.engine.exporting.exportable import TOLERANCE
 from metacli.engine.exporting.files import encoder_files, written_with
@@ -22,6 +27,7 @@ from metacli.engine.results.base import Json
 from metacli.engine.results.export import ExportResult, Parity
 from metacli.engine.sets.class_adapted import AdaptedClassSet
 from metacli.engine.sets.class_model import ClassSetModel
+from metacli.engine.sets.class_verbs import reads_of
 from metacli.errors import DataError
 
 
@@ -51,9 +57,7 @@ class ExportableClassSet:
         """File and PyTorch on the examples that the model was adapted to: in probability, or in
         standard deviations of the target."""
         limit = TOLERANCE if tolerance is None else tolerance
-        support = self.model.support
-        assert support.mask is not None  # of every adapted set
-        x = support.x[support.mask][:MOST].numpy()
+        x, source = self.examples(seed)
         expected = reference(self.model, x)
         entrance, units = entrance_of(self.model.source.facts.inputs), self.units()
         inputs = [one.filled(x) for one in entrance.every]
@@ -64,7 +68,16 @@ class ExportableClassSet:
             differences += [
                 difference((a / unit,), (b[first:last] / unit,)) for a, b, unit in pairs
             ]
-        return Parity(largest(differences), limit, len(x), "examples that it was adapted to")
+        return Parity(largest(differences), limit, len(x), source)
+
+    def examples(self, seed: int) -> tuple[np.ndarray, str]:
+        """What is compared, as the data layer reads it, and what it is. Of images that a frozen
+        encoder sees, a model keeps the features alone."""
+        if frozen_of(self.model.source.recipe) is not None:
+            return rows_of(self.model.source, np.random.Generator(np.random.PCG64(seed)))
+        support = self.model.support
+        assert support.mask is not None  # of every adapted set
+        return support.x[support.mask][:MOST].numpy(), "examples that it was adapted to"
 
     def units(self) -> list[float]:
         """What a difference of each output is measured in."""
@@ -83,7 +96,8 @@ class ExportableClassSet:
 
 def reference(model: AdaptedClassSet, x: np.ndarray) -> Arrays:
     """What `predict` gives for examples as the data layer reads them, for each task."""
-    found = model.predict(dict.fromkeys(model.names, x))
+    kept = reads_of(model.source).features(x)
+    found = model.predict(dict.fromkeys(model.names, kept))
     answers = (found[name] for name in model.names)
     return tuple(one.mean if one.probabilities is None else one.probabilities for one in answers)
 

@@ -22,7 +22,7 @@ from metacli.engine.exporting.real_inputs import MOST
 from metacli.engine.results.base import Json
 from metacli.engine.results.export import ExportResult, Parity
 from metacli.engine.sets.class_model import ClassFacts, ClassSetModel
-from metacli.engine.sets.class_sources import class_source
+from metacli.engine.sets.class_sources import class_source, images_of
 from metacli.errors import DataError, EnvironmentProblem
 from metacli.types import Batch, SetEpisode
 
@@ -100,6 +100,9 @@ def rows_of(model: ClassSetModel, rng: np.random.Generator) -> tuple[np.ndarray,
     """At least QUERIES rows as the data layer reads them, and what they are: of validation sets
     where they are at hand."""
     try:
+        images = images_of(model.recipe)
+        if images is not None:
+            return images[:: max(1, len(images) // MOST)], "images of the data"
         episodes = class_source(model.recipe, "val").meta_batch_at(0)
     except (DataError, EnvironmentProblem):
         shape = (MOST, *model.facts.inputs.shape)

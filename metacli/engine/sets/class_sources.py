@@ -190,6 +190,15 @@ def groups_of(recipe: MetaMultiTaskRecipe, split: str) -> ClassGroups:
     return replace(pool, store=FeatureRows(images, used, bare_width(frozen), compute))
 
 
+def images_of(recipe: MetaMultiTaskRecipe) -> np.ndarray | None:
+    """Validation images of a user's sets as a frozen encoder sees them, uint8 [M, 3, H, W]; None
+    where the source is another, or the encoder. Raises DataError: they are not there any more."""
+    if frozen_of(recipe) is None or not is_own(recipe.data.source):
+        return None
+    options = parsed(OwnSets, recipe.data.options)
+    return read_own(Path(recipe.data.source), options, "val", SEES).store
+
+
 def is_image(store: Store) -> bool:
     return isinstance(store, np.ndarray) and store.dtype == np.uint8
 

@@ -69,7 +69,7 @@ def adapt_class_set(path: Path, request: SetRequest, report: Reporter) -> SetAda
             "tasks": [task.as_dict() for task in result.tasks],
         }
         kept = replace(adapted, scores=scores, provenance=facts)
-        save_classes(kept, folder, replace=request.force)
+        save_classes(kept, folder, replace=request.force, standalone=request.standalone)
     return result
 
 

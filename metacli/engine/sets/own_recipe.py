@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from pydantic import JsonValue
 
+from metacli.data.images import ImageSpec
 from metacli.data.sets.own_files import OwnSets, looks_like_sets
 from metacli.data.sets.own_tasks import OwnData, read_own
+from metacli.data.user.appearance import COLOURFUL, appearance_of_stack
+from metacli.engine.encoders.parameters import encoder_of
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.training.options import parsed
 from metacli.errors import DataError
@@ -24,8 +27,12 @@ SETTINGS = (
     *("algorithm.blocks=2", "algorithm.reads=1", f"train.steps={STEPS}", "train.meta_batch=8"),
     *("train.lr=0.001", "evaluate.every=100", "evaluate.episodes=128", "evaluate.shot=null"),
 )
+LOOKED_AT = ImageSpec(3, 64, 64)  # large enough to tell photographs from drawings
+LOOKS = 128  # images
 BACKBONES: dict[str, dict[str, JsonValue]] = {
-    "image": {"name": "conv4", "width": 32},
+    "photograph": {"name": "frozen", "encoder": "efficientnet-lite0"},
+    "drawing": {"name": "conv4", "width": 32},
+    "tokens": {"name": "words", "encoder": "wordllama"},
     "text": {"name": "mlp", "hidden": [128, 64]},
     "numbers": {"name": "mlp", "hidden": [64, 64]},
 }
@@ -50,11 +57,16 @@ def sets_recipe(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     given = {key.removeprefix("data.") for key in loaded.overridden if key.startswith("data.")}
     options = {k: v for k, v in loaded.recipe.data.options.items() if k in given}
     path = Path(data).absolute()
-    parts = [read_own(path, parsed(OwnSets, options), split) for split in ("train", "val", "test")]
+    own = parsed(OwnSets, options)
+    parts = [read_own(path, own, split, LOOKED_AT) for split in ("train", "val", "test")]
     asked = {key.removeprefix("sets.") for key in loaded.overridden if key.startswith("sets.")}
-    own = {key: value for key, value in loaded.recipe.sets.model_dump().items() if key in asked}
-    sizes = Sets.model_validate({**sizes_of(parts), **own})
-    backbone = loaded.recipe.backbone or Named.model_validate(BACKBONES[parts[0].kind])
+    set_ = {key: value for key, value in loaded.recipe.sets.model_dump().items() if key in asked}
+    sizes = Sets.model_validate({**sizes_of(parts), **set_})
+    backbone = loaded.recipe.backbone
+    if backbone is None:
+        kind = kind_of(parts[0], options)
+        backbone = Named.model_validate(BACKBONES[kind])
+        options |= {"encoder": "tokens"} if kind == "tokens" else {}
     changes = {
         "data": Data.model_validate({"source": str(path), **options}),
         "sets": sizes,
@@ -65,13 +77,25 @@ def sets_recipe(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     recipe = loaded.recipe.model_copy(update=changes)
     count = sum(len(part.sets) for part in parts)
     steps = recipe.train.steps
-    report(
-        Notice(
-            f"{data} holds {count} sets of tasks: training {NAME}, {steps} steps", "recipe.chosen"
-        )
-    )
+    encoder = encoder_of(recipe)
+    on = "" if encoder is None else f" on the pretrained encoder {encoder[0]}"
+    said = f"{data} holds {count} sets of tasks: training {NAME}{on}, {steps} steps"
+    report(Notice(said, "recipe.chosen"))
     header = f"{recipe.algorithm.name.upper()} on sets of tasks, fitted to {path}"
     return replace(loaded, recipe=recipe, name=NAME, header=header)
+
+
+def kind_of(data: OwnData, given: Mapping[str, JsonValue]) -> str:
+    """Which of `BACKBONES` suits the sets: a pretrained encoder for texts and photographs, but for
+    those that are to be read in another way."""
+    if data.kind == "text":
+        other = "features" in given or given.get("encoder", "tokens") != "tokens"
+        return "text" if other else "tokens"
+    if data.kind != "image":
+        return data.kind
+    looks = appearance_of_stack(data.store[:: max(1, len(data.store) // LOOKS)])
+    drawn = looks.kind == "drawing" and looks.colourfulness < COLOURFUL
+    return "drawing" if drawn or {"size", "channels"} & set(given) else "photograph"
 
 
 def own_learner(words: Sequence[str]) -> bool:

@@ -42,6 +42,7 @@ class SetRequest:
     Args:
         target: columns that are tasks; input: columns of x; both with commas between them.
         add: the model is adapted already, and these tasks join.
+        standalone: a pretrained encoder is put into the folder, not named by its hash.
     """
 
     set: Path
@@ -53,6 +54,7 @@ class SetRequest:
     seed: int = 0
     dry_run: bool = False
     add: bool = False
+    standalone: bool = False
 
 
 def set_request(
@@ -78,6 +80,7 @@ def set_request(
         seed=settings.seed or 0,
         dry_run=settings.dry_run,
         add=add,
+        standalone=settings.standalone,
     )
 
 
