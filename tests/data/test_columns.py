@@ -300,4 +300,4 @@ def test_a_large_table_is_read_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -
             np.testing.assert_array_equal(one, other)
     assert small.words("a") == ["1", None, "3", "4", "5.0"]
     assert small.keys("ca") == large.keys("ca")
-    assert small.keys("ca")[1:3] == ["('blue', None)", "(None, '3')"]
+    assert len(set(small.keys("ca"))) == 5

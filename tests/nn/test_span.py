@@ -51,7 +51,7 @@ def test_examples_that_repeat_or_are_few_go_the_safe_way(monkeypatch: pytest.Mon
     assert found is not None
     assert found[0].shape == (100, 50)
     near = examples(100, 300)
-    near[1] = near[0] + 1e-4 * examples(1, 300, 1)[0]
+    near[:9] = near[9] + 1e-4 * examples(9, 300, 1)
     for way in (by_products, by_axes):
         assert way(near) is None
         assert way(torch.zeros(80, 100, dtype=torch.float64)) is None
@@ -74,6 +74,25 @@ def test_numbers_that_are_none_or_very_large_are_placed_all_the_same(
     placed, _ = in_span(x)
     assert placed.shape == (shape[0], min(shape))
     fit_logistics(x, torch.arange(shape[0]) % 3, 3, {1.0: 1e-3})  # ends
+
+
+def test_a_few_short_axes_are_found_by_themselves() -> None:
+    centred = examples(80, 300).float()
+    centred = (centred - centred.mean(0)).double()  # but for float32's rounding
+    near = examples(100, 300)
+    near[:5] = near[5] + 1e-4 * examples(5, 300, 1)
+    for x, axes in ((centred, 80), (near, 100)):
+        found = by_axes(x)
+        assert found is not None
+        assert found[0].shape == (len(x), axes)
+        require_same(x, *found)
+        require_on_axes(found[0])
+
+
+def test_what_is_hardly_more_than_rounding_goes_the_safe_way() -> None:
+    x = examples(80, 300)
+    x[:2] = x[2] + 3e-13 * examples(2, 300, 1)
+    require_same(x, *in_span(x))
 
 
 def test_short_axes_beside_a_very_long_one_are_kept() -> None:

@@ -47,7 +47,8 @@ class NearestNeighbours(Transfer):
     ) -> list[tuple[Self, Tensor]]:
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         query, kept = problem.embed(frozen, x), stored(problem, features, support)
-        return [(one, one.answers(problem, kept, query)) for one in choices(self, GRID)]
+        apart = apart_of(query, kept[EXAMPLES])
+        return [(one, one.answers(problem, kept, apart)) for one in choices(self, GRID)]
 
     def adapt(
         self, problem: Problem, params: Params, support: Batch, state: State = NO_STATE
@@ -55,13 +56,11 @@ class NearestNeighbours(Transfer):
         frozen, features = frozen_features(problem, network_of(problem, params), support)
         return {**frozen, **stored(problem, features, support)}
 
-    def answers(self, problem: Problem, kept: Params, features: Tensor) -> Tensor:
-        """Features [M, D] to logits [M, N] or values [M, outputs]; k is given."""
+    def answers(self, problem: Problem, kept: Params, distances: Distances) -> Tensor:
+        """Logits [M, N] or values [M, outputs] at such distances from the examples; k is given."""
         assert self.k is not None
-        examples, answers = kept[EXAMPLES], kept[ANSWERS]
-        k = min(self.k, len(examples))
-        squares = features.square().sum(1, keepdim=True) + examples.square().sum(1)
-        apart = (squares - 2 * features @ examples.T).clamp(min=0)
+        (apart, squares), answers = distances, kept[ANSWERS]
+        k = min(self.k, len(answers))
         last = apart.topk(k, dim=1, largest=False).values[:, -1:]
         near = (apart <= last + SAME * (last + squares)).to(answers.dtype)  # [M, support]
         mean = near @ answers / near.sum(1, keepdim=True)
@@ -70,7 +69,18 @@ class NearestNeighbours(Transfer):
         return torch.log((k * mean + answers.mean(0)) / (k + 1))
 
     def predict(self, problem: Problem, adapted: Params, x: Tensor) -> Tensor:
-        return self.usual().answers(problem, adapted, problem.embed(adapted, x))
+        apart = apart_of(problem.embed(adapted, x), adapted[EXAMPLES])
+        return self.usual().answers(problem, adapted, apart)
+
+
+Distances = tuple[Tensor, Tensor]
+"""‖a - b‖² of each two, and ‖a‖² + ‖b‖², of which rounding is a share: both [M, support]."""
+
+
+def apart_of(features: Tensor, examples: Tensor) -> Distances:
+    """Of features [M, D] and examples [support, D]."""
+    squares = features.square().sum(1, keepdim=True) + examples.square().sum(1)
+    return (squares - 2 * features @ examples.T).clamp(min=0), squares
 
 
 def stored(problem: Problem, features: Tensor, support: Batch) -> Params:

@@ -8,7 +8,7 @@ included, have none, and their statistics are numpy's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ ONE_IN = 20
 LIMIT = 2.0  # times the largest usual value: what a column with a wild cell is cut at
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """Of the known cells of a column.
 
     Args:
@@ -57,14 +56,17 @@ def levels_of(values: np.ndarray) -> list[Level]:
     usable = (largest > 1e-150) & (largest < 1e150) & (len(values) >= 3)
     whole = np.flatnonzero(usable)
     if len(whole):
-        known, largest = columns[whole], largest[whole]
-        plain = surely_plain(known)
+        every = len(whole) == len(columns)
+        known, largest = (columns, largest) if every else (columns[whole], largest[whole])
+        means = known.mean(1)
+        around = known - means[:, None]
+        plain = plain_around(np.abs(around))
         rest = known[~plain]
         away = np.abs(rest - np.median(rest, axis=1)[:, None])
         place = len(values) - 1 - max(1, len(values) // ONE_IN)
         usual = np.partition(away, place, axis=1)[:, place]
         plain[~plain] = ~((usual > 0) & (away.max(1) > WILD * usual))
-        means, scales = known.mean(1), known.std(1)
+        scales = np.sqrt(np.square(around, out=around).mean(1))  # numpy's std, to the bit
         scales[~(scales > 1e-12 * largest)] = 1.0
         for at in np.flatnonzero(plain).tolist():
             found[whole[at]] = Level(float(means[at]), float(scales[at]))
@@ -73,18 +75,22 @@ def levels_of(values: np.ndarray) -> list[Level]:
 
 def surely_plain(columns: np.ndarray) -> np.ndarray:
     """Which of these columns [F, M] have no wild cell, as far as their means tell, which cost less
-    than medians: [F].
+    than medians: [F]."""
+    with np.errstate(over="ignore", invalid="ignore"):  # then nothing is sure
+        return plain_around(np.abs(columns - columns.mean(1, keepdims=True)))
+
+
+def plain_around(away: np.ndarray) -> np.ndarray:
+    """The same by how far each cell is from the mean of its column, [F, M].
 
     With a wild cell at distance A from the median c, all but a share s of the cells are within A /
     WILD of c. So, with q = 1 / WILD + s, the mean of |x - c| is at most q A, which bounds the
     distance of the mean m from c; the mean of |x - m| is at most 2 q A, and the largest |x - m| at
     least (1 - q) A. A larger ratio than 2 q / (1 - q) rules a wild cell out.
     """
-    rows = columns.shape[1]
+    rows = away.shape[1]
     q = 1 / WILD + max(1, rows // ONE_IN) / rows
-    with np.errstate(over="ignore", invalid="ignore"):  # then nothing is sure
-        away = np.abs(columns - columns.mean(1, keepdims=True))
-        result: np.ndarray = away.mean(1) * (1 - q) > 2 * q * away.max(1) * (1 + 1e-9)
+    result: np.ndarray = away.mean(1) * (1 - q) > 2 * q * away.max(1) * (1 + 1e-9)
     return result
 
 

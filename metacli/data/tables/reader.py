@@ -88,7 +88,7 @@ class Table:
     def known(self, names: Sequence[str]) -> pl.DataFrame:
         """Cells of some columns without the blanks around them; null where missing."""
         wanted = [self.require(name) for name in names]
-        return self._known[wanted] if self.is_small else known_of(self.frame[wanted])
+        return self._known[wanted] if self.is_kept else known_of(self.frame[wanted])
 
     def words(self, name: str) -> list[str | None]:
         """Cells without the blanks around them; None where missing."""
@@ -99,7 +99,12 @@ class Table:
         """Of each row what says whether another one is the same: its `words` in these columns."""
         if not names:
             return ["()"] * len(self)
-        return [repr(row) for row in self.known(names).iter_rows()]
+        import polars as pl  # slow to import
+
+        # What is missing looks like no cell that is not, and no cell of a file of text holds NUL.
+        cells = pl.concat_str(pl.all().fill_null(""), separator="\0")
+        found: list[str] = self.known(names).select(cells).to_series().to_list()
+        return found
 
     def texts(self, name: str) -> list[str]:
         """Cells as they are. Raises DataError for an empty one."""
@@ -112,7 +117,7 @@ class Table:
     def parsed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Cells as float64 [M], NaN where they are no number, and which are missing. Of a wide or
         small table all columns are read at once, and kept."""
-        if self.is_wide or self.is_small:
+        if self.is_kept:
             (values, missing), at = self.every_number, self._places[self.require(name)]
         else:
             (values, missing), at = parsed_of(self.known([name])), 0
@@ -120,13 +125,18 @@ class Table:
 
     @cached_property
     def is_wide(self) -> bool:
-        """Whether its columns are many and its cells can be kept as numbers, too."""
+        """Whether its columns are many and its cells can be kept as words and numbers, too."""
         return self.frame.width > MANY and self.frame.width * self.frame.height <= KEPT
 
     @cached_property
     def is_small(self) -> bool:
         """Whether its cells are so few that all are made ready where one column is asked for."""
         return is_small(self.frame)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all cells are made ready at once, and kept."""
+        return self.is_wide or self.is_small
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -139,7 +149,7 @@ class Table:
     @cached_property
     def every_number(self) -> tuple[np.ndarray, np.ndarray]:
         """`parsed` of all columns, [M, C]."""
-        return parsed_of(self._known if self.is_small else known_of(self.frame))
+        return parsed_of(self._known)
 
     def numbers(self, name: str) -> np.ndarray:
         """float64 [M], NaN where missing. Raises DataError for a cell that is no finite number."""

@@ -78,19 +78,19 @@ def columns(encoder: Encoding, rows: np.ndarray) -> Change:
             scaled.append((at, column.missing))
         at += column.width
     places = np.array([place for place, _ in scaled], int)
-    numbers = rows[:, places].astype(np.float64)
+    every = len(places) == rows.shape[1]
+    # By columns, as their statistics are found.
+    numbers = (rows if every else rows[:, places]).astype(np.float64, order="F")
     for number, (place, missing) in enumerate(scaled):
         if missing:
             numbers[rows[:, place + 1] > 0, number] = np.nan
     levels = levels_of(numbers)
-    means, scales = (np.array(one) for one in ([o.mean for o in levels], [o.scale for o in levels]))
+    means, scales = np.array([o.mean for o in levels]), np.array([o.scale for o in levels])
     rare = [
         (place, missing, level.limit)
         for (place, missing), level in zip(scaled, levels, strict=True)
         if missing or level.limit is not None
     ]
-
-    every = len(places) == rows.shape[1]
 
     def change(x: np.ndarray) -> np.ndarray:
         found = x.astype(np.float64)

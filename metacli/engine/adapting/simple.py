@@ -23,7 +23,9 @@ MOST_PIXELS = 84  # to a side, of what logistic regression reads
 EXACT = 1e-9  # of the gradient
 NEAR = 1e-4  # of it for inputs of length 1, where there are many parameters
 PENALTIES = np.logspace(-2, 4, 13)  # of ridge regression
-MEAN = "mean of the support"
+MEAN, MAJORITY = "mean of the support", "majority class"
+BLIND = (MEAN, MAJORITY)
+"""Those that do not look at the inputs."""
 
 
 def simple_models(source: Source, classes: int) -> dict[str, Predict]:
@@ -34,7 +36,7 @@ def simple_models(source: Source, classes: int) -> dict[str, Predict]:
         found = {f"ridge regression on {read}": ridge_on_raw, MEAN: mean_of_support}
     else:
         fitted, most = logistic_on_raw(classes), majority(classes)
-        found = {f"logistic regression on {read}": fitted, "majority class": most}
+        found = {f"logistic regression on {read}": fitted, MAJORITY: most}
     if isinstance(source.inputs.encoder, TokenNumbers):
         found = {name: on_counts(one) for name, one in found.items()}
     return found

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 MANY = 64  # examples, from which on the products are the smaller part of a decomposition
 TURNED = 1024  # examples or numbers, up to which principal axes are found
 REGULAR = 1e-3  # between the diagonal's ends: squaring the condition leaves ten digits
+SHORT = 8  # axes shorter than that which are found by themselves
 CENTRED = 1e-10  # of the longest row
 ROUNDING = 1e-12  # of the lengths that are added
 NOTHING = 1e-13  # of the largest length along an axis, squared: what rounding leaves of nothing
+UPRIGHT = 1e-9  # cosine of two axes
 
 Back = Callable[[Tensor], Tensor]
 """Weights in the basis [N, R] to weights of the features [N, D]."""
@@ -36,29 +39,75 @@ def in_span(x: Tensor) -> tuple[Tensor, Back]:
 
 def by_axes(x: Tensor) -> tuple[Tensor, Back] | None:
     """Of examples by the decomposition of their products x xᵀ = U S² Uᵀ, which repeated or centred
-    examples leave singular; None where an axis is so short that the products hardly know it, or
-    where a product is beyond float64."""
-    products = x @ x.T
-    if not bool(products.isfinite().all()):
+    examples leave singular; None where many axes are so short that the products hardly know them,
+    or where a product is beyond float64."""
+    found = decomposed(x)
+    if found is None or not bool(found[0][-1] > 0):
         return None
-    squares, left = torch.linalg.eigh(products)
-    there = squares > NOTHING * len(x) * squares[-1]
-    if not bool(there.any()) or squares[there][0] < REGULAR**2 * squares[-1]:
-        return None
+    squares, left = found
+    known = squares >= REGULAR**2 * squares[-1]
+    rest = left[:, ~known].T
     # Beside a very long axis others look like nothing: what is must add up to it but for rounding.
-    gone = left[:, ~there].T
-    if bool(((gone @ x).norm(dim=1) > ROUNDING * (gone.abs() @ x.norm(dim=1))).any()):
+    there = (rest @ x).norm(dim=1) > ROUNDING * (rest.abs() @ x.norm(dim=1))
+    left, lengths, rest = left[:, known], squares[known].sqrt(), rest[there]
+    if not len(rest):
+        return left * lengths, lambda weight: (weight / lengths) @ left.T @ x
+    short = None if len(rest) > SHORT else short_axes(x, left, lengths, rest)
+    if short is None:
         return None
-    left, lengths = left[:, there], squares[there].sqrt()
-    return left * lengths, lambda weight: (weight / lengths) @ left.T @ x
+    basis, own = short
+    split = [len(lengths), len(rest)]
+
+    def back(weight: Tensor) -> Tensor:
+        long, little = weight.split(split, dim=1)
+        result: Tensor = (long / lengths) @ left.T @ x + little @ basis.T
+        return result
+
+    return torch.cat([left * lengths, own], 1), back
+
+
+def short_axes(
+    x: Tensor, left: Tensor, lengths: Tensor, rest: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """An orthonormal basis of what a few sums of examples are, [D, K], and the examples in it
+    [M, K]. Columns that were centred in float32 have such a sum, 1e-7 of the others; the products
+    know whose it is, and the sum itself what it is. None where it is no more than rounding.
+
+    Args:
+        left, lengths: of the long axes, to which the basis is orthogonal. rest: the sums, [K, M].
+    """
+
+    def along(of: Tensor) -> Tensor:
+        """Parts of vectors [D, K] along the long axes, [R, K]."""
+        return (left.T @ (x @ of)) / lengths[:, None]
+
+    sums = (rest @ x).T
+    sums -= x.T @ (left @ (along(sums) / lengths[:, None]))
+    basis, upper = torch.linalg.qr(sums)
+    upright = float(along(basis).abs().max()) <= UPRIGHT
+    return (basis, rest.T @ upper.T) if upright else None
+
+
+def decomposed(x: Tensor) -> tuple[Tensor, Tensor] | None:
+    """S² in rising order and U, of x xᵀ = U S² Uᵀ; None where a product is beyond float64.
+
+    On a processor by NumPy, which sees that both factors are one and computes half of the product.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        on_cpu = x.device.type == "cpu"
+        products = x.numpy() @ x.numpy().T if on_cpu else (x @ x.T).cpu().numpy()
+    if not np.isfinite(products).all():
+        return None
+    squares, left = np.linalg.eigh(products)
+    return torch.from_numpy(squares).to(x.device), torch.from_numpy(left).to(x.device)
 
 
 def turned(placed: Tensor, back: Back) -> tuple[Tensor, Back]:
     """The same on the principal axes; as it is where they take too long or are not to be known."""
-    products = placed.T @ placed if placed.shape[1] <= TURNED else None
-    if products is None or not bool(products.isfinite().all()):
+    found = decomposed(placed.T) if placed.shape[1] <= TURNED else None
+    if found is None:
         return placed, back
-    axes = torch.linalg.eigh(products)[1]
+    axes = found[1]
     return placed @ axes, lambda weight: back(weight @ axes.T)
 
 
