@@ -165,6 +165,6 @@ def test_styles_that_are_drawn_anew_have_no_frozen_features(tmp_path: Path) -> N
         "sets: {tasks: 2, way: 3, shot: 1, query: 2}\nbackbone: {name: frozen}\n"
         "algorithm: {name: mtnp}\ntrain: {steps: 1}\n"
     )
-    with pytest.raises(DataError, match="drawn anew for every set") as caught:
+    with pytest.raises(DataError, match="every set draws styles of its own") as caught:
         meta_train(str(path), [], out=str(tmp_path / "run"))
     assert caught.value.hint == "backbone.name=conv4"

@@ -178,7 +178,7 @@ def groups_of(recipe: MetaMultiTaskRecipe, split: str) -> ClassGroups:
         return pool
     if pool.relation == "styles":
         raise DataError(
-            "the styles of a set are drawn anew for every set, and backbone frozen keeps the "
+            "every set draws styles of its own, and backbone frozen keeps the "
             "features of images as they are",
             code="data.mismatch",
             where=recipe.data.source,
