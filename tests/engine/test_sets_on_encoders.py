@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,9 @@ def test_sets_of_texts_stand_on_pretrained_words(
     assert model.recipe.data.options["encoder"] == "tokens"
     table = pretrained("wordllama", cache_root())["table"]
     assert torch.equal(model.problem().network.encoder.module.backbone.encoder.table, table)  # type: ignore[attr-defined]
+
+    bare = replace(model, params={k: v for k, v in model.params.items() if FROZEN not in k})
+    assert torch.equal(bare.problem().network.encoder.module.backbone.encoder.table, table)  # type: ignore[attr-defined]
 
     new = tables(tmp_path / "new", 9)
     result = adapt(str(run), str(new), out=str(mine))

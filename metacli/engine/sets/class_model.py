@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from metacli.algorithms.meta_multitask.protocol import ClassSetLearner
-from metacli.engine.encoders.parameters import FROZEN
+from metacli.engine.encoders.parameters import FROZEN, with_encoder
 from metacli.engine.encoders.pool_features import bare_width, frozen_of
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.networks import entrance_of, statistics_of
@@ -89,7 +89,8 @@ class ClassSetModel:
 
     @cached_property
     def _problem(self) -> SetProblem:
-        return class_problem(self.recipe, self.learner(), self.facts, self.params)
+        own = select(self.params, (FROZEN,)) or with_encoder(self.recipe, {})
+        return class_problem(self.recipe, self.learner(), self.facts, own)
 
     @property
     def example(self) -> tuple[int, ...]:
