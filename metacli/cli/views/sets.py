@@ -61,7 +61,7 @@ def _arms(cells: list[Block]) -> Iterator[str]:
 
 
 def _pairs(cells: list[Block]) -> Iterator[str]:
-    """How well relatives are told from strangers, and which tasks are hurt."""
+    """How well related tasks are told from unrelated ones, and which tasks are hurt."""
     rows = []
     for cell in cells:
         hurt = [one for one in cell.blocks("by_task") if one.name("verdict") == "hurt"]
@@ -166,8 +166,8 @@ def _overall(score: Block) -> str:
     between = " to ".join(text.number(end, 3) for end in ends)
     words = text.verdict(score.name("verdict"))
     return (
-        f"{_number(score.number('alone'))} with each task alone; joint - alone over all held-out "
-        f"labels {between}: {words}"
+        f"{_number(score.number('alone'))} with each task alone; joint - separate over all "
+        f"held-out labels {between}: {words}"
     )
 
 
@@ -187,7 +187,7 @@ def _tasks(read: Block) -> Iterator[str]:
             ]
         )
     yield ""
-    head = ["task", "labels", "joint", "alone", "joint - alone", ""]
+    head = ["task", "labels", "joint", "separate", "joint - separate", ""]
     yield from (f"  {line}" for line in text.table(head, rows))
 
 
