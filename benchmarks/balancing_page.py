@@ -192,7 +192,7 @@ def of_tables() -> Iterator[str]:
         yield f"## {data.upper() if data == 'sarcos' else data.title()}: {SETS[data]}"
         yield ""
         yield (
-            f"{found['metric'].replace('_', ' ')} on test rows, {found['divisions']} divisions, "
+            f"{found['metric'].replace('_', ' ')} on test rows, {found['divisions']} splits, "
             "corrected resampled t intervals (Nadeau and Bengio); gains are turned so that above "
             f"0 is better. Results: [balancing-{data}.json]({LINK}/tasks/balancing-{data}.json)."
         )

@@ -35,7 +35,7 @@ def table() -> str:
     for data, found, lower in measured():
         word = "lower" if lower else "higher"
         lines += [
-            f"{data}: {found['metric']} on test ({word} is better), {found['divisions']} divisions "
+            f"{data}: {found['metric']} on test ({word} is better), {found['divisions']} splits "
             f"([results](results/tasks/balancing-{data}.json))",
             "",
             "| method | mean | minus equal weights | minus single-task |",

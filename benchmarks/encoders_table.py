@@ -62,13 +62,13 @@ def texts(result: Mapping[str, object]) -> str:
     lines = [
         "## What was meta-learned on other intents",
         "",
-        "CLINC150, the test intents of each of the five divisions, a head for each division,",
+        "CLINC150, the test intents of each of the five published folds, a head for each fold,",
         "meta-trained on its training and validation intents alone",
         "([results](../../benchmarks/results/encoders-texts.json),",
         "[protocol](../../benchmarks/protocols/encoders.md)); logistic regression on each kind of",
-        "features, tuned in the same way. Division 1 is the one whose head comes with metacli.",
+        "features, tuned in the same way. Fold 1 is the one whose head comes with metacli.",
         "",
-        "| classes, examples each | features | accuracy | minus `texts+ngrams` | division 1 |",
+        "| classes, examples each | features | accuracy | minus `texts+ngrams` | fold 1 |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in rows:
@@ -82,8 +82,8 @@ def texts(result: Mapping[str, object]) -> str:
     count = rows[0]["accuracy"]["texts+ngrams"]["n"]
     lines += [
         "",
-        f"{count:g} draws: of the four for each division that the protocol names as many as the",
-        "machine allowed. Over the five divisions `intents+ngrams` differs from `texts+ngrams` by",
+        f"{count:g} draws: of the four for each fold that the protocol names as many as the",
+        "machine allowed. Over the five folds `intents+ngrams` differs from `texts+ngrams` by",
         f"{points(every)} at 50 classes.",
     ]
     return "\n".join(lines)

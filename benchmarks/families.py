@@ -1,8 +1,9 @@
-"""Generated tasks whose relatives are known: what learning them together does to each, and where
-learned weights go: `python benchmarks/families.py`; `--table` makes the page's table.
+"""Generated tasks of which it is known which are related: what learning them together does to
+each, and where learned weights go: `python benchmarks/families.py`; `--table` makes the table of
+the page.
 
 Writes `results/tasks/families.json` after each family, and goes on with one that was begun: the
-shipped recipes on families with relatives (some with half of their signs flipped) and on one of
+shipped recipes on families of related tasks (some with half of their signs flipped) and on one of
 tasks that are all unrelated, as they are, by the suggested groups, and with the guard. Verdicts are
 those of `evaluate`, of every task against itself alone on more than a thousand test rows. What had
 to be chosen (`weighting.focus`, the learning rate of the meta recipe) was chosen by the error on
@@ -117,15 +118,15 @@ def against(rows: Any, told: Any, by_itself: Any, known: np.ndarray) -> dict[str
 
 
 def mass(weights: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Of what tasks with relatives give to other tasks, the share of true relatives; and what a
-    task without relatives gives, its own weight being 1."""
+    """Of what tasks with related ones give to other tasks, the share of those; and what a
+    task without them gives, its own weight being 1."""
     own = np.eye(len(groups), dtype=bool)
-    relatives = (groups[:, None] == groups) & (groups >= 0)[:, None] & ~own
+    related = (groups[:, None] == groups) & (groups >= 0)[:, None] & ~own
     others, some = weights * ~own, groups >= 0
     given = others.sum(1)
     found = {"given_by_unrelated": float(given[~some].mean())}
     if some.any():
-        shares = (others * relatives).sum(1)[some] / given[some]
+        shares = (others * related).sum(1)[some] / given[some]
         found |= {"relatives": float(shares.mean()), "given_by_related": float(given[some].mean())}
     return found
 
@@ -161,20 +162,20 @@ def table() -> str:
     """Markdown for the documentation."""
     found = json.loads((RESULTS / "families.json").read_text())
     lines = [
-        "| family | trained | error minus alone | hurt | helped | weight on true relatives |",
+        "| family | trained | error minus separate | hurt | helped | weight on related tasks |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for family, one in found["summary"].items():
         for way, row in one["ways"].items():
             name, _, guard = way.partition("+")
-            to_relatives = one["mass"].get("relatives") if way == "meta" else None
+            to_related = one["mass"].get("relatives") if way == "meta" else None
             cells = [
                 family,
                 SHOWN[name] + (", `guard=true`" if guard else ""),
                 shown(row["delta"], "+.3f"),
                 f"{row['hurt']} of {row['tasks']}",
                 str(row["helped"]),
-                shown(to_relatives, ".0%") if to_relatives else "",
+                shown(to_related, ".0%") if to_related else "",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

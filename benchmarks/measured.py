@@ -63,7 +63,7 @@ def multi_task(name: str) -> dict[str, Any] | None:
         hours = result["hours"] if result.get("recipe") == name else None
         divided = result.get("splits") or result.get("divisions") or 1
         divisions = divided if isinstance(divided, int) else len(divided)
-        task = f"test rows, {divisions} divisions" if divisions > 1 else "test rows"
+        task = f"test rows, {divisions} splits" if divisions > 1 else "test rows"
         return row(result["metric"], score, task, hours and hours / max(1, divisions))
     return None
 

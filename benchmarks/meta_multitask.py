@@ -238,7 +238,7 @@ def test_source(variant: Variant | str, points: int) -> Functions:
 def relatives_of(
     model: SetModel, strength: Callable[[SetModel, SetEpisode], Coupling]
 ) -> dict[str, Any]:
-    """How well relatives are told from strangers in mixed sets of 10 points."""
+    """How well related tasks are told from unrelated ones in mixed sets of 10 points."""
     source, parts, what = test_source("mixed", 10), [], ""
     for step in range(-(-PAIRED // GROUP)):
         found = strength(model, source.meta_batch_at(step))

@@ -30,7 +30,7 @@ from metacli.engine.scoring.intervals import over_episodes, paired
 from metacli.engine.sets.adapting import FOLDS, folds_of
 from metacli.engine.sets.coupling import hiding, joined_pairs, of_tasks, pair_score, pairs_of
 from metacli.engine.sets.evaluate import Gathered, by_task
-from metacli.engine.sets.in_turn import in_turn, relatives
+from metacli.engine.sets.in_turn import in_turn, relatedness_of
 from metacli.engine.sets.scoring import Answers, answers_of, log_density, task_errors
 from metacli.types import Batch, SetEpisode
 
@@ -177,7 +177,9 @@ STRENGTHS: Mapping[str, Strength] = {
     "two, queries": two_by_two(mean_density),
     "two, queries, bounded": two_by_two(bounded),
     "two, labels in turn": in_turn,
-    "two, labels in turn, all divisions": lambda model, episodes: relatives(model, episodes).matrix,
+    "two, labels in turn, all divisions": lambda model, episodes: (
+        relatedness_of(model, episodes).matrix
+    ),
 }
 
 

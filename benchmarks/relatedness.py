@@ -106,7 +106,7 @@ def raw_cosine(rows: MultiTaskRows) -> np.ndarray:
 
 
 def pair_gains(rows: MultiTaskRows) -> np.ndarray:
-    """[i, j]: by how much the test error of j falls, relative to training alone, when i and j
+    """[i, j]: by how much the test error of j falls, relative to training separately, when i and j
     share a trunk; each at the step that its own validation picks. All pairs are trained at once,
     and every task alone as a pair with itself."""
     tasks = len(rows.table.tasks)

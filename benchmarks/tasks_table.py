@@ -41,7 +41,7 @@ def documents() -> Iterator[tuple[Path, Document]]:
 def table() -> str:
     """A row for each recipe, with its lead over what a user would do instead."""
     lines = [
-        "| recipe | on test rows | together | each alone, same network | best simple model |",
+        "| recipe | on test rows | together | separate, same network | best simple model |",
         "| --- | --- | --- | --- | --- |",
     ]
     for path, document in documents():
@@ -51,7 +51,7 @@ def table() -> str:
         link = f"[{own}]({result_pages.LINK}/tasks/{path.name})"
         alone = f"{number(rows[SINGLE]['mean'])} ({lead(rows[SINGLE])})"
         other = f"{best} {number(rows[best]['mean'])} ({lead(rows[best])})"
-        what = f"{metric.replace('_', ' ')}, {divisions(document)}"
+        what = f"{metric.replace('_', ' ')}, {splits(document)}"
         lines.append(f"| {link} | {what} | **{number(rows[own]['mean'])}** | {alone} | {other} |")
     return "\n".join(lines)
 
@@ -64,8 +64,8 @@ def best_simple(document: Document) -> str:
     return max(names, key=lambda name: sign * document["summary"][name][metric]["mean"])
 
 
-def divisions(document: Document) -> str:
-    return f"{document['splits']} divisions" if document["splits"] > 1 else "over tasks"
+def splits(document: Document) -> str:
+    return f"{document['splits']} splits" if document["splits"] > 1 else "over tasks"
 
 
 def details() -> str:
@@ -83,7 +83,7 @@ def of_models(path: Path, document: Document) -> Iterator[str]:
     own, metric = document["recipe"], document["metric"]
     readings = [key for key in document["summary"][own] if "/" not in key]
     yield (
-        f"{own}: {metric.replace('_', ' ')} on test rows, {divisions(document)}; in brackets the "
+        f"{own}: {metric.replace('_', ' ')} on test rows, {splits(document)}; in brackets the "
         f"lead of the recipe and its 95 % interval ([results](results/tasks/{path.name}))"
     )
     yield ""
@@ -98,7 +98,7 @@ def of_models(path: Path, document: Document) -> Iterator[str]:
 
 
 def of_tasks(document: Document, each: list[str]) -> Iterator[str]:
-    """A row for each task, with intervals where there are several divisions."""
+    """A row for each task, with intervals where there are several splits."""
     own, best = document["recipe"], best_simple(document)
     yield f"| task of {own} | together | {SINGLE} | {best} |"
     yield "| --- | --- | --- | --- |"

@@ -4,7 +4,7 @@ project."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Literal
@@ -66,6 +66,12 @@ def place(where: str | None, message: str) -> str:
     word = "stdin" if where == "-" else where
     named = re.search(rf"(?<![\w/.-]){re.escape(word)}(?![\w/-])", message)
     return "" if named else f" - {where}"
+
+
+def first_names(names: Sequence[str], most: int) -> str:
+    """As a message lists them: the first ones, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 class MetacliError(Exception):

@@ -100,7 +100,3 @@ class TaskSpec:
     num_classes: int
     input_shape: tuple[int, ...]
     balanced: bool = True
-
-    @property
-    def max_way(self) -> int:
-        return self.way if isinstance(self.way, int) else self.way[1]

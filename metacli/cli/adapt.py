@@ -13,7 +13,7 @@ from metacli.cli.frame import Frame, Result
 from metacli.cli.views import many, sets
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
-from metacli.errors import UsageProblem
+from metacli.errors import UsageProblem, first_names
 
 Method = Literal[
     "native",
@@ -208,7 +208,7 @@ def _next(read: Block) -> tuple[str | Path, ...]:
 
 def _task(task: Block) -> str:
     labels = [text.visible(label) for label in task.texts("labels")]
-    shown = ", ".join(labels[:10]) + (f" and {len(labels) - 10} more" if len(labels) > 10 else "")
+    shown = first_names(labels, 10)
     counts = f"{task.text('support')} support"
     if task.flag("query"):
         counts += f", {task.text('query')} query"

@@ -283,7 +283,7 @@ def _tables(metric: str | None, read: Block) -> Iterator[str]:
         (["after steps", "score"], _curve(metric, "step", read.blocks("per_step"))),
         (["shot", "score"], _curve(metric, "shot", read.blocks("curve"))),
         (
-            ["task", "score", "alone", "difference", "verdict"],
+            ["task", "score", "separate", "difference", "verdict"],
             list(map(_task, read.blocks("tasks"))),
         ),
     ]

@@ -111,7 +111,7 @@ def tables(read: Block) -> Iterator[str]:
         [text.visible(name), text.score("", score.number("mean"), score.number("ci95"))]
         for name, score in read.named("baselines")
     ]
-    header = ["task", "metric", "together", "alone", "difference"]
+    header = ["task", "metric", "together", "separate", "difference"]
     for block in (text.table(header, tasks), text.table(["baseline", "score"], baselines)):
         if block:
             yield ""

@@ -14,7 +14,7 @@ from metacli.data.catalogue.registry import DATASETS, find, make_options, resolv
 from metacli.data.few_shot import user_images, user_regression
 from metacli.data.few_shot.class_tasks import ClassTasks
 from metacli.data.few_shot.pools import Pool
-from metacli.data.few_shot.read_class_tasks import class_tasks, division_of, without_division
+from metacli.data.few_shot.read_class_tasks import class_tasks, task_split_of, without_task_split
 from metacli.data.few_shot.regression import RegressionTasks
 from metacli.data.files import mode_of, scan
 from metacli.data.multi_task.dataset import MultiTaskData
@@ -26,11 +26,11 @@ from metacli.errors import DataError
 
 
 @runtime_checkable
-class Division(Protocol):
+class SplitOptions(Protocol):
     """What the options of every set of tasks say, whatever else they hold.
 
     Args:
-        split_seed: names the division into training, validation and test rows.
+        split_seed: names the split into training, validation and test rows.
         rows: of each task in a training step; 0 takes all of them.
     """
 
@@ -70,7 +70,7 @@ def load_pool(
 
 def load_multi_task(
     source: str, options: Record, cache: Path, report: Report = silent
-) -> tuple[MultiTaskData, Division]:
+) -> tuple[MultiTaskData, SplitOptions]:
     """The tasks of a data set, or of a user's own files, and its options, checked.
 
     Raises:
@@ -88,7 +88,7 @@ def load_multi_task(
     made = make_options(found, options)
     table = resolve(found.loader)(made, cache, report)
     assert isinstance(table, MultiTaskData)  # as every entry of this kind
-    assert isinstance(made, Division)
+    assert isinstance(made, SplitOptions)
     return table, made
 
 
@@ -141,13 +141,13 @@ def load_class_tasks(source: str, split: str, options: Record, cache: Path) -> C
     Raises:
         DataError: not fetched yet, tasks that are no classifications, or too few tasks.
     """
-    return class_tasks(tasks_with_cells(source, options, cache), split, division_of(options))
+    return class_tasks(tasks_with_cells(source, options, cache), split, task_split_of(options))
 
 
 def tasks_with_cells(source: str, options: Record, cache: Path) -> MultiTaskData:
     """All tasks of a set; a set of the catalogue is kept for a while, as a run asks for it several
     times."""
-    own = without_division(options)
+    own = without_task_split(options)
     if source in DATASETS:
         return _named_tasks(source, json.dumps(own, sort_keys=True), cache)
     known = {one.name for one in fields(UserMultiTaskOptions)}

@@ -1,4 +1,4 @@
-"""`compare`: which of several models or recipes is better, on the very same units."""
+"""`compare`: which of several models or recipes is better, on the same units."""
 
 from __future__ import annotations
 

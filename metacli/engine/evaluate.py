@@ -18,7 +18,7 @@ from metacli.engine.models.model import AnyModel, FewShotModel
 from metacli.engine.models.named import dense_model_at, set_model_at
 from metacli.engine.models.opening import Opened, open_model
 from metacli.engine.ranks.launched import launched
-from metacli.engine.ranks.mirror import private_folder
+from metacli.engine.ranks.private_folder import private_folder
 from metacli.engine.ranks.scores import TeamValues
 from metacli.engine.ranks.team import joined
 from metacli.engine.results.class_tasks import ClassTaskEvaluation

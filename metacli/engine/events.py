@@ -3,9 +3,11 @@ once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from metacli.errors import Finding
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,13 @@ Event = (
     | ServerReady
 )
 Reporter = Callable[[Event], None]
+
+
+def report_findings(findings: Iterable[Finding], report: Reporter) -> None:
+    """What was noticed while something was read."""
+    for one in findings:
+        where = "" if one.where is None else f" - {one.where}"
+        report(Notice(f"{one.message}{where}", one.code))
 
 
 def ignore(event: Event) -> None:

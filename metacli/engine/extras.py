@@ -23,6 +23,7 @@ def missing(extra: str) -> list[str]:
 
 
 def install_line(extra: str) -> str:
+    """pip takes the metacli that is installed, from a checkout too, and adds what is missing."""
     return f"pip install 'metacli[{extra}]'"
 
 

@@ -200,7 +200,7 @@ def prepared(layer: nn.Module) -> nn.Module:
 
 
 def shared_copy(module: nn.Module) -> nn.Module:
-    """The same structure with the very same parameters and buffers."""
+    """The same structure with the same parameters and buffers."""
     tensors = chain(module.parameters(), module.buffers())
     return copy.deepcopy(module, {id(value): value for value in tensors})
 

@@ -1,4 +1,4 @@
-"""CIFAR-FS and FC100: one archive, two divisions; the real pictures where a mirror is at hand."""
+"""CIFAR-FS and FC100: one archive, two schemes; the real pictures where a mirror is at hand."""
 
 from __future__ import annotations
 

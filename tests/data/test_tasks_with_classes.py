@@ -15,7 +15,7 @@ from metacli.data.few_shot.class_tasks import (
     large_enough,
     without_small,
 )
-from metacli.data.few_shot.read_class_tasks import DivisionOptions, divide
+from metacli.data.few_shot.read_class_tasks import TaskSplitOptions, divide
 from metacli.data.sources import kind_of_tasks, load_class_tasks
 from metacli.errors import DataError
 
@@ -211,19 +211,19 @@ def test_another_number_of_ways_than_the_labels_is_an_error(tmp_path: Path):
 
 def test_a_division_takes_what_is_named_and_draws_the_rest():
     names = [f"t{number}" for number in range(10)]
-    parts = divide(names, DivisionOptions(test_tasks="t1, t2"), "here")
+    parts = divide(names, TaskSplitOptions(test_tasks="t1, t2"), "here")
     assert parts["test"] == ["t1", "t2"]
     assert len(parts["val"]) == 1
     assert sorted(one for part in parts.values() for one in part) == sorted(names)
-    assert divide(names, DivisionOptions(test_tasks="*"), "here")["test"] == names
+    assert divide(names, TaskSplitOptions(test_tasks="*"), "here")["test"] == names
     with pytest.raises(DataError, match="no task is called t77"):
-        divide(names, DivisionOptions(test_tasks="t77"), "here")
-    parts = divide(names, DivisionOptions(test_tasks="last:3", val_tasks="last:1"), "here")
+        divide(names, TaskSplitOptions(test_tasks="t77"), "here")
+    parts = divide(names, TaskSplitOptions(test_tasks="last:3", val_tasks="last:1"), "here")
     assert (parts["test"], parts["val"]) == (["t7", "t8", "t9"], ["t6"])
     with pytest.raises(DataError, match="no task is called t1"):
-        divide(names, DivisionOptions(test_tasks="t1", val_tasks="t1"), "here")
+        divide(names, TaskSplitOptions(test_tasks="t1", val_tasks="t1"), "here")
     with pytest.raises(DataError, match="no task is left"):
-        divide(names[:2], DivisionOptions(test_tasks="t0", val_tasks="t1"), "here")
+        divide(names[:2], TaskSplitOptions(test_tasks="t0", val_tasks="t1"), "here")
 
 
 def test_a_pool_of_classes_is_no_set_of_tasks(tmp_path: Path):

@@ -44,7 +44,7 @@ def test_a_report_says_task_by_task_whether_learning_together_helps(run: Path) -
     report(run)
     page = read()
     assert page.texts["h2"] == [
-        *("Together and alone", "Learning curves", "Truth and answer", "What it is"),
+        *("Together and separately", "Learning curves", "Truth and answer", "What it is"),
         "To repeat it",
     ]
     headline = page.texts["p"][0]

@@ -18,10 +18,10 @@ from metacli.engine.sets.in_turn import (
     SHARED,
     SHARPNESS,
     blocks_of,
-    divisions,
     in_one_group,
     in_turn,
-    relatives,
+    partitions,
+    relatedness_of,
 )
 from metacli.engine.sets.scoring import log_density
 from metacli.types import Batch, SetEpisode
@@ -93,14 +93,14 @@ def test_a_task_without_a_label_says_nothing() -> None:
     assert (found[:, 2] == 0).all()
 
 
-def test_a_task_by_itself_has_no_relatives() -> None:
-    assert relatives(set_model(), of_tasks(sets(), (1,))).matrix.tolist() == 2 * [[[0.0]]]
+def test_a_single_task_is_related_to_none() -> None:
+    assert relatedness_of(set_model(), of_tasks(sets(), (1,))).matrix.tolist() == 2 * [[[0.0]]]
 
 
-def test_there_are_as_many_divisions_as_bells_numbers_and_each_is_there_once() -> None:
+def test_there_are_as_many_partitions_as_bells_numbers_and_each_is_there_once() -> None:
     for tasks, count in ((1, 1), (2, 2), (3, 5), (4, 15), (5, 52)):
-        found = {tuple(map(tuple, one[:, None] == one[None])) for one in divisions(tasks)}
-        assert len(found) == len(divisions(tasks)) == count
+        found = {tuple(map(tuple, one[:, None] == one[None])) for one in partitions(tasks)}
+        assert len(found) == len(partitions(tasks)) == count
 
 
 def test_the_probability_of_two_tasks_is_that_of_the_formula() -> None:
@@ -111,7 +111,7 @@ def test_the_probability_of_two_tasks_is_that_of_the_formula() -> None:
     assert found[0, 0] == 0
 
 
-def test_relatives_of_a_task_are_each_others() -> None:
+def test_tasks_related_to_one_are_related_to_each_other() -> None:
     """Nothing is known of the pairs 0, 2 and 0, 3; 1 is a relative of 0 and 2, and not of 3."""
     evidence = np.zeros((1, 4, 4))
     for a, b, value in ((0, 1, 3.0), (1, 2, 3.0), (1, 3, -3.0)):
@@ -124,12 +124,12 @@ def test_relatives_of_a_task_are_each_others() -> None:
 
 def test_more_tasks_than_can_be_divided_have_gains(monkeypatch: pytest.MonkeyPatch) -> None:
     model, episodes = set_model(), sets()
-    few = relatives(model, episodes)
+    few = relatedness_of(model, episodes)
     assert few.what == SHARED
     assert ((few.matrix >= 0) & (few.matrix <= 1)).all()
     assert coupling_of(model, episodes).matrix == pytest.approx(few.matrix)
     monkeypatch.setattr(module, "MOST_TASKS", 3)
-    many = relatives(model, episodes)
+    many = relatedness_of(model, episodes)
     assert many.what == GAIN
     np.testing.assert_allclose(many.matrix, in_turn(model, episodes))
     assert coupling_of(set_model("coupled"), episodes).what == LEARNED

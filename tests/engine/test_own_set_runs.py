@@ -151,7 +151,7 @@ def test_a_set_of_both_kinds_is_adapted_to_jointly_and_predicted(
     save_classes(load_adapted_classes(mine), tmp_path / "again")
     assert predict(str(tmp_path / "again"), str(new))["rows"] == rows
     assert main(["adapt", str(mixed), str(path), "data.target=sick,dose", "--dry-run"]) == 0
-    assert "joint - alone" in capsys.readouterr().out
+    assert "joint - separate" in capsys.readouterr().out
 
 
 def test_the_guard_answers_a_task_alone_only_where_that_was_better(

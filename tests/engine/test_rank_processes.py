@@ -89,8 +89,11 @@ def compare(step: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_rank_that_is_killed_ends_the_run_with_the_command_that_continues_it(
-    killed: int,
+    killed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     words = (*SETTINGS, "train.steps=100000", "evaluate.every=50")
     ranks = two("meta-train", small_runs.recipe(), *words, "-o", "run", "--device", "cpu")
     deadline = time.monotonic() + PATIENT
@@ -113,6 +116,7 @@ def test_a_rank_that_is_killed_ends_the_run_with_the_command_that_continues_it(
     (_, err), _ = (one.communicate(timeout=PATIENT) for one in again)
     assert [one.returncode for one in again] == [0, 0], err
     assert facts("run")["steps"] > saved.snapshot.step
+    assert list(temporary.glob("metacli-rank-*")) == []  # not what the killed one left, either
 
 
 @pytest.mark.slow

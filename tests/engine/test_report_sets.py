@@ -151,7 +151,7 @@ def test_rows_of_several_columns_are_shown_as_answers_over_labels(tmp_path: Path
     episodes = source_of(model, 10, set_measures.AGAINST, 1).meta_batch_at(0)
     shown = [task for task in one.tasks if isinstance(task, TaskAgainst)]
     assert [task.name for task in shown] == ["task 1", "task 2", "task 4", "task 5"]
-    assert [task.relatives for task in shown] == [2, 2, 0, 0]
+    assert [task.related for task in shown] == [2, 2, 0, 0]
     for task, at in zip(shown, (0, 1, 3, 4), strict=True):
         np.testing.assert_allclose(task.truth, episodes.query.y[0, at], rtol=1e-6)
         for answer, sees in ((task.alone, alone), (task.together, together)):

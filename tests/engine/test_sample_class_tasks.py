@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from metacli.data.few_shot.read_class_tasks import DivisionOptions, class_tasks
+from metacli.data.few_shot.read_class_tasks import TaskSplitOptions, class_tasks
 from metacli.data.multi_task.dataset import MultiTaskData, all_of
 from metacli.engine.sample import sample
 from metacli.engine.sampling import class_tasks as module
@@ -42,7 +42,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> MultiTaskData:
     monkeypatch.setattr(
         module,
         "load_class_tasks",
-        lambda _, split, *__: class_tasks(data, split, DivisionOptions()),
+        lambda _, split, *__: class_tasks(data, split, TaskSplitOptions()),
     )
     monkeypatch.setattr("metacli.engine.sample.kind_of_tasks", lambda *_: "classification")
     return data
@@ -58,7 +58,7 @@ def test_a_sampled_task_has_rows_of_one_unseen_task_with_their_labels(
     assert support.columns == ["object", "row", "label"]
     both = pl.concat([support, query])
     (task,) = set(both["object"].to_list())
-    tested = class_tasks(stored, "test", DivisionOptions()).tasks
+    tested = class_tasks(stored, "test", TaskSplitOptions()).tasks
     assert f"object {int(task)}" in tested
     rows = [int(one) for one in both["row"].to_list()]
     assert len(set(rows)) == 10

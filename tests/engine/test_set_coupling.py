@@ -1,4 +1,4 @@
-"""How strongly tasks are coupled, and how well that tells relatives from strangers."""
+"""How strongly tasks are coupled, and how well that tells related tasks from unrelated ones."""
 
 from __future__ import annotations
 

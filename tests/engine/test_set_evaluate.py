@@ -86,7 +86,7 @@ def test_people_see_the_arms(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "multi-task" in shown
 
 
-def test_mixed_sets_say_how_well_relatives_are_told_from_strangers(tmp_path: Path) -> None:
+def test_mixed_sets_say_how_well_related_tasks_are_told_from_unrelated_ones(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     meta_train(RECIPE, [*SMALL, "baselines=[]", "data.variant=mixed"], out=str(folder))
     (cell,) = measured(folder).cells

@@ -117,7 +117,7 @@ def test_commands_show_tables_for_people(
     assert "joint - separate" in shown
     assert main(["adapt", str(run), str(written(tmp_path)), "-o", str(tmp_path / "mine")]) == 0
     shown = capsys.readouterr().out
-    assert "joint - alone" in shown
+    assert "joint - separate" in shown
     assert "probability that two tasks are related" in shown
 
 

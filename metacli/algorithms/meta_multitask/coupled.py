@@ -4,8 +4,8 @@ function of the supports, learned in the outer loop. Ours; the nearest are S. Ya
 initialisation depends on an embedding of the task, and S. Liu et al., "Auto-Lambda", TMLR 2022
 (https://arxiv.org/abs/2202.03091), whose weights are learned for one set.
 
-Idea: the tasks of a set adapt copies of one trunk; relatives take each other's steps, strangers do
-not. What tells them apart is learned over many sets.
+Idea: the tasks of a set adapt copies of one trunk; related tasks take each other's steps,
+unrelated ones do not. What tells them apart is learned over many sets.
 
     e_t = mean over the labels of task t of ψ(x, y, y², r_t),   g_t = ∇_trunk L_{S_t}(θ)
     A_ts = softmax over s of (⟨Q e_t, K e_s⟩ / √d + γ cos(g_t, g_s) + δ [t = s])
@@ -20,8 +20,8 @@ taken under the heads that φ_0 begins with; where class n is the same in every 
 the mixture as the trunk does.
 
 With `context: 8, adapts: [context.]` the trunk stands still, and what each task has a copy of is a
-context that is read beside x, as in `mcavia`: the copies of relatives stay close, those of
-strangers part.
+context that is read beside x, as in `mcavia`: the copies of related tasks stay close, those of
+unrelated ones part.
 
 α = `inner_lr` at first; d = `embedding`, the size of e_t, Q e_t and K e_s.
 """

@@ -23,7 +23,9 @@ def show(read: Block) -> Iterator[str]:
         for task, measures in read.named("measures")
         for name in measures.values
     ]
-    yield from (f"  {line}" for line in text.table(["task", "measure", "together", "alone"], rows))
+    yield from (
+        f"  {line}" for line in text.table(["task", "measure", "together", "separate"], rows)
+    )
     change = read.number("delta_p")
     if change is not None:
         yield ""

@@ -61,7 +61,7 @@ def _arms(cells: list[Block]) -> Iterator[str]:
 
 
 def _pairs(cells: list[Block]) -> Iterator[str]:
-    """How well relatives are told from strangers, and which tasks are hurt."""
+    """How well related tasks are told from unrelated ones, and which tasks are hurt."""
     rows = []
     for cell in cells:
         hurt = [one for one in cell.blocks("by_task") if one.name("verdict") == "hurt"]
@@ -166,9 +166,7 @@ def _overall(score: Block) -> str:
     between = _between(ends, score)
     words = text.verdict(score.name("verdict"))
     alone = _score(score.number("alone"), score)
-    return (
-        f"{alone} with each task alone; joint - alone over all held-out labels {between}: {words}"
-    )
+    return f"{alone} with each task alone; joint - separate over all held-out labels {between}: {words}"
 
 
 def _tasks(read: Block) -> Iterator[str]:
@@ -187,7 +185,7 @@ def _tasks(read: Block) -> Iterator[str]:
             ]
         )
     yield ""
-    head = ["task", "labels", "joint", "alone", "joint - alone", ""]
+    head = ["task", "labels", "joint", "separate", "joint - separate", ""]
     yield from (f"  {line}" for line in text.table(head, rows))
 
 

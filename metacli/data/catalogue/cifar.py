@@ -45,7 +45,7 @@ class CifarOptions:
 
 @dataclass(frozen=True)
 class Thing:
-    """A class of CIFAR-100 and its split under either division."""
+    """A class of CIFAR-100 and its split under either scheme."""
 
     name: str
     superclass: str

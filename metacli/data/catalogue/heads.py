@@ -47,7 +47,7 @@ INTENTS = TrainedHead(
     encoder="wordllama",
     sha256="d2fc201d31127b93088ace887768cd292879e3a44e65ce63e765277d55c3b85b",
     bytes=129_776,
-    trained_on="requests of the 100 training and validation intents of CLINC150, division 1",
+    trained_on="requests of the 100 training and validation intents of CLINC150, fold 1",
     licence="that of wordllama (MIT) and of the data (CC BY 3.0)",
     citation="S. Larson et al., EMNLP 2019",
 )
@@ -81,6 +81,6 @@ def shipped_arrays(name: str, sha256: str, what: str) -> dict[str, np.ndarray]:
             f"{what} that metacli knows",
             code="encoder.changed",
             where=file,
-            hint="pip install --force-reinstall metacli",
+            hint="install metacli again: pip install --force-reinstall . in its checkout",
         )
     return {key: value.astype(np.float32) for key, value in load(content).items()}

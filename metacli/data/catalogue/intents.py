@@ -2,7 +2,7 @@
 
 S. Larson et al., "An evaluation dataset for intent classification and out-of-scope prediction",
 EMNLP 2019 (CLINC150). X. Liu, A. Eshghi, P. Swietojanski, V. Rieser, "Benchmarking natural language
-understanding services for building conversational agents", IWSDS 2019 (HWU64). The five divisions
+understanding services for building conversational agents", IWSDS 2019 (HWU64). The five folds
 of the intents are those of T. Dopierre, C. Gravier, W. Logerais, "ProtAugment", ACL 2021.
 
 All lines of an intent are its examples, whichever part of the files they stand in. Five texts of
@@ -35,7 +35,7 @@ class IntentOptions:
     """Options of HWU64.
 
     Args:
-        fold: which of the five published divisions of the intents.
+        fold: which of the five published splits of the intents.
         encoder: `hashed`, or `sentence:NAME_OR_FOLDER` with the extra [text].
         features: of `hashed`.
     """

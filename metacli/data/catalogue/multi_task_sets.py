@@ -27,7 +27,7 @@ class MultiTaskOptions:
     """Options of every set of tasks.
 
     Args:
-        split_seed: names the division into training, validation and test rows.
+        split_seed: names the split into training, validation and test rows.
         rows: rows of each task in one training step; 0 takes all of them.
     """
 

@@ -27,7 +27,6 @@ from metacli.data.few_shot.pools import Pool, check_split, make_pool
 from metacli.errors import DataError
 
 SIDE = 28
-DRAWERS = 20
 DECODING = "28x28 Lanczos of the one-bit picture, paper 255"
 SCHEMES = ("vinyals", "random", "background", "background-within")
 RANDOM_SIZES = {"train": (0, 1100), "val": (1100, 1200), "test": (1200, 1623)}

@@ -1,4 +1,5 @@
-"""Generated tasks whose relatives are known: the ground truth for relatedness, grouping and guards.
+"""Generated tasks of which it is known which are related: the ground truth for relatedness,
+grouping and guards.
 
 Each group g has a direction m_g; the directions of all groups and of the unrelated tasks are
 orthonormal. A task t of group g has w_t = sqrt(1 - spread²) m_g + spread d_t, with d_t a random
@@ -9,7 +10,7 @@ unit vector of its own. Rows x ~ N(0, I_D);
 A task with a flipped sign has -w_t: it uses the very features of its group with the opposite
 answer. Fixed: 24 columns, spread 0.3, bend 0.5, and noise = 10^(-snr / 20) of the signal.
 
-True relatives: tasks of one group, flipped or not (`MultiTaskData.groups`; -1: none). Two
+Related are the tasks of one group, flipped or not (`MultiTaskData.groups`; -1: none). Two
 tasks of a group have w_t·w_u = ±0.91 plus what their own parts add (standard deviation 0.08), tasks
 of no common group 0 plus the same. The generator is version 1 and was fixed before any method was
 tuned on it: a change of a formula or a fixed number is a new VERSION, which changes the digest of

@@ -40,7 +40,7 @@ FEATURES = 8192  # of hashed texts, as for a pool of texts
 
 
 @dataclass(frozen=True)
-class DivisionOptions:
+class TaskSplitOptions:
     """What a recipe's `data` says of the tasks, besides the options of the set itself.
 
     Args:
@@ -58,24 +58,24 @@ class DivisionOptions:
     known_labels: bool = False
 
 
-DIVISION = tuple(one.name for one in fields(DivisionOptions))
+TASK_SPLIT = tuple(one.name for one in fields(TaskSplitOptions))
 
 
-def division_of(options: Record) -> DivisionOptions:
+def task_split_of(options: Record) -> TaskSplitOptions:
     """Raises DataError for a value of the wrong type."""
-    said = {key: value for key, value in options.items() if key in DIVISION}
-    return check_options("a set of tasks", DivisionOptions, said)
+    said = {key: value for key, value in options.items() if key in TASK_SPLIT}
+    return check_options("a set of tasks", TaskSplitOptions, said)
 
 
-def without_division(options: Record) -> Record:
+def without_task_split(options: Record) -> Record:
     """The options of the set itself."""
-    return {key: value for key, value in options.items() if key not in DIVISION}
+    return {key: value for key, value in options.items() if key not in TASK_SPLIT}
 
 
 Parts = dict[str, list[str]]
 
 
-def divide(tasks: Sequence[str], asked: DivisionOptions, where: str) -> Parts:
+def divide(tasks: Sequence[str], asked: TaskSplitOptions, where: str) -> Parts:
     """The tasks of each part: as named, or 72/8/20 % in the order of SHA-256 of their names.
 
     Raises:
@@ -122,7 +122,7 @@ def named_tasks(text: str, tasks: Sequence[str], where: str) -> list[str]:
     return found
 
 
-def class_tasks(data: MultiTaskData, split: str, asked: DivisionOptions) -> ClassTasks:
+def class_tasks(data: MultiTaskData, split: str, asked: TaskSplitOptions) -> ClassTasks:
     """The tasks of a split.
 
     Raises:

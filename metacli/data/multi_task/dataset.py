@@ -109,7 +109,7 @@ class Standard:
 
 @dataclass(frozen=True)
 class MultiTaskRows:
-    """A BatchSource: the rows of some tasks under one division.
+    """A BatchSource: the rows of some tasks in one split.
 
     Args:
         parts: as `divide_rows` gives them.
@@ -123,7 +123,7 @@ class MultiTaskRows:
 
     @property
     def digest(self) -> str:
-        """SHA-256 hex of the contents and the division."""
+        """SHA-256 hex of the contents and the split."""
         whole = hashlib.sha256(self.table.contents.encode())
         for name in SPLITS:
             for rows in self.parts[name]:

@@ -67,7 +67,7 @@ def table_set(
     Args:
         pieces: where all have the same table, their rows are shared.
         choice: inputs, type, and the column that names the task.
-        contents: digest of what was read. seed: of the division.
+        contents: digest of what was read. seed: of the split.
         folder: where the table lies.
     Raises:
         DataError: no inputs, a target that cannot be read, too few rows.

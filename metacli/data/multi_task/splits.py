@@ -34,7 +34,7 @@ def divide_rows(table: MultiTaskData, seed: int) -> Parts:
 
 
 def _shared(table: MultiTaskData, seed: int) -> dict[str, np.ndarray]:
-    """One division for all tasks: a row that is test for one is test for all."""
+    """One split for all tasks: a row that is test for one is test for all."""
     rows = len(table.y[0])
     if table.split == "blocks":
         return _blocks(rows, table.name, seed)
@@ -46,7 +46,7 @@ def _shared(table: MultiTaskData, seed: int) -> dict[str, np.ndarray]:
 
 
 def _own(table: MultiTaskData, task: int, seed: int) -> dict[str, np.ndarray]:
-    """The division of one task with rows of its own; each class of a classification apart."""
+    """The split of one task with rows of its own; each class of a classification apart."""
     y = table.y[task]
     drawn = len(y) - (table.test_rows[task] if table.split == "more" else 0)
     order = np.array(shuffled(drawn, "tasks", table.name, seed, task))

@@ -1,5 +1,5 @@
-"""Sets of generated tasks in groups, whose relatives are known: those of the multi-task set
-`task-families` (`data.catalogue.task_families`), drawn again for every set.
+"""Sets of generated tasks in groups, where it is known which are related: those of the
+multi-task set `task-families` (`data.catalogue.task_families`), drawn again for every set.
 
 A set has orthonormal directions m_g of its own, one for each group and each unrelated task. A task
 t of group g has w_t = sqrt(1 - spread²) m_g + spread d_t, with d_t a random unit vector, scaled to

@@ -24,7 +24,7 @@ from metacli.data.tables.levels import surely_plain, wild_cells
 from metacli.data.tables.molecules import how_read
 from metacli.data.tables.reader import Table
 from metacli.data.tables.targets import as_number
-from metacli.errors import DataError, Finding, UsageProblem
+from metacli.errors import DataError, Finding, UsageProblem, first_names
 
 TARGETS = ("label", "target", "class", "y")
 
@@ -272,5 +272,4 @@ def _not_used(table: Table, names: Sequence[str]) -> tuple[Finding, ...]:
 
 
 def some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(shown(one) for one in names[:12]) + more
+    return first_names([shown(one) for one in names], 12)

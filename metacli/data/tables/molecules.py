@@ -24,7 +24,7 @@ from metacli.data.files import shown
 from metacli.data.plain import Plain, Record, numbers_in, text_in, whole_in
 from metacli.data.tables.reader import Table
 from metacli.data.tables.text import HashedText
-from metacli.errors import DataError, EnvironmentProblem, Finding
+from metacli.errors import DataError, EnvironmentProblem, Finding, first_names
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -269,10 +269,9 @@ def without_broken(table: Table, names: Sequence[str]) -> tuple[Table, tuple[Fin
     listed = [
         f"row {table.first + row} ({shown((cells[n][row] or 'empty')[:40])})" for row, n in rows
     ]
-    more = f" and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
     message = (
         f"{len(rows)} of {len(table)} molecules of {table.name} cannot be read and are left out: "
-        f"{', '.join(listed[:LISTED])}{more}"
+        f"{first_names(listed, LISTED)}"
     )
     gone = {row for row, _ in rows}
     kept = table.rows([row for row in range(len(table)) if row not in gone])

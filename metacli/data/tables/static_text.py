@@ -86,7 +86,7 @@ class StaticText:
         if name not in ENCODERS:
             raise ValueError(f"no encoder is called {name!r}")
         if head is not None and head not in HEADS:
-            raise ValueError(f"no head is called {head!r}: pip install --upgrade metacli")
+            raise ValueError(f"no head is called {head!r}: install a newer metacli")
         return cls(name, head)
 
 

@@ -27,7 +27,7 @@ from metacli.data.tables.formats import READERS
 from metacli.data.tables.lines import looks_like_table
 from metacli.data.tables.reader import Table
 from metacli.data.user.problems import as_finding
-from metacli.errors import DataError, Finding
+from metacli.errors import DataError, Finding, first_names
 
 # What a file's name promises.
 SUFFIXES: dict[str, frozenset[str]] = {
@@ -185,9 +185,8 @@ def beside(folder: Path, entries: Entries) -> list[Finding]:
     """Files that lie beside class folders."""
     if not entries.files:
         return []
-    names = ", ".join(shown(name) for name in entries.files[:3])
-    more = f" and {len(entries.files) - 3} more" if len(entries.files) > 3 else ""
-    message = f"not read, because beside the folders of {shown(folder)}: {names}{more}"
+    names = first_names([shown(name) for name in entries.files], 3)
+    message = f"not read, because beside the folders of {shown(folder)}: {names}"
     return [Finding("warning", "data.beside", message, shown(folder))]
 
 
@@ -236,17 +235,14 @@ def split_problems(path: Path, support: ClassFolders, query: ClassFolders | None
         if label not in support.labels:
             message = f"class {label} of the query is not in the support"
             near = known.get(label.casefold())
-            hint = f"is it {near}?" if near else f"classes of the support: {_some(support.labels)}"
+            named = first_names(support.labels, 8)
+            hint = f"is it {near}?" if near else f"classes of the support: {named}"
             found.append(Finding("error", "data.unknown_class", message, shown(path), hint))
     for label in support.labels if query else ():
         if query and label not in query.labels:
             message = f"class {label} has no example in the query"
             found.append(Finding("warning", "data.class_not_in_query", message, shown(path)))
     return found
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def not_a_task(listing: Listing) -> DataError:

@@ -16,7 +16,7 @@ from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
 from metacli.data.tables.reader import Table
 from metacli.data.user.listing import Listing, Row
 from metacli.data.user.problems import SHOWN_PROBLEMS, SKIPPABLE, as_finding, raise_problems
-from metacli.errors import DataError, Finding, RunFailed
+from metacli.errors import DataError, Finding, RunFailed, first_names
 
 Report = Callable[[str, int, int | None], None]
 
@@ -168,8 +168,7 @@ def same_examples(
             continue
         labels = sorted({label for _, label, _ in places})
         sides = {side for side, _, _ in places}
-        names = ", ".join(name for _, _, name in places[:4])
-        names += f" and {len(places) - 4} more" if len(places) > 4 else ""
+        names = first_names([name for _, _, name in places], 4)
         if len(labels) > 1:
             message = f"the same {what} under the labels {', '.join(labels)}: {names}"
         elif len(sides) > 1:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from metacli.data.files import shown
-from metacli.errors import DataError, Finding
+from metacli.errors import DataError, Finding, first_names
 
 SHOWN_PROBLEMS = 20
 
@@ -100,9 +100,7 @@ def alike_as_one(findings: Iterable[Finding], folder: Path) -> list[Finding]:
         if len(names) == 1 or not same[0].code.startswith("table."):
             found += dict.fromkeys(same)
             continue
-        more = f" and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else ""
-        listed = ", ".join(names[:FEW_NAMES]) + more
-        whole = f"{len(names)} files alike, {listed}: {fault}"
+        whole = f"{len(names)} files alike, {first_names(names, FEW_NAMES)}: {fault}"
         found.append(replace(same[0], message=whole, where=shown(folder)))
     return found
 

@@ -19,11 +19,11 @@ from metacli.engine.adapting.any_way import any_way_hint
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.unlike import differences, learned_from
-from metacli.engine.events import Notice, Progress, Reporter
+from metacli.engine.events import Notice, Progress, Reporter, report_findings
 from metacli.engine.models.hashes import example_hash
 from metacli.engine.models.parts import Columns, Span
 from metacli.engine.results.adapt import TaskFacts
-from metacli.errors import DataError
+from metacli.errors import DataError, first_names
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.types import Batch
 
@@ -66,7 +66,7 @@ def read(source: Source, request: Request) -> Examples:
     )
     require_classes(source, task)
     task = with_labels_of(source, task)
-    report_findings(task, request.report)
+    report_findings(task.findings, request.report)
     report_single(source, task, request.report)
     report_unlike(source, task, content, request)
     at = rows_in_order(task, request)
@@ -164,13 +164,6 @@ def with_labels_of(source: Source, task: Task) -> Task:
     return replace(task, labels=known, support=moved(task.support), query=query)
 
 
-def report_findings(task: Task, report: Reporter) -> None:
-    """What was noticed."""
-    for finding in task.findings:
-        where = "" if finding.where is None else f" - {finding.where}"
-        report(Notice(f"{finding.message}{where}", finding.code))
-
-
 def report_single(source: Source, task: Task, report: Reporter) -> None:
     """Says which classes are learned from a single example, and so left out of the score."""
     if source.kind != "classification" or task.query is not None or task.support.y is None:
@@ -179,9 +172,8 @@ def report_single(source: Source, task: Task, report: Reporter) -> None:
     if not (counts == 1).any() or (counts <= 1).all():
         return
     names = [shown(label) for label, count in zip(task.labels, counts, strict=True) if count == 1]
-    few = f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
-    verb = "has" if len(names) == 1 else "have"
-    message = f"{few} {verb} a single example: learned from it, and the score is of the others"
+    few = f"{first_names(names, 5)} {'has' if len(names) == 1 else 'have'}"
+    message = f"{few} a single example: learned from it, and the score is of the others"
     report(Notice(message, "adapt.single_example"))
 
 

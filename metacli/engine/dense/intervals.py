@@ -2,7 +2,7 @@
 
 The measures are of all pixels together, so that Δp is no mean over images: images are drawn with
 replacement, the same for both networks, and everything is computed again. The interval says what
-other images would give of the very same networks; what another training would give it does not say.
+other images would give of the same networks; what another training would give it does not say.
 
 Letters: M images, P pixels of an image, K classes, R resamples.
 """

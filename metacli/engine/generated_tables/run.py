@@ -22,7 +22,6 @@ from metacli.data.tables_prior.generated import (
 from metacli.engine.generated_tables.fitting import Group, PriorFitting, table_losses
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.beginnings import own_start
-from metacli.engine.models.model import FewShotModel
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.intervals import over_episodes
@@ -108,17 +107,9 @@ class TablesRun(OfOneProcess):
         best = reached.best
         if best is None:
             return
-        built = self.built
-        made = FewShotModel(
-            recipe=built.recipe,
-            params=best.snapshot.params,
-            state=best.snapshot.state,
-            inputs=built.inputs,
-            kind=built.kind,
-            way=built.way,
-            scores={f"val_{self.metric}": reached.history.best or {}},
-            provenance=provenance(workspace, self.recipe, self.data.shown, best.snapshot.step),
-        )
+        facts = provenance(workspace, self.recipe, self.data.shown, best.snapshot.step)
+        scores = {f"val_{self.metric}": reached.history.best or {}}
+        made = self.built.model(best.snapshot, facts, scores)
         model_folder.save(made, workspace.model, replace=True)
 
     def compared(self, workspace: Workspace, reached: Reached, control: Control) -> TablesRun:

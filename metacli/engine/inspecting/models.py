@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from metacli.data.plain import Record
@@ -20,7 +19,7 @@ from metacli.engine.models.model import AdaptedModel, AnyModel, MultiTaskModel
 from metacli.engine.models.named import is_dense_model, is_set_model
 from metacli.engine.results.base import Json
 from metacli.engine.sets.opening import read_set_model
-from metacli.engine.storage.lock import LOCK
+from metacli.engine.storage.lock import is_held
 from metacli.engine.training import checkpoint, run_file
 from metacli.engine.training.kinds import verb_of
 from metacli.errors import BundleError, Finding, MetacliError
@@ -130,7 +129,7 @@ def look_at_run(path: Path, name: str, report: Reporter) -> Looked:
     """A run's own words about itself, and whether what it saved can be read."""
     problems: list[Finding] = []
     facts = facts_of(path, problems)
-    alive = is_running(path)
+    alive = is_held(path)
     states = {prefix: saved(path / "state", prefix, problems) for prefix in ("step", "best")}
     report(Progress("reading checkpoints", 1, 1))
     steps = steps_of(path, problems)
@@ -242,16 +241,3 @@ def saved(folder: Path, prefix: str, problems: list[Finding]) -> States:
         for one in damaged
     ]
     return States(readable, readable[0] if readable else None, facts)
-
-
-def is_running(path: Path) -> bool:
-    """Whether a process holds the run's lock; the kernel knows, whatever run.json says."""
-    if not (path / LOCK).is_file():
-        return False
-    try:
-        with FileLock(path / LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # not ours to lock: then it is not ours to judge either
-        return False

@@ -27,8 +27,10 @@ from metacli.engine.results.evaluate_many import Evaluations
 from metacli.engine.scoring.checks import Check, require_checks, require_known
 from metacli.engine.scoring.request import Request
 from metacli.engine.scoring.scorer import ExampleScorer
-from metacli.errors import DataError, Interrupted, MetacliError, RunFailed
+from metacli.errors import DataError, Interrupted, MetacliError, RunFailed, first_names
 from metacli.threads import computing_with
+
+NAMED = 5  # tasks in a message
 
 
 def evaluate_each(
@@ -74,7 +76,7 @@ def tasks_for(models: Models, path: Path, request: Request) -> tuple[Path, ...]:
     if not names & set(models.by_task):
         raise DataError(
             f"no task of {path} is called like a model of {models.path}: "
-            f"{some(sorted(names))} and {some(sorted(models.by_task))}",
+            f"{first_names(sorted(names), NAMED)} and {first_names(sorted(models.by_task), NAMED)}",
             code="evaluate.no_task",
             where=str(path),
             hint="a task's folder or table has the name of its model",
@@ -82,15 +84,9 @@ def tasks_for(models: Models, path: Path, request: Request) -> tuple[Path, ...]:
     without = [name for name in models.by_task if name not in names]
     if without and len(tasks) > 1:
         count = f"{len(without)} of {len(models.by_task)} models"
-        message = f"no task there for {count}: {some(without)}"
+        message = f"no task there for {count}: {first_names(without, NAMED)}"
         request.report(Notice(message, "evaluate.no_task"))
     return tasks
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 def first_metric(

@@ -149,7 +149,7 @@ def from_files(files: Mapping[str, bytes], folder: Path) -> AnyModel:
             f"this is metacli {__version__}, which reads formats up to {WITHOUT_ENCODER}",
             code="model.newer",
             where=str(folder),
-            hint="pip install --upgrade metacli",
+            hint="install a newer metacli",
         )
     if document.get("kind") == "dense":
         raise BundleError(

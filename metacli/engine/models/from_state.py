@@ -6,9 +6,8 @@ from pathlib import Path
 
 from metacli.data.plain import Record
 from metacli.engine.dense.build import is_dense
-from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.events import Notice, Reporter
-from metacli.engine.models.model import AnyModel, FewShotModel, MultiTaskModel
+from metacli.engine.models.model import AnyModel
 from metacli.engine.training import checkpoint, run_file
 from metacli.engine.training.checkpoint import Saved
 from metacli.engine.training.few_shot.build import build_few_shot
@@ -34,10 +33,10 @@ def from_state(run: Path, report: Reporter) -> tuple[AnyModel, Path]:
             "run.no_model",
         )
     )
-    return made_of(saved, load_recipe(str(run)), run_file.read(run).as_dict()), saved.path
+    return model_of_state(saved, load_recipe(str(run)), run_file.read(run).as_dict()), saved.path
 
 
-def made_of(saved: Saved, loaded: Loaded, facts: Record) -> AnyModel:
+def model_of_state(saved: Saved, loaded: Loaded, facts: Record) -> AnyModel:
     """The model of a state; of a multi-task run one without the spread of its errors."""
     provenance = {
         "recipe": facts.get("recipe"),
@@ -46,10 +45,8 @@ def made_of(saved: Saved, loaded: Loaded, facts: Record) -> AnyModel:
         "data": facts.get("data", {}),
     }
     if loaded.recipe.kind == "multitask" and not is_dense(loaded.recipe):
-        tasks, params = build_multi_task(loaded), saved.snapshot.params
-        return MultiTaskModel(
-            tasks.recipe, params, tasks.inputs, tasks.heads, provenance=provenance
-        )
+        built = build_multi_task(loaded)
+        return built.model(built.recipe, saved.snapshot.params, provenance)
     if loaded.recipe.kind != "meta":
         raise BundleError(
             "this run has not written its model yet",
@@ -57,13 +54,4 @@ def made_of(saved: Saved, loaded: Loaded, facts: Record) -> AnyModel:
             where=str(saved.path),
             hint="let it end, or stop it with Ctrl-C: it writes the best state",
         )
-    built = build_few_shot(loaded)
-    return FewShotModel(
-        recipe=built.recipe,
-        params=with_encoder(built.recipe, saved.snapshot.params),
-        state=saved.snapshot.state,
-        inputs=built.inputs,
-        kind=built.kind,
-        way=built.way,
-        provenance=provenance,
-    )
+    return build_few_shot(loaded).model(saved.snapshot, provenance)

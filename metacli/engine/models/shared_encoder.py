@@ -134,7 +134,7 @@ def completed(params: Params, shared: SharedEncoder, where: str) -> Params:
             "metacli does not have",
             code="model.encoder",
             where=where,
-            hint="pip install --upgrade metacli, or make the model with --standalone",
+            hint="install a newer metacli, or make the model with --standalone",
         )
     whole = {**params, **{shared.prefix + name: value for name, value in found.items()}}
     return {name: whole[name] for name in sorted(whole)}

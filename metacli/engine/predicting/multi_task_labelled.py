@@ -4,7 +4,7 @@ called as its task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from metacli.data.user.listing import Listing, kind_of, not_a_task
 from metacli.data.user.open import Reading, list_task, load_task
 from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.predicting.multi_task_predict import rows_of
-from metacli.errors import DataError, UsageProblem
+from metacli.errors import DataError, UsageProblem, first_names
+
+NAMED = 8  # tasks or classes in a message
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def labelled_rows(model: MultiTaskModel, path: Path, reading: Reading) -> list[L
             f"{shown(path)} has no labelled row of a task of this model",
             code="data.no_tasks",
             where=shown(path),
-            hint=f"its tasks are {some(model.heads.tasks)}",
+            hint=f"its tasks are {first_names(model.heads.tasks, NAMED)}",
         )
     return [found[number] for number in sorted(found)]
 
@@ -82,10 +84,6 @@ class Piece:
     names: tuple[str, ...]
 
 
-def some(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
 def number_of(model: MultiTaskModel, name: str, where: Path | str) -> int:
     """Raises DataError for a name that is no task of the model."""
     tasks = model.heads.tasks
@@ -95,7 +93,7 @@ def number_of(model: MultiTaskModel, name: str, where: Path | str) -> int:
         f"{name!r} is no task of this model",
         code="data.unknown_task",
         where=str(where),
-        hint=f"its tasks are {some(tasks)}",
+        hint=f"its tasks are {first_names(tasks, NAMED)}",
     )
 
 
@@ -159,7 +157,7 @@ def pieces_of(model: MultiTaskModel, path: Path, choice: Choice) -> Iterator[Pie
             code="data.no_tasks",
             where=table.name,
             hint=f"a column {shown(column or 'task')} names the task of each row; "
-            f"the model's tasks are {some(model.heads.tasks)}",
+            f"the model's tasks are {first_names(model.heads.tasks, NAMED)}",
         )
 
 
@@ -202,7 +200,7 @@ def named(choice: Choice, tasks: list[str]) -> list[str]:
         raise DataError(
             f"{shown(unknown[0])} is no task of this model",
             code="data.unknown_task",
-            hint=f"its tasks are {some(tasks)}",
+            hint=f"its tasks are {first_names(tasks, NAMED)}",
         )
     return [one for one in tasks if one in wanted]
 
@@ -242,7 +240,7 @@ def label_number(label: str, known: Mapping[str, int], where: str) -> int:
     if label in known:
         return known[label]
     raise DataError(
-        f"{where} is a {label!r}, and its task has the classes {some(list(known))}",
+        f"{where} is a {label!r}, and its task has the classes {first_names(list(known), NAMED)}",
         code="data.unknown_class",
         where=where,
     )

@@ -13,6 +13,7 @@ from metacli.data.tables.coded import Encoder
 from metacli.data.tables.encoding import Categorical, DatePart, Encoding, Numeric
 from metacli.engine.events import Notice, Reporter
 from metacli.engine.models.parts import Span
+from metacli.errors import first_names
 
 SLACK = 0.1  # of a number's span: so far beyond its ends is nothing new
 FAR = 8.0  # standard deviations, where a model has not recorded its spans
@@ -64,8 +65,7 @@ def columns_outside(encoder: Encoding, beyond: np.ndarray) -> str:
     """The columns of one row [F] that lie outside, the farthest first."""
     order = [at for at in np.argsort(-beyond) if beyond[at] > SLACK]
     names = list(dict.fromkeys(shown(encoder.titles[at].partition(": ")[0]) for at in order))
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return first_names(names, NAMED)
 
 
 @dataclass

@@ -85,7 +85,9 @@ def draw_deltas(run: Path, tasks: Sequence[Row], name: str, where: str) -> Path 
     with figure(6, max(2.5, 0.22 * min(len(known), NAMED))) as (drawn, axes):
         axes.errorbar(middle, places, xerr=spread, fmt="o", markersize=3, linewidth=1)
         axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_xlabel(f"{metric_name(metric)}: together minus alone ({better(metric, 'right')})")
+        axes.set_xlabel(
+            f"{metric_name(metric)}: together minus separate ({better(metric, 'right')})"
+        )
         axes.set_title(f"Learning together {where}, 95 % intervals", fontsize=9, loc="left")
         named = len(known) <= NAMED
         ticks = places if named else np.array([])

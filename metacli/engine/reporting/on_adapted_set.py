@@ -95,15 +95,15 @@ def task_by_task(model: Adapted) -> list[Section]:
     metric = str(rows[0].get("metric"))
     note = Text(
         "Every labelled row was held out once, in every task that has it, and answered from the "
-        "other rows: of all tasks (together), or of its own task (alone). The difference is "
+        "other rows: of all tasks (together), or of its own task (separate). The difference is "
         "paired over rows."
     )
     header = (
         "task",
         "labels",
         "together",
-        "alone",
-        "together - alone",
+        "separate",
+        "together - separate",
         "95 % interval",
         "together is",
     )

@@ -170,7 +170,7 @@ def results(result: Line) -> list[Section]:
         "the tasks' losses, over images, and hold for all tasks together (false discovery rate "
         "5 %, Benjamini and Hochberg)."
     )
-    title = "Together and alone"
+    title = "Together and separately"
     return section("results", title, note, task_table(result), measure_table(result))
 
 
@@ -190,7 +190,7 @@ def task_table(result: Line) -> Table:
         )
     whole = changed(result.get("delta_p"), result.get("delta_p_ci95"))
     rows.append(("all tasks", whole, number(result.get("mean")), "", ""))
-    header = ("task", "Δp, 95 % interval", "loss", "alone", "learning together is")
+    header = ("task", "Δp, 95 % interval", "loss", "separate", "learning together is")
     return Table("What learning together is worth", header, tuple(rows))
 
 
@@ -207,7 +207,7 @@ def measure_table(result: Line) -> Table:
         for task, names in MEASURES.items()
         for name, higher in names.items()
     ]
-    header = ("task", "measure", "together", "alone")
+    header = ("task", "measure", "together", "separate")
     return Table("Every measure, over all pixels", header, tuple(rows))
 
 

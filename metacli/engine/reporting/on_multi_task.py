@@ -1,5 +1,5 @@
-"""Sections about many tasks learned together: each compared with itself alone, and who helps
-whom."""
+"""Sections about many tasks learned together: each compared with itself learned
+separately, and who helps whom."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def tasks(subject: Subject, tested: list[Line]) -> list[Section]:
             "Benjamini and Hochberg)."
         )
     header = (
-        *("task", metric_name(metric), "alone", "difference", "95 % interval"),
+        *("task", metric_name(metric), "separate", "difference", "95 % interval"),
         "learning together is",
     )
     body = tuple(task_row(row) for row in rows)
@@ -116,14 +116,14 @@ def difference_plot(rows: list[Line], metric: str | None) -> Plot | None:
         name, said = short(str(row.get("name")), LONGEST), str(row.get("verdict"))
         drawn.append(plots.Difference(name, float(row["delta"]), from_, to, said))
     better = "left is better" if lower else "right is better"
-    axis = f"{metric_name(metric)}: together minus alone ({better})"
+    axis = f"{metric_name(metric)}: together minus separate ({better})"
     svg = plots.differences("differences", drawn, axis, lower_is_better=lower)
     gains = sum((one.delta < 0) == lower for one in drawn if one.delta)
     says = (
         f"{gains} of {len(drawn)} tasks are better together than alone; lines are 95 % intervals, "
         "blue where learning together helped, red where it hurt, grey where that is not clear."
     )
-    return Plot("Together minus alone, task by task", svg, says)
+    return Plot("Together minus separate, task by task", svg, says)
 
 
 def affinity(found: Line | None) -> list[Section]:

@@ -135,7 +135,7 @@ def results(points: Curve, tasks: Curve, gain: Gain) -> list[Section]:
     second = curve(
         tasks, "tasks", "tasks that are seen", f"Error by the number of tasks, {gain.points} points"
     )
-    return section("results", "Together and alone", note, first, second)
+    return section("results", "Together and separately", note, first, second)
 
 
 def curve(found: Curve, name: str, x_label: str, title: str) -> Plot:
@@ -153,7 +153,7 @@ def curve(found: Curve, name: str, x_label: str, title: str) -> Plot:
         (str(x), score("mse", a.mean, a.ci95), score("mse", b.mean, b.ci95))
         for x, a, b in zip(found.x, found.joint, found.separate, strict=True)
     )
-    table = Table(title, (x_label, "together", "alone"), rows, folded=True)
+    table = Table(title, (x_label, "together", "separate"), rows, folded=True)
     ends = " to ".join(short_number(one.mean) for one in (found.joint[0], found.joint[-1]))
     says = f"Error of learning together, {rows[0][0]} to {rows[-1][0]} {name}: {ends}"
     return Plot(title, svg, f"{says}.", table)
@@ -193,8 +193,8 @@ def fit(name: str, task: TaskFit | TaskAgainst) -> Plot:
         says = f"{labels} labels; mean squared error {said[0]} from its own labels, "
         says += f"{said[1]} from those of all tasks."
     if isinstance(task, TaskAgainst):
-        related = task.relatives or "no"
-        says += f" It is related to {related} other task{'' if task.relatives == 1 else 's'}."
+        related = task.related or "no"
+        says += f" It is related to {related} other task{'' if task.related == 1 else 's'}."
         return Plot(title, set_plots.against(name, task), says)
     return Plot(title, set_plots.fit(name, task), says)
 

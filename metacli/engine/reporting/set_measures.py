@@ -75,13 +75,13 @@ class TaskFit:
 class TaskAgainst:
     """One task whose rows are of several columns: labels of rows that it was not given, [Q], the
     answers from its own labels (`alone`) and from those of all tasks (`together`); mean and half of
-    the 90 % interval. `labels`, how many it was given; `relatives`, how many of the other tasks are
+    the 90 % interval. `labels`, how many it was given; `related`, how many of the other tasks are
     related to it."""
 
     name: str
     truth: np.ndarray
     labels: int
-    relatives: int
+    related: int
     alone: tuple[np.ndarray, np.ndarray]
     together: tuple[np.ndarray, np.ndarray]
 

@@ -22,6 +22,7 @@ from metacli.engine.reporting.blocks import (
 from metacli.engine.reporting.subject import Line, Subject
 from metacli.engine.results.base import Json
 from metacli.engine.spelling import date, duration, is_fraction, metric_name, number, score, visible
+from metacli.errors import first_names
 from metacli.schema.blocks import Named
 from metacli.schema.few_shot import Episodes
 
@@ -90,8 +91,7 @@ def backbone(block: Named, inputs: InputSpec) -> str:
 def classes(names: Sequence[str] | None) -> str | None:
     if names is None:
         return None
-    shown = ", ".join(names[:10])
-    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return first_names(names, 10)
 
 
 def shape_of(episodes: Episodes, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Scores of the baselines that `evaluate` compares a model with, on the very same episodes."""
+"""Scores of the baselines that `evaluate` compares a model with, on the same episodes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def score_baselines(
     report: Reporter,
     values: Named,
 ) -> dict[str, Baseline]:
-    """What no training reaches on the first of the very same episodes, and on all of them the
+    """What no training reaches on the first of the same episodes, and on all of them the
     baselines that the run trained."""
     model = opened.model
     few = min(protocol.episodes, UNTRAINED_EPISODES)

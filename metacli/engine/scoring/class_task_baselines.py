@@ -1,4 +1,4 @@
-"""What a user would do without metacli on classification tasks, with the very same examples."""
+"""What a user would do without metacli on classification tasks, with the same examples."""
 
 from __future__ import annotations
 

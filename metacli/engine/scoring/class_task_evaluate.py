@@ -148,7 +148,7 @@ class Tasks:
 
     def baselines(self, ours: Scores) -> dict[str, Baseline]:
         """What no training reaches, what the run trained for comparison, and simple models of the
-        same rows, on the very same supports and queries."""
+        same rows, on the same supports and queries."""
         model, draws = self.opened.model, self.draws
         params, state = untrained(model, model.problem())
         begin = replace(model, params={**model.params, **params}, state=state)

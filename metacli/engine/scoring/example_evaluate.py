@@ -14,7 +14,7 @@ from metacli.data.user.open import Task, load_task
 from metacli.data.user.ordering import autocorrelation, ranks
 from metacli.engine.adapting.held_out import HeldOut, confusion, score_of, score_of_numbers
 from metacli.engine.adapting.splits import LAST
-from metacli.engine.events import Notice, Progress, Reporter
+from metacli.engine.events import Notice, Progress, Reporter, report_findings
 from metacli.engine.models.model import AdaptedModel
 from metacli.engine.models.opening import Opened
 from metacli.engine.predicting.example_predict import intervals
@@ -155,19 +155,13 @@ def read(model: AdaptedModel, data: str, request: Request) -> Asked:
         one_class=True,
         report=lambda what, done, total: request.report(Progress(what, done, total)),
     )
-    report_findings(task, request.report)
+    report_findings(task.findings, request.report)
     rows = task.support if task.query is None else task.query
     require_new(model, rows, data, request.reading.allow_duplicates, request.report)
     if model.classes is None:
         assert rows.y is not None  # a task has labels
         return Asked(task, rows, model.inputs.unscaled.encode(rows.y), ())
     return Asked(task, rows, labels_of(rows, task.labels, model.classes, data), model.classes)
-
-
-def report_findings(task: Task, report: Reporter) -> None:
-    for one in task.findings:
-        where = "" if one.where is None else f" - {one.where}"
-        report(Notice(f"{one.message}{where}", one.code))
 
 
 def answered(model: AdaptedModel, asked: Asked) -> HeldOut:

@@ -20,7 +20,6 @@ from metacli.engine.results.base import Json
 from metacli.engine.results.evaluate import Baseline, MultiTaskEvaluation, TaskScore
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
-from metacli.engine.scoring.divisions import mean_difference, trained_as
 from metacli.engine.scoring.intervals import (
     Difference,
     Verdict,
@@ -29,6 +28,7 @@ from metacli.engine.scoring.intervals import (
     detectable,
     verdict,
 )
+from metacli.engine.scoring.mean_difference import mean_difference, trained_as
 from metacli.engine.scoring.multi_task_baselines import outside_predictions
 from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.scoring.multi_task_scores import (
@@ -64,12 +64,12 @@ def evaluate_tasks(opened: Opened[MultiTaskModel], request: Request) -> MultiTas
         raise UsageProblem(f"--split is one of {', '.join(SPLITS)}, found {wanted}")
     rows = make_rows(model.recipe)
     require_same(model.provenance, rows)
-    table, division = rows.table, model.recipe.data.options.get("split_seed", 0)
+    table, split_seed = rows.table, model.recipe.data.options.get("split_seed", 0)
     facts = MultiTaskEvaluation(
         metric=table.metric,
         data=model.recipe.data.source,
         split=wanted,
-        split_seed=division if isinstance(division, int) else None,
+        split_seed=split_seed if isinstance(split_seed, int) else None,
         data_digest=rows.digest,
         num_tasks=len(table.tasks),
         statistics="train",
@@ -141,7 +141,7 @@ def require_same(provenance: Record, rows: MultiTaskRows) -> None:
     trained = record_in(provenance, "data").get("digest")
     if trained is not None and trained != rows.digest:
         raise DataError(
-            "the data or their division are not those that the model was trained on",
+            "the data or their splits are not those that the model was trained on",
             code="data.changed",
             where=rows.table.name,
             hint=f"metacli fetch {rows.table.name} --force",

@@ -22,7 +22,6 @@ from metacli.engine.scoring.multi_task_scores import (
 )
 
 COMPARISON = "tasks.json"
-MEAN_DELTA = ("mean_delta", "mean_delta_ci95", "mean_delta_over")
 
 
 def estimate_of(metric: str, y: Rows, predicted: Rows) -> dict[str, float]:

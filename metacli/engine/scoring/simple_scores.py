@@ -1,4 +1,4 @@
-"""What a user would do without metacli, on the very same episodes: TF-IDF with a linear classifier,
+"""What a user would do without metacli, on the same episodes: TF-IDF with a linear classifier,
 ridge regression of the support, and one ridge regression of all training tasks, without the support
 and with an intercept from it."""
 

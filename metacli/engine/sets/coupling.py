@@ -18,7 +18,7 @@ from metacli.algorithms.meta_multitask.coupled import Coupled
 from metacli.algorithms.meta_multitask.protocol import together
 from metacli.engine.results.sets import PairScore
 from metacli.engine.scoring.intervals import over_episodes
-from metacli.engine.sets.in_turn import relatives
+from metacli.engine.sets.in_turn import relatedness_of
 from metacli.engine.sets.model import SetModel
 from metacli.types import Batch, SetEpisode
 
@@ -54,7 +54,7 @@ def coupling_of(model: SetModel, episodes: SetEpisode) -> Coupling:
     """A, or which tasks are related by what their labels say about each other. Queries are not
     looked at."""
     learned = computed(model, episodes)
-    return Coupling(*relatives(model, episodes)) if learned is None else learned
+    return Coupling(*relatedness_of(model, episodes)) if learned is None else learned
 
 
 def hiding(roles: Tensor, task: int) -> Tensor:

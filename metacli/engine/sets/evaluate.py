@@ -84,7 +84,7 @@ def shapes_of(model: SetModel, points: Sequence[int]) -> tuple[Shape, ...]:
     """Every number of points with all tasks of a set, then the first with fewer tasks."""
     shapes: list[Shape] = [(one, None) for one in points]
     if model.recipe.data.options.get("variant") not in ("mixed", "pooled"):
-        # Of mixed sets, which tasks are relatives differs from set to set.
+        # Of mixed sets, which tasks are related differs from set to set.
         shapes += [(points[0], count) for count in range(2, len(model.known))]
     return tuple(shapes)
 

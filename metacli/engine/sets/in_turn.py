@@ -8,15 +8,16 @@ By the chain rule log p(y_1, ..., y_M) = Σ_k log p(y_k | y_1, ..., y_k-1), so f
 the sum of what is gained is the logarithm of the Bayes factor of learning them together against
 each alone (R. Kass, A. Raftery, "Bayes Factors", JASA 1995; one after another: A. Dawid,
 "Statistical Theory: The Prequential Approach", JRSS A 1984). Unlike a score of held-out labels it
-counts what is gained while there are few labels, which is where a relative says most. All labels
-are used, and no others are needed.
+counts what is gained while there are few labels, which is where a related task says most. All
+labels are used, and no others are needed.
 
 Where we differ: rows are answered in at most `BLOCKS` blocks, the rows of a block together; the
 mean over an order and its reverse is taken; a label counts for at most `MOST`, since one label that
 a narrow prediction misses would outweigh all others; the mean over the labels of a task is given.
 
-That two tasks are related is no fact about them alone: relatives of a task are each other's. Over
-all ways G to divide up to `MOST_TASKS` tasks into groups, each as likely as any other before,
+That two tasks are related is no fact about them alone: the tasks related to one are related to each
+other. Over all partitions G of up to `MOST_TASKS` tasks into groups, each as likely as any other
+before,
 
     P(G | labels) ∝ exp(`SHARPNESS` Σ_(t,s in one group of G) b_ts),
 
@@ -46,7 +47,7 @@ from metacli.types import Batch, SetEpisode
 BLOCKS = 10
 MOST = 1.0  # nats
 SHARPNESS = 3.0
-MOST_TASKS = 8  # of which there are 4,140 divisions
+MOST_TASKS = 8  # of which there are 4,140 partitions
 MOST_PAIRS = 4_000_000  # of labels that look at each other at a time
 GAIN = (
     "gain of the mean log-likelihood of a row's task, its labels one after another, from those of "
@@ -54,31 +55,31 @@ GAIN = (
 )
 SHARED = (
     "probability that two tasks are related, by what the labels of one say about those of the "
-    "other, over all ways to divide the tasks into groups"
+    "other, over all partitions of the tasks into groups"
 )
 
 
-class Relatives(NamedTuple):
+class Relatedness(NamedTuple):
     """A strength of each pair of tasks, [B, T, T], 0 on the diagonal, and what it is."""
 
     matrix: np.ndarray
     what: str
 
 
-def relatives(model: SetModel, episodes: SetEpisode) -> Relatives:
+def relatedness_of(model: SetModel, episodes: SetEpisode) -> Relatedness:
     """Probabilities of up to `MOST_TASKS` tasks, gains of more. Queries are not looked at."""
     gained = in_turn(model, episodes)
     if gained.shape[1] > MOST_TASKS:
-        return Relatives(gained, GAIN)
+        return Relatedness(gained, GAIN)
     total = gained * labels_of(episodes).double().numpy()[:, :, None]
-    return Relatives(in_one_group(total + total.swapaxes(1, 2)), SHARED)
+    return Relatedness(in_one_group(total + total.swapaxes(1, 2)), SHARED)
 
 
 def in_one_group(evidence: np.ndarray) -> np.ndarray:
     """The probability [B, T, T] that two tasks are of one group, of b [B, T, T]; 0 on the
     diagonal."""
     tasks = evidence.shape[1]
-    groups = divisions(tasks)
+    groups = partitions(tasks)
     same = groups[:, :, None] == groups[:, None]  # [G, T, T]
     above = np.triu_indices(tasks, 1)
     weight = SHARPNESS * evidence[:, *above] @ same[:, *above].T.astype(float)  # [B, G]
@@ -87,8 +88,8 @@ def in_one_group(evidence: np.ndarray) -> np.ndarray:
     return np.where(np.eye(tasks, dtype=bool), 0.0, found)
 
 
-def divisions(tasks: int) -> np.ndarray:
-    """Every way to divide so many tasks into groups, once: the group of each task, [G, T]."""
+def partitions(tasks: int) -> np.ndarray:
+    """Every partition of so many tasks into groups, once: the group of each task, [G, T]."""
     found = [[0]]
     for _ in range(tasks - 1):
         found = [[*one, group] for one in found for group in range(max(one) + 2)]

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.ranks.launched import launched
-from metacli.engine.ranks.mirror import copy_of_run, private_folder
+from metacli.engine.ranks.private_folder import copy_of_run, private_folder
 from metacli.engine.ranks.team import PeerLost, Team, joined
 from metacli.engine.results.train import SeedsResult, TrainResult
 from metacli.engine.scoring.checks import Check, parse_checks

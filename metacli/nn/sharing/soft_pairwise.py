@@ -1,4 +1,4 @@
-"""Soft sharing by pairs: each task has a network of its own, pulled to its relatives.
+"""Soft sharing by pairs: each task has a network of its own, pulled to the tasks related to it.
 
 Given a coupling matrix C (T. Evgeniou, C. Micchelli, M. Pontil, JMLR 6 (2005), section 3.1.2):
 
@@ -8,8 +8,8 @@ C_tu = 1/T for all pairs is the pull to the mean of `soft-l2`. Learned (Y. Zhang
 convex formulation for learning task relationships", UAI 2010, equation 5): with Θ [T, P] the
 networks as rows, the covariance Ω of tasks, tr Ω = 1, minimises tr(Θᵀ Ω⁻¹ Θ); its minimum is at Ω =
 (ΘΘᵀ)^½ / tr (ΘΘᵀ)^½ and has the value (tr (ΘΘᵀ)^½)², the squared trace norm, which is what is
-added, so that Ω is always the best one and no alternation is needed. Relatives may have opposite
-signs there.
+added, so that Ω is always the best one and no alternation is needed. Related tasks may have
+opposite signs there.
 """
 
 from __future__ import annotations

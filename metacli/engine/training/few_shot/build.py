@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,12 @@ from metacli.algorithms.learner import Learner
 from metacli.compiled import keep_programs, require_compiler
 from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.class_batches import num_labels
+from metacli.engine.encoders.parameters import with_encoder
 from metacli.engine.models.beginnings import fitted_to
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.networks import make_problem
+from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.few_shot.checks import check_fit
 from metacli.engine.training.few_shot.execution import resolve_execution
@@ -24,6 +28,7 @@ from metacli.engine.training.few_shot.sources import (
     has_class_tasks,
     pool_of,
 )
+from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.options import make_learner, make_named, replaced, written_out
 from metacli.engine.training.problems import Problems
 from metacli.nn.backbones.table import Backbone, backbones
@@ -59,6 +64,24 @@ class FewShotBuilt:
         train = self.recipe.train
         compiled = train.execution == "compiled"
         return dataclasses.replace(made, precision=train.precision, compiled=compiled)
+
+    def model(
+        self,
+        reached: Snapshot,
+        provenance: Mapping[str, Json],
+        scores: Mapping[str, Json] | None = None,
+    ) -> FewShotModel:
+        """The model of a state that training reached. Raises as `with_encoder`."""
+        return FewShotModel(
+            recipe=self.recipe,
+            params=with_encoder(self.recipe, reached.params),
+            state=reached.state,
+            inputs=self.inputs,
+            kind=self.kind,
+            way=self.way,
+            scores=scores or {},
+            provenance=provenance,
+        )
 
 
 def build_few_shot(loaded: Loaded, device: str = "cpu") -> FewShotBuilt:

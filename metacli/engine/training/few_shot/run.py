@@ -16,10 +16,9 @@ from metacli.data.catalogue.registry import DATASETS
 from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.source import EpisodeSource
-from metacli.engine.encoders.parameters import to_train, with_encoder
+from metacli.engine.encoders.parameters import to_train
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.beginnings import own_start
-from metacli.engine.models.model import FewShotModel
 from metacli.engine.ranks.team import Team
 from metacli.engine.results.base import Json
 from metacli.engine.results.train import Comparison
@@ -139,19 +138,10 @@ class FewShotRun:
         best = reached.best
         if best is None:
             return
-        built = self.built
         facts = provenance(workspace, self.recipe, self.data.shown, best.snapshot.step)
         facts |= appearance_of_training(self.train_source)
-        made = FewShotModel(
-            recipe=built.recipe,
-            params=with_encoder(built.recipe, best.snapshot.params),
-            state=best.snapshot.state,
-            inputs=built.inputs,
-            kind=built.kind,
-            way=built.way,
-            scores={f"val_{self.metric}": reached.history.best or {}},
-            provenance=facts,
-        )
+        scores = {f"val_{self.metric}": reached.history.best or {}}
+        made = self.built.model(best.snapshot, facts, scores)
         model_folder.save(made, workspace.model, replace=True)
 
     def compared(self, workspace: Workspace, reached: Reached, control: Control) -> FewShotRun:

@@ -16,7 +16,7 @@ from metacli.data.few_shot.class_batches import ClassBatches
 from metacli.data.few_shot.class_tasks import ClassTaskEpisodes, ClassTasks, Need, without_small
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.pools import Pool
-from metacli.data.few_shot.read_class_tasks import division_of
+from metacli.data.few_shot.read_class_tasks import task_split_of
 from metacli.data.few_shot.regression import RegressionEpisodes, RegressionTasks
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.data.sources import (
@@ -215,7 +215,7 @@ def class_task_source(
         message = f"way is a range, {way[0]} to {way[1]}; tasks have one number of classes"
         raise DataError(message, code="data.way", hint="episodes.way=2")
     tasks, per = class_tasks_of(recipe, split), recipe.episodes.per
-    if division_of(recipe.data.options).skip_small:
+    if task_split_of(recipe.data.options).skip_small:
         most = shot if isinstance(shot, int) else shot[1]
         tasks = without_small(tasks, Need(way, most, query, per))
     return ClassTaskEpisodes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +19,10 @@ from metacli.data.multi_task.from_tables import plain_columns
 from metacli.data.multi_task.splits import divide_rows
 from metacli.data.sources import load_multi_task
 from metacli.engine.models.inputs import InputSpec
+from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.models.multi_task_networks import trained_problem
 from metacli.engine.models.parts import TaskHeads
+from metacli.engine.results.base import Json
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.multi_task.checks import (
@@ -40,6 +42,7 @@ from metacli.schema.blocks import Named
 from metacli.schema.load import Loaded
 from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.schema.recipe import Recipe
+from metacli.types import Params
 
 Balancing = TypeVar("Balancing")
 
@@ -81,6 +84,18 @@ class MultiTaskBuilt:
     @cached_property
     def problem(self) -> TaskProblem:
         return trained_problem(self.recipe, self.inputs, self.heads)
+
+    def model(
+        self, recipe: MultiTaskRecipe, params: Params, provenance: Mapping[str, Json]
+    ) -> MultiTaskModel:
+        """A model of all tasks; `recipe` is the run's, or that of what it is compared with."""
+        return MultiTaskModel(
+            recipe=recipe,
+            params=params,
+            inputs=self.inputs,
+            heads=self.heads,
+            provenance=provenance,
+        )
 
 
 def build_multi_task(loaded: Loaded) -> MultiTaskBuilt:

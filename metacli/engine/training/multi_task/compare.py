@@ -37,7 +37,6 @@ from metacli.engine.training.workspace import Workspace
 from metacli.errors import BundleError
 from metacli.nn.selected import ChosenProblem
 from metacli.nn.sharing.scheme import Solvable
-from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.types import Params
 
 Predicted = list[np.ndarray]
@@ -167,7 +166,7 @@ def other_network(
     params, at = made
     facts = {**provenance(workspace, taken.recipe, data, steps), "best_step": at}
     final = final_params(taken.problem, params, built.rows)
-    saved = model_of(built, taken.recipe, final, facts)
+    saved = built.model(taken.recipe, final, facts)
     model_folder.save(saved, workspace.model, replace=True)
     return predictions(taken.problem, params, built.rows, "val")
 
@@ -212,18 +211,6 @@ def single_task(
     params, at = made
     facts = {**provenance(workspace, built.recipe, data, steps), "best_step": at}
     final = final_params(alone.problem, params, built.rows)
-    saved = model_of(built, alone.recipe, final, facts)
+    saved = built.model(alone.recipe, final, facts)
     model_folder.save(saved, folder, replace=True)
     return replace(saved, params=params)
-
-
-def model_of(
-    built: MultiTaskBuilt,
-    recipe: MultiTaskRecipe,
-    params: Params,
-    facts: Mapping[str, Json],
-) -> MultiTaskModel:
-    """A model of all tasks of the run."""
-    return MultiTaskModel(
-        recipe=recipe, params=params, inputs=built.inputs, heads=built.heads, provenance=facts
-    )

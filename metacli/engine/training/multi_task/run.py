@@ -26,7 +26,6 @@ from metacli.engine.training.multi_task import relatedness as related
 from metacli.engine.training.multi_task.build import MultiTaskBuilt, build_multi_task
 from metacli.engine.training.multi_task.compare import (
     compare_with_others,
-    model_of,
     together_candidate,
 )
 from metacli.engine.training.multi_task.divided import divided, require_divisible
@@ -127,7 +126,7 @@ class MultiTaskRun:
             return
         params = final_params(built.problem, best.snapshot.params, built.rows)
         facts = provenance(workspace, self.recipe, self.data.shown, best.snapshot.step)
-        made = model_of(built, self.recipe, params, facts)
+        made = built.model(self.recipe, params, facts)
         spread = residual_spread(built.problem, best.snapshot.params, built.rows)
         scores = {f"val_{self.metric}": reached.history.best or {}}
         made = replace(made, scores=scores, heads=replace(made.heads, spread=spread))

@@ -3,7 +3,6 @@ and what that writes is thrown away."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from metacli.engine.ranks.team import Team
 from metacli.engine.storage.lock import LOCK
 from metacli.engine.storage.paths import find_run_or_model
 from metacli.engine.storage.serial import bytes_to_tensors, tensors_to_bytes
+from metacli.engine.storage.temporary import temporary_folder
 from metacli.engine.storage.writer import write_file
 
 KEPT = ("recipe.yaml", "run.json", "metrics.jsonl", "relatedness.json")
@@ -22,12 +22,12 @@ KEPT = ("recipe.yaml", "run.json", "metrics.jsonl", "relatedness.json")
 
 @contextmanager
 def private_folder(team: Team) -> Iterator[Path | None]:
-    """A folder that is removed afterwards; None for rank 0."""
+    """A folder that is removed afterwards; None for rank 0. Raises as `temporary_folder`."""
     if team.leads:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="metacli-rank-", ignore_cleanup_errors=True) as name:
-        yield Path(name) / "run"
+    with temporary_folder("metacli-rank-") as folder:
+        yield folder / "run"
 
 
 def copy_of_run(team: Team, run: str, place: Path | None) -> str:

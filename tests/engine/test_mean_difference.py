@@ -1,4 +1,4 @@
-"""The mean difference to the single-task models: over divisions of the rows, or over the tasks."""
+"""The mean difference to the single-task models: over splits of the rows, or over the tasks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("tiny.yaml").write_text(RECIPE)
 
 
-def division(seed: int, *more: str, out: str) -> dict:
+def on_split(seed: int, *more: str, out: str) -> dict:
     multitask("tiny.yaml", [f"data.split_seed={seed}", *more], out=out)
     return evaluate(out)
 
@@ -47,7 +47,7 @@ def deltas(result: dict) -> list[float]:
 
 
 def test_one_run_has_an_interval_over_its_tasks_and_a_image_of_them(capsys):
-    result = division(0, out="runs/a")
+    result = on_split(0, out="runs/a")
     delta, low, high = paired(np.array(deltas(result)))
     assert result["mean_delta"] == pytest.approx(delta)
     assert result["mean_delta_ci95"] == pytest.approx([low, high])
@@ -61,22 +61,22 @@ def test_one_run_has_an_interval_over_its_tasks_and_a_image_of_them(capsys):
 
 
 @pytest.mark.slow
-def test_with_runs_of_other_divisions_beside_it_the_interval_is_over_divisions():
-    means = [np.mean(deltas(division(seed, out=f"runs/{seed}"))) for seed in range(3)]
-    # Neither another recipe nor another seed of the same division is one more division.
-    division(3, "train.lr=0.02", out="runs/other")
-    means[0] = np.mean([means[0], np.mean(deltas(division(0, "seed=1", out="runs/again")))])
+def test_with_runs_of_other_splits_beside_it_the_interval_is_over_splits():
+    means = [np.mean(deltas(on_split(seed, out=f"runs/{seed}"))) for seed in range(3)]
+    # Neither another recipe nor another seed of the same split is one more split.
+    on_split(3, "train.lr=0.02", out="runs/other")
+    means[0] = np.mean([means[0], np.mean(deltas(on_split(0, "seed=1", out="runs/again")))])
     result = evaluate("runs/1")
     rows = 48
     test = round(0.25 * rows)
     delta, low, high = nadeau_bengio(np.array(means), test / (rows - test))
-    assert result["mean_delta_over"] == "3 divisions of the rows"
+    assert result["mean_delta_over"] == "3 splits of the rows"
     assert result["mean_delta"] == pytest.approx(delta)
     assert result["mean_delta_ci95"] == pytest.approx([low, high])
 
 
-def test_two_divisions_are_too_few_and_a_damaged_neighbour_is_named():
-    division(0, out="runs/0")
+def test_two_splits_are_too_few_and_a_damaged_neighbour_is_named():
+    on_split(0, out="runs/0")
     Path("runs/bad").mkdir()
     Path("runs/bad/scores.jsonl").write_text("{")
     multitask("tiny.yaml", ["data.split_seed=1"], out="runs/1")
@@ -87,7 +87,7 @@ def test_two_divisions_are_too_few_and_a_damaged_neighbour_is_named():
 
 
 def test_a_neighbour_of_another_kind_whose_tasks_have_no_difference_is_passed_over():
-    division(0, out="runs/0")
+    on_split(0, out="runs/0")
     line = json.loads(Path("runs/0/scores.jsonl").read_text())
     line["trained"] = "0" * 32
     line["result"]["tasks"] = [{"name": "a", "metric": "accuracy", "value": 0.5}]

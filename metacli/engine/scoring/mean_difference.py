@@ -1,8 +1,8 @@
 """What learning together is worth on the mean over the tasks, and how sure that is.
 
-The tasks of one division of the rows share their test rows' luck and the trained networks, so where
-runs of the recipe under several divisions lie in one folder and were evaluated, the interval is
-that of Nadeau and Bengio over the divisions; otherwise Student's over the tasks.
+The tasks of one split of the rows share their test rows' luck and the trained networks, so where
+runs of the recipe on several splits lie in one folder and were evaluated, the interval is
+that of Nadeau and Bengio over the splits; otherwise Student's over the tasks.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from metacli.engine.scoring.intervals import nadeau_bengio
 from metacli.engine.scoring.multi_task_tables import mean_delta, mean_over_tasks
 from metacli.errors import BundleError
 
-FEWEST = 3  # divisions whose spread says anything
+FEWEST = 3  # splits whose spread says anything
 
 
 def trained_as(model: Model) -> str:
-    """The same for runs that differ in their seed and in the division of the rows alone."""
+    """The same for runs that differ in their seed and in the split of the rows alone."""
     plain = model.recipe.plain()
     plain["data"] = {key: value for key, value in plain["data"].items() if key != "split_seed"}
     left_out = ("seed", "expect", "baselines")
@@ -62,7 +62,7 @@ def mean_difference(
         return own
     values = np.array([np.mean(each) for _, each in sorted(found.items(), key=lambda x: str(x[0]))])
     delta, low, high = nadeau_bengio(values, share(rows, str(line["split"])))
-    return MeanDelta(delta, (low, high), f"{len(found)} divisions of the rows")
+    return MeanDelta(delta, (low, high), f"{len(found)} splits of the rows")
 
 
 def neighbours(run: Path, report: Reporter) -> Iterator[Mapping[str, Any]]:
@@ -77,7 +77,7 @@ def neighbours(run: Path, report: Reporter) -> Iterator[Mapping[str, Any]]:
 
 
 def share(rows: MultiTaskRows, split: str) -> float:
-    """Rows of a split for each row that a model of another division may have learned from."""
+    """Rows of a split for each row that a model of another split may have learned from."""
     sizes = {name: sum(map(len, parts)) for name, parts in rows.parts.items()}
     learned: Sequence[str] = ("train", "val") if split == "test" else ("train",)
     return sizes[split] / sum(sizes[name] for name in learned)
