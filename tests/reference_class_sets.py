@@ -128,10 +128,14 @@ def mtnp_logits(
     found = []
     for n in range(ways[task]):
         total, raw, weight = torch.zeros_like(query), torch.zeros_like(plain), 0.0
+        seen = [one for one in examples if shared and bool(sees[task, one.task])]
+        same = [one for one in seen if ways[one.task] > 0 and int(one.label) == n]
+        others = sum(one.task != task for one in same)
+        between = math.exp(float(params["class.between"]))
         for at, one in enumerate(examples, 1):
             allowed = one.task == task or (shared and bool(sees[task, one.task]))
             if allowed and ways[one.task] > 0 and int(one.label) == n:
-                share = math.exp(float(params["class.own"])) if one.task == task else 1.0
+                share = 1.0 if one.task == task else 1 / (1 + between * others)
                 total = total + share * norm(params, "class.norm", rows[at])
                 raw = raw + share * normalised(features(params, one.x))
                 weight += share

@@ -5,9 +5,14 @@ A token is one labelled example. What it knows of its class is only which other 
 same one: attention adds a learned number there. So any number of classes is accepted, and answers
 do not depend on how classes are numbered. Classes are answered by
 their means, over the tokens of the task and, where labels are the same in every task, over those of
-the other tasks that are seen, with a learned weight: means of the features before attention and
-after it, whose cosines with the query are added with learned scales. So the network begins as a
-nearest class mean.
+the other tasks that are seen: means of the features before attention and after it, whose cosines
+with the query are added with learned scales. So the network begins as a nearest class mean.
+
+A token of the task itself weighs 1, one of the n of a class in other tasks 1 / (1 + ρ n). That is
+the posterior mean of the task's own class mean μ_t ~ N(μ, τ²) of examples with variance σ², where
+the other tasks' mean of it stands for μ and has the variance τ² + σ² / n: together they weigh
+σ² / (τ² + σ² / n), and ρ = τ² / σ² is learned. So many examples of its own outweigh any number of
+others (D. V. Lindley, A. F. M. Smith, "Bayes Estimates for the Linear Model", JRSS B 34, 1972).
 
 Shape letters: B sets, T tasks, M support examples, Q queries, S = M tokens of all tasks, N classes,
 D features, C width.
@@ -28,8 +33,8 @@ from metacli.nn.set_attention import Encoded, SetAttention, norm
 from metacli.trees import pick
 from metacli.types import Batch, Params, SetEpisode
 
-SCALE, RAW, OWN, CLASS_NORM = "class.scale", "class.raw", "class.own", "class.norm"
-START_SCALE, START_RAW, START_OWN = 1.0, 10.0, 1.0
+SCALE, RAW, BETWEEN, CLASS_NORM = "class.scale", "class.raw", "class.between", "class.norm"
+START_SCALE, START_RAW, START_BETWEEN = 1.0, 10.0, 1.7
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class EncodedAttention:
             "query.weight": projection.clone(),
             SCALE: torch.tensor(math.log(START_SCALE), dtype=dtype),
             RAW: torch.tensor(math.log(START_RAW), dtype=dtype),
-            OWN: torch.tensor(START_OWN, dtype=dtype),
+            BETWEEN: torch.tensor(math.log(START_BETWEEN), dtype=dtype),
             f"{CLASS_NORM}.weight": torch.ones(wide, dtype=dtype),
             f"{CLASS_NORM}.bias": torch.zeros(wide, dtype=dtype),
         }
@@ -148,7 +153,9 @@ class EncodedAttention:
         )
         tasks = torch.arange(ways.shape[1], device=ways.device)[:, None]
         itself = (encoded.tokens.tasks[:, None] == tasks)[:, :, None]  # [B, T, 1, S]
-        weight = torch.where(itself, params[OWN].exp(), 1.0) * member
+        others = (member & ~itself).sum(-1, keepdim=True)
+        share = 1 / (1 + params[BETWEEN].exp() * others)
+        weight = torch.where(itself, 1.0, share) * member
         return weight / weight.sum(-1, keepdim=True).clamp(min=1e-30), member.any(-1)
 
     def members(self, encoded: Encoded, ways: Tensor, sees: Tensor, most: int) -> Tensor:

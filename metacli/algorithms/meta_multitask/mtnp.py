@@ -20,8 +20,10 @@ Classifications: x is what the recipe's backbone makes of an example, a token kn
 tokens are of its class (a learned number in the attention, no label token, so that classes have no
 order), and classes are answered by their means before and after attention, with scaled cosines, as
 in H.-J. Ye et al., "Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions", CVPR
-2020, https://arxiv.org/abs/1812.03664; L is then the cross-entropy. Sets may hold
-both kinds of tasks.
+2020, https://arxiv.org/abs/1812.03664; L is then the cross-entropy. Where labels are the same in
+every task, an example of the task itself weighs 1 in the mean of its class, one of the n of other
+tasks 1 / (1 + ρ n): ρ, the variance between tasks over that within, is learned, and more examples
+of its own count more. Sets may hold both kinds of tasks.
 
 β = `beta`; r = the roles of the tasks; `sees` = which tasks see each other, an equivalence.
 """

@@ -166,7 +166,8 @@ def _overall(score: Block) -> str:
     between = _between(ends, score)
     words = text.verdict(score.name("verdict"))
     alone = _score(score.number("alone"), score)
-    return f"{alone} with each task alone; joint - separate over all held-out labels {between}: {words}"
+    change = f"joint - separate over all held-out labels {between}: {words}"
+    return f"{alone} with each task alone; {change}"
 
 
 def _tasks(read: Block) -> Iterator[str]:
