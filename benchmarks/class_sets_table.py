@@ -19,6 +19,10 @@ ARMS = {
     "single_task": "single-task from scratch",
     "pretrained": "joint pretraining, new head",
 }
+FEATURES = {
+    "clinc150-words": "pretrained embeddings of words",
+    "clinc150": "hashed n-grams",
+}
 HEAD = """# Sets of classifications
 
 Made by `python benchmarks/class_sets_table.py` from `benchmarks/results/class_sets`, which
@@ -40,8 +44,9 @@ def page() -> str:
     parts = [HEAD]
     if (RESULTS / "fsdd.json").is_file():
         parts.append(speakers(json.loads((RESULTS / "fsdd.json").read_text())))
-    if (RESULTS / "clinc150.json").is_file():
-        parts.append(domains(json.loads((RESULTS / "clinc150.json").read_text())))
+    for name, features in FEATURES.items():
+        if (RESULTS / f"{name}.json").is_file():
+            parts.append(domains(json.loads((RESULTS / f"{name}.json").read_text()), features))
     parts += [
         characters(json.loads(path.read_text())) for path in sorted(RESULTS.glob("omniglot-*.json"))
     ]
@@ -68,14 +73,14 @@ def speakers(found: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def domains(found: dict[str, Any]) -> str:
+def domains(found: dict[str, Any], features: str) -> str:
     folds = found["folds"]
     seconds = [one[arm]["seconds"] for one in folds for arm in ("learner", "class-means")]
     lines = [
-        "## Intents of unseen domains (CLINC150, `mtnp`)",
+        f"## Intents of unseen domains (CLINC150, `mtnp`, {features})",
         "",
         f"Three disjoint 5-way 1-shot problems of one domain, {len(folds)} rotations of the ten "
-        "domains, each tested once; features are hashed n-grams. Intervals are over rotations. "
+        f"domains, each tested once; every arm stands on {features}. Intervals are over rotations. "
         f"Training took {min(seconds):.0f} to {max(seconds):.0f} processor seconds.",
     ]
     return "\n".join([*lines, *table(found), ""])
