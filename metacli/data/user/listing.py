@@ -77,7 +77,7 @@ class TabularTask:
     """The tables of one task, and what their columns are for.
 
     Args:
-        unlabelled: rows of both whose target is empty; they are left out here.
+        unlabelled: rows of both whose target or text is empty; they are left out here.
     """
 
     support: Table

@@ -11,7 +11,13 @@ from metacli.data.files import Entries, resolved, shown, way_out
 from metacli.data.tables.choice import Choice, TaskType, names_in
 from metacli.data.tables.columns import Roles, assign
 from metacli.data.tables.reader import Table, read_table
-from metacli.data.tables.targets import labelled, many_classes, targets_of, type_of_target
+from metacli.data.tables.targets import (
+    labelled,
+    many_classes,
+    targets_of,
+    type_of_target,
+    with_text,
+)
 from metacli.data.user.listing import (
     ClassFolders,
     Listing,
@@ -90,9 +96,15 @@ def list_rows(
     if asked is not None:
         asked, more = labelled(asked, roles.target)
         empty = (*empty, *more)
+    if roles.kind == "text":
+        learned, more = with_text(learned, roles.inputs[0])
+        empty = (*empty, *more)
+        if asked is not None:
+            asked, more = with_text(asked, roles.inputs[0])
+            empty = (*empty, *more)
     cells = targets_of(learned, roles.target)
     later = [] if asked is None else targets_of(asked, roles.target)
-    kind, why = type_of_target(roles.target, cells + later, choice)
+    kind, why = type_of_target(roles.target, cells + later, choice, learned.name)
     guessed = (*learned.guessed, *roles.guessed, *([why] if why else []))
     if roles.kind == "images" and kind == "regression":
         raise DataError(
@@ -151,7 +163,7 @@ def outside(table: Table, roles: Roles, file: Path) -> list[Finding]:
     found = []
     for number, name in enumerate(table.texts(column)):
         if (out := way_out(file.parent, name)) is not None:
-            message = f"row {table.first + number}, column {shown(column)} of {table.name} {out}"
+            message = f"row {table.number_of(number)}, column {shown(column)} of {table.name} {out}"
             where = f"{table.row(number)}, column {shown(column)}"
             hint = "put the image beside the table; --follow-links reads it where it is"
             found.append(Finding("error", "data.outside", message, where, hint))
@@ -208,7 +220,7 @@ def split_by_task(path: Path, table: Table, file: Path, choice: Choice) -> Listi
     for number, name in enumerate(names):
         groups[name].append(number)
     own = replace(own, target=target, inputs=tuple(one for one in inputs if one != target))
-    decided, why = type_of_target(target or "", targets_of(table, target or ""), own)
+    decided, why = type_of_target(target or "", targets_of(table, target or ""), own, table.name)
     own = replace(own, type=decided)
     whole = assign(table, own, file.parent)
     children = []
