@@ -81,3 +81,11 @@ def test_a_single_column_of_units_is_no_text(tmp_path: Path) -> None:
         list_task(table(tmp_path / "t.csv", "w,y", rows))
     assert caught.value.hint is not None
     assert "plain numbers" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "book.xlsx"])
+def test_an_archive_is_called_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04" + bytes(40))
+    with pytest.raises(DataError, match="a ZIP archive or an Excel workbook") as caught:
+        list_task(tmp_path / name)
+    assert caught.value.hint == "unpack it first, or save the sheet as CSV"
