@@ -237,22 +237,29 @@ def split_by_task(path: Path, table: Table, file: Path, choice: Choice) -> Listi
 
 def list_set(path: Path, entries: Entries, survey: Survey, choice: Choice) -> Listing:
     """Each table of a folder as a task; one decision about the type for all of them."""
-    children: list[Listing] = []
+    children, broken = list[Listing](), list[Path]()
     findings = [*refused(path, entries)]
     for name in [name for name in entries.files if kind_of(name) == "table"]:
         try:
             child = survey(path / name, choice)
         except DataError as error:
             findings.append(as_finding(error))
+            broken.append(path / name)
             continue
         if child.what == "task":
             children.append(child)
         else:
             findings.append(as_finding(not_a_task(child)))
+            broken.append(path / name)
     if not children:
         raise_problems(path, findings)
         raise nothing_usable(path, "has no table that is a task")
-    return one_type(path, children, findings, survey, choice)
+    return without(broken, one_type(path, children, findings, survey, choice))
+
+
+def without(broken: Sequence[Path], found: Listing) -> Listing:
+    """A set of tasks that also knows those that are not in it."""
+    return replace(found, broken=(*broken, *found.broken))
 
 
 def one_type(
@@ -267,6 +274,7 @@ def one_type(
     first = next(one for one in children if one.content is not None)
     alike = [one.content is not None and one.kind == first.kind for one in children]
     findings += [other_kind(o, first) for o, same in zip(children, alike, strict=True) if not same]
+    others = [one.path for one, same in zip(children, alike, strict=True) if not same]
     children = [one for one, same in zip(children, alike, strict=True) if same]
     guessed = [f"a set of {len(children)} tasks"]
     if choice.type is None:
@@ -285,7 +293,7 @@ def one_type(
             chosen = replace(choice, type=decided)
             children = [survey(one.path, chosen) for one in children]
     found = [*findings, *(finding for one in children for finding in one.findings)]
-    return _set(path, list(children), tuple(guessed), found)
+    return without(others, _set(path, list(children), tuple(guessed), found))
 
 
 HOLDS = {"images": "images", "text": "texts", "table": "a table of columns"}
