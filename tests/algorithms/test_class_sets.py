@@ -10,7 +10,7 @@ import reference_class_sets as reference
 import torch
 from torch import Tensor, nn
 
-from metacli.algorithms.meta_multitask.class_sets import query_losses
+from metacli.algorithms.meta_multitask.class_sets import accuracies, query_losses
 from metacli.algorithms.meta_multitask.class_steps import one_set
 from metacli.algorithms.meta_multitask.coupled import Coupled, separate, trunk_cosines
 from metacli.algorithms.meta_multitask.manil import MANIL
@@ -429,3 +429,10 @@ def test_a_task_with_fewer_classes_than_others_is_answered_as_by_itself(
     one = part_of(few, torch.tensor([1]))
     found = learner.respond(problem, params, one, together(one.roles)).logits
     torch.testing.assert_close(found[..., :2], apart[:, [1], :, :2])
+
+
+def test_sets_without_classes_have_no_accuracy() -> None:
+    episodes, score = sets(), torch.tensor(0.5)
+    assert episodes.ways is not None
+    assert set(accuracies(episodes, score)) == {"query_accuracy"}
+    assert accuracies(episodes._replace(ways=torch.zeros_like(episodes.ways)), score) == {}

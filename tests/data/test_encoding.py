@@ -138,3 +138,23 @@ def test_a_table_of_every_kind_of_column_is_as_wide_as_its_titles() -> None:
     encoding = fit_encoding([table], kinds)  # type: ignore[arg-type]
     assert len(encoding.titles) == encoding.width == encoding.encode(table).shape[1] == 2 + 3 + 4
     assert encoding.names == ("a", "b", "when")
+
+
+@pytest.mark.parametrize(
+    ("learned", "later", "wanted"),
+    [
+        (["5%", "10%", "full"], ["10%", "5%"], ["10%", "5%"]),
+        (["1,5", "2,5", "many"], ["2,5", "1,5"], ["2,5", "1,5"]),
+        (["5%", "$5", "full"], ["5%", "full"], ["5%", "full"]),
+        (["5%", "5 %", "full"], ["5 %"], [None]),  # either of the first two
+    ],
+)
+def test_a_category_that_alone_would_be_a_number_is_still_that_category(
+    learned: list[str], later: list[str], wanted: list[str | None]
+) -> None:
+    def of(cells: list[str]) -> Table:
+        return table_of("a;b\n" + "".join(f"{cell};x\n" for cell in cells))
+
+    encoding = fit_encoding([of(learned)], {"a": "categorical"})
+    values = [*sorted(learned), None]
+    assert [values[at] for at in encoding.encode(of(later)).argmax(1)] == wanted

@@ -72,7 +72,7 @@ def test_a_comma_in_a_file_of_tabs_stands_between_thousands() -> None:
 def test_a_workbook_is_not_read_as_text() -> None:
     with pytest.raises(DataError, match="Excel workbook") as caught:
         parse_table(b"PK\x03\x04" + bytes(20), "csv", "t.csv")
-    assert caught.value.hint == "save the sheet as CSV"
+    assert caught.value.hint == "unpack it first, or save the sheet as CSV"
 
 
 def test_a_line_without_an_end_costs_no_more_than_itself() -> None:

@@ -229,7 +229,7 @@ def test_rows_without_a_target_are_named_by_their_place_in_the_file_and_can_be_l
         list_task(tmp_path / "t.csv")
     assert (caught.value.code, caught.value.where) == ("table.no_label", "t.csv:3, column label")
     assert "row 3, column label of t.csv is empty" in str(caught.value)
-    assert "so are 1 of the other rows" in str(caught.value)
+    assert "so is one other row" in str(caught.value)
     assert "--skip-bad" in (caught.value.hint or "")
     listing = list_task(tmp_path / "t.csv", skip_bad=True)
     assert [one.label for one in listing.support] == ["p", "q", "p", "q"]

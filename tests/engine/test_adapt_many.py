@@ -100,6 +100,28 @@ def test_a_task_that_fails_is_named_and_the_rest_are_kept(customers: Path) -> No
     assert Path("models/c0/model.json").stat().st_mtime_ns == before
 
 
+def test_a_table_that_cannot_be_read_is_a_task_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "towns").mkdir()
+    rows = "".join(f"{n % 5},{n % 7},{'ab'[n % 2]}\n" for n in range(12))
+    for name, more in (("broken", "1,2\n"), ("c", ""), ("d", "")):
+        (tmp_path / "towns" / f"{name}.csv").write_text(f"u,v,label\n{rows}{more}")
+    with pytest.raises(DataError, match="1 of 3 tasks could not be adapted") as caught:
+        adapt("columns", tmp_path / "towns", out="models")
+    assert {row["name"]: row["status"] for row in caught.value.result["tasks"]} == {
+        "c": "adapted",
+        "d": "adapted",
+        "broken": "failed",
+    }
+    assert "row 14 of broken.csv" in caught.value.findings[0].message
+
+
+def test_a_folder_that_is_no_task_is_named_too(customers: Path) -> None:
+    (customers / "c3").mkdir()
+    with pytest.raises(DataError, match="1 of 4 tasks could not be adapted") as caught:
+        adapt("source", customers, out="models")
+    assert [finding.message.split(":")[0] for finding in caught.value.findings] == ["c3"]
+
+
 def test_checks_look_at_the_worst_task(customers: Path) -> None:
     values = [row["value"] for row in adapt("source", customers, out="models")["tasks"]]
     worst = min(values)

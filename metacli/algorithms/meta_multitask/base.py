@@ -15,6 +15,7 @@ from torch import Tensor
 from metacli.algorithms.meta_multitask.class_sets import (
     NOISE,
     Shared,
+    accuracies,
     outer_gradient,
     require_head,
     responded,
@@ -121,7 +122,8 @@ class StepLearner(ABC):
         if batch.ways is not None:
             shared = self.sharing(problem)
             slopes, rest = outer_gradient(problem, params, theta, batch, sees, shared, self.descent)
-            return Update(slopes, state, {"query_loss": rest[0], "query_accuracy": rest[1]})
+            metrics = {"query_loss": rest[0]} | accuracies(batch, rest[1])
+            return Update(slopes, state, metrics)
 
         def loss(moved: Params) -> tuple[Tensor, Tensor]:
             found = self.answer(problem, {**params, **moved}, batch, sees)

@@ -116,6 +116,11 @@ def score_of(found: SetAnswers, batch: SetEpisode) -> Tensor:
     return mean_of_sets(class_hits(found, query), counts).mean()
 
 
+def accuracies(batch: SetEpisode, score: Tensor) -> dict[str, Tensor]:
+    """The metric of an update; none where no task has classes, which would read as 0 %."""
+    return {} if batch.ways is None or not (batch.ways > 0).any() else {"query_accuracy": score}
+
+
 def require_head(way: int | None, head: str) -> int:
     """Rows of the head in θ. Raises UsageProblem: a learned head needs one number of classes."""
     if head == "proto":

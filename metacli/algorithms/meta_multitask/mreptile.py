@@ -30,6 +30,7 @@ from torch import Tensor
 from metacli.algorithms.meta_multitask.base import noise_loss
 from metacli.algorithms.meta_multitask.class_sets import (
     NOISE,
+    accuracies,
     network_of,
     query_losses,
     score_of,
@@ -104,7 +105,7 @@ class MReptile(OneTrunk):
         direction = {name: value - sums[name] for name, value in theta.items()}
         direction[NOISE] = torch.zeros_like(params[NOISE])
         metrics = {"query_loss": query_losses(found, batch)}
-        return Update(direction, state, metrics | {"query_accuracy": score_of(found, batch)})
+        return Update(direction, state, metrics | accuracies(batch, score_of(found, batch)))
 
     def led_to(
         self, problem: SetProblem, params: Params, episodes: SetEpisode, sees: Tensor

@@ -38,6 +38,7 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
+from metacli.algorithms.meta_multitask.class_sets import accuracies
 from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.autodiff import gradient
 from metacli.nn.encoded_attention import EncodedAttention
@@ -112,8 +113,8 @@ class MTNP:
             return value, torch.stack([value, problem.error(found.mean, batch.query).mean()])
 
         direction, rest = gradient(loss, theta)
-        score = "query_mse" if batch.ways is None else "query_accuracy"
-        metrics = {"query_loss": rest[0], score: rest[1]}
+        score = {"query_mse": rest[1]} if batch.ways is None else accuracies(batch, rest[1])
+        metrics = {"query_loss": rest[0], **score}
         return Update(direction, {"step": state["step"] + 1}, metrics, self.averaged(params, state))
 
     def answer(

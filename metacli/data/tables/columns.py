@@ -23,7 +23,7 @@ from metacli.data.tables.kinds import Kind, is_id_name, kinds_of_columns
 from metacli.data.tables.levels import surely_plain, wild_cells
 from metacli.data.tables.molecules import how_read
 from metacli.data.tables.reader import Table
-from metacli.data.tables.targets import as_number
+from metacli.data.tables.strays import as_number, look_like_numbers
 from metacli.errors import DataError, Finding, UsageProblem, first_names
 
 TARGETS = ("label", "target", "class", "y")
@@ -115,7 +115,8 @@ def names_rows_in_words(table: Table, name: str, kinds: Mapping[str, Kind]) -> b
     not single words throughout."""
     if kinds[name] != "identifier" or is_id_name(name):
         return False
-    return any(" " in cell.strip() for cell in table.words(name) if cell is not None)
+    cells = [cell for cell in table.words(name) if cell is not None]
+    return any(" " in cell for cell in cells) and not look_like_numbers(cells)
 
 
 def find_target(table: Table, choice: Choice, needed: bool) -> tuple[str | None, list[str]]:
@@ -169,7 +170,7 @@ def usable(
         DataError: free text among columns that were asked for, or nothing left.
     """
     guessed, findings = [], []
-    same = [one for one, kind in kinds.items() if kind == "constant"]
+    same = [one for one, kind in kinds.items() if kind == "constant" and not has_gaps(table, one)]
     if same and not asked:
         message = f"columns of a single value, which tell nothing: {some(same)}"
         findings.append(Finding("warning", "table.constant", message, table.name))
@@ -190,6 +191,8 @@ def usable(
             raise table.column_error(one, what, "table.text_among_columns", hint)
         elif kind == "numeric" and one not in tame:
             findings += _wild(table, one)
+        elif kind == "categorical" and in_words(table, one):
+            findings.append(_number_words(table, one, "is read as words"))
     guessed += how_read([one for one, kind in kinds.items() if kind == "molecules"])
     if left_out:
         guessed.append(f"left out: {some(left_out)}")
@@ -199,9 +202,15 @@ def usable(
             f"{table.name} has no column to predict from; left out: {some(left_out)}",
             code="table.no_input",
             where=table.name,
-            hint=f"--input {shown(left_out[0])} reads it all the same" if left_out else None,
+            hint=_way_in(table, left_out[0]) if left_out else None,
         )
     return inputs, tuple(guessed), tuple(findings)
+
+
+def _way_in(table: Table, name: str) -> str:
+    if in_words(table, name) and not is_id_name(name):
+        return f"its cells, such as {odd_cell(table, name)!r}, are no plain numbers, such as 1234.5"
+    return f"--input {shown(name)} reads it all the same"
 
 
 def _left_out(table: Table, name: str, kind: Kind) -> Finding:
@@ -212,6 +221,8 @@ def _left_out(table: Table, name: str, kind: Kind) -> Finding:
     if is_numbers(table, name):
         message = f"column {shown(name)} numbers the rows or what they are of, and is left out"
         hint = f"--input names the columns to read, {shown(name)} among them if it is a quantity"
+    elif in_words(table, name) and not is_id_name(name):
+        return _number_words(table, name, "is left out")
     else:
         cells = [cell for cell in table.words(name) if cell is not None]
         where = "in every row" if len(set(cells)) == len(cells) else "in most rows"
@@ -221,6 +232,32 @@ def _left_out(table: Table, name: str, kind: Kind) -> Finding:
         )
         hint = f"--input {shown(name)} reads it as text"
     return Finding("warning", "table.identifier", message, table.name, hint)
+
+
+def _number_words(table: Table, name: str, what: str) -> Finding:
+    message = (
+        f"column {shown(name)} {what}: its cells, such as {odd_cell(table, name)!r}, begin with "
+        "numbers and are no plain ones"
+    )
+    hint = "for a quantity write plain numbers, such as 1234.5"
+    return Finding("warning", "table.numbers_in_words", message, table.name, hint)
+
+
+def odd_cell(table: Table, name: str) -> str:
+    """The first cell that is no number."""
+    cells = (cell for cell in table.words(name) if cell is not None)
+    return shown(next(cell for cell in cells if as_number(cell) is None)[:40])
+
+
+def in_words(table: Table, name: str) -> bool:
+    """Whether the cells look like quantities in a spelling that is not known."""
+    return look_like_numbers([cell for cell in table.words(name) if cell is not None])
+
+
+def has_gaps(table: Table, name: str) -> bool:
+    """Whether some cells are missing, but not all: that a cell is there says something, then."""
+    cells = table.words(name)
+    return None in cells and any(cell is not None for cell in cells)
 
 
 def surely_tame(table: Table, names: Sequence[str]) -> frozenset[str]:
@@ -242,7 +279,7 @@ def _wild(table: Table, name: str) -> list[Finding]:
     usual = usual[~np.isnan(usual)]
     more = f", and {len(rows) - 1} more cells are as far off" if len(rows) > 1 else ""
     message = (
-        f"row {table.first + rows[0]}, column {shown(name)} of {table.name} is "
+        f"row {table.number_of(rows[0])}, column {shown(name)} of {table.name} is "
         f"{values[rows[0]]:g}, the others are {usual.min():g} to {usual.max():g}{more}: it is cut "
         "to their range"
     )

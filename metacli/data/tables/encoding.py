@@ -29,6 +29,7 @@ from metacli.data.tables.molecules import (
     Wide,
 )
 from metacli.data.tables.reader import Table
+from metacli.data.tables.spelled_numbers import as_spelled
 from metacli.errors import DataError
 
 
@@ -129,7 +130,12 @@ class Categorical:
     def encode(self, table: Table) -> np.ndarray:
         place = {value: number for number, value in enumerate(self.values)}
         unknown = len(self.values)
-        at = [unknown if w is None else place.get(w, unknown) for w in table.words(self.name)]
+        words = table.words(self.name)
+        if not place.keys() >= {word for word in words if word is not None}:
+            # 5% among words is a category, and in a table of numbers alone it was read as 5
+            spelled = as_spelled(self.values)
+            place = {number: place[cell] for number, cell in spelled.items()} | place
+        at = [unknown if word is None else place.get(word, unknown) for word in words]
         return np.eye(self.width)[at]
 
     def as_dict(self) -> dict[str, Plain]:

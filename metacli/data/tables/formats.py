@@ -20,7 +20,7 @@ from metacli.data.files import shown
 from metacli.data.plain import Plain
 from metacli.data.tables.cells import MISSING
 from metacli.data.tables.lines import SEPARATORS, USUAL, lines_of, separator_of
-from metacli.data.tables.spelled_numbers import plain_numbers
+from metacli.data.tables.spelled_numbers import COMMAS, plain_numbers, with_points, without_groups
 from metacli.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ MAX_FIELD = 2**20  # characters in one cell; a longer one is a quote that was ne
 BLOCK = 20_000  # rows
 
 UNNAMED = "unnamed"  # which `kinds` takes for the name of an identifier
-_COMMA_NUMBER = r"^\s*[-+]?\d+(,\d+)?\s*$"
 
 Cells = Sequence[str | None]
 Read = tuple["pl.DataFrame", int, tuple[str, ...]]
@@ -51,11 +50,16 @@ def _separated(content: bytes, ending: str, name: str) -> Read:
     guessed = [*empty]
     if separator != USUAL.get(ending):
         guessed.append(f"columns are separated by {SEPARATORS[separator]}")
+    changed: list[str] = []
     if separator == ";":  # elsewhere a comma may stand between thousands
-        frame, changed = with_points(frame)
+        frame, changed = with_points(frame, MISSING)
         if changed:
             guessed.append(f"decimal commas in {', '.join(map(shown, changed[:12]))}")
     frame, spelled = plain_numbers(frame, MISSING)
+    if separator == ";" and (changed or COMMAS in spelled):
+        frame, grouped = without_groups(frame, MISSING)
+        if grouped:
+            guessed.append(f"points between thousands in {', '.join(map(shown, grouped[:12]))}")
     guessed += [f"{how} in {', '.join(map(shown, of[:12]))}" for how, of in spelled.items()]
     return frame, 2, tuple(guessed)
 
@@ -93,20 +97,6 @@ def _same_width(
         if len(record) != len(header):
             raise _ragged(record, header, number, name)
         yield record
-
-
-def with_points(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Columns of numbers with decimal commas, 1,5, as numbers with points; and their names."""
-    import polars as pl  # slow to import
-
-    changed = []
-    for one in frame.columns:
-        cells = frame[one].drop_nulls()
-        cells = cells.filter(cells.str.strip_chars() != "")
-        if len(cells) and cells.str.contains(_COMMA_NUMBER).all() and cells.str.contains(",").any():
-            changed.append(one)
-    made = [pl.col(one).str.replace(",", ".", literal=True) for one in changed]
-    return frame.with_columns(made) if changed else frame, changed
 
 
 def with_names(header: Sequence[str]) -> list[str]:

@@ -15,14 +15,13 @@ from metacli.data.images import FILE_SUFFIXES
 from metacli.data.tables.dates import order_of
 from metacli.data.tables.molecules import is_molecules
 from metacli.data.tables.reader import LARGE, Table
+from metacli.data.tables.strays import CHECKED_ROWS, NEARLY, stray_cell
 
 Kind = Literal[
     "numeric", "categorical", "text", "images", "date", "constant", "identifier", "molecules"
 ]
 
 IDENTIFIER_ROWS = 10  # rows that all have another word: names of the rows, not a category
-CHECKED_ROWS = 20  # from here on a few cells of another kind are mistakes, not categories
-NEARLY = 0.9  # of the cells are numbers or dates: the others are mistakes
 TEXT_WORDS = 4  # words of a usual cell from which on it is free text
 ID_NAMES = re.compile(r"(.*[_\W])?((?i:id|uuid|guid|index|idx|key))|.*[a-z]I[dD]|(?i:unnamed.*)")
 WHOSE = re.compile(r"(.*[_\W])?(?i:id|uuid|guid)|.*[a-z]I[dD]")
@@ -75,7 +74,10 @@ def kind_of_column(table: Table, name: str, folder: Path) -> Kind:
         return (
             "identifier" if _counts(name, numbers.to_numpy(), distinct, len(table)) else "numeric"
         )
-    return _kind_of_words(table, name, cells.to_list(), distinct, folder)
+    words = cells.to_list()
+    if share >= 0.5 and stray_cell(words) is not None:
+        table.numbers(name)
+    return _kind_of_words(table, name, words, distinct, folder)
 
 
 def _kind_of_numbers(table: Table, name: str) -> Kind | None:

@@ -9,7 +9,8 @@ import numpy as np
 from metacli.data.files import shown
 from metacli.data.tables.choice import TaskType
 from metacli.data.tables.reader import Table
-from metacli.data.tables.targets import as_number, targets_of
+from metacli.data.tables.strays import as_number
+from metacli.data.tables.targets import targets_of
 from metacli.errors import Finding
 
 

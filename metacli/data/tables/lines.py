@@ -19,7 +19,10 @@ LOOKED_AT = 2**18  # bytes, and as many records, that say what separates columns
 RECORDS = 50
 _CHUNK = 2**20
 _NOT_TEXT = {
-    b"PK\x03\x04": ("a ZIP archive or an Excel workbook", "save the sheet as CSV"),
+    b"PK\x03\x04": (
+        "a ZIP archive or an Excel workbook",
+        "unpack it first, or save the sheet as CSV",
+    ),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
     b"\x1f\x8b": ("a gzip archive", "unpack it first"),
     b"SQLite format 3": ("a SQLite database", "write the table to a CSV"),
@@ -42,11 +45,18 @@ def lines_of(content: bytes, name: str) -> Iterator[str]:
         raise _wrong_byte(content, _first_bad(content), name, what, hint) from None
 
 
-def _require_text(content: bytes, name: str) -> None:
+def archive_of(content: bytes, name: str, wanted: str = "a table of text") -> DataError | None:
+    """What is wrong with a file that is an archive, workbook or database; None of any other."""
     for magic, (what, hint) in _NOT_TEXT.items():
         if content.startswith(magic):
-            message = f"{name} is {what}, not a table of text"
-            raise DataError(message, code="table.format", where=name, hint=hint)
+            message = f"{name} is {what}, not {wanted}"
+            return DataError(message, code="table.format", where=name, hint=hint)
+    return None
+
+
+def _require_text(content: bytes, name: str) -> None:
+    if (archive := archive_of(content, name)) is not None:
+        raise archive
     place = content.find(b"\0")
     if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         raise DataError(

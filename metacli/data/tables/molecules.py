@@ -267,7 +267,7 @@ def without_broken(table: Table, names: Sequence[str]) -> tuple[Table, tuple[Fin
         raise table.column_error(rows[0][1], what, "table.molecules")
     cells = {name: table.words(name) for name in names}
     listed = [
-        f"row {table.first + row} ({shown((cells[n][row] or 'empty')[:40])})" for row, n in rows
+        f"row {table.number_of(row)} ({shown((cells[n][row] or 'empty')[:40])})" for row, n in rows
     ]
     message = (
         f"{len(rows)} of {len(table)} molecules of {table.name} cannot be read and are left out: "

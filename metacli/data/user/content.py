@@ -45,11 +45,12 @@ class Content:
 
     @property
     def tasks(self) -> tuple[Path, ...]:
-        """The tasks in a folder of tasks, each a folder or table of its own; () of anything
-        else."""
+        """The tasks in a folder of tasks, each a folder or table of its own, those that cannot be
+        read last, so that whoever takes them in turn says why; () of anything else."""
         if self.listing.what != "tasks":
             return ()
-        return tuple(one.path for one in self.listing.children if one.path != self.path)
+        listed = tuple(one.path for one in self.listing.children if one.path != self.path)
+        return (*listed, *self.listing.broken)
 
     def load(
         self,

@@ -22,7 +22,7 @@ from metacli.data.user.listing import (
     split_problems,
 )
 from metacli.data.user.problems import as_finding, nothing_usable
-from metacli.data.user.table_layouts import one_type
+from metacli.data.user.table_layouts import one_type, without
 from metacli.errors import DataError, Finding, UsageProblem
 
 SUPPORT_NAMES = ("support", "train")
@@ -162,24 +162,26 @@ def _unread(path: Path, entries: Entries, used: set[str]) -> list[Finding]:
 
 def _list_set(path: Path, entries: Entries, survey: Survey, choice: Choice) -> Listing:
     """A folder of tasks; a folder in it that is no task is a problem, found with all the others."""
-    children: list[Listing] = []
+    children, broken = list[Listing](), list[Path]()
     findings = [*refused(path, entries), *beside(path, entries)]
     for name in entries.folders:
         try:
             child = survey(path / name, choice)
         except DataError as error:
             findings.append(as_finding(error))
+            broken.append(path / name)
             continue
         if child.what == "task":
             children.append(child)
             findings += child.findings
         else:
             findings.append(as_finding(not_a_task(child)))
+            broken.append(path / name)
     if not children:
         raise nothing_usable(path, "has no task in its folders", findings)
     if any(child.content is not None for child in children):
         findings = [one for one in findings if one not in {f for c in children for f in c.findings}]
-        return one_type(path, children, findings, survey, choice)
+        return without(broken, one_type(path, children, findings, survey, choice))
     return Listing(
         path,
         "tasks",
@@ -187,6 +189,7 @@ def _list_set(path: Path, entries: Entries, survey: Survey, choice: Choice) -> L
         guessed=(f"a set of {len(children)} tasks",),
         findings=tuple(findings),
         children=tuple(children),
+        broken=tuple(broken),
     )
 
 

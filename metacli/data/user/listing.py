@@ -77,7 +77,7 @@ class TabularTask:
     """The tables of one task, and what their columns are for.
 
     Args:
-        unlabelled: rows of both whose target is empty; they are left out here.
+        unlabelled: rows of both whose target or text is empty; they are left out here.
     """
 
     support: Table
@@ -104,6 +104,7 @@ class Listing:
         guessed: what was decided by looking, in words.
         findings: every problem and remark; errors only where `survey_task` was asked.
         content: the `TabularTask` of a task whose rows are in tables.
+        broken: what lies beside the children and could not be listed as a task.
     """
 
     path: Path
@@ -117,6 +118,7 @@ class Listing:
     children: tuple[Listing, ...] = ()
     pools: dict[str, Listing] = field(default_factory=dict)
     content: TabularTask | None = None
+    broken: tuple[Path, ...] = ()
 
     @property
     def tables(self) -> TabularTask:

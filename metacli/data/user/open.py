@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metacli.data.files import Entries, mode_of, scan, shown, unopened
+from metacli.data.files import Entries, mode_of, read_regular, scan, shown, unopened
 from metacli.data.images import ImageSpec
 from metacli.data.tables.choice import NOTHING_SAID, Choice
+from metacli.data.tables.lines import archive_of
 from metacli.data.user.content import Content
 from metacli.data.user.image_folders import SUPPORT_NAMES, list_images
 from metacli.data.user.listing import Listing, Row, Survey, is_table, kind_of, refused
@@ -210,6 +211,9 @@ def _recognise(path: Path, choice: Choice) -> tuple[str, Entries | None]:
         if is_table(path):
             return "table", None  # whatever it is called
         if kind is None:
+            archive = archive_of(read_regular(path), shown(path), "a folder, image or table")
+            if archive is not None:
+                raise archive
             raise nothing_usable(path, "is neither a folder, nor an image, nor a table")
         return kind, None
     entries = scan(path, follow=choice.follow_links)

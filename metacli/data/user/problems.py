@@ -19,6 +19,7 @@ FEW_NAMES = 3
 UNREADABLE = SKIPPABLE | {
     *("data.damaged_image", "data.not_an_image", "data.unsupported_format", "data.pixel_range"),
     *("data.image_too_large", "data.not_text", "data.empty_text", "table.no_label"),
+    "table.empty_text",
 }
 LEFT_OUT = "--skip-bad goes on without them"
 

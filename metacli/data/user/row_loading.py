@@ -23,6 +23,8 @@ from metacli.data.user.loading import Examples, Task, same_examples
 from metacli.data.user.problems import UNREADABLE, as_finding, downgrade, raise_problems
 from metacli.errors import DataError, Finding
 
+UNLABELLED = {"table.no_label", "table.empty_text"}  # counted by row, in `TabularTask.unlabelled`
+
 
 @dataclass(frozen=True)
 class RowSpec:
@@ -74,9 +76,7 @@ def load_rows(listing: Listing, spec: RowSpec, *, skip_bad: bool, allow_duplicat
     """
     found = list(downgrade(listing.findings) if skip_bad else listing.findings)
     left_out = sum(part.tables.unlabelled for part in listing.children or (listing,))
-    left_out += sum(
-        one.level == "warning" and one.code in UNREADABLE - {"table.no_label"} for one in found
-    )
+    left_out += sum(one.level == "warning" and one.code in UNREADABLE - UNLABELLED for one in found)
     seen: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
     sides: dict[str, list[Examples]] = {"support": [], "query": []}
     read: dict[str, list[Table]] = {"support": [], "query": []}

@@ -11,7 +11,13 @@ from metacli.data.files import Entries, resolved, shown, way_out
 from metacli.data.tables.choice import Choice, TaskType, names_in
 from metacli.data.tables.columns import Roles, assign
 from metacli.data.tables.reader import Table, read_table
-from metacli.data.tables.targets import labelled, many_classes, targets_of, type_of_target
+from metacli.data.tables.targets import (
+    labelled,
+    many_classes,
+    targets_of,
+    type_of_target,
+    with_text,
+)
 from metacli.data.user.listing import (
     ClassFolders,
     Listing,
@@ -90,9 +96,15 @@ def list_rows(
     if asked is not None:
         asked, more = labelled(asked, roles.target)
         empty = (*empty, *more)
+    if roles.kind == "text":
+        learned, more = with_text(learned, roles.inputs[0])
+        empty = (*empty, *more)
+        if asked is not None:
+            asked, more = with_text(asked, roles.inputs[0])
+            empty = (*empty, *more)
     cells = targets_of(learned, roles.target)
     later = [] if asked is None else targets_of(asked, roles.target)
-    kind, why = type_of_target(roles.target, cells + later, choice)
+    kind, why = type_of_target(roles.target, cells + later, choice, learned.name)
     guessed = (*learned.guessed, *roles.guessed, *([why] if why else []))
     if roles.kind == "images" and kind == "regression":
         raise DataError(
@@ -151,7 +163,7 @@ def outside(table: Table, roles: Roles, file: Path) -> list[Finding]:
     found = []
     for number, name in enumerate(table.texts(column)):
         if (out := way_out(file.parent, name)) is not None:
-            message = f"row {table.first + number}, column {shown(column)} of {table.name} {out}"
+            message = f"row {table.number_of(number)}, column {shown(column)} of {table.name} {out}"
             where = f"{table.row(number)}, column {shown(column)}"
             hint = "put the image beside the table; --follow-links reads it where it is"
             found.append(Finding("error", "data.outside", message, where, hint))
@@ -208,7 +220,7 @@ def split_by_task(path: Path, table: Table, file: Path, choice: Choice) -> Listi
     for number, name in enumerate(names):
         groups[name].append(number)
     own = replace(own, target=target, inputs=tuple(one for one in inputs if one != target))
-    decided, why = type_of_target(target or "", targets_of(table, target or ""), own)
+    decided, why = type_of_target(target or "", targets_of(table, target or ""), own, table.name)
     own = replace(own, type=decided)
     whole = assign(table, own, file.parent)
     children = []
@@ -225,22 +237,29 @@ def split_by_task(path: Path, table: Table, file: Path, choice: Choice) -> Listi
 
 def list_set(path: Path, entries: Entries, survey: Survey, choice: Choice) -> Listing:
     """Each table of a folder as a task; one decision about the type for all of them."""
-    children: list[Listing] = []
+    children, broken = list[Listing](), list[Path]()
     findings = [*refused(path, entries)]
     for name in [name for name in entries.files if kind_of(name) == "table"]:
         try:
             child = survey(path / name, choice)
         except DataError as error:
             findings.append(as_finding(error))
+            broken.append(path / name)
             continue
         if child.what == "task":
             children.append(child)
         else:
             findings.append(as_finding(not_a_task(child)))
+            broken.append(path / name)
     if not children:
         raise_problems(path, findings)
         raise nothing_usable(path, "has no table that is a task")
-    return one_type(path, children, findings, survey, choice)
+    return without(broken, one_type(path, children, findings, survey, choice))
+
+
+def without(broken: Sequence[Path], found: Listing) -> Listing:
+    """A set of tasks that also knows those that are not in it."""
+    return replace(found, broken=(*broken, *found.broken))
 
 
 def one_type(
@@ -255,6 +274,7 @@ def one_type(
     first = next(one for one in children if one.content is not None)
     alike = [one.content is not None and one.kind == first.kind for one in children]
     findings += [other_kind(o, first) for o, same in zip(children, alike, strict=True) if not same]
+    others = [one.path for one, same in zip(children, alike, strict=True) if not same]
     children = [one for one, same in zip(children, alike, strict=True) if same]
     guessed = [f"a set of {len(children)} tasks"]
     if choice.type is None:
@@ -273,7 +293,7 @@ def one_type(
             chosen = replace(choice, type=decided)
             children = [survey(one.path, chosen) for one in children]
     found = [*findings, *(finding for one in children for finding in one.findings)]
-    return _set(path, list(children), tuple(guessed), found)
+    return without(others, _set(path, list(children), tuple(guessed), found))
 
 
 HOLDS = {"images": "images", "text": "texts", "table": "a table of columns"}

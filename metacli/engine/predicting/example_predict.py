@@ -147,7 +147,7 @@ def of_rows(
 
 def rows_of(model: AdaptedModel, table: Table, numbers: np.ndarray) -> Tensor:
     """Some rows as the network takes them, [M, F]. Raises DataError for a bad cell."""
-    part = Table(table.name, table.frame[numbers], table.first + int(numbers[0]))
+    part = table.rows(numbers)
     text = model.inputs.kind == "text"
     rows = tuple(part.texts(text_column(model, part))) if text else part
     encoder = model.inputs.encoder

@@ -209,17 +209,18 @@ def stdin_table(wanted: Wanted, content: bytes | None) -> Table:
 
 
 def lines(content: bytes, name: str) -> Table:
-    """Plain text as a table of one column; empty lines are left out."""
+    """Plain text as a table of one column; empty lines are left out, and still count."""
     import polars as pl  # takes long to import
 
     try:
-        found = [one for one in content.decode("utf-8-sig").split("\n") if one.strip()]
+        found = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         row = content[: error.start].count(b"\n") + 1
         raise DataError(
             f"line {row} of {name} is not UTF-8", code="table.encoding", where=f"{name}:{row}"
         ) from None
-    if not found:
+    places = tuple(place for place, one in enumerate(found) if one.strip())
+    if not places:
         raise DataError(f"{name} has no rows", code="table.empty", where=name)
-    stripped = [one.rstrip("\r") for one in found]
-    return Table(name, pl.DataFrame({LINES: stripped}), first=1)
+    stripped = [found[place].rstrip("\r") for place in places]
+    return Table(name, pl.DataFrame({LINES: stripped}), first=1, places=places)

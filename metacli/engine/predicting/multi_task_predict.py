@@ -122,7 +122,7 @@ def some(
         DataError: columns are missing.
     """
     names = [table.row(int(number)) for number in numbers]
-    part = Table(table.name, table.frame[numbers], table.first + int(numbers[0]))
+    part = table.rows(numbers)
     try:
         yield Asked(names, tasks, rows_of(model, part))
     except DataError as error:
