@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import chain
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -203,6 +204,17 @@ def shared_copy(module: nn.Module) -> nn.Module:
     """The same structure with the same parameters and buffers."""
     tensors = chain(module.parameters(), module.buffers())
     return copy.deepcopy(module, {id(value): value for value in tensors})
+
+
+_elsewhere: WeakKeyDictionary[nn.Module, dict[torch.device, Params]] = WeakKeyDictionary()
+
+
+def tensors_on(module: nn.Module, device: torch.device) -> Params:
+    """The parameters and buffers of a module that nobody changes, copied to a device once."""
+    known = _elsewhere.setdefault(module, {})
+    if device not in known:
+        known[device] = {name: value.detach().to(device) for name, value in named_tensors(module)}
+    return known[device]
 
 
 def named_tensors(net: nn.Module) -> Iterator[tuple[str, Tensor]]:

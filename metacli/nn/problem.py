@@ -30,6 +30,7 @@ from metacli.nn.live import (
     is_tied,
     read,
     shared_copy,
+    tensors_on,
     write_grads,
 )
 from metacli.nn.losses import class_mean, cross_entropy, hits, masked_mean, squared_error
@@ -213,6 +214,8 @@ class Problem:
         """Features [M, D]. `together`: normalise by the statistics of this very batch."""
         module = self._module_here(together)
         own = {name: value for name, value in params.items() if name in self._module_names}
+        if x.device.type != "cpu" and len(own) < len(self._module_names):
+            own = tensors_on(module, x.device) | own  # θ of sets of tasks lacks some
         if not together:
             result: Tensor = torch.func.functional_call(module, own, (x,), tie_weights=self._tied)
             return result

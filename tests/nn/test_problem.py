@@ -8,9 +8,10 @@ import pytest
 import reference
 import torch
 import toys
+from torch import nn
 
 from metacli.nn import losses
-from metacli.nn.layers.inputs import channels_last
+from metacli.nn.layers.inputs import PixelInput, channels_last
 from metacli.nn.layers.norms import BatchStatNorm
 from metacli.nn.problem import Problem, make_module
 from metacli.types import Batch
@@ -195,3 +196,12 @@ def test_a_forward_pass_changes_neither_module() -> None:
         hooks = [hook for layer in module.modules() for hook in layer._forward_pre_hooks]
         assert hooks == []
     assert (made.module.training, made.training_module.training) == (False, True)
+
+
+def test_what_theta_does_not_hold_follows_the_examples_to_their_device() -> None:
+    """As with sets of tasks, whose θ holds neither the scale of pixels nor a pretrained encoder."""
+    module = make_module(PixelInput(1, invert=False), nn.Flatten())
+    problem = Problem(module, 4, "classification", None)
+    x = torch.full((3, 1, 2, 2), 255.0, device="meta")
+    assert problem.embed({}, x).device.type == "meta"
+    assert problem.embed({}, torch.full((3, 1, 2, 2), 255.0)).tolist() == [[1.0] * 4] * 3
