@@ -11,6 +11,7 @@ from metacli.algorithms.meta_multitask.protocol import ClassSetLearner, SetLearn
 from metacli.data.sets.by_name import CLASS_SETS, ClassOptions
 from metacli.data.sets.own_files import OwnSets
 from metacli.engine.encoders.parameters import with_encoder
+from metacli.engine.events import Reporter, ignore
 from metacli.engine.sets.build import BASELINES, make_set_learner, with_fields
 from metacli.engine.sets.class_model import ClassFacts, class_problem
 from metacli.engine.sets.class_sources import (
@@ -49,7 +50,7 @@ class ClassSetBuilt:
     val: LabelledSets
 
 
-def build_class_sets(loaded: Loaded) -> ClassSetBuilt:
+def build_class_sets(loaded: Loaded, report: Reporter = ignore) -> ClassSetBuilt:
     """Nothing has been written or trained by then.
 
     Raises:
@@ -66,7 +67,7 @@ def build_class_sets(loaded: Loaded) -> ClassSetBuilt:
     problems.raise_any()
     if learner is None or backbone is None or options is None:
         raise loaded.error(problems.found)
-    train, val = (class_source(recipe, split) for split in ("train", "val"))
+    train, val = (class_source(recipe, split, report=report) for split in ("train", "val"))
     facts = facts_of(train)
     resolved = resolve(recipe, learner, backbone, options)
     assert resolved.backbone is not None

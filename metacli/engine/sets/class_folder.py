@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from metacli import __version__
-from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS
+from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS, WITHOUT_ENCODER
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.named import SETS
 from metacli.engine.models.probe import MISFITS, in_a_line
+from metacli.engine.models.sentence_encoder import know_brought, standing_alone
 from metacli.engine.models.shared_encoder import (
     SharedEncoder,
     bring_along,
@@ -48,15 +49,18 @@ def save_classes(
     """
     source = model if isinstance(model, ClassSetModel) else model.source
     shared = None if standalone else installed_encoder(source.recipe, source.params)
-    document, params = document_of(model, source), dict(source.params)
+    inputs = source.facts.inputs
+    inputs, sentences = standing_alone(inputs) if standalone else (inputs, {})
+    document, params = {**document_of(model, source), "input": inputs.as_dict()}, source.params
     if shared is not None:
-        document["encoder"] = shared.as_dict()
+        document |= {"format": WITHOUT_ENCODER, "encoder": shared.as_dict()}
         params = without(params, shared.prefix)
     if isinstance(model, AdaptedClassSet):
-        params |= support_params(model.support)
+        params = {**params, **support_params(model.support)}
     brought = files_of_encoders(source.facts.inputs) if standalone else {}
     files = {
         **brought,
+        **sentences,
         MODEL: json_bytes(document),
         WEIGHTS: tensors_to_bytes(params),
         "README.md": card(model, source).encode(),
@@ -155,6 +159,7 @@ def load_any(folder: Path) -> ClassSetModel | AdaptedClassSet:
     except MISFITS as error:
         raise damaged(folder / MODEL, f"is not what metacli writes: {in_a_line(error)}") from None
     require_named_weights(wanted, source.params, folder)
+    know_brought(source.facts.inputs, files, folder)
     return found
 
 

@@ -27,6 +27,7 @@ from metacli.engine.encoders.pool_features import (
     features_of_images,
     frozen_of,
 )
+from metacli.engine.events import Reporter, ignore
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.sets.class_model import ClassFacts, TaskKinds
 from metacli.engine.storage.paths import cache_root
@@ -95,7 +96,7 @@ def has_classes(recipe: MetaMultiTaskRecipe) -> bool:
 
 
 def class_source(
-    recipe: MetaMultiTaskRecipe, split: Split, asked: AskedSets = USUAL
+    recipe: MetaMultiTaskRecipe, split: Split, asked: AskedSets = USUAL, report: Reporter = ignore
 ) -> LabelledSets:
     """The sets of a split: of training as the recipe says; otherwise as large as asked for, of as
     many tasks as the source has, and of the recipe's largest way and smallest shot.
@@ -104,8 +105,8 @@ def class_source(
         DataError: not fetched, not readable, or a size that the source does not have.
     """
     if is_own(recipe.data.source):
-        return own_source(recipe, split, asked)
-    sizes, pool = recipe.sets, groups_of(recipe, split)
+        return own_source(recipe, own_data(recipe, split, report), split, asked)
+    sizes, pool = recipe.sets, groups_of(recipe, split, report)
     assert sizes.tasks is not None
     assert sizes.way is not None
     assert sizes.shot is not None
@@ -129,13 +130,14 @@ def class_source(
     )
 
 
-def own_source(recipe: MetaMultiTaskRecipe, split: Split, asked: AskedSets) -> OwnEpisodes:
+def own_source(
+    recipe: MetaMultiTaskRecipe, data: OwnData, split: Split, asked: AskedSets
+) -> OwnEpisodes:
     """As `class_source`, of a user's files; where fewer tasks are there than the recipe's most, of
     those."""
     sizes = recipe.sets
     assert sizes.tasks is not None
     assert sizes.points is not None
-    data = own_data(recipe, split)
     if split == "train":
         return OwnEpisodes(
             *(data, sizes.tasks, sizes.points, sizes.query),
@@ -156,7 +158,7 @@ def own_source(recipe: MetaMultiTaskRecipe, split: Split, asked: AskedSets) -> O
     )
 
 
-def own_data(recipe: MetaMultiTaskRecipe, split: str) -> OwnData:
+def own_data(recipe: MetaMultiTaskRecipe, split: str, report: Reporter) -> OwnData:
     """A user's sets; of images that a frozen encoder sees, their features. Raises DataError."""
     path, options = Path(recipe.data.source), parsed(OwnSets, recipe.data.options)
     frozen = frozen_of(recipe)
@@ -165,10 +167,10 @@ def own_data(recipe: MetaMultiTaskRecipe, split: str) -> OwnData:
     data = read_own(path, options, split, SEES)
     if data.kind != "image":
         return data
-    return replace(data, store=features_of_images(data.store, frozen, fitted=True))
+    return replace(data, store=features_of_images(data.store, frozen, report, fitted=True))
 
 
-def groups_of(recipe: MetaMultiTaskRecipe, split: str) -> ClassGroups:
+def groups_of(recipe: MetaMultiTaskRecipe, split: str, report: Reporter) -> ClassGroups:
     """What the sets of a split are drawn from; of images that a frozen encoder sees, their
     features. Raises DataError."""
     named = CLASS_SETS[recipe.data.source]
@@ -186,7 +188,7 @@ def groups_of(recipe: MetaMultiTaskRecipe, split: str) -> ClassGroups:
         )
     images = np.asarray(pool.store)
     used = np.unique(np.concatenate([rows for g in pool.groups for one in g for rows in one.rows]))
-    compute = partial(features_of_images, backbone=frozen)
+    compute = partial(features_of_images, backbone=frozen, report=report)
     return replace(pool, store=FeatureRows(images, used, bare_width(frozen), compute))
 
 

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from metacli.engine.dense.build import build_dense, is_dense
 from metacli.engine.dense.run import DenseRun
+from metacli.engine.events import Reporter, ignore
 from metacli.engine.generated_tables.run import make_tables_run
 from metacli.engine.sets.class_build import build_class_sets, has_classes
 from metacli.engine.sets.class_run import ClassSetRun
@@ -21,7 +22,7 @@ from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.schema.recipe import Recipe
 
 
-def make_run(loaded: Loaded, device: str = "cpu") -> Run:
+def make_run(loaded: Loaded, device: str = "cpu", report: Reporter = ignore) -> Run:
     """A recipe made into a run that is ready to train; nothing is written.
 
     Args:
@@ -39,7 +40,7 @@ def make_run(loaded: Loaded, device: str = "cpu") -> Run:
             return DenseRun(build_dense(loaded)) if is_dense(tasks) else make_multi_task_run(loaded)
         case MetaMultiTaskRecipe() as recipe:
             if has_classes(recipe):
-                return ClassSetRun(build_class_sets(loaded))
+                return ClassSetRun(build_class_sets(loaded, report))
             return make_set_run(loaded)
         case other:
             assert_never(other)

@@ -57,7 +57,7 @@ def reopen(
         resumed=True,
         team=options.team,
     )
-    run = make_run(loaded, device.type)
+    run = make_run(loaded, device.type, report)
     run = run if options.team.size == 1 else run.divided(options.team)
     session = Session(run, workspace)
     differences = list(differing(facts, identity(session.run, device)))

@@ -70,7 +70,7 @@ def open_session(loaded: Loaded, options: TrainOptions, report: Reporter) -> Ses
             pass
     folder = target(out, new_folder(RUNS / loaded.name), force=options.force)
     require_own(folder)
-    run = make_run(loaded, device.type)
+    run = make_run(loaded, device.type, report)
     run.check(loaded.name)
     run = run if options.team.size == 1 else run.divided(options.team)
     workspace = Workspace(
