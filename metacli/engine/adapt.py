@@ -31,7 +31,7 @@ from metacli.schema.overrides import Overrides, spelled
 
 def adapt(
     model: str | Path | Sequence[str | Path] | None,
-    task: str | Path,
+    task: str | Path | None = None,
     overrides: Overrides = (),
     *,
     method: str = "native",
@@ -46,7 +46,8 @@ def adapt(
 
     Args:
         model: one or more; several are ranked on the support and the best is adapted. None tries
-            every source on this machine on folds of the support, and adapts the best.
+            every source on this machine on folds of the support, and adapts the best; so does
+            `adapt(DATA)`, without a second argument.
         overrides: fields of the learner, such as `["inner_steps=10"]` or `{"inner_steps": 10}`.
         method: `native` (the learner's own) or a transfer method: `prototype`, `linear-probe`,
             `fine-tune`, `lp-ft`, `l2-sp`.
@@ -65,6 +66,8 @@ def adapt(
         DataError: problems in the task, all of them listed, before any work.
         CheckFailed: the score is not what was asked for; the model is written all the same.
     """
+    if task is None:
+        model, task = None, only_data(model)
     settings, names, examples = Settings(**more), names_of(model or ()), Path(task)
     checks, doubts = settings.checks(), settings.doubts()
     if not names:
@@ -85,6 +88,13 @@ def adapt(
         return every if every.dry_run else checked_worst(every, checks, doubts)
     result = adapt_to_task(ready.sources, ready.request, output, ready.earlier, ready.options)
     return result if result.dry_run else checked(result, checks, doubts)
+
+
+def only_data(given: str | Path | Sequence[str | Path] | None) -> str | Path:
+    """The one argument of `adapt(DATA)`. Raises UsageProblem: none, or several."""
+    if isinstance(given, str | Path):
+        return given
+    raise UsageProblem("adapt needs data", hint="adapt(DATA), or adapt(MODEL, DATA)")
 
 
 class How(NamedTuple):

@@ -87,7 +87,7 @@ def test_a_folder_of_images_is_adapted_from_the_best_source_on_this_machine(
     photographs: Path, others: Path, tmp_path: Path
 ) -> None:
     events: list[Event] = []
-    found = adapt(None, photographs, out=tmp_path / "m", report=events.append)
+    found = adapt(photographs, out=tmp_path / "m", report=events.append)
     assert found.choice is not None
     assert found.choice.source == "photos"
     assert str(found.source) == "photos"
@@ -361,3 +361,9 @@ def test_a_folder_of_texts_gives_the_inputs_that_an_export_is_compared_on(tmp_pa
     assert isinstance(opened.model, AdaptedModel)
     found = texts_of_task(Opened(opened.model, opened.path, None))
     assert sorted(found or ()) == ["a flight", "a train", "some bread", "soup"]
+
+
+def test_adapt_without_data_says_what_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="needs data") as caught:
+        adapt([tmp_path / "a", tmp_path / "b"])
+    assert caught.value.hint == "adapt(DATA), or adapt(MODEL, DATA)"
