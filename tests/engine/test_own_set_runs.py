@@ -15,8 +15,10 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.inspect import inspect
 from metacli.engine.meta_train import meta_train
 from metacli.engine.predict import predict
+from metacli.engine.reporting.on_adapted_set import headline_of_adapted
 from metacli.engine.results.sets import SetAdaptation, SetEvaluation
 from metacli.engine.sets.class_folder import load_adapted_classes, load_classes, save_classes
+from metacli.engine.spelling import score
 from metacli.errors import BundleError, DataError, RecipeError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
@@ -151,7 +153,13 @@ def test_a_set_of_both_kinds_is_adapted_to_jointly_and_predicted(
     save_classes(load_adapted_classes(mine), tmp_path / "again")
     assert predict(str(tmp_path / "again"), str(new))["rows"] == rows
     assert main(["adapt", str(mixed), str(path), "data.target=sick,dose", "--dry-run"]) == 0
-    assert "joint - separate" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "joint - separate" in shown
+    assert "of its one classification, on held-out rows" in shown
+    page = headline_of_adapted(load_adapted_classes(mine))
+    first = found.tasks[0]
+    assert first.value is not None
+    assert f"mean over its one classification: {score('accuracy', first.value)} together" in page
 
 
 def test_the_guard_answers_a_task_alone_only_where_that_was_better(

@@ -146,7 +146,7 @@ def show_set(result: Result) -> Iterator[str]:
             ("set", f"{text.path(task.name('path'))}: {what}"),
             (
                 score.text("metric"),
-                f"{_score(score.number('value'), score)}, mean over tasks of held-out rows",
+                f"{_score(score.number('value'), score)}, {_over(read)}",
             ),
             ("", _overall(score)),
         ]
@@ -156,6 +156,18 @@ def show_set(result: Result) -> Iterator[str]:
     yield ""
     if read.has("model"):
         yield from text.next_line(result, "predict", Path(read.text("model")), "ROWS.csv")
+
+
+def _over(read: Block) -> str:
+    """What the score is the mean over: of tasks of both kinds those of its own metric alone."""
+    metric, tasks = read.block("score").name("metric"), read.blocks("tasks")
+    counted = sum(one.name("metric") == metric for one in tasks)
+    if counted == len(tasks):
+        return "mean over tasks of held-out rows"
+    noun = "classification" if metric == "accuracy" else "regression"
+    if counted == 1:
+        return f"of its one {noun}, on held-out rows"
+    return f"mean over its {counted} {noun}s of held-out rows"
 
 
 def _overall(score: Block) -> str:
