@@ -156,6 +156,12 @@ def test_a_set_of_both_kinds_is_adapted_to_jointly_and_predicted(
     shown = capsys.readouterr().out
     assert "joint - separate" in shown
     assert "of its one classification, on held-out rows" in shown
+    assert main(["inspect", str(mine)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    trained = next(line for line in lines if line.startswith("  trained on"))
+    assert trained.endswith("all.csv, set which, target sick, dose")
+    assert any(line.strip().startswith("sick, 14 labels: accuracy ") for line in lines)
+    assert not any("matrix" in line or "delta_ci95" in line for line in lines)
     page = headline_of_adapted(load_adapted_classes(mine))
     first = found.tasks[0]
     assert first.value is not None

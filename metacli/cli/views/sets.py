@@ -182,6 +182,16 @@ def _overall(score: Block) -> str:
     return f"{alone} with each task alone; {change}"
 
 
+def task_line(one: Block) -> str:
+    """A task on one line: `sick, 14 labels: accuracy 71.4 %, alone 71.4 %: no clear difference`."""
+    line = f"{text.visible(one.text('name'))}, {one.text('labels')} labels"
+    if one.has("value"):
+        value, alone = (_score(one.number(key), one) for key in ("value", "alone"))
+        line += f": {text.visible(one.text('metric'))} {value}, alone {alone}"
+    verdict = text.verdict(one.name("verdict"))
+    return f"{line}: {verdict}" if verdict else line
+
+
 def _tasks(read: Block) -> Iterator[str]:
     rows = []
     for one in read.blocks("tasks"):
