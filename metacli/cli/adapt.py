@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -129,7 +129,8 @@ def adapt(
             **frame.shared(report),
         )
 
-    frame.answer(work, show, lambda result: result.get("model"))
+    stated = words.columns_typed(target, input_)
+    frame.answer(work, lambda result: show(result, stated), lambda result: result.get("model"))
 
 
 def what_is_there(given: list[str]) -> tuple[str | list[str] | None, str, tuple[str, ...]]:
@@ -162,8 +163,12 @@ def what_to_adapt(given: list[str]) -> tuple[list[str], str, list[str]]:
     return others[:-1], others[-1], overrides
 
 
-def show(result: Result) -> Iterator[str]:
-    """Lines for a person."""
+def show(result: Result, columns: Sequence[str] = ()) -> Iterator[str]:
+    """Lines for a person.
+
+    Args:
+        columns: the options that state columns, for a next command that reads the same table.
+    """
     read = Block(result)
     if read.has("tasks"):
         yield from (sets.show_set if read.has("coupling") else many.show_adapted)(result)
@@ -193,17 +198,17 @@ def show(result: Result) -> Iterator[str]:
         header = ["source", "score on the support", *_MEASURES]
         yield from text.table(header, [_ranked(metric, one) for one in sources])
     if read.has("model"):
-        yield from text.next_line(result, *_next(read))
+        yield from text.next_line(result, *_next(read, columns))
 
 
-def _next(read: Block) -> tuple[str | Path, ...]:
+def _next(read: Block, columns: Sequence[str]) -> tuple[str | Path, ...]:
     """What to type: of a model that something speaks against, what would help. Where the source was
     chosen from all there are, that is a look at the examples."""
     task = read.block("task")
     if not read.items("doubts") and not read.has("better_source"):
         return "predict", Path(read.text("model")), "INPUT..."
     verb = "inspect" if read.has("choice") else "adapt"
-    return verb, Path(task.text("path"))
+    return verb, Path(task.text("path")), *columns
 
 
 def _task(task: Block) -> str:

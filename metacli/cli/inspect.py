@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import typer
@@ -10,8 +10,10 @@ import typer
 from metacli.cli import complete, early, options, text
 from metacli.cli.errors import finding_lines
 from metacli.cli.frame import Frame, Result
-from metacli.cli.views.block import Block
+from metacli.cli.views import sets
+from metacli.cli.views.block import Block, block_of, items_of
 from metacli.engine.events import Reporter
+from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import NAMED
 from metacli.errors import Finding
 
@@ -77,13 +79,37 @@ def show(result: Result) -> Iterator[str]:
     read = Block(result)
     state = "valid" if read.flag("valid") else "not valid"
     yield f"{text.visible(read.text('what'))}, {state}: {text.path(read.name('path'))}"
-    yield from (f"  {line}" for line in text.plain(read.block("details").values))
+    yield from (f"  {line}" for line in text.fields(_details(read.block("details"))))
     problems = [_finding(problem) for problem in read.blocks("problems")]
     if problems:
         yield f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}:"
         yield from finding_lines(problems)
     for command in read.texts("next"):
         yield f"next: {text.visible(command)}"
+
+
+def _details(found: Block) -> Iterator[tuple[str, str]]:
+    """A row for each, and below the scores one for each task of a set."""
+    for key, value in found.values.items():
+        yield text.visible(key).replace("_", " "), text.inline(_short(value))
+        if key == "scores":
+            yield from (("", sets.task_line(one)) for one in block_of(value).blocks("tasks"))
+
+
+def _short(value: Json) -> Json:
+    """Without what is empty, and without tables in tables, which one line cannot show: the JSON
+    document has them."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _short(one) for key, one in value.items() if not (_empty(one) or _table(one))}
+
+
+def _empty(value: Json) -> bool:
+    return value is None or (isinstance(value, str | list | tuple | Mapping) and not value)
+
+
+def _table(value: Json) -> bool:
+    return any(isinstance(one, list | tuple | Mapping) for one in items_of(value))
 
 
 _LEVELS: dict[str, Literal["error", "warning", "note"]] = {"warning": "warning", "note": "note"}

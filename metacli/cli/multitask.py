@@ -129,7 +129,8 @@ def related_lines(related: Block) -> Iterator[str]:
         shown = " | ".join(" ".join(map(text.visible, group)) for group in groups[:8])
         more = f" | {len(groups) - 8} more groups" if len(groups) > 8 else ""
         yield f"belong together ({text.visible(related.text('measure'))}): {shown}{more}"
-        yield "to train these groups: groups=auto; to share only where it helps: guard=true"
+        train = "" if related.flag("trained") else "to train these groups: groups=auto; "
+        yield f"{train}to share only where it helps: guard=true"
 
 
 def task_row(task: Block) -> list[str]:

@@ -61,6 +61,12 @@ def columns(target: str | None, inputs: str | None) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
+def columns_typed(target: str | None, inputs: str | None) -> list[str]:
+    """`--target` and `--input` as they were given, for a command to type next."""
+    given = {"--target": target, "--input": inputs}
+    return [word for key, value in given.items() if value for word in (key, value)]
+
+
 def no_equals(word: str, value: str = "VALUE") -> UsageProblem:
     return UsageProblem(
         f"{word!r} is not an override: it has no `=`",

@@ -168,6 +168,11 @@ def is_recording(name: str) -> bool:
     return PurePath(name).suffix.lower() in AUDIO_SUFFIXES
 
 
+def image_or_recording(name: str) -> str:
+    """What messages call the file of that name."""
+    return "recording" if is_recording(name) else "image"
+
+
 def fit(pixels: np.ndarray, spec: ImageSpec) -> np.ndarray:
     """Pixels [H, W] or [H, W, 3] in the channels and at the size of `spec`: uint8 [C, H, W]."""
     mode = "L" if spec.channels == 1 else "RGB"

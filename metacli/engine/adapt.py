@@ -173,7 +173,7 @@ def require_folds_to_choose(names: Sequence[str], request: Request, *, add: bool
     if request.folds == 0 and not add and len(names) != 1:
         raise UsageProblem(
             "--folds 0 measures nothing, and sources are chosen by what is measured",
-            hint=f"name one: metacli adapt MODEL {request.task} --folds 0",
+            hint=f"name one: metacli adapt MODEL {request.typed} --folds 0",
         )
 
 

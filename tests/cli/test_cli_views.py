@@ -83,6 +83,18 @@ def test_adapt_says_how_the_score_was_obtained() -> None:
     assert page.endswith("INPUT...")
 
 
+def test_the_next_command_of_adapt_names_the_columns_where_it_reads_the_table() -> None:
+    columns = ["--target", "blood sugar"]
+    doubted = result("adapt", doubts=["guessing"])
+    table = doubted["task"]["path"]
+    assert list(adapt.show(doubted, columns))[-1] == (
+        f"next: metacli adapt {table} --target 'blood sugar'"
+    )
+    chosen = list(adapt.show({**doubted, "choice": {"source": "columns"}}, columns))
+    assert chosen[-1] == f"next: metacli inspect {table} --target 'blood sugar'"
+    assert list(adapt.show(result("adapt"), columns))[-1].endswith("INPUT...")
+
+
 @pytest.mark.parametrize(
     ("how", "verdict", "limited"),
     [

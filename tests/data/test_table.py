@@ -58,6 +58,30 @@ def test_whatever_separates_the_columns_is_found_in_the_first_rows(mark: str, en
     assert bool(table.guessed) == (mark != usual)
 
 
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\r\n', "\ufeffsep=;\n", "SEP=;;;\n"])
+def test_a_first_line_that_names_the_separator_is_no_header(first: str) -> None:
+    table = parse_table((first + "a;b;kind\n1,5;x,y,z;u\n2,5;x;v\n").encode(), "csv", "t.csv")
+    assert table.columns == ("a", "b", "kind")
+    assert table.frame["b"].to_list() == ["x,y,z", "x"]
+    assert table.number_of(0) == 3  # as an editor counts
+
+
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [
+        ("a;b\n1;2\n1;2;3\n", "row 4 of t.csv has 3 cells"),
+        ("a;;b\n1;2;3\n", "column 2 of t.csv has no name in row 2"),
+        ('a;b\n1;2\n3;"4\n', "row 4 of t.csv, after '1'"),
+        ("a;b\n1;2\n3;\udce9\n", "row 4, column b of t.csv is not UTF-8"),
+    ],
+)
+def test_rows_after_a_line_that_names_the_separator_are_those_of_the_file(
+    rest: str, says: str
+) -> None:
+    with pytest.raises(DataError, match=says):
+        parse_table(("sep=;\n" + rest).encode("utf-8", "surrogateescape"), "csv", "t.csv")
+
+
 def test_texts_with_semicolons_stay_whole_in_a_csv() -> None:
     table = parse_table(b"text,label\na;b;c,p\nd;e;f,q\n", "csv", "t.csv")
     assert table.columns == ("text", "label")

@@ -261,6 +261,28 @@ def test_inspect_tells_columns_duplicates_and_leaks_at_once(tmp_path: Path) -> N
     assert found["next"][0] == f"metacli adapt {tmp_path / 't.csv'}"
 
 
+def test_the_columns_that_were_stated_are_in_what_to_type_instead(tmp_path: Path) -> None:
+    lines = [f"{i},{i % 3},{'pq'[i % 2]},{'uv'[i % 2]}" for i in range(12)]
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,kind,side\n" + "\n".join(lines) + "\n")
+    columns = "--target side --input a,b"
+    with pytest.raises(DataError) as of_images:
+        adapt("pixels", path, target="side", input="a,b", out=tmp_path / "m")
+    assert of_images.value.hint == f"metacli adapt features {path} {columns}"
+    with pytest.raises(UsageProblem) as unmeasured:
+        adapt(None, path, target="side", input="a,b", folds=0, out=tmp_path / "m")
+    assert unmeasured.value.hint == f"name one: metacli adapt MODEL {path} {columns} --folds 0"
+
+
+def test_inspect_of_a_table_that_cannot_be_used_names_no_command(tmp_path: Path) -> None:
+    lines = [f"{i},{i % 3},{'pq'[i % 2]}" for i in range(12)]
+    lines[4] = "4,1,"
+    (tmp_path / "t.csv").write_text("a,b,side\n" + "\n".join(lines) + "\n")
+    found = inspect(str(tmp_path / "t.csv"), target="side")
+    assert not found["valid"]
+    assert found["next"] == []
+
+
 def test_inspect_of_texts_names_both_sides_of_a_duplicate(tmp_path: Path) -> None:
     (tmp_path / "support.csv").write_text("text,label\nhello,a\nbye,b\n")
     (tmp_path / "query.csv").write_text("text,label\nhello,a\n")

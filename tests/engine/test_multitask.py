@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from metacli.cli.app import main
+from metacli.cli.multitask import related_lines
+from metacli.cli.views.block import Block
 from metacli.data.cache.download import fetch_dataset
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
@@ -335,6 +337,7 @@ def test_a_run_says_which_tasks_belong_together_and_draws_it(recipe):
     result = multitask(recipe, out="run")
     found = json.loads(Path("run/relatedness.json").read_text())
     assert found["tasks"] == result["relatedness"]["tasks"] == [t["name"] for t in result["tasks"]]
+    assert not result["relatedness"]["trained"]
     matrix = np.array(found["matrix"])
     assert matrix.shape == (4, 4)
     assert matrix.diagonal().tolist() == [1.0] * 4
@@ -347,7 +350,11 @@ def test_a_run_says_which_tasks_belong_together_and_draws_it(recipe):
 
 @pytest.mark.usefixtures("few_baselines")
 def test_groups_auto_trains_the_suggested_groups_and_a_repeat_has_the_same(recipe):
-    multitask(recipe, ["groups=auto", "data.size=160", "train.steps=10"], out="run")
+    result = multitask(recipe, ["groups=auto", "data.size=160", "train.steps=10"], out="run")
+    assert result["relatedness"]["trained"]
+    assert list(related_lines(Block(result["relatedness"])))[1] == (
+        "to share only where it helps: guard=true"
+    )
     found = json.loads(Path("run/relatedness.json").read_text())["groups"]
     assert found == [["group1-1", "group1-2", "group1-3"], ["alone-1"]]
     model = models.load(Path("run/model"))

@@ -15,8 +15,10 @@ from metacli.engine.evaluate import evaluate
 from metacli.engine.inspect import inspect
 from metacli.engine.meta_train import meta_train
 from metacli.engine.predict import predict
+from metacli.engine.reporting.on_adapted_set import headline_of_adapted
 from metacli.engine.results.sets import SetAdaptation, SetEvaluation
 from metacli.engine.sets.class_folder import load_adapted_classes, load_classes, save_classes
+from metacli.engine.spelling import score
 from metacli.errors import BundleError, DataError, RecipeError
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
@@ -151,7 +153,19 @@ def test_a_set_of_both_kinds_is_adapted_to_jointly_and_predicted(
     save_classes(load_adapted_classes(mine), tmp_path / "again")
     assert predict(str(tmp_path / "again"), str(new))["rows"] == rows
     assert main(["adapt", str(mixed), str(path), "data.target=sick,dose", "--dry-run"]) == 0
-    assert "joint - separate" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "joint - separate" in shown
+    assert "of its one classification, on held-out rows" in shown
+    assert main(["inspect", str(mine)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    trained = next(line for line in lines if line.startswith("  trained on"))
+    assert trained.endswith("all.csv, set which, target sick, dose")
+    assert any(line.strip().startswith("sick, 14 labels: accuracy ") for line in lines)
+    assert not any("matrix" in line or "delta_ci95" in line for line in lines)
+    page = headline_of_adapted(load_adapted_classes(mine))
+    first = found.tasks[0]
+    assert first.value is not None
+    assert f"mean over its one classification: {score('accuracy', first.value)} together" in page
 
 
 def test_the_guard_answers_a_task_alone_only_where_that_was_better(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tiny_models import saved, tiny_model
 
+from metacli.data.sources import load_pool
 from metacli.engine.adapt import adapt
 from metacli.engine.inspect import inspect
 from metacli.engine.predict import predict
@@ -41,6 +42,21 @@ def test_tones_are_inspected_adapted_to_and_distinguished(tmp_path: Path) -> Non
     adapt(source, str(tmp_path / "clips"), out=tmp_path / "mine")
     rows = predict(tmp_path / "mine", [tmp_path / "new"])["rows"]
     assert [row["prediction"] for row in rows] == ["high", "low"]
+
+
+def test_two_recordings_that_are_the_same_are_called_recordings(tmp_path: Path) -> None:
+    pitches = {"high": 2500, "low": 250, **{f"tone{n}": 400 + 150 * n for n in range(8)}}
+    write_tones(tmp_path / "clips", pitches, 3)
+    content = (tmp_path / "clips" / "low" / "0.wav").read_bytes()
+    (tmp_path / "clips" / "low" / "again.wav").write_bytes(content)
+    (tmp_path / "clips" / "high" / "same.wav").write_bytes(
+        (tmp_path / "clips" / "low" / "1.wav").read_bytes()
+    )
+    found = [one.message for one in inspect(tmp_path / "clips").problems]
+    assert found[0].startswith("the same recording under the labels high, low: ")
+    assert found[1].startswith("the same recording more than once in class low: ")
+    with pytest.raises(DataError, match="the same recording in 2 classes"):
+        load_pool(str(tmp_path / "clips"), "train", {"way": 2}, tmp_path / "cache")
 
 
 def test_a_damaged_clip_is_one_row_that_says_so(tmp_path: Path) -> None:

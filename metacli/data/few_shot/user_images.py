@@ -30,7 +30,7 @@ from metacli.data.catalogue.options import check_options
 from metacli.data.few_shot.pools import ALL, Pool, check_split, divide_classes, make_pool
 from metacli.data.few_shot.user_rows import row_pool
 from metacli.data.files import read_regular, shown
-from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
+from metacli.data.images import ImageSpec, fit, image_or_recording, pixel_hash, read_pixels
 from metacli.data.plain import Plain, Record
 from metacli.data.tables.choice import choice_of
 from metacli.data.user.listing import Listing, Row, holds_rows
@@ -239,10 +239,11 @@ def _in_two_classes(seen: Mapping[str, Sequence[_Example]]) -> dict[Path, Findin
         keys = {_key(one) for one in places}
         if len(keys) > 1:
             names = ", ".join(shown(one.row.path) for one in places[:4])
+            called = image_or_recording(places[0].row.path.name)
             found[places[0].row.path] = Finding(
                 "error",
                 "data.same_picture",
-                f"the same image in {len(keys)} classes: {names}",
+                f"the same {called} in {len(keys)} classes: {names}",
                 shown(places[0].row.path),
                 "remove one of them, or pass --allow-duplicates",
             )

@@ -65,6 +65,12 @@ class Choice:
             whole=model.kind,
         )
 
+    def words(self) -> list[str]:
+        """The options that state the columns, for a command to type."""
+        target = [] if self.target is None else ["--target", self.target]
+        inputs = [] if self.inputs is None else ["--input", ",".join(self.inputs)]
+        return target + inputs
+
 
 NOTHING_SAID = Choice()
 

@@ -14,12 +14,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
 from metacli.data.files import shown
 from metacli.data.plain import Plain
 from metacli.data.tables.cells import MISSING
-from metacli.data.tables.lines import SEPARATORS, USUAL, lines_of, separator_of
+from metacli.data.tables.lines import SEPARATORS, USUAL, lines_of, separator_of, stated_separator
 from metacli.data.tables.spelled_numbers import COMMAS, plain_numbers, with_points, without_groups
 from metacli.errors import DataError
 
@@ -38,13 +39,17 @@ Read = tuple["pl.DataFrame", int, tuple[str, ...]]
 
 def _separated(content: bytes, ending: str, name: str) -> Read:
     """CSV, TSV, and the same with semicolons or bars."""
-    separator = separator_of(content, ending)
+    stated = stated_separator(content)
+    separator = stated or separator_of(content, ending)
+    row = 1 if stated is None else 2  # of the header: what is told is the row of the file
     before = csv.field_size_limit(MAX_FIELD)
     try:
-        records = _records(lines_of(content, name), separator, name)
+        lines = islice(lines_of(content, name), row - 1, None)
+        records = _records(lines, separator, name, row - 1)
         first = next(records, [])
-        header = _checked_header(with_names(first), name)
-        frame, empty = without_empty(_framed(header, _same_width(records, header, name)), first)
+        header = _checked_header(with_names(first), name, row)
+        cells = _framed(header, _same_width(records, header, name, row + 1))
+        frame, empty = without_empty(cells, first)
     finally:
         csv.field_size_limit(before)
     guessed = [*empty]
@@ -61,21 +66,22 @@ def _separated(content: bytes, ending: str, name: str) -> Read:
         if grouped:
             guessed.append(f"points between thousands in {', '.join(map(shown, grouped[:12]))}")
     guessed += [f"{how} in {', '.join(map(shown, of[:12]))}" for how, of in spelled.items()]
-    return frame, 2, tuple(guessed)
+    return frame, row + 1, tuple(guessed)
 
 
-def _records(lines: Iterable[str], separator: str, name: str) -> Iterator[list[str]]:
-    """The records that are not empty. Raises DataError: quotes, or a huge field."""
-    number, last = 0, ""
+def _records(lines: Iterable[str], separator: str, name: str, before: int) -> Iterator[list[str]]:
+    """The records that are not empty, after so many rows `before`. Raises DataError: quotes, or a
+    huge field."""
+    number, last = before, ""
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for record in reader:
             if record:
                 number += 1
-                last = record[0] if number > 1 else ""
+                last = record[0] if number > before + 1 else ""
                 yield record
     except csv.Error as error:
-        column = f", after {shown(last[:20])!r}" if number > 1 else ""
+        column = f", after {shown(last[:20])!r}" if number > before + 1 else ""
         huge = "field larger" in str(error)
         what = (
             f"a field of more than {MAX_FIELD:,} characters"
@@ -91,9 +97,9 @@ def _records(lines: Iterable[str], separator: str, name: str) -> Iterator[list[s
 
 
 def _same_width(
-    records: Iterable[list[str]], header: Sequence[str], name: str
+    records: Iterable[list[str]], header: Sequence[str], name: str, first: int
 ) -> Iterator[list[str]]:
-    for number, record in enumerate(records, 2):
+    for number, record in enumerate(records, first):
         if len(record) != len(header):
             raise _ragged(record, header, number, name)
         yield record
@@ -125,16 +131,16 @@ def without_empty(
     return frame.drop(empty), (f"{len(empty)} empty column without a name is left out",)
 
 
-def _checked_header(names: Sequence[str], name: str) -> list[str]:
+def _checked_header(names: Sequence[str], name: str, row: int = 1) -> list[str]:
     """Raises DataError for a column without a name or with that of a pattern, or two of one
     name."""
     stripped = [one.strip() for one in names]
     for number, one in enumerate(stripped, 1):
         if not one:
             raise DataError(
-                f"column {number} of {name} has no name in row 1",
+                f"column {number} of {name} has no name in row {row}",
                 code="table.no_name",
-                where=f"{name}:1, column {number}",
+                where=f"{name}:{row}, column {number}",
                 hint="name it; pandas writes such a column without index=False",
             )
     twice = [one for one, count in Counter(stripped).items() if count > 1]
@@ -142,7 +148,7 @@ def _checked_header(names: Sequence[str], name: str) -> list[str]:
         raise DataError(
             f"two columns of {name} are called {shown(twice[0])!r}",
             code="table.same_name",
-            where=f"{name}:1, column {shown(twice[0])}",
+            where=f"{name}:{row}, column {shown(twice[0])}",
             hint="rename one of them",
         )
     patterns = [one for one in stripped if one.startswith("^") and one.endswith("$")]
@@ -150,7 +156,7 @@ def _checked_header(names: Sequence[str], name: str) -> list[str]:
         raise DataError(
             f"column {shown(patterns[0])} of {name} is called like a pattern",
             code="table.pattern_name",
-            where=f"{name}:1, column {shown(patterns[0])}",
+            where=f"{name}:{row}, column {shown(patterns[0])}",
             hint="rename it, without ^ and $",
         )
     return stripped

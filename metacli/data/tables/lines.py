@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -18,6 +19,7 @@ USUAL = {"csv": ",", "tsv": "\t", "tab": "\t", "psv": "|"}
 LOOKED_AT = 2**18  # bytes, and as many records, that say what separates columns
 RECORDS = 50
 _CHUNK = 2**20
+_STATED = re.compile(rb'"?sep=([,;\t|])"?[,;\t|]*\r?\n', re.IGNORECASE)
 _NOT_TEXT = {
     b"PK\x03\x04": (
         "a ZIP archive or an Excel workbook",
@@ -98,7 +100,8 @@ def _wrong_byte(content: bytes, place: int, name: str, what: str, hint: str) -> 
     """Names the row and column of a byte."""
     row = content.count(b"\n", 0, place) + 1
     line = content[content.rfind(b"\n", 0, place) + 1 : place]
-    head = content.split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
+    _, names_at = _stated(content)
+    head = content[names_at:].split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
     mark = next((one for one in ("\t", ",", ";", "|") if one in head), ",")
     number = line.count(mark.encode())
     names = head.split(mark)
@@ -109,6 +112,17 @@ def _wrong_byte(content: bytes, place: int, name: str, what: str, hint: str) -> 
         where=f"{name}:{row}, column {column}",
         hint=hint,
     )
+
+
+def stated_separator(content: bytes) -> str | None:
+    """What a first line such as `sep=;`, which Excel writes and reads, says of the others."""
+    return _stated(content)[0]
+
+
+def _stated(content: bytes) -> tuple[str | None, int]:
+    """The same, and where the line after it begins."""
+    found = _STATED.match(content, len(codecs.BOM_UTF8) if content[:3] == codecs.BOM_UTF8 else 0)
+    return (None, 0) if found is None else (found[1].decode(), found.end())
 
 
 def separator_of(content: bytes, ending: str) -> str:
@@ -134,7 +148,8 @@ def looks_like_table(content: bytes) -> bool:
         _require_text(content, "")
     except DataError:
         return False
-    found = [_widths(content, one) for one in SEPARATORS]
+    _, begin = _stated(content[:LOOKED_AT])
+    found = [_widths(content[begin:], one) for one in SEPARATORS]
     return any(alike(widths) and len(widths) > 1 for widths in found)
 
 

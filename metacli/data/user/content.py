@@ -63,11 +63,12 @@ class Content:
         report: Report = say_nothing,
     ) -> Task:
         """The task, decoded; arguments and errors are those of `open.load_task`."""
-        parts = [self.listed(*one, spec) for one in (*onto, (self.path, self.choice))]
-        for one in parts:
+        given = (*onto, (self.path, self.choice))
+        parts = [self.listed(*one, spec) for one in given]
+        for one, (_, choice) in zip(parts, given, strict=True):
             if one.what != "task":
                 raise not_a_task(one)
-            require_same_kind(one, spec)
+            require_same_kind(one, spec, choice)
         listing = joined(parts)
         if one_class:
             enough = [one for one in listing.findings if one.code != "data.too_few_classes"]

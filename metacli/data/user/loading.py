@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from metacli.data.files import shown
-from metacli.data.images import ImageSpec, fit, pixel_hash, read_pixels
+from metacli.data.images import ImageSpec, fit, image_or_recording, pixel_hash, read_pixels
 from metacli.data.tables.reader import Table
 from metacli.data.user.listing import Listing, Row
 from metacli.data.user.problems import SHOWN_PROBLEMS, SKIPPABLE, as_finding, raise_problems
@@ -91,7 +91,7 @@ def load_listing(
     if skip_bad and bad:
         other += _nothing_left(listing, support, query)
     other += _as_warnings(bad, "files were left out") if skip_bad else bad
-    other += _as_warnings(clashes, "such images") if allow_duplicates else clashes
+    other += _as_warnings(clashes, "such examples") if allow_duplicates else clashes
     raise_problems(listing.path, other)
     return Task(
         path=listing.path,
@@ -101,7 +101,7 @@ def load_listing(
         support=support,
         query=query,
         guessed=listing.guessed,
-        findings=tuple(other + _as_warnings(repeats, "such images")),
+        findings=tuple(other + _as_warnings(repeats, "such examples")),
         skipped=len(bad),
         duplicates=len(clashes),
     )
@@ -169,12 +169,13 @@ def same_examples(
         labels = sorted({label for _, label, _ in places})
         sides = {side for side, _, _ in places}
         names = first_names([name for _, _, name in places], 4)
+        called = image_or_recording(places[0][2]) if what == "image" else what
         if len(labels) > 1:
-            message = f"the same {what} under the labels {', '.join(labels)}: {names}"
+            message = f"the same {called} under the labels {', '.join(labels)}: {names}"
         elif len(sides) > 1:
-            message = f"the same {what} in support and query: {names}"
+            message = f"the same {called} in support and query: {names}"
         else:
-            message = f"the same {what} more than once in class {labels[0]}: {names}"
+            message = f"the same {called} more than once in class {labels[0]}: {names}"
             repeats.append(
                 Finding("warning", f"data.repeated_{coded or what}", message, places[0][2])
             )

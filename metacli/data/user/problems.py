@@ -43,7 +43,7 @@ _GROUPS = {
     "data.too_few_classes": "tasks with fewer than two classes",
     "data.link": "symbolic links",
     "data.special_file": "pipes, sockets or devices",
-    "data.same_picture": "images in support and query, or under two labels",
+    "data.same_picture": "images or recordings in support and query, or under two labels",
     "data.same_text": "texts in support and query, or under two labels",
     "table.no_target": "tables without a target",
     "table.no_label": "tables with rows whose target is empty",

@@ -11,7 +11,7 @@ import numpy as np
 
 from metacli.data.files import shown
 from metacli.data.images import ImageSpec
-from metacli.data.tables.choice import TaskType
+from metacli.data.tables.choice import Choice, TaskType
 from metacli.data.tables.coded import Encoder, dense, encoded
 from metacli.data.tables.columns import quoted
 from metacli.data.tables.encoding import Encoding
@@ -46,20 +46,18 @@ class RowSpec:
     input: str | None = None
 
 
-def require_same_kind(listing: Listing, spec: ImageSpec | RowSpec) -> None:
+def require_same_kind(listing: Listing, spec: ImageSpec | RowSpec, choice: Choice) -> None:
     """Raises DataError for images given to a model of texts, and so on."""
     wants = spec.kind if isinstance(spec, RowSpec) else "images"
     if listing.kind == wants:
         return
     words = {"images": "images", "text": "texts", "table": "a table of numbers and categories"}
-    hint = None
-    if wants == "text" and listing.kind == "table":
-        hint = "name the column of the texts: --input COLUMN; for the columns as they are: "
-        hint += f"metacli adapt features {quoted(str(listing.path))}"
-    elif wants != listing.kind and listing.kind != "table":
-        hint = f"metacli adapt {quoted(str(listing.path))} tries what reads {words[listing.kind]}"
-    elif listing.kind == "table":
-        hint = f"metacli adapt features {quoted(str(listing.path))}"
+    typed = " ".join(map(quoted, (str(listing.path), *choice.words())))
+    hint = f"metacli adapt features {typed}"
+    if listing.kind != "table":
+        hint = f"metacli adapt {typed} tries what reads {words[listing.kind]}"
+    elif wants == "text":
+        hint = f"name the column of the texts: --input COLUMN; for the columns as they are: {hint}"
     raise DataError(
         f"{shown(listing.path)} holds {words[listing.kind]}, the model takes {words[wants]}",
         code="data.mismatch",

@@ -7,8 +7,6 @@ features, and by `MOST` examples, above which the user is told that nothing was 
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -43,7 +41,7 @@ def better_source(
     if found.found is None or not request.compare or request.onto:
         return None
     most = MOST.get(examples.facts.kind, MOST_ROWS)
-    command = f"metacli adapt {as_typed(request)}"
+    command = f"metacli adapt {request.typed}"
     count = examples.facts.support + examples.facts.query
     if count > most:
         message = (
@@ -130,16 +128,6 @@ def in_words(better: BetterSource, found: Measured, metric: str) -> str:
         f"same held-out examples: {theirs}, this model {ours}; the difference is {apart} "
         f"(95 % interval {near} to {far}): {better.command}"
     )
-
-
-def as_typed(request: Request) -> str:
-    """The task and its columns as words of a command."""
-    words = [os.fspath(request.task)]
-    if request.choice.target is not None:
-        words += ["--target", request.choice.target]
-    if request.choice.inputs is not None:
-        words += ["--input", ",".join(request.choice.inputs)]
-    return shlex.join(words)
 
 
 def progress_alone(report: Reporter) -> Reporter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,3 +187,8 @@ class Request:
             raise UsageProblem("--folds 0 holds nothing out, and --holdout a share")
         if not self.budget > 0:
             raise UsageProblem(f"--budget wants seconds above 0, found {self.budget:g}")
+
+    @property
+    def typed(self) -> str:
+        """The task and what was stated of its columns, as words of a command."""
+        return shlex.join([os.fspath(self.task), *self.choice.words()])

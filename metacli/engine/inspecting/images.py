@@ -55,7 +55,7 @@ def look_at_images(listing: Listing, path: Path, name: str, report: Reporter) ->
     }
     problems = [*all_findings(listing), *seen.unreadable, *seen.problems]
     ways = flags(problems, seen.unreadable)
-    steps = what_next(listing, name, ways) if ways is not None else (command("inspect", name),)
+    steps = what_next(listing, name, ways) if ways is not None else ()
     return Looked(WHAT[listing.what], path.absolute(), bounded(problems), details, steps)
 
 

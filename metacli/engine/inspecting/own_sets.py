@@ -29,7 +29,7 @@ def look_at_own_sets(path: Path, name: str, choice: Choice) -> Looked:
         path.absolute(),
         bounded(problems),
         details_of(parts),
-        (command("meta-train", name),),
+        (command("meta-train", name, *choice.words()),),
     )
 
 

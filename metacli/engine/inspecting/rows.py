@@ -109,12 +109,13 @@ def columns_of(content: TabularTask) -> dict[str, str]:
 def what_next(
     listing: Listing, name: str, problems: tuple[Finding, ...], choice: Choice = NOTHING_SAID
 ) -> tuple[str, ...]:
-    """Commands that make sense now, with the columns that were stated."""
+    """Commands that make sense now, with the columns that were stated; none where something has
+    to be put right first."""
     errors = [one for one in problems if one.level == "error"]
-    columns = columns_stated(choice)
+    columns = choice.words()
     flags = [*columns, *(["--allow-duplicates"] if errors else [])]
     if any(one.code != "data.same_text" for one in errors):
-        return (command("inspect", name, *columns),)
+        return ()
     if listing.what == "tasks":
         if choice.target is not None and not listing.children[0].path.exists():
             return (command("multitask", name, *columns),)
@@ -127,13 +128,6 @@ def what_next(
     if listing.query is None and listing.labels and divides(listing):
         steps.append(command("meta-train", name, *columns))
     return tuple(steps)
-
-
-def columns_stated(choice: Choice) -> list[str]:
-    """The options that state them."""
-    target = [] if choice.target is None else ["--target", choice.target]
-    inputs = [] if choice.inputs is None else ["--input", ",".join(choice.inputs)]
-    return target + inputs
 
 
 def is_rows(listing: Listing) -> bool:

@@ -12,6 +12,13 @@ from metacli.engine.sets.model import AdaptedSet, SetModel
 from metacli.engine.sets.opening import read_set_model
 from metacli.errors import MetacliError
 
+# Options of a user's sets that say nothing of such inputs.
+UNUSED: dict[str, frozenset[str]] = {
+    "image": frozenset({"encoder", "features"}),
+    "text": frozenset({"size", "channels"}),
+    "numbers": frozenset({"encoder", "features", "size", "channels"}),
+}
+
 
 def look_at_set_model(path: Path, name: str) -> Looked:
     """Checksums and shapes are checked when it is read."""
@@ -32,7 +39,7 @@ def look_at_set_model(path: Path, name: str) -> Looked:
         tasks: dict[str, Json] = {
             one.name: f"{one.known} labels{said(one.joint)}" for one in model.tasks
         }
-        found = {**of_classes(model.source), "tasks": tasks}
+        found = {**of_classes(model.source), "tasks": tasks, "provenance": origin(model)}
         steps = (command("predict", name, "INPUT"), command("report", name))
         return Looked("model of a set of tasks", path, (), found, steps)
     if isinstance(model, ClassSetModel):
@@ -48,7 +55,10 @@ def details(model: SetModel) -> dict[str, Json]:
 
 
 def of_classes(model: ClassSetModel) -> dict[str, Json]:
-    return {**model.facts.as_dict(), "input": model.facts.inputs.as_dict(), **common(model)}
+    found = {**model.facts.as_dict(), "input": model.facts.inputs.as_dict(), **common(model)}
+    unused = UNUSED[model.facts.inputs.kind]
+    options = {key: value for key, value in model.recipe.data.options.items() if key not in unused}
+    return {**found, "trained_on": {"source": model.recipe.data.source, **options}}
 
 
 def common(model: SetModel | ClassSetModel) -> dict[str, Json]:
@@ -75,8 +85,13 @@ def adapted(model: AdaptedSet) -> dict[str, Json]:
         "inputs": list(model.inputs),
         "layout": model.layout,
         "scores": scores or None,
-        "provenance": {k: v for k, v in model.provenance.items() if k != "coupling"} or None,
+        "provenance": origin(model),
     }
+
+
+def origin(model: AdaptedSet | AdaptedClassSet) -> dict[str, Json] | None:
+    """Without how the tasks are coupled, which `report` draws."""
+    return {key: value for key, value in model.provenance.items() if key != "coupling"} or None
 
 
 def said(joint: bool) -> str:

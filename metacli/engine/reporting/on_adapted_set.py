@@ -39,13 +39,17 @@ def headline_of_adapted(model: Adapted) -> str:
     if count == 1:
         return "One task, learned by itself."
     sentence = overall_of(model) or verdicts_of(rows)
-    values = [(row["value"], row["alone"]) for row in rows if row.get("value") is not None]
+    metric = str(rows[0].get("metric"))
+    alike = [row for row in rows if str(row.get("metric")) == metric]  # an error is no accuracy
+    values = [(row["value"], row["alone"]) for row in alike if row.get("value") is not None]
     if not values:
         return f"{sentence}: there are too few labels to hold any out."
     joint, alone = (sum(part) / len(values) for part in zip(*values, strict=True))
-    metric = str(rows[0].get("metric"))
+    kind = "classification" if metric == "accuracy" else "regression"
+    mixed = f"its {len(alike)} {kind}s" if len(alike) > 1 else f"its one {kind}"
+    over = "tasks" if len(alike) == len(rows) else mixed
     return (
-        f"{sentence}. {metric_name(metric)} on held-out rows, mean over tasks: "
+        f"{sentence}. {metric_name(metric)} on held-out rows, mean over {over}: "
         f"{score(metric, joint)} together, {score(metric, alone)} each task alone."
     )
 

@@ -123,7 +123,7 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
     if add or tasks or request.overrides or request.method != NATIVE:
         raise UsageProblem(
             "without a MODEL, adapt chooses the source and the method for one task by itself",
-            hint=f"name one: metacli adapt photos {request.task}, or texts, or a model",
+            hint=f"name one: metacli adapt photos {request.typed}, or texts, or a model",
         )
     request = replace(request, content=content_of(request))
     listing = listing_of(request)

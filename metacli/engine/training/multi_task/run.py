@@ -160,7 +160,16 @@ class MultiTaskRun:
             return found
         matrix = self.relatedness.as_dict()
         shown = ("tasks", "measure", "matrix", "groups")
-        return replace(found, relatedness={key: matrix[key] for key in shown})
+        kept = {key: matrix[key] for key in shown}
+        return replace(found, relatedness={**kept, "trained": self.trained_groups})
+
+    @property
+    def trained_groups(self) -> bool:
+        """Whether the groups that are suggested are those that were trained."""
+        groups, found = self.recipe.groups, self.relatedness
+        if found is None or groups is None or groups == "auto":
+            return False
+        return {frozenset(one) for one in groups} == {frozenset(one) for one in found.groups}
 
 
 def read_comparison(folder: Path) -> Comparison:
