@@ -102,6 +102,13 @@ def test_short_axes_beside_a_very_long_one_are_kept() -> None:
     assert in_span(x)[0].shape == (80, 80)
 
 
+def test_a_sum_that_is_nothing_but_rounding_is_no_axis() -> None:
+    for seed in range(20):
+        rows, columns = examples(4, 1, seed), examples(1, 6, seed + 100)
+        left, lengths = rows / rows.norm(), rows.norm() * columns.norm()[None]
+        assert span.short_axes(rows @ columns, left, lengths, left.T) is None
+
+
 def test_very_many_examples_are_placed_without_their_axes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(span, "TURNED", 70)
     x = examples(80, 300)
