@@ -112,6 +112,16 @@ def test_one_copy_of_the_trunk_answers_as_a_copy_for_each_task_would(learner: On
     )
 
 
+@pytest.mark.parametrize("learner", SHARING, ids=lambda one: type(one).__name__)
+def test_what_is_fitted_to_the_sets_answers_as_the_learner_does(learner: OneTrunk) -> None:
+    problem, params = start(learner)
+    episodes = sets()
+    sees = together(episodes.roles)
+    phi = learner.fitted(problem, params, episodes, sees)
+    found = learner.of(problem).forward(phi, episodes.query.x)
+    torch.testing.assert_close(found, learner.means(problem, params, episodes, sees))
+
+
 def test_reptile_moves_to_where_a_loop_over_sets_led() -> None:
     learner = MReptile(alone=0.5, **SIZE)
     problem, params = start(learner)

@@ -312,7 +312,7 @@ def test_a_run_ships_the_network_that_the_guard_took(
     assert evaluate("run")["tasks"][1]["delta"] == 0.0
 
 
-def test_folds_of_shared_rows_are_the_same_whatever_the_classes_and_others_hold_every_class() -> None:
+def test_folds_of_shared_rows_are_the_same_and_others_hold_every_class() -> None:
     rng = np.random.default_rng(3)
     y = tuple(rng.permutation(np.arange(ROWS + 20) % 2).astype(float) for _ in range(TASKS))
     kinds = all_of("classification", TASKS)

@@ -35,6 +35,19 @@ def test_a_device_is_named_as_torch_names_it() -> None:
         require_device("cpu:1")
 
 
+@pytest.mark.parametrize("cards", [0, 2])
+def test_a_card_is_there_where_its_number_is_below_how_many_there_are(
+    cards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    for number in range(4):
+        if number < cards:
+            assert require_device(f"cuda:{number}") == torch.device("cuda", number)
+        else:
+            with pytest.raises(EnvironmentProblem, match=f"cuda:{number} is not on this machine"):
+                require_device(f"cuda:{number}")
+
+
 @pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
 def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path, name: str) -> None:
     assert not exists(tmp_path / name)

@@ -81,7 +81,9 @@ def test_a_few_short_axes_are_found_by_themselves() -> None:
     centred = (centred - centred.mean(0)).double()  # but for float32's rounding
     near = examples(100, 300)
     near[:5] = near[5] + 1e-4 * examples(5, 300, 1)
-    for x, axes in ((centred, 80), (near, 100)):
+    most = examples(100, 300)
+    most[: span.SHORT] = most[span.SHORT] + 1e-4 * examples(span.SHORT, 300, 1)
+    for x, axes in ((centred, 80), (near, 100), (most, 100)):
         found = by_axes(x)
         assert found is not None
         assert found[0].shape == (len(x), axes)
