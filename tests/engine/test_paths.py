@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from metacli.engine.storage import paths
-from metacli.engine.storage.paths import exists, new_folder, require_device
+from metacli.engine.storage.paths import claim_folder, exists, new_folder, require_device
 from metacli.errors import EnvironmentProblem, UsageProblem
 
 
@@ -23,6 +23,12 @@ def test_folders_that_begin_in_one_second_are_numbered(
     begin = "20260102T030405Z"
     assert names == [begin, f"{begin}-2", f"{begin}-3"]
     assert new_folder(tmp_path / "other") == tmp_path / "other" / begin
+
+
+def test_a_folder_is_made_where_it_is_claimed_and_the_next_one_beside_it(tmp_path: Path) -> None:
+    claimed = [claim_folder(tmp_path / "new" / "run") for _ in range(3)]
+    assert [one.name for one in claimed] == ["run", "run-2", "run-3"]
+    assert all(one.is_dir() for one in claimed)
 
 
 def test_a_device_is_named_as_torch_names_it() -> None:
