@@ -112,6 +112,16 @@ def test_one_copy_of_the_trunk_answers_as_a_copy_for_each_task_would(learner: On
     )
 
 
+@pytest.mark.parametrize("learner", SHARING, ids=lambda one: type(one).__name__)
+def test_what_is_fitted_to_the_sets_answers_as_the_learner_does(learner: OneTrunk) -> None:
+    problem, params = start(learner)
+    episodes = sets()
+    sees = together(episodes.roles)
+    phi = learner.fitted(problem, params, episodes, sees)
+    found = learner.of(problem).forward(phi, episodes.query.x)
+    torch.testing.assert_close(found, learner.means(problem, params, episodes, sees))
+
+
 def test_reptile_moves_to_where_a_loop_over_sets_led() -> None:
     learner = MReptile(alone=0.5, **SIZE)
     problem, params = start(learner)
@@ -249,6 +259,26 @@ def test_tasks_of_which_none_has_a_role_are_embedded_without_one() -> None:
     fresh |= learner.init(nameless, fresh)[0]
     answer = learner.answer(nameless, fresh, episodes, together(episodes.roles))
     assert bool(torch.isfinite(answer.mean).all())
+
+
+def test_a_task_without_labels_is_embedded_as_nothing() -> None:
+    learner, episodes = LEARNERS[1], sets()
+    problem, params = start(learner)
+    assert episodes.support.mask is not None
+    mask = episodes.support.mask.clone()
+    mask[:, 1] = False
+    episodes = episodes._replace(support=episodes.support._replace(mask=mask))
+    found = learner.embedded(learner.of(problem), params, episodes)
+    assert not found[:, 1].any()
+    assert bool(found[:, [0, 2, 3]].abs().sum(-1).gt(0).all())
+
+
+def test_the_rows_of_roles_begin_with_a_deviation_of_a_half() -> None:
+    learner = replace(LEARNERS[1], embedding=64)
+    problem = SetProblem(learner.network(1, 8))
+    table = learner.init(problem, problem.init(0, torch.float64))[0]["coupling.role"]
+    assert table.shape == (8, 128)
+    assert table.std().item() == pytest.approx(0.5, rel=0.1)
 
 
 def test_the_coupling_is_uniform_where_its_parameters_are_zero() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 import toys
 
-from metacli.algorithms.meta.tables_prior import BIAS, MOMENTS, WEIGHT, TablesPrior
+from metacli.algorithms.meta.tables_prior import BIAS, MOMENTS, WEIGHT, TablesPrior, residuals
 from metacli.algorithms.transfer.in_context import NETWORK, PRIOR, InContext, weights_of
 from metacli.data.catalogue.table_prior import prior_tensors
 from metacli.engine.adapt import adapt
@@ -98,6 +98,23 @@ def test_the_loss_is_the_density_of_the_values_with_moments_drawn_to_those_of_al
         losses.append(0.5 * math.log(variance) - float(row.log_density(at)))
     found = learner.direction(problem, params, episodes, {}, toys.rng()).metrics["query_loss"]
     assert float(found) == pytest.approx(np.mean(losses), abs=1e-12)
+
+
+def test_a_far_value_counts_like_one_at_six_standard_deviations() -> None:
+    learner, problem, params = begun()
+    episodes = tasks(1)
+    support, query = toys.task(episodes)
+    _, mean, scale = residuals(problem, params, support, support.x)
+    g = query.x @ params[WEIGHT].T + params[BIAS]
+
+    def loss(z: float) -> float:
+        far = episodes._replace(query=Batch(query.x[None], (g + mean + z * scale)[None]))
+        update = learner.direction(problem, params, far, {}, toys.rng())
+        return float(update.metrics["query_loss"])
+
+    for side in (-1.0, 1.0):
+        assert loss(100 * side) == pytest.approx(loss(6 * side), rel=1e-9)
+        assert loss(6 * side) > loss(5 * side) + 0.1
 
 
 def test_what_the_learned_mean_takes_off_the_values_is_put_back_on_the_answers() -> None:

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from metacli.algorithms import ALGORITHMS, names
+from metacli.algorithms.transfer import descent
 from metacli.algorithms.transfer.descent import BATCH
 from metacli.algorithms.transfer.fine_tune import FineTune
 from metacli.algorithms.transfer.in_context import NETWORK, PRIOR
@@ -243,6 +244,27 @@ def test_a_support_larger_than_a_batch_is_gone_through_once_before_any_row_comes
     phi = learner.adapt(problem, {}, Batch(x / 100, 3 * x / 100 - 1), {})
     torch.testing.assert_close(phi["head.weight"].item(), 3.0, atol=1e-2, rtol=0)
     torch.testing.assert_close(phi["head.bias"].item(), -1.0, atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(10, 2), (BATCH + 36, 5)])
+def test_a_step_reads_the_whole_support_or_a_batch_of_a_larger_one(
+    rows: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, seen, total = torch.randn(rows, 1, generator=toys.rng()), [], descent.total
+
+    def watched(problem: Problem, begin: Params, part: Batch, *rest: Any) -> torch.Tensor:
+        seen.append(part.x.flatten().tolist())
+        return total(problem, begin, part, *rest)
+
+    monkeypatch.setattr(descent, "total", watched)
+    problem = toys.bare_problem("regression", 1, None)
+    FineTune(lr=0.05, steps=steps).adapt(problem, {}, Batch(x, x), {})
+    every = x.flatten().tolist()
+    if rows <= BATCH:
+        assert seen == [every] * steps
+    else:
+        assert [len(part) for part in seen] == [BATCH] * steps
+        assert sorted([*seen[0], *seen[1]][:rows]) == sorted(every)
 
 
 def test_rows_that_are_masked_out_of_a_support_as_large_as_a_batch_change_nothing() -> None:

@@ -9,7 +9,7 @@ import toys
 
 from metacli.algorithms.meta.maml import MAML
 from metacli.algorithms.meta.protonet import ProtoNet
-from metacli.engine.scoring.episodes import pixel_scores, score_episodes
+from metacli.engine.scoring.episodes import pixel_scores, score_episodes, to_device
 from metacli.types import Batch, Episode
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,6 +48,17 @@ def test_a_learner_without_steps_and_a_network_without_batches_have_one_score() 
     found = score_episodes(problem, ProtoNet(), params, {}, at, 3, detailed=True)
     assert (found.together, found.per_step) == (None, None)
     assert found.inductive.shape == (3,)
+
+
+def test_pictures_lie_channels_last_on_a_processor_and_go_to_any_other_device() -> None:
+    episode = toys.task(toys.pictures(1))
+    here = to_device(episode, torch.device("cpu"))
+    elsewhere = to_device(episode, torch.device("meta"))
+    for before, near, far in zip(episode[:2], here, elsewhere, strict=False):
+        assert near.x.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(near.x, before.x)
+        assert (far.x.device.type, far.y.device.type, far.mask) == ("meta", "meta", None)
+        assert far.x.shape == before.x.shape
 
 
 @pytest.mark.parametrize("count", [7, 60])  # fewer and more than are computed at a time

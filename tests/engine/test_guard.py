@@ -310,3 +310,14 @@ def test_a_run_ships_the_network_that_the_guard_took(
     assert [row["guard"]["network"] for row in rows] == [name] * 3
     assert [row["guard"]["answer"] for row in rows] == ["together", "alone", "together"]
     assert evaluate("run")["tasks"][1]["delta"] == 0.0
+
+
+def test_folds_of_shared_rows_are_the_same_and_others_hold_every_class() -> None:
+    rng = np.random.default_rng(3)
+    y = tuple(rng.permutation(np.arange(ROWS + 20) % 2).astype(float) for _ in range(TASKS))
+    kinds = all_of("classification", TASKS)
+    shared = guard.inner_folds(divided(rows="shared", y=y, kinds=kinds))
+    assert all(np.array_equal(shared[0], one) for one in shared)
+    for own, fold in zip(y, guard.inner_folds(divided(y=y, kinds=kinds)), strict=True):
+        ones = np.bincount(fold, weights=own[:ROWS])
+        assert np.ptp(ones) <= 1

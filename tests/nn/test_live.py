@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from metacli.nn.live import LiveBatchNorm, RightUnderVmap, is_tied, twice_differentiable
+from metacli.nn.live import LiveBatchNorm, RightUnderVmap, is_tied, prepared, twice_differentiable
 
 
 def kernels() -> tuple[bool, bool, bool]:
@@ -44,6 +44,14 @@ def test_batch_normalisation_without_statistics_changes_nothing_until_it_has_som
     tracked(10 * x + 4)  # a training step moves its statistics
     live = LiveBatchNorm(tracked)
     torch.testing.assert_close(live(x), tracked.eval()(x))
+
+
+def test_attention_drops_nothing_out_where_it_is_made_differentiable() -> None:
+    net = nn.Sequential(nn.ReLU(), nn.MultiheadAttention(4, 2, dropout=0.5))
+    attention = prepared(net)[1]
+    assert attention.dropout == 0.0
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(attention(x, x, x)[0], attention.eval()(x, x, x)[0])
 
 
 def test_a_network_is_tied_where_one_parameter_has_several_names() -> None:

@@ -76,6 +76,20 @@ def test_unbalanced_and_repeated_examples_still_converge() -> None:
     assert bool(torch.isfinite(bias).all())
 
 
+def test_newtons_steps_are_few_and_leave_the_mean_of_the_intercepts_at_zero(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = blobs(60, 4, 3)
+    steps, solve = [], logistic.system_solved
+    monkeypatch.setattr(
+        logistic, "system_solved", lambda a, b: (steps.append(len(b)), solve(a, b))[1]
+    )
+    found = logistic.by_newton(x.numpy(), y.numpy(), 3, 10.0, 0.5)
+    assert len(steps) <= 10
+    assert abs(found[:, -1].mean()) < 1e-12
+    assert abs(found[:, -1]).max() > 1e-3
+
+
 def test_fit_works_where_gradients_are_off() -> None:
     x, y = blobs(30, 6, 3)
     with torch.no_grad():

@@ -161,6 +161,19 @@ def test_rounding_is_as_large_as_the_value_whatever_its_sign(spacings: int) -> N
     assert found[:, 0].tolist() == ([-slope] * 2 if spacings == 2 else [0.0] * 2)
 
 
+def test_changes_that_rounding_hides_end_a_negative_value_as_soon_as_a_positive_one() -> None:
+    spacing, seen = np.spacing(1e6), []
+
+    def falling(x: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(which)
+        calls = np.array([sum(int(one in past) for past in seen) for one in which])
+        value = np.array([1e6, -1e6])[which] - spacing * calls
+        return value, 1e-7 * 0.5 ** calls[:, None]
+
+    minimised_each(falling, np.zeros((2, 1)), np.zeros(2), 50)
+    assert [len(one) for one in seen] == [2] * (lbfgs.IDLE + 1)
+
+
 def test_pairs_that_rounding_spoiled_are_forgotten_and_the_gradient_is_followed() -> None:
     step, inverse = np.zeros((2, KEPT, 3)), np.zeros((2, KEPT))
     step[:, -1], inverse[:, -1] = 1.0, (-5.0, 1 / 3)

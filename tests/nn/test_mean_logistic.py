@@ -150,6 +150,11 @@ def test_the_order_of_rows_is_judged_as_by_the_area_under_the_roc_curve():
     logits = np.round(np.random.default_rng(0).normal(size=len(rows.y)), 1)  # some are equal
     each = [roc_auc_score(rows.y[rows.task == t], logits[rows.task == t]) for t in range(6)]
     assert disorder(rows, logits) == pytest.approx(1 - np.mean(each))
+    for only in (0, 1):  # a task of one class has no such area
+        rows.y[rows.task == only] = only
+    assert disorder(rows, logits) == pytest.approx(1 - np.mean(each[2:]))
+    rows.y[:] = 0
+    assert disorder(rows, logits) == 0.5
     _, scores = MeanLogistic(slope=(50.0,), mean=(0.5,), judge="auc").solve(two_kinds(40), rng())
     assert 0.05 < float(scores[0]) < 0.5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metacli.nn.multi_task import Encoder, TaskProblem, row_counts, wide_heads
+from metacli.nn.multi_task import Encoder, RowShare, TaskProblem, row_counts, wide_heads
 from metacli.nn.selected import ChosenProblem
 from metacli.nn.sharing import make_sharing
 from metacli.nn.sharing.coupled import Coupled, covariance
@@ -54,6 +54,15 @@ def test_the_rows_of_a_task_are_those_that_are_there_and_never_none():
     mask[0, :3], mask[1, 1] = True, True
     assert row_counts(Batch(torch.zeros(4, 2), y, mask)).tolist() == [3, 1, 1]
     assert row_counts(Batch(torch.zeros(4, 2), y)) == 4
+
+
+def test_the_rows_of_a_share_are_every_third_one_from_its_own_on():
+    whole = batch()
+    for rank in range(3):
+        x, y, mask = RowShare(rank, 3, torch.clone).of(whole)
+        assert torch.equal(x, whole.x[:, [rank, rank + 3, rank + 6, rank + 9]])
+        assert torch.equal(y, whole.y[:, rank::3])
+        assert torch.equal(mask, whole.mask[:, rank::3])
 
 
 def test_options_of_a_scheme_have_their_type():

@@ -81,7 +81,9 @@ def test_a_few_short_axes_are_found_by_themselves() -> None:
     centred = (centred - centred.mean(0)).double()  # but for float32's rounding
     near = examples(100, 300)
     near[:5] = near[5] + 1e-4 * examples(5, 300, 1)
-    for x, axes in ((centred, 80), (near, 100)):
+    most = examples(100, 300)
+    most[: span.SHORT] = most[span.SHORT] + 1e-4 * examples(span.SHORT, 300, 1)
+    for x, axes in ((centred, 80), (near, 100), (most, 100)):
         found = by_axes(x)
         assert found is not None
         assert found[0].shape == (len(x), axes)
@@ -100,6 +102,13 @@ def test_short_axes_beside_a_very_long_one_are_kept() -> None:
     x[:, 0] *= 1e9
     require_same(x, *in_span(x), scale=1e18)
     assert in_span(x)[0].shape == (80, 80)
+
+
+def test_a_sum_that_is_nothing_but_rounding_is_no_axis() -> None:
+    for seed in range(20):
+        rows, columns = examples(4, 1, seed), examples(1, 6, seed + 100)
+        left, lengths = rows / rows.norm(), rows.norm() * columns.norm()[None]
+        assert span.short_axes(rows @ columns, left, lengths, left.T) is None
 
 
 def test_very_many_examples_are_placed_without_their_axes(monkeypatch: pytest.MonkeyPatch) -> None:

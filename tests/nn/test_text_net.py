@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from metacli.nn.backbones.text import Text, unit
@@ -23,6 +24,20 @@ def test_the_projection_stands_beside_the_n_grams_with_its_share() -> None:
     assert (features, found.shape) == (11, (4, 11))
     torch.testing.assert_close(found[:, :6].norm(dim=1), torch.ones(4))
     torch.testing.assert_close(found[:, 6:].norm(dim=1), torch.full((4,), 0.5))
+
+
+def test_what_is_learned_begins_again_as_declared() -> None:
+    torch.manual_seed(0)
+    for width in (0, 64):
+        module, _ = Text(width=width, scale=3.0, share=0.5).build((100,))
+        for parameter in module.parameters():
+            torch.nn.init.constant_(parameter, 7.0)
+        module.reset_parameters()
+        assert not module.log_gain.any()
+        assert module.log_scale.exp().item() == pytest.approx(3.0)
+        if width:
+            assert module.share.item() == 0.5
+            assert module.projection.weight.std().item() == pytest.approx(1 / 8, rel=0.05)
 
 
 def test_a_text_without_features_is_zero_and_has_a_second_derivative() -> None:
