@@ -251,7 +251,7 @@ def test_another_division_than_the_models_is_refused(recipe, tmp_path):
     from dataclasses import replace
 
     models.save(replace(model, recipe=changed), tmp_path / "other")
-    with pytest.raises(DataError, match="division"):
+    with pytest.raises(DataError, match="splits"):
         evaluate(str(tmp_path / "other"))
 
 
