@@ -3,6 +3,7 @@ kept by the content of the image as it is stored, before it is resized for the n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +17,7 @@ from metacli.engine.encoders.feature_cache import FeatureCache
 from metacli.engine.encoders.parameters import backbone_of
 from metacli.engine.encoders.pretrained import NETWORKS, pretrained
 from metacli.engine.events import Progress, Reporter, ignore
+from metacli.engine.models.inputs import InputSpec
 from metacli.engine.storage.paths import cache_root
 from metacli.nn.backbones.efficientnet_lite0 import SHORTER, SIZE, EfficientNetLite0
 from metacli.nn.backbones.frozen import Frozen
@@ -24,6 +26,7 @@ from metacli.nn.layers.inputs import PixelInput, channels_last
 from metacli.schema.recipe import Recipe
 
 SEES = ImageSpec(3, SIZE, SIZE, SHORTER)
+SEEN = InputSpec("image", (3, SIZE, SIZE), shorter=SHORTER)
 STORED = {"size": SHORTER, "channels": 3, "middle": True}  # how a user's folder is kept for it
 AT_A_TIME = 8  # images: a few stay in a processor's cache
 
@@ -46,10 +49,16 @@ def pool_of_features(pool: Pool, backbone: Frozen, report: Reporter = ignore) ->
     """
     if isinstance(pool.store, FeatureRows):
         return pool
-    width = bare_width(backbone)
+    return replace(pool, store=rows_of_features(pool.images, pool.rows, backbone, report))
+
+
+def rows_of_features(
+    images: np.ndarray, rows: Iterable[np.ndarray], backbone: Frozen, report: Reporter
+) -> FeatureRows:
+    """The store of images [M, C, H, W] as features; `rows` are all that are ever asked for."""
     compute = partial(features_of_images, backbone=backbone, report=report)
-    used = np.unique(np.concatenate(pool.rows))
-    return replace(pool, store=FeatureRows(pool.images, used, width, compute))
+    used = np.unique(np.concatenate(list(rows)))
+    return FeatureRows(images, used, bare_width(backbone), compute)
 
 
 @torch.no_grad()

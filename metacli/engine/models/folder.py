@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pydantic import ValidationError
@@ -54,21 +55,40 @@ def save(model: AnyModel, folder: Path, *, replace: bool = False, standalone: bo
         standalone: with the encoder inside, which is otherwise named and kept once on this machine.
     """
     shared = None if standalone else shared_encoder(model)
-    inputs, sentences = standing_alone(model.inputs) if standalone else (model.inputs, {})
-    document, params = {**document_of(model), "input": inputs.as_dict()}, model.params
-    if shared is not None:
-        document |= {"format": WITHOUT_ENCODER, "encoder": shared.as_dict()}
-        left_out = shared.names(params)
+    parts = Parts(document_of(model), model.params, model.inputs, model_card(model), shared)
+    write_folder(folder, files_of(parts, standalone=standalone), replace=replace)
+
+
+class Parts(NamedTuple):
+    """What a model folder is made of.
+
+    Args:
+        params: all of them. shared: the encoder that the folder names and leaves out.
+    """
+
+    document: dict[str, Json]
+    params: Params
+    inputs: InputSpec
+    card: str
+    shared: SharedEncoder | None
+
+
+def files_of(parts: Parts, *, standalone: bool) -> dict[str, bytes]:
+    """The files by their names; of a model that stands alone with those that read its texts."""
+    inputs, sentences = standing_alone(parts.inputs) if standalone else (parts.inputs, {})
+    document, params = {**parts.document, "input": inputs.as_dict()}, parts.params
+    if parts.shared is not None:
+        document |= {"format": WITHOUT_ENCODER, "encoder": parts.shared.as_dict()}
+        left_out = parts.shared.names(params)
         params = {name: value for name, value in params.items() if name not in left_out}
-    brought = files_of_encoders(model.inputs) if standalone else {}
-    files = {
+    brought = files_of_encoders(parts.inputs) if standalone else {}
+    return {
         **brought,
         **sentences,
         MODEL: json_bytes(document),
         WEIGHTS: tensors_to_bytes(params),
-        "README.md": model_card(model).encode(),
+        "README.md": parts.card.encode(),
     }
-    write_folder(folder, files, replace=replace)
 
 
 def document_of(model: AnyModel) -> dict[str, Json]:

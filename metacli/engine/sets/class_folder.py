@@ -8,16 +8,15 @@ from pathlib import Path
 import torch
 
 from metacli import __version__
-from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS, WITHOUT_ENCODER
+from metacli.engine.models.folder import FORMAT, MODEL, WEIGHTS, Parts, files_of
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.named import SETS
 from metacli.engine.models.probe import MISFITS, in_a_line
-from metacli.engine.models.sentence_encoder import know_brought, standing_alone
+from metacli.engine.models.sentence_encoder import know_brought
 from metacli.engine.models.shared_encoder import (
     SharedEncoder,
     bring_along,
     completed,
-    files_of_encoders,
     installed_encoder,
 )
 from metacli.engine.results.base import Json
@@ -26,12 +25,11 @@ from metacli.engine.sets.class_model import ClassFacts, ClassSetModel
 from metacli.engine.sets.document import ClassSetDocument
 from metacli.engine.sets.folder import SUPPORT, require_named_weights, support_params
 from metacli.engine.storage.disk import damaged
-from metacli.engine.storage.serial import bytes_to_tensors, json_bytes, tensors_to_bytes
+from metacli.engine.storage.serial import bytes_to_tensors
 from metacli.engine.storage.writer import read_folder, write_folder
 from metacli.errors import BundleError
 from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.schema.recipe import parse_recipe
-from metacli.trees import without
 from metacli.types import Batch, Params
 
 
@@ -49,23 +47,12 @@ def save_classes(
     """
     source = model if isinstance(model, ClassSetModel) else model.source
     shared = None if standalone else installed_encoder(source.recipe, source.params)
-    inputs = source.facts.inputs
-    inputs, sentences = standing_alone(inputs) if standalone else (inputs, {})
-    document, params = {**document_of(model, source), "input": inputs.as_dict()}, source.params
-    if shared is not None:
-        document |= {"format": WITHOUT_ENCODER, "encoder": shared.as_dict()}
-        params = without(params, shared.prefix)
+    params = dict(source.params)
     if isinstance(model, AdaptedClassSet):
-        params = {**params, **support_params(model.support)}
-    brought = files_of_encoders(source.facts.inputs) if standalone else {}
-    files = {
-        **brought,
-        **sentences,
-        MODEL: json_bytes(document),
-        WEIGHTS: tensors_to_bytes(params),
-        "README.md": card(model, source).encode(),
-    }
-    write_folder(folder, files, replace=replace)
+        params |= support_params(model.support)
+    words = card(model, source)
+    parts = Parts(document_of(model, source), params, source.facts.inputs, words, shared)
+    write_folder(folder, files_of(parts, standalone=standalone), replace=replace)
 
 
 def document_of(model: ClassSetModel | AdaptedClassSet, source: ClassSetModel) -> dict[str, Json]:

@@ -4,7 +4,6 @@ recipe."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -22,10 +21,11 @@ from metacli.data.sets.own_tasks import OwnData, read_own
 from metacli.data.sets.sources import SETS
 from metacli.data.tables.coded import CodedRows, is_text
 from metacli.engine.encoders.pool_features import (
+    SEEN,
     SEES,
-    bare_width,
     features_of_images,
     frozen_of,
+    rows_of_features,
 )
 from metacli.engine.events import Reporter, ignore
 from metacli.engine.models.inputs import InputSpec
@@ -37,7 +37,6 @@ from metacli.schema.meta_multi_task import MetaMultiTaskRecipe
 from metacli.types import SetEpisode
 
 GROUP, QUERIES, POINTS = 16, 5, 10
-SEEN_BY_FROZEN = InputSpec("image", (3, SEES.height, SEES.width), shorter=SEES.shorter)
 Split = Literal["train", "val", "test"]
 Span = int | tuple[int, int]
 
@@ -160,14 +159,16 @@ def own_source(
 
 def own_data(recipe: MetaMultiTaskRecipe, split: str, report: Reporter) -> OwnData:
     """A user's sets; of images that a frozen encoder sees, their features. Raises DataError."""
-    path, options = Path(recipe.data.source), parsed(OwnSets, recipe.data.options)
-    frozen = frozen_of(recipe)
-    if frozen is None:
-        return read_own(path, options, split)
-    data = read_own(path, options, split, SEES)
-    if data.kind != "image":
+    data, frozen = as_read(recipe, split), frozen_of(recipe)
+    if frozen is None or data.kind != "image":
         return data
     return replace(data, store=features_of_images(data.store, frozen, report, fitted=True))
+
+
+def as_read(recipe: MetaMultiTaskRecipe, split: str) -> OwnData:
+    """A user's sets, images as the recipe's network sees them. Raises DataError."""
+    spec = None if frozen_of(recipe) is None else SEES
+    return read_own(Path(recipe.data.source), parsed(OwnSets, recipe.data.options), split, spec)
 
 
 def groups_of(recipe: MetaMultiTaskRecipe, split: str, report: Reporter) -> ClassGroups:
@@ -186,10 +187,8 @@ def groups_of(recipe: MetaMultiTaskRecipe, split: str, report: Reporter) -> Clas
             where=recipe.data.source,
             hint="backbone.name=conv4",
         )
-    images = np.asarray(pool.store)
-    used = np.unique(np.concatenate([rows for g in pool.groups for one in g for rows in one.rows]))
-    compute = partial(features_of_images, backbone=frozen, report=report)
-    return replace(pool, store=FeatureRows(images, used, bare_width(frozen), compute))
+    rows = (rows for group in pool.groups for task in group for rows in task.rows)
+    return replace(pool, store=rows_of_features(np.asarray(pool.store), rows, frozen, report))
 
 
 def images_of(recipe: MetaMultiTaskRecipe) -> np.ndarray | None:
@@ -197,8 +196,7 @@ def images_of(recipe: MetaMultiTaskRecipe) -> np.ndarray | None:
     where the source is another, or the encoder. Raises DataError: they are not there any more."""
     if frozen_of(recipe) is None or not is_own(recipe.data.source):
         return None
-    options = parsed(OwnSets, recipe.data.options)
-    return read_own(Path(recipe.data.source), options, "val", SEES).store
+    return as_read(recipe, "val").store
 
 
 def is_image(store: Store) -> bool:
@@ -228,7 +226,7 @@ def facts_of(source: LabelledSets) -> ClassFacts:
         kind: Literal["text", "numbers"] = "text" if is_text(store.rows) else "numbers"
         inputs = InputSpec(kind, pool.example_shape, reader=store.encoder.as_dict())
     elif isinstance(store, FeatureRows):
-        inputs = SEEN_BY_FROZEN
+        inputs = SEEN
     elif is_image(store):
         inputs = InputSpec("image", pool.example_shape, pool.ink)
     else:
@@ -243,7 +241,7 @@ def facts_of_own(source: OwnEpisodes) -> ClassFacts:
     reader = None if data.encoder is None else data.encoder.as_dict()
     inputs = InputSpec(data.kind, shape, reader=reader)
     if data.kind == "image" and len(shape) == 1:
-        inputs = SEEN_BY_FROZEN
+        inputs = SEEN
     kind: TaskKinds = "mixed"
     if len(data.kinds) == 1:
         kind = "regression" if "regression" in data.kinds else "classification"

@@ -60,8 +60,8 @@ def sets_recipe(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     own = parsed(OwnSets, options)
     parts = [read_own(path, own, split, LOOKED_AT) for split in ("train", "val", "test")]
     asked = {key.removeprefix("sets.") for key in loaded.overridden if key.startswith("sets.")}
-    set_ = {key: value for key, value in loaded.recipe.sets.model_dump().items() if key in asked}
-    sizes = Sets.model_validate({**sizes_of(parts), **set_})
+    stated = {key: value for key, value in loaded.recipe.sets.model_dump().items() if key in asked}
+    sizes = Sets.model_validate({**sizes_of(parts), **stated})
     backbone = loaded.recipe.backbone
     if backbone is None:
         kind = kind_of(parts[0], options)

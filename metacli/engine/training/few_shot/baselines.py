@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from metacli.algorithms import ALGORITHMS, canonical, find
 from metacli.algorithms.learner import Learner
 from metacli.data.few_shot.source import EpisodeSource
-from metacli.engine.encoders.parameters import to_train, with_encoder
+from metacli.engine.encoders.parameters import to_train
 from metacli.engine.events import Event, Notice, Progress, StepDone
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.beginnings import own_start
 from metacli.engine.models.inputs import InputSpec
-from metacli.engine.models.model import FewShotModel
 from metacli.engine.models.networks import make_problem
 from metacli.engine.results.base import Json
 from metacli.engine.scoring.episodes import to_device
@@ -152,16 +151,8 @@ def save(
     facts: Mapping[str, Json],
     folder: Path,
 ) -> None:
-    made = FewShotModel(
-        recipe=baseline.recipe,
-        params=with_encoder(baseline.recipe, final.params),
-        state=final.state,
-        inputs=baseline.inputs,
-        kind=built.kind,
-        way=built.way,
-        provenance=facts,
-    )
-    model_folder.save(made, folder, replace=True)
+    own = replace(built, recipe=baseline.recipe, inputs=baseline.inputs)
+    model_folder.save(own.model(final, facts), folder, replace=True)
 
 
 def make_baseline(built: FewShotBuilt, name: str, recipe_name: str) -> Baseline:

@@ -28,7 +28,7 @@ from metacli.data.sources import (
 from metacli.data.tables.encoding import Encoding, Numeric
 from metacli.data.tables_prior.generated import MOST_COLUMNS
 from metacli.data.user.appearance import appearance_of_stack
-from metacli.engine.encoders.pool_features import SEES, STORED, frozen_of, pool_of_features
+from metacli.engine.encoders.pool_features import SEEN, STORED, frozen_of, pool_of_features
 from metacli.engine.models.inputs import (
     InputSpec,
     input_of_class_tasks,
@@ -74,7 +74,7 @@ def describe_data(recipe: FewShotRecipe) -> tuple[InputSpec, Kind]:
         return input_of_class_tasks(class_tasks_of(recipe, "train"), recipe), KIND
     pool = pool_of(recipe, "train")
     if frozen_of(recipe) is not None and pool.encoder is None:
-        return InputSpec("image", (3, SEES.height, SEES.width), shorter=SEES.shorter), KIND
+        return SEEN, KIND
     return input_of_pool(pool, recipe), KIND
 
 
