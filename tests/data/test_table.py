@@ -168,6 +168,11 @@ def test_what_is_no_table_is_refused_by_row_and_column(
     assert error.exit_code == 3
 
 
+def test_comment_lines_above_the_header_are_named() -> None:
+    error = refused(b"# from a web page\na,b\n1,2\n")
+    assert error.hint == "leave out the comment lines above the names of the columns"
+
+
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "seven"])
 def test_a_cell_that_is_no_finite_number_is_named(cell: str) -> None:
     table = parse_table(f"a,b\n1,2\n3,{cell}\n".encode(), "csv", "t.csv")

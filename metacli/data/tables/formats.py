@@ -166,12 +166,15 @@ def _ragged(record: Sequence[str], header: Sequence[str], row: int, name: str) -
     short = len(record) < len(header)
     column = header[len(record)] if short else header[-1]
     what = f"ends before column {shown(column)}" if short else f"goes on after {shown(column)}"
+    hint = "is a separator inside a cell that is not quoted?"
+    if header[0].lstrip().startswith("#"):
+        hint = "leave out the comment lines above the names of the columns"
     return DataError(
         f"row {row} of {name} has {len(record)} cells where the header has {len(header)}: "
         f"it {what}",
         code="table.ragged",
         where=f"{name}:{row}, column {shown(column)}",
-        hint="is a separator inside a cell that is not quoted?",
+        hint=hint,
     )
 
 
