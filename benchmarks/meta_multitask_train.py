@@ -123,6 +123,8 @@ RUNS |= {
     for seed in SEEDS
     if run.variant == "shared" or (run.variant == "pooled" and name != "mtnp-pooled-small-0")
 }
+# The start of this seed is one from which steps of 0.1 are not finite; the rates are learned.
+RUNS["mmaml-shared-1"] = replace(RUNS["mmaml-shared-1"], learner=MMAML(inner_lr=0.05))
 # Tries of about a minute, from which the rates were chosen on validation sets.
 TRIES = {
     f"{name}-try-{inner_lr}-{lr}": Run(

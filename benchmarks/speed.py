@@ -96,7 +96,8 @@ class Shape:
 COMPILED = (  # not all, for the time it takes to compile
     *(Shape(name, 5, 1, 1, 32) for name in ("maml", "fomaml", "anil")),
     *(Shape("maml", 5, 1, 5, 32), Shape("maml", 5, 15, 1, 8), Shape("maml", 20, 1, 1, 8)),
-    Shape("protonet", 5, 1, 0, 32),
+    *(Shape("fomaml", 5, 1, 5, 32), Shape("anil", 5, 1, 5, 32), Shape("maml", 5, 15, 5, 8)),
+    *(Shape("protonet", *of) for of in ((5, 1, 0, 32), (5, 15, 0, 8), (20, 1, 0, 8))),
 )
 
 
@@ -354,7 +355,7 @@ def compiled_cell(by: dict[str, dict[str, Any]]) -> str:
     """Tasks a second of the compiled program, and how many times the best peer that is."""
     if (row := by.get("compiled-8")) is None:
         return ""
-    best = min(by[name]["seconds"] for name in RIVALS if name in by)
+    best = min(by[name]["seconds"] for name in ("eager", *RIVALS) if name in by)
     return f"{row['tasks_per_second']:.0f} ({best / row['seconds']:.1f} x the best peer)"
 
 

@@ -281,6 +281,22 @@ def anil_loss(network: Any, steps: int) -> TaskLoss:
     return loss
 
 
+def protonet_loss(network: Any, steps: int) -> TaskLoss:
+    """ProtoNet, support and query normalised apart."""
+
+    def loss(theta: dict[str, Tensor], sx: Any, sy: Any, qx: Any, qy: Any) -> Tensor:
+        body = {n.removeprefix("body."): v for n, v in theta.items() if n.startswith("body.")}
+        dtype = theta["head.weight"].dtype
+        scale = torch.tensor(-1 / 255).to(dtype)
+        features = lambda x: functional_call(network.body, body, (x.to(dtype) * scale + 1,))  # noqa: E731
+        support, query = features(sx), features(qx)
+        of_class = (sy == torch.arange(network.head.out_features)[:, None]).to(dtype)
+        means = of_class @ support / of_class.sum(1, keepdim=True)
+        return F.cross_entropy(-(query[:, None] - means).square().sum(-1), qy)
+
+    return loss
+
+
 def with_torchopt_vmap(network: nn.Module, episodes: Episode, steps: int) -> dict[str, Tensor]:
     """MAML with TorchOpt's functional optimiser under `torch.func.vmap`."""
     import torchopt
@@ -306,6 +322,7 @@ LOSSES: dict[str, Callable[[nn.Module, int], TaskLoss]] = {
     "maml": maml_loss(),
     "fomaml": maml_loss(first_order=True),
     "anil": anil_loss,
+    "protonet": protonet_loss,
 }
 CHUNKS = (4, 8, 16)  # `peer-vmap-<chunk>`; the best of them, or all tasks at a time, is the peer
 

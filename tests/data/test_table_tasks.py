@@ -303,6 +303,21 @@ def test_whole_numbers_that_are_nearly_all_different_are_classes_with_a_warning(
     assert list_task(tmp_path / "t.csv", choice=Choice(type="regression")).findings == ()
 
 
+def test_labels_that_differ_in_capitals_alone_are_named(tmp_path: Path) -> None:
+    labels = ["Yes", "yes", "no", "no ", "a", "A", "on hold", "On  hold"]
+    rows = "".join(f"{number % 5},{label}\n" for number, label in enumerate(labels * 2))
+    (tmp_path / "t.csv").write_text("size,label\n" + rows)
+    (warning,) = list_task(tmp_path / "t.csv").findings
+    assert (warning.level, warning.code) == ("warning", "table.labels_alike")
+    assert warning.message == (
+        "label has labels that differ in capitals or blanks alone: "
+        "'On  hold' and 'on hold'; 'Yes' and 'yes'"
+    )
+    (tmp_path / "t.csv").write_text("size,label\n" + rows.replace("Y", "y").replace("O", "o"))
+    (warning,) = list_task(tmp_path / "t.csv").findings
+    assert warning.message.endswith(": 'on  hold' and 'on hold'")
+
+
 def test_images_and_folders_outside_the_task_are_refused_unless_links_are_followed(
     tmp_path: Path,
 ) -> None:

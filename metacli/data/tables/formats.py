@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from metacli.data.files import shown
 from metacli.data.plain import Plain
-from metacli.data.tables.cells import MISSING
+from metacli.data.tables.cells import FEW, MISSING, columns_of
 from metacli.data.tables.lines import SEPARATORS, USUAL, lines_of, separator_of, stated_separator
 from metacli.data.tables.spelled_numbers import COMMAS, plain_numbers, with_points, without_groups
 from metacli.errors import DataError
@@ -318,6 +318,9 @@ def _framed(names: Sequence[str], records: Iterable[Sequence[str]]) -> pl.DataFr
 def frame_of(names: Sequence[str], columns: Sequence[Cells]) -> pl.DataFrame:
     import polars as pl  # slow to import
 
+    if columns and len(columns) * len(columns[0]) <= FEW:  # a series for each would take longer
+        cells = [cell for one in columns for cell in one]
+        return columns_of(pl.Series("cell", cells, pl.String), names)
     given = columns or [()] * len(names)
     pairs = zip(names, given, strict=True)
     return pl.DataFrame({one: pl.Series(one, list(cells), pl.String) for one, cells in pairs})

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from metacli.data.files import read_regular, shown
-from metacli.data.tables.cells import MISSING, computed, is_small
+from metacli.data.tables.cells import MISSING, is_small, of_every_cell
 from metacli.data.tables.formats import READERS, separated
 from metacli.errors import DataError
 
@@ -99,11 +99,16 @@ class Table:
         """Of each row what says whether another one is the same: its `words` in these columns."""
         if not names:
             return ["()"] * len(self)
+        # What is missing looks like no cell that is not, and no cell of a file of text holds NUL.
+        known, separator = self.known(names), "\0"
+        if is_small(known):
+            return [
+                separator.join(["" if one is None else one for one in row]) for row in known.rows()
+            ]
         import polars as pl  # slow to import
 
-        # What is missing looks like no cell that is not, and no cell of a file of text holds NUL.
-        cells = pl.concat_str(pl.all().fill_null(""), separator="\0")
-        found: list[str] = self.known(names).select(cells).to_series().to_list()
+        cells = pl.concat_str(pl.all().fill_null(""), separator=separator)
+        found: list[str] = known.select(cells).to_series().to_list()
         return found
 
     def texts(self, name: str) -> list[str]:
@@ -195,18 +200,21 @@ def known_of(frame: pl.DataFrame) -> pl.DataFrame:
     """Cells without the blanks around them; null where missing."""
     import polars as pl  # slow to import
 
-    cells = pl.all().str.strip_chars()
-    known = pl.when(cells.is_in(MISSING)).then(None).otherwise(cells).name.keep()
-    return computed(frame, known)
+    def known(cell: pl.Expr) -> pl.Expr:
+        bare = cell.str.strip_chars()
+        return pl.when(bare.is_in(MISSING)).then(None).otherwise(bare)
+
+    return of_every_cell(frame, known)
 
 
 def parsed_of(known: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Cells as float64 [M, C], NaN where they are no number, and which are missing [M, C]."""
     import polars as pl  # slow to import
 
-    numbers = pl.all().cast(pl.Float64, strict=False).fill_null(float("nan"))
-    missing = computed(known, pl.all().is_null())
-    return computed(known, numbers).to_numpy(), missing.to_numpy()
+    nan = float("nan")
+    numbers = of_every_cell(known, lambda cell: cell.cast(pl.Float64, strict=False).fill_null(nan))
+    missing = of_every_cell(known, lambda cell: cell.is_null())
+    return numbers.to_numpy(), missing.to_numpy()
 
 
 def read_table(path: Path) -> Table:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metacli.data.tables.cells import computed
+from metacli.data.tables.cells import of_every_cell
 from metacli.data.tables.strays import stray_cell
 
 if TYPE_CHECKING:
@@ -121,8 +121,9 @@ def plain_numbers(
     if not frame.width:
         return frame, {}
     made, found = [], dict[str, list[str]]()
-    spelled = pl.all().str.strip_chars().str.contains(_TOLD).any()  # of all columns at once
-    for name, may_be in zip(frame.columns, computed(frame, spelled).row(0), strict=True):
+    told = of_every_cell(frame, lambda cell: cell.str.strip_chars().str.contains(_TOLD))
+    may_be_spelled = told.select(pl.all().any()).row(0)
+    for name, may_be in zip(frame.columns, may_be_spelled, strict=True):
         if not may_be:
             continue
         cells = frame[name].drop_nulls().str.strip_chars()

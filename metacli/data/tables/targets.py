@@ -86,6 +86,22 @@ def many_classes(table: Table, target: str, cells: Sequence[str], choice: Choice
     return [Finding("warning", "table.many_classes", message, table.name, hint)]
 
 
+def labels_alike(table: Table, target: str, cells: Sequence[str]) -> list[Finding]:
+    """A warning about labels that differ in capitals or blanks alone. Single letters are not meant:
+    a and A are classes of handwriting."""
+    spellings: dict[str, set[str]] = {}
+    for cell in set(cells):
+        spellings.setdefault(" ".join(cell.casefold().split()), set()).add(cell)
+    alike = [sorted(of) for key, of in sorted(spellings.items()) if len(of) > 1 and len(key) > 1]
+    if not alike:
+        return []
+    pairs = "; ".join(" and ".join(repr(shown(one)) for one in of) for of in alike[:3])
+    more = f"; and {len(alike) - 3} more like these" if len(alike) > 3 else ""
+    message = f"{shown(target)} has labels that differ in capitals or blanks alone: {pairs}{more}"
+    hint = "write them alike, if they are one class"
+    return [Finding("warning", "table.labels_alike", message, table.name, hint)]
+
+
 def labelled(table: Table, name: str) -> tuple[Table, tuple[Finding, ...]]:
     """The rows whose target is there, and a finding about the others.
 

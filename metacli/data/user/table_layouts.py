@@ -13,6 +13,7 @@ from metacli.data.tables.columns import Roles, assign
 from metacli.data.tables.reader import Table, read_table
 from metacli.data.tables.targets import (
     labelled,
+    labels_alike,
     many_classes,
     targets_of,
     type_of_target,
@@ -125,6 +126,7 @@ def list_rows(
         after = None if labels is None else ClassFolders(query or (), labels, ())
         findings += [_about_rows(one) for one in split_problems(path, before, after)]
         findings += many_classes(learned, roles.target, cells, choice)
+        findings += labels_alike(learned, roles.target, [*cells, *later])
     left = len(learned) + (0 if asked is None else len(asked))
     content = TabularTask(learned, asked, roles, kind, choice.unit, rows - left)
     return Listing(

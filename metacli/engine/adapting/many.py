@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
-from metacli.engine.adapting.one_task import Output, adapt_to_task
+from metacli.engine.adapting.one_task import Output, Save, adapt_to_task
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
 from metacli.engine.events import Progress
@@ -23,6 +25,7 @@ from metacli.engine.many.over import (
     threads_for,
     within,
 )
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.results.adapt import Adaptation
 from metacli.engine.results.adapt_many import Adaptations, TaskRow
 from metacli.engine.shards.adapting import keep_part
@@ -31,6 +34,7 @@ from metacli.engine.storage.paths import MODEL_FILE
 from metacli.errors import MetacliError, RunFailed
 from metacli.threads import computing_with
 
+AT_A_TIME = 8  # models that are written at once
 FOLDS = 3  # a set of tasks is scored by its mean; each task by few folds
 
 
@@ -54,16 +58,18 @@ def adapt_to_each(
         DataError: some tasks failed; the error's `result` has every row, and the other models are
             written.
     """
-    rows = []
     begin, end = (0, len(tasks)) if shard is None else shard.of(len(tasks))
-    with computing_with(threads_for(one.inputs.kind for one in sources)):
+    threads = threads_for(one.inputs.kind for one in sources)
+    with computing_with(threads), Writers() as writers:
+        rows = []
         for number, task in enumerate(tasks[begin:end]):
             request.report(Progress("adapting", number, end - begin, "tasks"))
             own = replace(output, folder=output.folder / name_of(task))
             if new_only and (own.folder / MODEL_FILE).is_file():
                 rows.append(TaskRow(name_of(task), task.absolute(), own.folder, "kept"))
             else:
-                rows.append(adapt_to_one(sources, task, request, own))
+                rows.append(adapt_to_one(sources, task, request, own, writers.keep))
+        rows = [with_written(row, writers) for row in rows]
     request.report(Progress("adapting", end - begin, end - begin, "tasks"))
     result = together(
         rows,
@@ -84,18 +90,61 @@ def adapt_to_each(
     return result
 
 
+@dataclass(frozen=True)
+class Writers:
+    """Models are written while the next tasks are adapted to: to wait until one is on the disk may
+    take longer than to fit it. Leaving the block waits for those that were begun."""
+
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_A_TIME))
+    begun: dict[Path, Future[None]] = field(default_factory=dict)
+
+    def keep(self, output: Output, model: AdaptedModel) -> None:
+        """Begin to write a model. Raises RunFailed where an earlier one found the disk full."""
+        for one in list(self.begun.values()):
+            if one.done() and isinstance(error := one.exception(), RunFailed):
+                raise error
+        waiting = [one for one in self.begun.values() if not one.done()]
+        if len(waiting) >= AT_A_TIME:
+            wait(waiting, return_when=FIRST_COMPLETED)
+        self.begun[output.folder] = self.pool.submit(output.save, model)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown()
+
+
+def with_written(row: TaskRow, writers: Writers) -> TaskRow:
+    """The row once its model is on the disk, or with why it is not."""
+    writing = None if row.model is None else writers.begun.get(row.model)
+    if writing is None:
+        return row
+    try:
+        writing.result()
+    except RunFailed:
+        raise
+    except MetacliError as error:
+        return failed(row.name, row.path, error)
+    return row
+
+
+def failed(name: str, task: Path, error: MetacliError) -> TaskRow:
+    return TaskRow(name, task.absolute(), None, "failed", error=facts_of(error))
+
+
 def adapt_to_one(
-    sources: Sequence[Source], task: Path, request: Request, output: Output
+    sources: Sequence[Source], task: Path, request: Request, output: Output, keep: Save
 ) -> TaskRow:
     """One row; what is wrong with a task is in its row. A full disk is the end of all of them."""
     name, started = name_of(task), time.monotonic()
     own = replace(request, task=task, report=within(name, request.report))
     try:
-        made = adapt_to_task(sources, own, output)
+        made = adapt_to_task(sources, own, output, keep=keep)
     except RunFailed:
         raise
     except MetacliError as error:
-        return TaskRow(name, task.absolute(), None, "failed", error=facts_of(error))
+        return failed(name, task, error)
     return row_of(name, made, round(time.monotonic() - started, 3))
 
 

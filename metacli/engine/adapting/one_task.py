@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from metacli.engine.adapting.scoring import measured
 from metacli.engine.adapting.source import Source
 from metacli.engine.events import Notice
 from metacli.engine.models.folder import save
+from metacli.engine.models.model import AdaptedModel
 from metacli.engine.results.adapt import Adaptation, ChosenSource, FittedInputs, RankedSource
 from metacli.engine.results.base import Json
 
@@ -41,6 +42,13 @@ class Output:
     standalone: bool = False
     forget: bool = False
 
+    def save(self, model: AdaptedModel) -> None:
+        """Write the model. Raises as `folder.save`."""
+        save(model, self.folder, replace=self.force, standalone=self.standalone)
+
+
+Save = Callable[[Output, AdaptedModel], None]
+
 
 def adapt_to_task(
     sources: Sequence[Source],
@@ -48,6 +56,7 @@ def adapt_to_task(
     output: Output,
     earlier: Before | None = None,
     options: Sequence[Option] = (),
+    keep: Save = Output.save,
 ) -> Adaptation:
     """The result; the model is in `output.folder`.
 
@@ -55,6 +64,7 @@ def adapt_to_task(
         sources: several are ranked on the support, and the best is adapted.
         earlier: the model to which these examples are added.
         options: among which the source is chosen, in place of `sources`.
+        keep: writes the model, or sees to it that it is written.
 
     Raises:
         DataError: problems in the task, all of them listed, before any work.
@@ -96,7 +106,7 @@ def adapt_to_task(
     made = adapted(source, examples, seen, found, request, output.folder)
     if output.forget:
         made = replace(made, provenance=without(made.provenance, "task"))
-    save(made, output.folder, replace=output.force, standalone=output.standalone)
+    keep(output, made)
     return replace(result, model=output.folder, options=made.options)
 
 

@@ -64,4 +64,13 @@ class Source:
             bare = make_module(nn.Identity(), nn.Identity())
             return Problem(bare, features=self.features, kind=self.kind, head=None)
         way = self.way if classes is None else classes
-        return network_of(self.recipe, self.learner, self.inputs, self.kind, way)
+        if way not in self.built:
+            made = network_of(self.recipe, self.learner, self.inputs, self.kind, way)
+            self.built[way] = made
+        return self.built[way]
+
+    @cached_property
+    def built(self) -> dict[int, Problem]:
+        """The networks that were asked for, by their classes: making one takes longer than to fit a
+        head to features."""
+        return {}

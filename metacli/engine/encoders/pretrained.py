@@ -16,6 +16,7 @@ from metacli.data.cache.pickled import read_state
 from metacli.data.catalogue.encoders import ENCODERS, PackagedFile, file_of
 from metacli.data.tables.static_text import WEIGHT
 from metacli.engine.events import Notice, Reporter, ignore
+from metacli.engine.storage.known_params import once_per_network
 from metacli.engine.storage.serial import bytes_to_tensors, tensors_to_bytes
 from metacli.engine.storage.writer import write_file
 from metacli.errors import BundleError, DataError, EnvironmentProblem
@@ -144,6 +145,7 @@ def kept(path: Path) -> Params | None:
         return None
 
 
+@once_per_network
 def digest_of(params: Mapping[str, Tensor]) -> str:
     """SHA-256 of names, types, shapes and values, in the order of the names."""
     whole = hashlib.sha256()

@@ -4,11 +4,13 @@ none."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
+from torch import Tensor
 
+from metacli.engine.storage.known_params import once_per_network
 from metacli.engine.storage.serial import tensors_to_bytes
-from metacli.types import Params
 
 
 def example_hash(x: np.ndarray) -> str:
@@ -16,6 +18,7 @@ def example_hash(x: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()[:24]
 
 
-def weights_hash(params: Params) -> str:
+@once_per_network
+def weights_hash(params: Mapping[str, Tensor]) -> str:
     """SHA-256 of a model's tensors."""
     return hashlib.sha256(tensors_to_bytes(params)).hexdigest()
