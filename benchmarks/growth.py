@@ -116,7 +116,11 @@ DIMENSIONS: dict[str, tuple[str, Sized, tuple[int, ...]]] = {
         lambda n: adapting(n, n),
         (2, 10, 100, 1_000, 5_000),
     ),
-    "tasks": ("adapt to tables of 25 rows", lambda n: adapting(25, 5, n), (10, 100, 1_000)),
+    "tasks": (
+        "adapt to tables of 25 rows",
+        lambda n: adapting(25, 5, n),
+        (10, 100, 1_000, 10_000),
+    ),
     "joint tasks": ("step of joint training, 25 rows a task", joint_step, (10, 100, 1_000, 10_000)),
     "inner steps": ("step of MAML", maml_step, (1, 2, 4, 8, 16)),
     "width": ("step of MAML", partial(maml_step, 1), (16, 32, 64, 128)),

@@ -55,6 +55,7 @@ class Shape:
 
 SHAPES = (
     Shape(139, 100, 27, 64, False),
+    Shape(139, 10, 27, 64, False),
     Shape(7, 1000, 21, 64, False),
     Shape(7, 1000, 21, 64, True),
 )
