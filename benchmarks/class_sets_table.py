@@ -31,7 +31,7 @@ its 95 % interval; one training each, the same encoder, sets and steps for every
 to all tasks of a set together, *separate* is the same model on each task alone; *class means* is a
 ProtoNet trained on the same sets, with the supports of all tasks merged, or each task's own. Arms
 from scratch are measured on the first 40 sets, and compared with joint adaptation on those;
-differences are paired by set, or by rotation. The protocol says what was not carried out.
+differences are paired by set, or by rotation. The protocol says what was changed on the way.
 """
 
 
@@ -96,10 +96,16 @@ def table(found: dict[str, Any]) -> list[str]:
     return ["", "| arm | accuracy | joint minus it |", "| --- | --- | --- |", *rows]
 
 
+OF_CHARACTERS = {
+    "alphabets": "Disjoint characters of one unseen alphabet",
+    "styles": "The same characters of an unseen alphabet in several styles",
+}
+
+
 def characters(found: dict[str, Any]) -> str:
     minutes = found["learner"]["seconds"] / 60
     lines = [
-        f"## Unseen alphabets: `{found['recipe']}`",
+        f"## {OF_CHARACTERS[found['recipe'].split('-')[1]]}: `{found['recipe']}`",
         "",
         f"{found['sets']} sets of {found['tasks']} tasks, 5-way 1-shot; intervals are over sets. "
         f"Training took {minutes:.1f} processor minutes.",
