@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from metacli.engine.adapt import adapt
 from metacli.engine.many.adapted import transfer_over
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt_many import TaskRow
-from metacli.errors import CheckFailed, DataError, UsageProblem
+from metacli.errors import CheckFailed, DataError, RunFailed, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace", "one_thread")
 
@@ -98,6 +99,38 @@ def test_a_task_that_fails_is_named_and_the_rest_are_kept(customers: Path) -> No
     again = adapt("source", customers, out="models", new_only=True)
     assert [row["status"] for row in again["tasks"]] == ["kept", "adapted", "kept"]
     assert Path("models/c0/model.json").stat().st_mtime_ns == before
+
+
+def test_a_model_that_cannot_be_written_fails_its_task_and_a_full_disk_ends_all(
+    customers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("models/c1").mkdir(parents=True)
+    Path("models/c1/notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="1 of 3 tasks could not be adapted") as caught:
+        adapt("source", customers, out="models", force=True)
+    rows = caught.value.result["tasks"]
+    assert [row["status"] for row in rows] == ["adapted", "failed", "adapted"]
+    assert "c1" in caught.value.findings[0].message
+    assert [one.name for one in Path("models/c1").iterdir()] == ["notes.txt"]
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("metacli.engine.storage.writer.write_new", full)
+    with pytest.raises(RunFailed, match="space"):
+        adapt("source", customers, out="others")
+    assert not list(Path("others").iterdir())
+
+
+def test_of_two_tasks_of_one_name_the_second_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "towns").mkdir()
+    rows = "".join(f"{n % 5},{n % 7},{'ab'[n % 2]}\n" for n in range(12))
+    for name, separator in (("c.csv", ","), ("c.tsv", "\t")):
+        text = f"u,v,label\n{rows}".replace(",", separator)
+        (tmp_path / "towns" / name).write_text(text)
+    with pytest.raises(DataError, match="1 of 2 tasks could not be adapted") as caught:
+        adapt("columns", tmp_path / "towns", out="models")
+    assert [row["status"] for row in caught.value.result["tasks"]] == ["adapted", "failed"]
 
 
 def test_a_table_that_cannot_be_read_is_a_task_that_fails(tmp_path: Path) -> None:

@@ -93,20 +93,30 @@ def adapt_to_each(
 @dataclass(frozen=True)
 class Writers:
     """Models are written while the next tasks are adapted to: to wait until one is on the disk may
-    take longer than to fit it. Leaving the block waits for those that were begun."""
+    take longer than to fit it. Leaving the block waits for those that were begun.
+
+    Args:
+        begun: the writing of each folder. waiting: what may not be done yet.
+    """
 
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_A_TIME))
     begun: dict[Path, Future[None]] = field(default_factory=dict)
+    waiting: list[Future[None]] = field(default_factory=list)
 
     def keep(self, output: Output, model: AdaptedModel) -> None:
         """Begin to write a model. Raises RunFailed where an earlier one found the disk full."""
-        for one in list(self.begun.values()):
-            if one.done() and isinstance(error := one.exception(), RunFailed):
+        if output.folder in self.begun:  # two tasks of one name: refused as it always is
+            wait([self.begun[output.folder]])
+            return output.save(model)
+        if len(self.waiting) >= AT_A_TIME:
+            wait(self.waiting, return_when=FIRST_COMPLETED)
+        for one in [one for one in self.waiting if one.done()]:
+            self.waiting.remove(one)
+            if isinstance(error := one.exception(), RunFailed):
                 raise error
-        waiting = [one for one in self.begun.values() if not one.done()]
-        if len(waiting) >= AT_A_TIME:
-            wait(waiting, return_when=FIRST_COMPLETED)
         self.begun[output.folder] = self.pool.submit(output.save, model)
+        self.waiting.append(self.begun[output.folder])
+        return None
 
     def __enter__(self) -> Self:
         return self
