@@ -322,8 +322,9 @@ def table() -> str:
     result = json.loads(FILE.read_text())
     lines = [
         "| learner | task | inner steps | `auto` | tasks/s | of a matrix product | eager loop "
-        "| `torch.func.vmap`, best chunk | higher | torchopt | torchopt under vmap | `compiled` |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| `torch.func.vmap`, best chunk | higher | torchopt | torchopt under vmap | `compiled` "
+        "| MB: `auto`, `compiled`, fastest peer |",
+        "| " + " | ".join(["---"] * 13) + " |",
     ]
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in result["rows"]:
@@ -344,8 +345,9 @@ def line_of(rows: list[dict[str, Any]]) -> str:
         others.append(
             "" if ratio is None else f"{by[name]['tasks_per_second']:.0f} ({ratio:.1f} x)"
         )
-    others.append(compiled_cell(by))
-    task = f"{shape['way']}-way 1-shot, {shape['query']} queries, {shape['meta_batch']} tasks"
+    others += [compiled_cell(by), memory_cell(best, by)]
+    query = "1 query" if shape["query"] == 1 else f"{shape['query']} queries"
+    task = f"{shape['way']}-way 1-shot, {query}, {shape['meta_batch']} tasks"
     cells = [best["what"], task, str(shape["inner_steps"] or ""), best["implementation"]]
     cells += [f"**{best['tasks_per_second']:.0f}**", f"{100 * best['matmul_share']:.0f} %", *others]
     return "| " + " | ".join(cells) + " |"
@@ -355,8 +357,18 @@ def compiled_cell(by: dict[str, dict[str, Any]]) -> str:
     """Tasks a second of the compiled program, and how many times the best peer that is."""
     if (row := by.get("compiled-8")) is None:
         return ""
-    best = min(by[name]["seconds"] for name in ("eager", *RIVALS) if name in by)
+    best = fastest_peer(by)["seconds"]
     return f"{row['tasks_per_second']:.0f} ({best / row['seconds']:.1f} x the best peer)"
+
+
+def fastest_peer(by: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return min((by[one] for one in ("eager", *RIVALS) if one in by), key=lambda row: row["seconds"])
+
+
+def memory_cell(auto: dict[str, Any], by: dict[str, dict[str, Any]]) -> str:
+    """What the process grew by at most."""
+    rows = (auto, by.get("compiled-8"), fastest_peer(by))
+    return ", ".join("-" if row is None else f"{row['peak_mb']:.0f}" for row in rows)
 
 
 def write_table() -> None:
