@@ -38,9 +38,17 @@ HINT = "train.execution=auto; or install g++ and Python's header files (CXX name
 
 def require_compiler() -> None:
     """Raises EnvironmentProblem where there is no C++ compiler."""
-    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(name) is None:
-        raise no_compiler(f"{name} was not found")
+    if not has_compiler():
+        raise no_compiler(f"{compiler()} was not found")
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler."""
+    return shutil.which(compiler()) is not None
+
+
+def compiler() -> str:
+    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 
 
 def keep_programs(folder: Path) -> None:

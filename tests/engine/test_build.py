@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,42 @@ def test_auto_execution_is_a_rule_of_the_recipe_alone(
 ) -> None:
     made = built(*overrides).recipe.train
     assert (made.execution, made.chunk) == (execution, chunk)
+
+
+LONG = (
+    *("algorithm.name=maml", "algorithm.inner_steps=1", "train.steps=9000", "train.meta_batch=16"),
+    *("episodes.way=5", "episodes.shot=1", "episodes.query=1", "backbone.width=64"),
+    *("backbone.norm=batch", "backbone.downsample=stride"),
+)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "minutes"),
+    [
+        ((), "2 minutes of 9,000 steps"),
+        (("train.steps=6000",), None),
+        (("algorithm.inner_steps=5",), "8 minutes"),
+        (("algorithm.inner_steps=3",), None),
+        (("algorithm.first_order=true",), None),
+        (("algorithm.first_order=true", "algorithm.inner_steps=5"), "5 minutes"),
+        (("algorithm.adapts=[head.]",), None),
+        (("algorithm.name=anil",), None),
+        (("train.execution=vmap",), None),
+        (("episodes.query=15",), None),
+        (("backbone.width=32",), None),
+        (("backbone.downsample=pool",), None),
+    ],
+)
+def test_auto_says_what_a_program_would_save_and_leaves_it(
+    monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], minutes: str | None
+) -> None:
+    monkeypatch.setenv("CXX", sys.executable)  # whatever is there
+    made = built(*LONG, *overrides)
+    assert made.recipe.train.execution in ("vmap", "loop")
+    assert (made.advice is None) == (minutes is None)
+    assert minutes is None or minutes in (made.advice or "")
+    monkeypatch.setenv("CXX", "no-compiler-is-called-so")
+    assert built(*LONG, *overrides).advice is None
 
 
 def test_all_problems_are_reported_at_once_with_the_nearest_names() -> None:

@@ -21,6 +21,7 @@ from metacli.engine.models.networks import make_problem
 from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.few_shot.checks import check_fit
+from metacli.engine.training.few_shot.compiling import advice_on
 from metacli.engine.training.few_shot.execution import resolve_execution
 from metacli.engine.training.few_shot.sources import (
     Kind,
@@ -48,6 +49,7 @@ class FewShotBuilt:
             shipped.
         kind: of its tasks.
         way: classes of a fixed head; the largest way of a range.
+        advice: what would train it faster.
     """
 
     recipe: FewShotRecipe
@@ -56,6 +58,7 @@ class FewShotBuilt:
     inputs: InputSpec
     kind: Kind
     way: int
+    advice: str | None = None
 
     @cached_property
     def problem(self) -> Problem:
@@ -116,7 +119,9 @@ def build_few_shot(loaded: Loaded, device: str = "cpu") -> FewShotBuilt:
         require_compiler()
         keep_programs(cache_root() / "programs")
     resolved = resolve(recipe, learner, backbone, inputs, device)
-    return FewShotBuilt(resolved, learner, deployed, inputs, kind, largest(recipe.episodes.way))
+    advice = advice_on(recipe, learner, inputs, resolved.train.execution)
+    way = largest(recipe.episodes.way)
+    return FewShotBuilt(resolved, learner, deployed, inputs, kind, way, advice)
 
 
 def with_classes(

@@ -17,6 +17,7 @@ from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.encoders.parameters import to_train
+from metacli.engine.events import Notice
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.beginnings import own_start
 from metacli.engine.ranks.team import Team
@@ -97,7 +98,9 @@ class FewShotRun:
         return replace(self, team=team)
 
     def prepared(self, workspace: Workspace) -> FewShotRun:
-        """There is nothing to be found out."""
+        """There is nothing to be found out; what would be faster is said."""
+        if self.built.advice is not None:
+            workspace.report(Notice(self.built.advice, "run.compiled"))
         return self
 
     def start(self) -> Start:
