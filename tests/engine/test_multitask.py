@@ -342,7 +342,7 @@ def test_the_commands_that_the_tutorial_shows_work(cache, tmp_path, monkeypatch,
         more = [extra for name in words[1:2] for extra in quick.get(name, [])]
         assert main([*words, *(more if words[0] == "multitask" else [])]) == 0, words
     out = capsys.readouterr().out
-    assert "mean difference over 14 tasks" in out
+    assert " over 14 tasks: " in out
     assert "next: metacli evaluate" in out
 
 
