@@ -158,7 +158,7 @@ def _ended(read: Block) -> str:
     if read.has("stopped_by"):
         limit = LIMITS[read.text("stopped_by")]
         return f"stopped by {limit} after {steps:g} of {text.number(planned)} steps"
-    return f"{text.visible(read.text('status'))} after {steps:g} step{'' if steps == 1 else 's'}"
+    return f"{text.visible(read.text('status'))} after {text.steps(steps)}"
 
 
 def _takes(estimate: Block) -> str:

@@ -39,10 +39,16 @@ __all__ = [
     "score",
     "size",
     "span",
+    "steps",
     "table",
     "verdict",
     "visible",
 ]
+
+
+def steps(count: float) -> str:
+    """`1 step`, `600 steps`."""
+    return f"{count:g} step" if count == 1 else f"{count:.0f} steps"
 
 
 def path(value: str | Path | None) -> str:

@@ -12,6 +12,7 @@ from tiny_models import saved, tiny_model, write_classes
 
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
+from metacli.engine.events import Notice, Progress
 from metacli.engine.many.adapted import transfer_over
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt_many import TaskRow
@@ -181,3 +182,23 @@ def test_the_verdict_over_a_folder_is_shown_where_tasks_are_compared(
     assert result["transfer"]["delta"] == pytest.approx(np.mean(deltas))
     assert result["transfer"]["verdict"] == "too_few_to_say"
     assert "transfer" not in adapt("source", customers, out="plain")
+
+
+def test_a_stopped_folder_of_tasks_says_how_many_models_there_are_and_how_to_go_on(
+    customers: Path,
+) -> None:
+    said: list[Notice] = []
+
+    def stop(event: object) -> None:
+        if isinstance(event, Notice):
+            said.append(event)
+        if isinstance(event, Progress) and event.unit == "tasks" and event.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt("source", customers, report=stop)
+    (folder,) = Path("runs/adapted/customers").iterdir()
+    words = f"-o {folder.absolute()} --new-only makes the others"
+    assert f"2 of 3 models are made; the same command with {words}" in [one.message for one in said]
+    again = adapt("source", customers, out=folder, new_only=True)
+    assert sorted(row["status"] for row in again["tasks"]) == ["adapted", "kept", "kept"]

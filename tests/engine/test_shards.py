@@ -135,7 +135,7 @@ def test_a_damaged_model_of_a_part_is_not_copied(customers: Path) -> None:
 
 def test_a_missing_part_is_named_with_the_command_that_makes_it(customers: Path) -> None:
     one, _, three = adapted_in_parts(customers, 3)
-    with pytest.raises(BundleError, match="of 3 parts 1 are missing: 2") as caught:
+    with pytest.raises(BundleError, match="of 3 parts these are missing: 2") as caught:
         merge("merged", [three, one])
     assert caught.value.hint == "the same command with --shard 2/3"
     assert merge("merged", [one, "part-2", three], dry_run=True) == {"parts": 3, "verb": "adapt"}
