@@ -8,7 +8,18 @@ from typing import Any
 import cli_stubs
 import pytest
 
-from metacli.cli import adapt, errors, evaluate, export, fetch, inspect, meta_train, recipes, text
+from metacli.cli import (
+    adapt,
+    compare,
+    errors,
+    evaluate,
+    export,
+    fetch,
+    inspect,
+    meta_train,
+    recipes,
+    text,
+)
 from metacli.cli.views import many
 from metacli.cli.views.block import Block
 from metacli.errors import DataError
@@ -193,6 +204,12 @@ def test_recipes_is_a_table_with_aligned_columns() -> None:
 def test_fetch_list_shows_whatever_the_registry_tells() -> None:
     rows = {"available": [{"name": "a", "bytes": 1200, "here": True, "note": None}]}
     assert list(fetch.show_list(rows))[:2] == ["name   bytes  here", "a     1.2 kB  yes"]
+
+
+def test_compare_names_the_metric() -> None:
+    header, first, *_ = compare.show(result("compare"))
+    assert header.split() == ["metric", "score", "of", "seeds", "on"]
+    assert first.split()[1] == "accuracy"
 
 
 def test_export_says_how_far_it_is_from_pytorch() -> None:
