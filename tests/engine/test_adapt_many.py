@@ -13,6 +13,7 @@ from tiny_models import saved, tiny_model, write_classes
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
 from metacli.engine.events import Notice, Progress
+from metacli.engine.inspect import inspect
 from metacli.engine.many.adapted import transfer_over
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt_many import TaskRow
@@ -202,3 +203,12 @@ def test_a_stopped_folder_of_tasks_says_how_many_models_there_are_and_how_to_go_
     assert f"2 of 3 models are made; the same command with {words}" in [one.message for one in said]
     again = adapt("source", customers, out=folder, new_only=True)
     assert sorted(row["status"] for row in again["tasks"]) == ["adapted", "kept", "kept"]
+
+
+def test_inspect_of_a_folder_of_models_takes_it_for_no_task(customers: Path) -> None:
+    adapt("source", customers, out="models")
+    found = inspect("models")
+    assert (found.what, found.valid, found["details"]["models"]) == ("models", True, 3)
+    assert found.next == ("metacli evaluate models LABELLED_TASKS",)
+    Path("models/c1/weights.safetensors").write_bytes(b"")
+    assert not inspect("models").valid
