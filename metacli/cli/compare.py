@@ -64,7 +64,7 @@ def verdicts(result: Result) -> list[str]:
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     items, pairs = Block(result).blocks("items"), Block(result).blocks("pairs")
-    header = ["", "score", "of", "seeds", "on"]
+    header = ["", "metric", "score", "of", "seeds", "on"]
     yield from text.table(header, map(_item, items))
     yield ""
     header = ["a", "b", "b - a", "95 % interval", "on", "b is"]
@@ -81,7 +81,8 @@ def _item(one: Block) -> list[str]:
     score = text.score(one.name("metric"), one.number("mean"), one.number("ci95"))
     unit = f" {one.text('unit')}s" if one.flag("unit") else ""
     count = f"{text.number(one.number('n'))}{unit}"
-    return [text.path(one.name("path")), score, count, ", ".join(seeds), _on(one)]
+    named = text.visible(one.name("metric") or "")
+    return [text.path(one.name("path")), named, score, count, ", ".join(seeds), _on(one)]
 
 
 def _on(one: Block) -> str:

@@ -165,7 +165,7 @@ def show(result: Result, model: str) -> Iterator[str]:
     yield from _tables(metric, read)
     if read.has("images"):
         yield from dense.show(read)
-    yield from text.mean_difference(read, text.visible(read.text("split")))
+    yield from text.mean_difference(read, text.visible(read.text("split")) or "your rows")
     if read.flag("episodes"):
         yield from text.next_line(result, "adapt", model, "YOUR_FOLDER")
     elif not read.flag("num_tasks"):
@@ -283,7 +283,7 @@ def _tables(metric: str | None, read: Block) -> Iterator[str]:
         (["after steps", "score"], _curve(metric, "step", read.blocks("per_step"))),
         (["shot", "score"], _curve(metric, "shot", read.blocks("curve"))),
         (
-            ["task", "score", "separate", "difference", "verdict"],
+            ["task", "metric", "score", "separate", "difference", "verdict"],
             list(map(_task, read.blocks("tasks"))),
         ),
     ]
@@ -308,6 +308,7 @@ def _task(task: Block) -> list[str]:
     metric = task.name("metric")
     return [
         text.visible(task.text("name")),
+        text.visible(metric or ""),
         text.score(metric, task.number("value")),
         text.score(metric, task.number("single_task")),
         signed(metric, task.number("delta")),

@@ -92,7 +92,8 @@ MOST = 12  # words of a column, columns or labels that are shown; --json has all
 def in_words(tensor: Json) -> Json:
     """An input or output without what its `values` say already, and with the first of its words."""
     if isinstance(tensor, Mapping):
-        return {k: in_words(one) for k, one in tensor.items() if k not in ("shorter", "changes")}
+        said = {k: one for k, one in tensor.items() if k not in ("shorter", "changes")}
+        return {k: in_words(one) for k, one in said.items() if one not in ("", None, [], ())}
     if isinstance(tensor, Sequence) and not isinstance(tensor, str):
         more = [f"and {len(tensor) - MOST} more"] if len(tensor) > MOST else []
         return [*map(in_words, tensor[:MOST]), *more]

@@ -158,17 +158,17 @@ def _ended(read: Block) -> str:
     if read.has("stopped_by"):
         limit = LIMITS[read.text("stopped_by")]
         return f"stopped by {limit} after {steps:g} of {text.number(planned)} steps"
-    return f"{text.visible(read.text('status'))} after {steps:g} step{'' if steps == 1 else 's'}"
+    return f"{text.visible(read.text('status'))} after {text.steps(steps)}"
 
 
 def _takes(estimate: Block) -> str:
-    """`about 412 MB of memory and 3.5 minutes of processor time, without validation`."""
+    """`about 412 MB of memory and 3 min 30 s of processor time for the steps`."""
     if not estimate.values:
         return ""
     about = "about" if estimate.flag("whole") else "at least"
-    minutes = text.number(estimate.number("minutes"), 2)
+    time = text.duration(60 * (estimate.number("minutes") or 0))
     memory = text.size(estimate.number("memory_bytes"))
-    return f"{about} {memory} of memory and {minutes} minutes of processor time for the steps"
+    return f"{about} {memory} of memory and {time} of processor time for the steps"
 
 
 def planned(read: Block) -> Iterator[str]:

@@ -89,14 +89,14 @@ def sentence(event: Event, verbose: bool) -> str | None:
         case CheckpointSaved(step=step, path=path) if verbose:
             return f"step {step}: saved {text.path(path)}"
         case RunFinished(status=status, steps=steps, run=run) if verbose:
-            return f"{text.visible(status)} after {steps} steps: {text.path(run)}"
+            return f"{text.visible(status)} after {text.steps(steps)}: {text.path(run)}"
     return None
 
 
 def _run_started(event: RunStarted) -> str:
     """Two aligned lines: what is trained where, then what with."""
     since = f" from step {event.first_step}" if event.first_step else ""
-    head = f"training  {text.visible(event.recipe)}, {event.steps} steps{since}"
+    head = f"training  {text.visible(event.recipe)}, {text.steps(event.steps)}{since}"
     shown = (f"{text.visible(name)} {text.inline(value)}" for name, value in event.details.items())
     lines = [f"{head}, in {text.path(event.run)}"]
     if event.details:

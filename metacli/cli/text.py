@@ -39,10 +39,16 @@ __all__ = [
     "score",
     "size",
     "span",
+    "steps",
     "table",
     "verdict",
     "visible",
 ]
+
+
+def steps(count: float) -> str:
+    """`1 step`, `600 steps`."""
+    return f"{count:g} step" if count == 1 else f"{count:.0f} steps"
 
 
 def path(value: str | Path | None) -> str:
@@ -77,11 +83,15 @@ def mean_difference(result: Block, where: str) -> list[str]:
     tasks, mean = result.blocks("tasks"), result.number("mean_delta")
     if not tasks or mean is None:
         return []
-    metric, over = tasks[0].name("metric"), result.name("mean_delta_over") or f"{len(tasks)} tasks"
+    metrics = list(dict.fromkeys(one.name("metric") or "score" for one in tasks))
+    metric = metrics[0] if len(metrics) == 1 else None  # of several there are no points
+    over = result.name("mean_delta_over") or f"{len(tasks)} tasks"
     ends = result.numbers("mean_delta_ci95")
     known = len(ends) == 2 and None not in ends
     interval = f" ({' to '.join(signed(metric, end) for end in ends)})" if known else ""
-    return [f"mean difference over {visible(over)}: {signed(metric, mean)}{interval} ({where})"]
+    named = " and ".join(map(visible, metrics))
+    said = f"mean difference of {named} over {visible(over)}"
+    return [f"{said}: {signed(metric, mean)}{interval} ({where})"]
 
 
 ROOM = 20  # columns beside the names, below which nothing is wrapped

@@ -63,15 +63,15 @@ def compare(paths: Sequence[str | Path], *, report: Reporter = ignore) -> Compar
 def report_left_out(arms: Sequence[Arm], keys: Sequence[Key], report: Reporter) -> None:
     extra = sum(len(set(arm.keys) - set(keys)) for arm in arms)
     if extra:
-        message = f"{extra} evaluation(s) that not all of them have are left out"
+        message = f"evaluations that not all of them have are left out: {extra}"
         report(Notice(message, "compare.left_out"))
 
 
 def report_not_finite(pairs: Sequence[Pair], report: Reporter) -> None:
     for one in pairs:
         if one.not_finite:
-            message = f"{one.not_finite} unit(s) are not finite and not in the difference: "
-            report(Notice(f"{message}{one.a} and {one.b}", "compare.not_finite"))
+            message = f"not finite, and not in the difference of {one.a} and {one.b}: "
+            report(Notice(f"{message}{one.not_finite}", "compare.not_finite"))
 
 
 def item(arm: Arm, key: Key) -> Item:

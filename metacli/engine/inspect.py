@@ -13,9 +13,11 @@ from metacli.engine.inspecting.data import look_at_data
 from metacli.engine.inspecting.dense_models import look_at_dense_model
 from metacli.engine.inspecting.findings import Looked
 from metacli.engine.inspecting.fitting import beside_model
+from metacli.engine.inspecting.many import look_at_models
 from metacli.engine.inspecting.models import look_at_model, look_at_run
 from metacli.engine.inspecting.recipes import look_at_recipe
 from metacli.engine.inspecting.set_models import look_at_set_model
+from metacli.engine.many.models import models_below
 from metacli.engine.models.named import is_dense_model, is_set_model
 from metacli.engine.results.inspect import InspectResult
 from metacli.engine.storage.paths import HUB_PREFIX, MODEL_FILE, NAMED, find_run_or_model
@@ -94,6 +96,8 @@ def look(name: str, report: Reporter, choice: Choice) -> Looked:
         hint = "the model folder that it came from can be inspected"
         problem = Finding("error", "model.export", message, shown(path), hint)
         return Looked("exported file", path.absolute(), (problem,))
+    if (models := models_below(path)) is not None:
+        return look_at_models(models, name, report)
     return look_at_data(path, name, report, choice)
 
 

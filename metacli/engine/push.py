@@ -13,9 +13,9 @@ from metacli.engine.hub import HUB, hub_name, upload
 from metacli.engine.models.document import validated
 from metacli.engine.models.folder import from_files
 from metacli.engine.results.push import PushResult
-from metacli.engine.storage.paths import MODEL_FILE, find_run_or_model
+from metacli.engine.storage.paths import MODEL_FILE, find_run_or_model, offline
 from metacli.engine.storage.writer import MANIFEST, read_folder
-from metacli.errors import BundleError
+from metacli.errors import BundleError, DownloadError
 
 
 def push(
@@ -37,7 +37,7 @@ def push(
         UsageProblem: no such form of name.
         BundleError: no model, or a damaged one.
         EnvironmentProblem: the extra `hub` is not installed, or the hub does not know you.
-        DownloadError: the hub cannot be reached or refused.
+        DownloadError: the hub cannot be reached or refused, or METACLI_OFFLINE is set.
     """
     to = hub_name(name)
     require_extra("hub", "push")
@@ -50,6 +50,12 @@ def push(
     page = f"{os.environ.get('HF_ENDPOINT', HUB).rstrip('/')}/{to.name}"
     if dry_run:
         return PushResult(to.name, page, None, folder, names, size)
+    if offline():
+        raise DownloadError(
+            f"{to.name} is on a hub, and METACLI_OFFLINE is set",
+            code="push.offline",
+            hint="unset METACLI_OFFLINE; -n checks the model without a network",
+        )
     report(Progress(f"sending {folder.name}", 0, None))
     sent = upload(folder, to, private=private)
     return PushResult(to.name, sent.url, sent.revision, folder, names, size)

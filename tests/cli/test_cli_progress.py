@@ -40,6 +40,12 @@ class Screen:
         return Plain(verbose, self.write, self.clock)
 
 
+def test_one_step_is_one_step() -> None:
+    screen = Screen()
+    screen.plain()(RunStarted("/r", "schools", 1))
+    assert screen.lines == ["training  schools, 1 step, in /r"]
+
+
 def test_training_prints_a_line_every_tenth_with_rate_and_time_left() -> None:
     screen = Screen()
     view = screen.plain()

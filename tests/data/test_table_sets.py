@@ -99,5 +99,8 @@ def test_rare_positives_are_judged_by_the_area_under_the_curve():
 
 
 def test_a_target_of_one_value_is_refused():
-    with pytest.raises(DataError, match="rich has one value"):
+    with pytest.raises(DataError, match="rich has one value, no; wanted two") as caught:
         several(people().replace("yes", "no"))
+    assert caught.value.where == "people"
+    with pytest.raises(DataError, match="rich is empty in every row"):
+        several(people().replace(",yes,", ",,").replace(",no,", ",,"))

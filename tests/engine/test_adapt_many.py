@@ -13,6 +13,8 @@ from tiny_models import saved, tiny_model, write_classes
 
 from metacli.cli.app import main
 from metacli.engine.adapt import adapt
+from metacli.engine.events import Notice, Progress
+from metacli.engine.inspect import inspect
 from metacli.engine.many.adapted import transfer_over
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt_many import TaskRow
@@ -214,3 +216,32 @@ def test_the_verdict_over_a_folder_is_shown_where_tasks_are_compared(
     assert result["transfer"]["delta"] == pytest.approx(np.mean(deltas))
     assert result["transfer"]["verdict"] == "too_few_to_say"
     assert "transfer" not in adapt("source", customers, out="plain")
+
+
+def test_a_stopped_folder_of_tasks_says_how_many_models_there_are_and_how_to_go_on(
+    customers: Path,
+) -> None:
+    said: list[Notice] = []
+
+    def stop(event: object) -> None:
+        if isinstance(event, Notice):
+            said.append(event)
+        if isinstance(event, Progress) and event.unit == "tasks" and event.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt("source", customers, report=stop)
+    (folder,) = Path("runs/adapted/customers").iterdir()
+    words = f"-o {folder.absolute()} --new-only makes the others"
+    assert f"2 of 3 models are made; the same command with {words}" in [one.message for one in said]
+    again = adapt("source", customers, out=folder, new_only=True)
+    assert sorted(row["status"] for row in again["tasks"]) == ["adapted", "kept", "kept"]
+
+
+def test_inspect_of_a_folder_of_models_takes_it_for_no_task(customers: Path) -> None:
+    adapt("source", customers, out="models")
+    found = inspect("models")
+    assert (found.what, found.valid, found["details"]["models"]) == ("models", True, 3)
+    assert found.next == ("metacli evaluate models LABELLED_TASKS",)
+    Path("models/c1/weights.safetensors").write_bytes(b"")
+    assert not inspect("models").valid

@@ -200,6 +200,13 @@ def test_offline_says_what_to_bring(state, monkeypatch):
     assert "bring the model folder" in refusal.value.hint
 
 
+def test_offline_nothing_is_sent(state, model, monkeypatch):
+    monkeypatch.setenv("METACLI_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="METACLI_OFFLINE"):
+        metacli.push(model, "team/digits")
+    assert metacli.push(model, "team/digits", dry_run=True)["files"]
+
+
 def test_a_model_that_was_not_fetched_names_the_command(state):
     with pytest.raises(BundleError, match="not fetched yet") as refusal:
         metacli.inspect("hf:team/digits")

@@ -57,7 +57,9 @@ def test_one_run_has_an_interval_over_its_tasks_and_a_image_of_them(capsys):
     assert "on test rows" in drawn.read_text()
     assert main(["evaluate", "runs/a"]) == 0
     told = capsys.readouterr().out
-    assert f"mean difference over 4 tasks: {delta:+.3g} ({low:+.3g} to {high:+.3g}) (test)" in told
+    metric = result["tasks"][0]["metric"]
+    ends = f"({low:+.3g} to {high:+.3g})"
+    assert f"mean difference of {metric} over 4 tasks: {delta:+.3g} {ends} (test)" in told
 
 
 @pytest.mark.slow

@@ -191,6 +191,20 @@ def test_a_stopped_run_goes_on_to_the_same_bits(recipe):
     assert result["tasks"] == multitask(resume="whole")["tasks"]
 
 
+@pytest.mark.usefixtures("few_baselines", "signals_heard")
+def test_a_compared_run_that_is_trained_further_and_stopped_says_what_it_knows(recipe):
+    steps = [f"train.steps={count}" for count in (2, 6)]
+    first = multitask(recipe, steps[:1], out="run")
+
+    def stop(event: object) -> None:
+        if isinstance(event, StepDone):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as caught:
+        multitask(resume="run", overrides=steps[1:], report=stop)
+    assert caught.value.result["tasks"] == first["tasks"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -328,7 +342,7 @@ def test_the_commands_that_the_tutorial_shows_work(cache, tmp_path, monkeypatch,
         more = [extra for name in words[1:2] for extra in quick.get(name, [])]
         assert main([*words, *(more if words[0] == "multitask" else [])]) == 0, words
     out = capsys.readouterr().out
-    assert "mean difference over 14 tasks" in out
+    assert " over 14 tasks: " in out
     assert "next: metacli evaluate" in out
 
 

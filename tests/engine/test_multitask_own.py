@@ -67,6 +67,11 @@ def test_a_table_that_is_one_task_says_what_is_missing(pupils, capsys):
     assert not Path("run").exists()
 
 
+def test_a_target_that_is_named_twice_is_not_two_tasks(pupils, capsys):
+    assert main(["multitask", pupils, "data.target=score,age,score", "-o", "run"]) == 3
+    assert "target score is named more than once" in capsys.readouterr().err
+
+
 @pytest.fixture
 def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Texts of three shops, where a word of a shop's own says more than the common ones."""

@@ -95,7 +95,7 @@ def test_what_no_division_gives_the_same_result_for_is_refused() -> None:
         require_divisible(Pretrain(), plain, 4, 2)
     with pytest.raises(UsageProblem, match="running statistics"):
         require_divisible(ProtoNet(), running, 4, 2)
-    with pytest.raises(UsageProblem, match="1 task") as caught:
+    with pytest.raises(UsageProblem, match="meta_batch=1: too few tasks") as caught:
         require_divisible(ProtoNet(), plain, 1, 2)
     assert caught.value.hint == "train.meta_batch=2 or more"
     require_divisible(ProtoNet(), plain, 2, 2)

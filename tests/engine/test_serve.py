@@ -14,15 +14,18 @@ from typing import Any
 
 import pytest
 import served
+import small_runs
 import torch
 from served import Server, image_examples, in_base64, png
 from tiny_models import adapted_model, saved, tiny_model
 
 from metacli.engine.encoders import pretrained
+from metacli.engine.events import ignore
 from metacli.engine.predict import predict
 from metacli.engine.serving.guard import Door, route_of, without_port
 from metacli.engine.serving.limits import Limits
 from metacli.engine.serving.metrics import Metrics
+from metacli.engine.serving.store import open_named
 from metacli.errors import UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -505,6 +508,14 @@ def test_no_model_and_two_of_one_name_are_refused(workplace: Path) -> None:
         serve(["a/same", "b/same"], dry_run=True)
     with pytest.raises(UsageProblem, match="--workers wants 1 or more, found 0"):
         Limits(workers=0)
+
+
+def test_runs_of_one_recipe_are_called_like_their_folders(workplace: Path) -> None:
+    name = small_runs.recipe()
+    for folder in ("one", "other"):
+        small_runs.trained(folder, "train.steps=1", "evaluate.every=1")
+    assert set(open_named(["one"], torch.device("cpu"), ignore)) == {Path(name).stem}
+    assert set(open_named(["one", "other"], torch.device("cpu"), ignore)) == {"one", "other"}
 
 
 def test_a_dry_run_opens_the_models_and_listens_to_nobody(models: list[str]) -> None:

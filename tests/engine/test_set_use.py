@@ -162,6 +162,9 @@ def test_inspect_of_a_set_in_a_folder_or_table_says_which_tasks_it_holds() -> No
     }
     assert any("3 labels of few, 12 of many" in one.message for one in found.problems)
     assert found.next[-1] == "metacli adapt SET_MODEL set"
+    words = "x,y\n" + "1,up\n2,down\n3,up\n" * 3
+    folder(Path("classes"), first=words, second=words.replace("3,", "4,"))
+    assert not [one for one in inspect("classes").problems if "as a set" in one.message]
     Path("rows.csv").write_text("x,task,y\n1,a,2\n2,b,1\n3,a,0\n")
     rows = inspect("rows.csv")
     assert (rows.what, rows.valid) == ("set of tasks", True)

@@ -14,6 +14,7 @@ from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.merge import merge
 from metacli.engine.meta_train import meta_train
+from metacli.engine.multitask import multitask
 from metacli.engine.shards.shard import Shard, parsed
 from metacli.errors import BundleError, DataError, UsageProblem
 
@@ -134,7 +135,7 @@ def test_a_damaged_model_of_a_part_is_not_copied(customers: Path) -> None:
 
 def test_a_missing_part_is_named_with_the_command_that_makes_it(customers: Path) -> None:
     one, _, three = adapted_in_parts(customers, 3)
-    with pytest.raises(BundleError, match="of 3 parts 1 are missing: 2") as caught:
+    with pytest.raises(BundleError, match="of 3 parts these are missing: 2") as caught:
         merge("merged", [three, one])
     assert caught.value.hint == "the same command with --shard 2/3"
     assert merge("merged", [one, "part-2", three], dry_run=True) == {"parts": 3, "verb": "adapt"}
@@ -215,3 +216,16 @@ def test_seeds_in_parts_are_the_same_runs() -> None:
     same_folders(Path("merged/seed-2/model"), Path("whole/seed-2/model"))
     resumed = meta_train(resume="merged/seed-1", overrides=["train.steps=3"])
     assert resumed["steps"] == 3
+
+
+def test_seeds_of_related_tasks_in_parts_keep_what_each_task_gained() -> None:
+    lines = [f"{n},{n % 7},{'ab'[n % 2]},{n + n % 7}" for n in range(60)]
+    Path("rows.csv").write_text("\n".join(["x,z,task,y", *lines]) + "\n")
+    columns = ["data.task=task"]
+    whole = multitask("rows.csv", columns, seeds=2, out="whole", device="cpu")
+    for at in (1, 2):
+        multitask("rows.csv", columns, seeds=2, out=f"part-{at}", shard=f"{at}/2", device="cpu")
+    result = merge("merged", ["part-1", "part-2"])
+    aside = (*ASIDE, "resume_command")
+    assert without(result.as_dict(), *aside) == without(whole.as_dict(), *aside)
+    assert [task["name"] for task in result["tasks"]] == ["a", "b"]

@@ -111,7 +111,8 @@ def test_what_was_trained_on_is_reported_of_rows_and_refused_of_texts(mixed: str
     said: list[object] = []
     evaluate(mixed, "again.csv", report=said.append)
     notices = [one.message for one in said if isinstance(one, Notice)]
-    assert any("are among those that the model was trained on" in one for one in notices)
+    (said_of_rows,) = [one for one in notices if "are among those that the model" in one]
+    assert 0 < int(said_of_rows.split()[0]) <= len(people().splitlines()) - 1  # once for all tasks
     Path("reviews").mkdir()
     for task in ("shop", "film"):
         lines = [f"{task} {word} number {number},{word}" for number in range(12) for word in GOOD]
@@ -131,6 +132,24 @@ def test_what_was_trained_on_is_reported_of_rows_and_refused_of_texts(mixed: str
 
 
 GOOD = ("good", "bad")
+
+
+def test_rows_without_any_of_several_targets_are_told_which_columns(
+    mixed: str, capsys: pytest.CaptureFixture[str]
+):
+    lines = [line.split(",") for line in people().splitlines()]
+    tasks = models.load(Path(mixed) / "model").heads.tasks
+    keep = [at for at, name in enumerate(lines[0]) if name not in tasks]
+    Path("bare.csv").write_text("\n".join(",".join(row[at] for at in keep) for row in lines))
+    with pytest.raises(DataError, match="says nowhere of which task") as caught:
+        evaluate(mixed, "bare.csv")
+    assert str(caught.value.hint).startswith("a column for each task with labels")
+    Path("again.csv").write_text(people())
+    assert main(["evaluate", mixed, "again.csv"]) == 0
+    out = capsys.readouterr().out
+    assert " metric " in out
+    assert "mean difference of " in out
+    assert "(your rows)" in out
 
 
 def test_what_is_missing_or_unknown_is_named(capsys: pytest.CaptureFixture[str]):

@@ -175,9 +175,7 @@ def read_targets(pieces: Sequence[Piece], choice: Choice) -> list[Answers]:
         kinds[name] = type_of_target(name, values, choice)[0]
         labels[name] = names_of({value for value in values if value is not None})
         if kinds[name] == "classification" and len(labels[name]) < 2:
-            raise DataError(
-                f"target {shown(name)} has one value", code="data.one_class", where=name
-            )
+            raise one_value(name, labels[name], pieces)
     for piece, mine in zip(pieces, cells, strict=True):
         if kinds[piece.target] == "regression":
             found.append(Answers(piece.table.numbers(piece.target), "regression", ()))
@@ -186,6 +184,18 @@ def read_targets(pieces: Sequence[Piece], choice: Choice) -> list[Answers]:
         y = np.array([np.nan if cell is None else place[cell] for cell in mine])
         found.append(Answers(y, "classification", labels[piece.target]))
     return found
+
+
+def one_value(target: str, labels: Sequence[str], pieces: Sequence[Piece]) -> DataError:
+    """Nothing can be learned of a target that never differs."""
+    found = f"has one value, {shown(labels[0])}" if labels else "is empty in every row"
+    table = next(one.table for one in pieces if one.target == target)
+    return DataError(
+        f"target {shown(target)} {found}; wanted two different values or more",
+        code="data.one_class",
+        where=shown(table.name),
+        hint="leave this target out, or name another column with --target",
+    )
 
 
 def names_of(labels: set[str]) -> tuple[str, ...]:

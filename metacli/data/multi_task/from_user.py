@@ -83,7 +83,14 @@ def user_multi_task(
 def several_targets(
     path: Path, targets: Sequence[str], options: UserMultiTaskOptions
 ) -> MultiTaskData:
-    """One table, each target a task."""
+    """One table, each target a task. Raises DataError for a target that is named twice."""
+    if twice := [one for one in dict.fromkeys(targets) if targets.count(one) > 1]:
+        raise DataError(
+            f"target {', '.join(map(shown, twice))} is named more than once",
+            code="data.no_tasks",
+            where=shown(path),
+            hint="name each column to predict once",
+        )
     file = only_table(path)
     table = read_table(file)
     pieces = [Piece(table.require(one), table, one) for one in targets]

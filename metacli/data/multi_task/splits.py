@@ -7,13 +7,15 @@ from itertools import pairwise
 import numpy as np
 
 from metacli.data.draws import shuffled
+from metacli.data.files import shown
 from metacli.data.multi_task.dataset import SPLITS, MultiTaskData, Parts
-from metacli.errors import DataError
+from metacli.errors import DataError, first_names
 
 TEST_SHARE = 0.25
 VAL_SHARE = 0.2  # of what is not test
 GAP = 16  # rows left out at either end of a block of a trajectory
 FEWEST = 6  # rows of a task that can be divided
+NAMED = 20  # tasks in a message
 
 
 def divide_rows(table: MultiTaskData, seed: int) -> Parts:
@@ -22,15 +24,29 @@ def divide_rows(table: MultiTaskData, seed: int) -> Parts:
     Raises:
         DataError: a task with too few rows to be divided.
     """
-    for task, y in zip(table.tasks, table.y, strict=True):
-        if (known := int((~np.isnan(y)).sum())) < FEWEST:
-            message = f"task {task} has {known} rows; {FEWEST} are needed"
-            raise DataError(message, code="data.too_few")
+    require_rows(table)
     if table.rows == "shared":
         one = _shared(table, seed)
         return {name: (np.sort(one[name]),) * len(table.tasks) for name in SPLITS}
     found = [_own(table, task, seed) for task in range(len(table.tasks))]
     return {name: tuple(np.sort(one[name]) for one in found) for name in SPLITS}
+
+
+def require_rows(table: MultiTaskData) -> None:
+    """Raises DataError with every task that has too few rows with a label."""
+    known = [int((~np.isnan(y)).sum()) for y in table.y]
+    few = [
+        f"{shown(task)} {count}"
+        for task, count in zip(table.tasks, known, strict=True)
+        if count < FEWEST
+    ]
+    if few:
+        raise DataError(
+            f"every task needs {FEWEST} rows with a label; fewer have: {first_names(few, NAMED)}",
+            code="data.too_few",
+            where=shown(table.name),
+            hint="leave these tasks out, or give them more rows",
+        )
 
 
 def _shared(table: MultiTaskData, seed: int) -> dict[str, np.ndarray]:

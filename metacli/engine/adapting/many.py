@@ -6,17 +6,20 @@ is continued with `new_only`, which keeps the models that are there.
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from metacli.data.files import shown
 from metacli.engine.adapting.one_task import Output, Save, adapt_to_task
 from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.source import Source
-from metacli.engine.events import Progress
+from metacli.engine.events import Notice, Progress, Reporter
 from metacli.engine.many.adapted import together
 from metacli.engine.many.over import (
     facts_of,
@@ -60,7 +63,12 @@ def adapt_to_each(
     """
     begin, end = (0, len(tasks)) if shard is None else shard.of(len(tasks))
     threads = threads_for(one.inputs.kind for one in sources)
-    with computing_with(threads), Writers() as writers:
+    own_tasks = [] if output.dry_run else tasks[begin:end]
+    with (
+        said_if_stopped(output.folder, own_tasks, request.report),
+        computing_with(threads),
+        Writers() as writers,
+    ):
         rows = []
         for number, task in enumerate(tasks[begin:end]):
             request.report(Progress("adapting", number, end - begin, "tasks"))
@@ -85,9 +93,27 @@ def adapt_to_each(
             *(result.tasks, result, "be adapted"),
             code="adapt.some_failed",
             where=str(request.task),
-            hint="mend them, then the same command with --new-only",
+            hint=f"mend them, then {going_on(output.folder)}",
         )
     return result
+
+
+@contextmanager
+def said_if_stopped(folder: Path, tasks: Sequence[Path], report: Reporter) -> Iterator[None]:
+    """Models that are finished stay when a signal comes: how many there are, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        made = sum((folder / name_of(task) / MODEL_FILE).is_file() for task in tasks)
+        if made:
+            said = f"{made} of {len(tasks)} models are made; {going_on(folder)} makes the others"
+            report(Notice(said, "adapt.stopped"))
+        raise
+
+
+def going_on(folder: Path) -> str:
+    """With the folder, since without `-o` each call has a new one."""
+    return f"the same command with -o {shlex.quote(shown(folder))} --new-only"
 
 
 @dataclass(frozen=True)

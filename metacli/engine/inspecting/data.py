@@ -7,6 +7,8 @@ from pathlib import Path
 
 from metacli.data.sets.own_files import looks_like_sets
 from metacli.data.tables.choice import Choice
+from metacli.data.tables.strays import as_number
+from metacli.data.user.listing import Listing
 from metacli.data.user.open import survey_task
 from metacli.engine.events import Reporter
 from metacli.engine.inspecting.findings import Looked, findings_of
@@ -26,6 +28,12 @@ def has_classes(found: Looked) -> bool:
     return any(one.code == "table.not_a_number" for one in found.problems)
 
 
+def has_words(listing: Listing) -> bool:
+    """Whether the labels of some table are words, which no set of regressions has."""
+    of_classes = (one for one in listing.children if one.tables.type == "classification")
+    return any(as_number(label) is None for one in of_classes for label in one.labels)
+
+
 def look_at_data(path: Path, name: str, report: Reporter, choice: Choice) -> Looked:
     """What the folder or file holds; what cannot be used at all is a problem, not an exception."""
     sets = sets_below(path)
@@ -40,5 +48,6 @@ def look_at_data(path: Path, name: str, report: Reporter, choice: Choice) -> Loo
         return Looked("unknown", path.absolute(), findings_of(error))
     if is_rows(listing):
         found = look_at_rows(listing, name, choice)
-        return with_set(found, path, name) if listing.what == "tasks" and path.is_dir() else found
+        several = listing.what == "tasks" and path.is_dir()
+        return with_set(found, path, name) if several and not has_words(listing) else found
     return look_at_images(listing, path, name, report)

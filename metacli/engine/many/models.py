@@ -36,7 +36,7 @@ class Models:
                 f"no model is called {task}",
                 code="model.not_found",
                 where=str(self.path / task),
-                hint="metacli adapt MODEL FOLDER_OF_TASKS --new-only makes those that are missing",
+                hint="metacli adapt MODEL FOLDER_OF_TASKS -o MODELS --new-only makes the others",
             )
         opened = open_model(str(path), device, report)
         if not isinstance(opened.model, AdaptedModel):

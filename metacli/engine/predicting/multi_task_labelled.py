@@ -156,9 +156,17 @@ def pieces_of(model: MultiTaskModel, path: Path, choice: Choice) -> Iterator[Pie
             f"{table.name} says nowhere of which task its rows are",
             code="data.no_tasks",
             where=table.name,
-            hint=f"a column {shown(column or 'task')} names the task of each row; "
-            f"the model's tasks are {first_names(model.heads.tasks, NAMED)}",
+            hint=how_to_say_tasks(model),
         )
+
+
+def how_to_say_tasks(model: MultiTaskModel) -> str:
+    """A table of several targets has a column for each; other rows name their task."""
+    tasks, column = first_names(model.heads.tasks, NAMED), model.heads.task_column
+    if set(model.heads.targets) == set(model.heads.tasks):
+        return f"a column for each task with labels, or for some of them: {tasks}"
+    named = shown(column or "task")
+    return f"a column {named} names the task of each row; the model's tasks are {tasks}"
 
 
 def is_single(path: Path) -> bool:

@@ -95,12 +95,14 @@ def require_new(
         message = f"whether the model was trained on these rows is not known: {error.message}"
         report(Notice(message, "data.training_rows"))
         return
+    known: set[str] | set[bytes]  # once, however many tasks a row is of
     if model.inputs.kind == "text":
         texts = rows.words("train", "val")
-        count = sum(len(set(texts[one.task]) & set(one.texts)) for one in found)
+        known = {word for one in found for word in set(texts[one.task]) & set(one.texts)}
     else:
         learned = rows.numbers("train", "val")[0]
-        count = sum(len(keys(learned[one.task]) & keys(one.x)) for one in found)
+        known = {row for one in found for row in keys(learned[one.task]) & keys(one.x)}
+    count = len(known)
     if not count:
         return
     what = {"text": "texts", "image": "images"}.get(model.inputs.kind, "rows")

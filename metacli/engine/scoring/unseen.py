@@ -147,7 +147,7 @@ def require_new_tasks(model: FewShotModel, source: ClassTaskEpisodes) -> None:
     seen = sorted(set(names) & set(source.tasks.tasks))
     if seen:
         raise DataError(
-            f"{len(seen)} task(s) of split {source.tasks.split} were trained on: "
+            f"{len(seen)} of the tasks of split {source.tasks.split} were trained on: "
             f"{', '.join(seen[:5])}",
             code="data.seen_task",
             where=model.recipe.data.source,

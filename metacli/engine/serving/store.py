@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -82,23 +82,43 @@ class Named:
 
 
 def open_named(names: Sequence[str], device: torch.device, report: Reporter) -> dict[str, Named]:
-    """Every model by its id: its folder's name, or the recipe of its run.
+    """Every model by its id: its folder's name, or the recipe of its run, or that run's folder
+    where several are of one recipe.
 
     Raises:
         BundleError: no such model, or it is damaged.
         UsageProblem: two have one name, or it is a model of sets.
     """
     found: dict[str, Named] = {}
-    for name in names:
-        if set_model_at(name) is not None:
-            raise UsageProblem(f"{name} is a model of sets of tasks, which serve does not take")
-        one = open_one(name, device, report)
+    for one in told_apart([open_one(name, device, report) for name in taken(names)]):
         if one.id in found:
             raise UsageProblem(
                 f"two models are called {one.id}", hint="rename one of their folders"
             )
         found[one.id] = one
     return found
+
+
+def taken(names: Sequence[str]) -> Sequence[str]:
+    """The names as they are. Raises UsageProblem for a model of sets, before any is opened."""
+    for name in names:
+        if set_model_at(name) is not None:
+            raise UsageProblem(
+                f"{name} is a model of sets of tasks, which serve does not take",
+                hint="adapted to a set it answers to metacli predict",
+            )
+    return names
+
+
+def told_apart(models: Sequence[Named]) -> list[Named]:
+    """Runs of one recipe are called like their folders."""
+    count = Counter(one.id for one in models)
+    return [
+        replace(one, id=one.opened.run.name)
+        if count[one.id] > 1 and one.opened is not None and one.opened.run is not None
+        else one
+        for one in models
+    ]
 
 
 def open_one(name: str, device: torch.device, report: Reporter) -> Named:

@@ -114,7 +114,7 @@ def complete(folders: Sequence[Path]) -> list[tuple[Path, Part]]:
     missing = [str(at) for at in range(1, first.count + 1) if at not in by_index]
     if missing:
         raise BundleError(
-            f"of {first.count} parts {len(missing)} are missing: {', '.join(missing[:20])}",
+            f"of {first.count} parts these are missing: {', '.join(missing[:20])}",
             code="shard.missing",
             hint=f"the same command with --shard {missing[0]}/{first.count}",
         )

@@ -6,11 +6,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from metacli.data.catalogue.registry import DATASETS
 from metacli.engine.results.base import Json
-from metacli.engine.results.train import Comparison, Limit, SeedsResult, Status, TrainResult
+from metacli.engine.results.kept import KeptComparison
+from metacli.engine.results.train import Limit, SeedsResult, Status, TrainResult
 from metacli.engine.shards import part
 from metacli.engine.shards.copying import copied_run
 from metacli.engine.shards.part import Part, Verb
@@ -20,7 +21,6 @@ from metacli.engine.training.run import over_runs
 from metacli.errors import BundleError
 from metacli.schema.load import Loaded
 
-_COMPARISON: TypeAdapter[Comparison] = TypeAdapter(Comparison)
 COMPARED = ("tasks", "mean_delta", "mean_delta_ci95", "mean_delta_over", "baselines", "relatedness")
 
 
@@ -78,7 +78,7 @@ def moved(run: JsonValue, folder: Path, out: Path, verb: Verb) -> TrainResult:
         comparison = None
         if isinstance(run, Mapping) and "mean_delta" in run:
             shown = {key: run[key] for key in (*COMPARED, "metrics") if key in run}
-            comparison = _COMPARISON.validate_python(shown)
+            comparison = KeptComparison.model_validate(shown).comparison()
     except ValidationError as error:
         first = error.errors()[0]
         message = f"{part.FILE} is damaged: runs.{'.'.join(map(str, first['loc']))}"

@@ -57,7 +57,7 @@ def require_divisible(learner: Learner, problem: Problem, tasks: int, ranks: int
     elif problem.statistics == "running":
         what = "running statistics (backbone.norm) are of all examples of a meta-batch"
     elif tasks < ranks:
-        what = f"a meta-batch of {tasks} task(s) cannot be divided over {ranks} processes"
+        what = f"train.meta_batch={tasks}: too few tasks to be divided over {ranks} processes"
     if what is None:
         return
     hint = f"train.meta_batch={ranks} or more" if tasks < ranks else "train it without torchrun"

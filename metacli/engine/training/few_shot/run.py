@@ -169,7 +169,7 @@ class FewShotRun:
             "data": recipe.data.source,
             "learner": recipe.algorithm.name,
             "backbone": recipe.backbone.name,
-            "execution": f"{recipe.train.execution}, {recipe.train.chunk} task(s) at a time",
+            "execution": f"{recipe.train.execution}, tasks at a time: {recipe.train.chunk}",
         }
 
     def comparison(self, folder: Path) -> Comparison | None:

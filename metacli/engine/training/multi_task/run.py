@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from metacli.engine.events import Progress
 from metacli.engine.models import folder as model_folder
 from metacli.engine.ranks.team import Team
 from metacli.engine.reporting.multi_task_plots import draw_plots
 from metacli.engine.results.base import Json
+from metacli.engine.results.kept import KeptComparison
 from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.intervals import Estimate
 from metacli.engine.scoring.multi_task_params import final_params, predictions, residual_spread
@@ -45,8 +46,6 @@ from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
 from metacli.schema.load import Loaded
 from metacli.schema.multi_task import MultiTaskRecipe
-
-_FILE: TypeAdapter[Comparison] = TypeAdapter(Comparison)
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def read_comparison(folder: Path) -> Comparison:
     if not path.is_file():
         return Comparison()
     try:
-        return _FILE.validate_json(path.read_bytes())
+        return KeptComparison.model_validate_json(path.read_bytes()).comparison()
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise damaged(path, f"is not what metacli writes: {key}") from None

@@ -43,10 +43,11 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
             report(Notice(one.message, one.code))
     base, name = suits(table)
     loaded = with_data(load(base, [*SETTINGS[base, name], *words]), data)
+    steps = loaded.recipe.train.steps
     report(
         Notice(
             f"{data} holds {len(table.tasks)} tasks: training {name}, "
-            f"{loaded.recipe.train.steps} steps",
+            f"{steps} step{'' if steps == 1 else 's'}",
             "recipe.chosen",
         )
     )
