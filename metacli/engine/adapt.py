@@ -210,7 +210,8 @@ def output_of(settings: Settings, request: Request, tasks: Sequence[Path]) -> Ou
     first = request.onto[0][0] if request.onto else request.task
     usual = new_folder(RUNS / "adapted" / first.absolute().name)
     again = settings.force or (bool(tasks) and settings.new_only)
-    folder = target(settings.out, usual, force=again)
+    more = "--new-only adapts to the tasks that have no model there; or " if tasks else ""
+    folder = target(settings.out, usual, force=again, hint=more)
     return Output(folder, settings.force, settings.dry_run, settings.standalone)
 
 

@@ -18,7 +18,7 @@ from metacli.engine.inspect import inspect
 from metacli.engine.many.adapted import transfer_over
 from metacli.engine.predict import predict
 from metacli.engine.results.adapt_many import TaskRow
-from metacli.errors import CheckFailed, DataError, RunFailed, UsageProblem
+from metacli.errors import BundleError, CheckFailed, DataError, RunFailed, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace", "one_thread")
 
@@ -97,6 +97,9 @@ def test_a_task_that_fails_is_named_and_the_rest_are_kept(customers: Path) -> No
     assert [row["status"] for row in result["tasks"]] == ["adapted", "failed", "adapted"]
     assert not Path("models/c1").exists()
     (customers / "c1" / "dog" / "broken.png").unlink()
+    with pytest.raises(BundleError, match="not empty") as refused:
+        adapt("source", customers, out="models")
+    assert (refused.value.hint or "").startswith("--new-only")
     before = Path("models/c0/model.json").stat().st_mtime_ns
     again = adapt("source", customers, out="models", new_only=True)
     assert [row["status"] for row in again["tasks"]] == ["kept", "adapted", "kept"]

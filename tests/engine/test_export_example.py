@@ -121,6 +121,17 @@ def test_a_learner_with_its_support(tmp_path: Path, format: str) -> None:
     np.testing.assert_allclose([float(row[2]) for row in found], shown, atol=1e-4)
 
 
+def test_without_its_words_it_says_which_it_takes(tmp_path: Path) -> None:
+    whole = saved(tiny_source(), tmp_path / "learner")
+    example = export(whole, format="onnx", with_support=True)["example"]
+    for words in ((), ("--help",), ("0:0 1:0.8",)):
+        command = [sys.executable, example, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        wanted = f"usage: python {Path(example).name} 'X:Y X:Y X:Y' NUMBERS...\n"
+        assert done.stderr == wanted
+
+
 @pytest.mark.slow
 def test_numbers(tmp_path: Path) -> None:
     model = tiny_regression()

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image, ImageOps
 """
 MAIN = """
-if __name__ == "__main__":
     words = sys.argv[1:]
     found = dict(zip(TASKS, run(read(words))))
     print("image", *CLASSES, "nearest", "farthest", "arrays", sep="\\t")

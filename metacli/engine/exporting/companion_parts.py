@@ -3,6 +3,8 @@ metacli, so they are text here."""
 
 from __future__ import annotations
 
+import shlex
+
 from metacli.engine.results.export import TensorSpec
 
 RUN = {
@@ -264,3 +266,11 @@ ADAPT_VALUES = """
     for name, row in zip(named(words, found), found):
         print(name, *(f"{one:.6g}" for one in row), sep="\\t")
 """
+
+
+def asked_for(usage: str) -> str:
+    """What the script says where words are missing, or asked for."""
+    words = usage.replace(chr(34), chr(39))
+    return f"""
+    if len(sys.argv) <= {len(shlex.split(usage))} or sys.argv[1] in ("-h", "--help"):
+        sys.exit(f"usage: python {{Path(__file__).name}} {words}")"""

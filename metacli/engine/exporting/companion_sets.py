@@ -6,7 +6,7 @@ import json
 
 from metacli.engine.exporting import companion
 from metacli.engine.exporting.companion import Companion
-from metacli.engine.exporting.companion_parts import IMPORT, NEEDS, RUN
+from metacli.engine.exporting.companion_parts import IMPORT, NEEDS, RUN, asked_for
 from metacli.engine.exporting.graph_sets import LABELS, TASKS
 from metacli.engine.models.card import escape
 from metacli.engine.results.export import ExportResult
@@ -19,8 +19,8 @@ def read(path):
         rows = list(csv.DictReader(file))
     return np.array([[float(row[name]) for name in COLUMNS] for row in rows], np.float32)
 '''
+MAIN = '\nif __name__ == "__main__":'
 ADAPTED_MAIN = """
-if __name__ == "__main__":
     outputs = run(read(sys.argv[1]))
     print("row", "task", "value", "low", "high", sep="\\t")
     for row in range(len(outputs[0])):
@@ -52,7 +52,6 @@ def named(columns):
     return [name for name in columns if name in KNOWN]
 '''
 CONTEXT_MAIN = """
-if __name__ == "__main__":
     known, asked = table(sys.argv[1]), table(sys.argv[2])
     tasks = named(known[0])
     inputs = [name for name in known[0] if name not in tasks]
@@ -85,17 +84,17 @@ def example(result: ExportResult, model: SetModel | AdaptedSet, usage: str) -> s
     facts = [f"FILE = Path(__file__).with_name({json.dumps(file.name)})"]
     if isinstance(model, AdaptedSet):
         facts += [f"COLUMNS = {list(model.inputs)!r}", f"TASKS = {list(model.names)!r}"]
-        body = ADAPTED + RUN[result.format] + ADAPTED_MAIN
+        body, main = ADAPTED, ADAPTED_MAIN
     else:
         facts += [f"KNOWN = {list(model.known)!r}", f"WIDTH = {model.width}"]
-        body = CONTEXT + RUN[result.format] + CONTEXT_MAIN
+        body, main = CONTEXT, CONTEXT_MAIN
     head = (
         f'"""Runs the exported model in this folder. It needs numpy and {NEEDS[result.format]}, '
         f'and not metacli.\n\n    python THIS_FILE {usage}\n"""\n'
     )
     imports = ["import csv", "import sys", "from pathlib import Path", "", "import numpy as np"]
     lines = "\n".join([*imports, IMPORT[result.format], "", *facts])
-    return f"{head}\n{lines}\n\n{body}"
+    return f"{head}\n{lines}\n\n{body}{RUN[result.format]}{MAIN}{asked_for(usage)}{main}"
 
 
 def readme(result: ExportResult, model: SetModel | AdaptedSet, name: str, usage: str) -> str:

@@ -169,7 +169,8 @@ def example(result: ExportResult) -> str:
         f"TASKS, CLASSES = {list(TASKS)!r}, {list(CLASSES)!r}",
     ]
     imports = IMPORTS.format(runtime=parts.IMPORT[kind])
-    body = parts.images(first) + "\n" + parts.RUN[kind] + MAIN
+    body = parts.images(first) + "\n" + parts.RUN[kind]
+    body += '\nif __name__ == "__main__":' + parts.asked_for(USAGE) + MAIN
     return "\n".join([head, imports, "\n".join(facts), body])
 
 

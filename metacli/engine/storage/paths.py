@@ -80,9 +80,13 @@ def claim_folder(path: Path) -> Path:
         return chosen
 
 
-def target(out: str | Path | None, fallback: Path, *, force: bool) -> Path:
+def target(out: str | Path | None, fallback: Path, *, force: bool, hint: str = "") -> Path:
     """The folder a command writes: `-o`, which must be new or empty without `--force`, or a new
-    one below `runs`."""
+    one below `runs`.
+
+    Args:
+        hint: what else to do where the folder is not empty.
+    """
     if out is None:
         return fallback.absolute()
     path = Path(out).absolute()
@@ -95,7 +99,7 @@ def target(out: str | Path | None, fallback: Path, *, force: bool) -> Path:
             "the output folder is not empty",
             code="output.exists",
             where=str(out),
-            hint="give another -o, or --force to replace what metacli wrote there",
+            hint=f"{hint}give another -o, or --force to replace what metacli wrote there",
         )
     return path
 
