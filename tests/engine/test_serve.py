@@ -177,6 +177,9 @@ def test_stored_models_answer_rows_as_they_answer_files(name: str, workplace: Pa
 def test_reject_gives_no_label_below_a_probability(server: Server) -> None:
     question = {"model": "answers", "inputs": [in_base64(png(90))], "reject": 0.999}
     assert server.post("/predict", question).value["rows"][0]["prediction"] == "none of these"
+    reply = server.post("/predict", question | {"reject": 1.5})
+    assert (reply.status, b"reject" in reply.body) == (400, True)
+    assert b"--" not in reply.body
 
 
 def test_what_a_model_does_is_said(server: Server) -> None:

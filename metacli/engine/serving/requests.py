@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
@@ -43,7 +43,7 @@ class PredictRequest(_Strict):
         description="Of a model of images files in base64; of texts texts; of tables rows: objects "
         "by column, or lists in the order of the columns."
     )
-    reject: Literal["auto"] | float | None = Field(
+    reject: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
         description="A probability below which the answer is none; auto: as known examples are.",
     )

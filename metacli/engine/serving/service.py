@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -192,15 +194,17 @@ def limit_of(query: Mapping[str, str]) -> Literal["auto"] | float | None:
     said = query.get("reject")
     if said is None or said == "auto":
         return said  # type: ignore[return-value]  # "auto" or None
-    try:
-        return float(said)
-    except ValueError:
+    limit = math.nan
+    with suppress(ValueError):
+        limit = float(said)
+    if not 0 <= limit <= 1:
         raise Refused(
             400,
-            f"reject is {shown(said)[:40]!r}, wanted auto or a probability",
+            f"reject is {shown(said)[:40]!r}, wanted auto or a probability, 0 to 1",
             code="request.invalid",
             where="?reject=",
-        ) from None
+        )
+    return limit
 
 
 def require_json(asked: Asked) -> None:
