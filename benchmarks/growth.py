@@ -33,6 +33,7 @@ from metacli.algorithms.multitask.method import MultiTask
 from metacli.algorithms.multitask.weighting.equal import Equal
 from metacli.engine.adapt import adapt
 from metacli.engine.models.networks import make_problem, restore_learner
+from metacli.engine.training.memory import keep_freed_memory
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.hard import Hard
 from metacli.schema.few_shot import FewShotRecipe
@@ -186,6 +187,7 @@ def main() -> None:
     given = parser.parse_args()
     if not given.table:
         torch.set_num_threads(1)
+        keep_freed_memory()  # as in training
         wanted = given.only or list(DIMENSIONS)
         old = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
         rows = [row for row in old if row["dimension"] not in wanted]
