@@ -46,9 +46,10 @@ from metacli.types import Episode  # noqa: E402
 FILE = RESULTS / "time_to_accuracy.json"
 PLANS = {
     "5 minutes": ("omniglot-5w1s-protonet", ["train.steps=6000", "evaluate.every=750"]),
-    "15 minutes": ("omniglot-20w1s-protonet", ["train.steps=11000", "evaluate.every=1100"]),
+    "15 minutes": ("omniglot-20w1s-protonet", ["train.steps=9000", "evaluate.every=1500"]),
 }
 OVERRIDES = ["train.precision=bfloat16", "evaluate.way=5", "evaluate.query=15"]
+WHO = ("metacli", "plain torch")
 SHAPE = {"way": 5, "shot": 1, "query": 15}
 EPISODES, TRIED = 600, 20
 Point = dict[str, float]
@@ -165,7 +166,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--plan", choices=PLANS)
-    parser.add_argument("--child", choices=("metacli", "plain torch"), help=argparse.SUPPRESS)
+    parser.add_argument("--who", choices=WHO, nargs="+", default=WHO)
+    parser.add_argument("--child", choices=WHO, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child == "plain torch":
         return print(json.dumps(peer(given.plan)))
@@ -173,7 +175,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             return print(json.dumps(ours(given.plan, Path(folder))))
     for plan in [given.plan] if given.plan else PLANS:
-        found = {name: child(plan, name) for name in ("metacli", "plain torch")}
+        found = {name: child(plan, name) for name in given.who}
         old = json.loads(FILE.read_text())["plans"] if FILE.exists() else {}
         recipe, overrides = recipe_of(plan)
         row = {"recipe": recipe, "overrides": overrides, **found}
