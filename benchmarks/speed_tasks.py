@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from metacli.algorithms.multitask.method import MultiTask
 from metacli.algorithms.multitask.surgery.aligned import AlignedMTL
 from metacli.algorithms.multitask.weighting.fixed import Fixed
+from metacli.engine.training.memory import keep_freed_memory
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.hard import Hard
 from metacli.nn.solvers.logistic import fit_logistic
@@ -226,6 +227,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as in training; for all implementations
     rows = [row for shape in SHAPES for row in measure(shape, given.rounds)]
     rows += measure_adapting(given.rounds)
     facts = {"commit": commit(), "machine": machine(), "threads": 1}
