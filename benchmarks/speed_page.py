@@ -45,7 +45,8 @@ def of_many(found: dict[str, Any]) -> str:
     ]
     rows = {(row["what"], row["how"], row["folds"]): row for row in found["rows"]}
     for what, how in dict.fromkeys((a, b) for a, b, _ in rows):
-        rates = [f"{rows[what, how, folds]['tasks_per_second']:.0f}" for folds in (0, 3)]
+        found_by = [rows.get((what, how, folds)) for folds in (0, 3)]
+        rates = ["-" if row is None else f"{row['tasks_per_second']:.0f}" for row in found_by]
         lines.append(f"| {what} | {how} | {' | '.join(rates)} |")
     return "\n".join(lines)
 
