@@ -86,7 +86,7 @@ def test_the_last_rows_are_the_test_of_a_set_that_says_so():
 
 
 def test_a_task_with_too_few_rows_is_named():
-    with pytest.raises(DataError, match="needs 6 rows .* fewer have: t1 3"):
+    with pytest.raises(DataError, match=r"needs 6 rows .* fewer have: t1 3"):
         divide_rows(table((20, 3)), 0)
 
 
