@@ -46,7 +46,7 @@ from metacli.types import Episode  # noqa: E402
 FILE = RESULTS / "time_to_accuracy.json"
 PLANS = {
     "5 minutes": ("omniglot-5w1s-protonet", ["train.steps=6000", "evaluate.every=750"]),
-    "15 minutes": ("omniglot-20w1s-protonet", ["train.steps=9000", "evaluate.every=1500"]),
+    "15 minutes": ("omniglot-20w1s-protonet", ["train.steps=8000", "evaluate.every=1600"]),
 }
 OVERRIDES = ["train.precision=bfloat16", "evaluate.way=5", "evaluate.query=15"]
 WHO = ("metacli", "plain torch")
