@@ -262,15 +262,20 @@ def maml_loss(adapts: str = "", first_order: bool = False) -> Callable[[nn.Modul
     return of
 
 
+def features_under(network: Any, theta: dict[str, Tensor], x: Tensor) -> Tensor:
+    """What the body of θ makes of images."""
+    body = {n.removeprefix("body."): v for n, v in theta.items() if n.startswith("body.")}
+    dtype = theta["head.weight"].dtype
+    scale = torch.tensor(-1 / 255).to(dtype)
+    found: Tensor = functional_call(network.body, body, (x.to(dtype) * scale + 1,))
+    return found
+
+
 def anil_loss(network: Any, steps: int) -> TaskLoss:
     """ANIL with the support's features computed once."""
 
     def loss(theta: dict[str, Tensor], sx: Any, sy: Any, qx: Any, qy: Any) -> Tensor:
-        body = {n.removeprefix("body."): v for n, v in theta.items() if n.startswith("body.")}
-        dtype = theta["head.weight"].dtype
-        scale = torch.tensor(-1 / 255).to(dtype)
-        features = lambda x: functional_call(network.body, body, (x.to(dtype) * scale + 1,))  # noqa: E731
-        support, query = features(sx), features(qx)
+        support, query = features_under(network, theta, sx), features_under(network, theta, qx)
         head = (theta["head.weight"], theta["head.bias"])
         inner = lambda *head: F.cross_entropy(F.linear(support, *head), sy)  # noqa: E731
         for _ in range(steps):
@@ -285,12 +290,8 @@ def protonet_loss(network: Any, steps: int) -> TaskLoss:
     """ProtoNet, support and query normalised apart."""
 
     def loss(theta: dict[str, Tensor], sx: Any, sy: Any, qx: Any, qy: Any) -> Tensor:
-        body = {n.removeprefix("body."): v for n, v in theta.items() if n.startswith("body.")}
-        dtype = theta["head.weight"].dtype
-        scale = torch.tensor(-1 / 255).to(dtype)
-        features = lambda x: functional_call(network.body, body, (x.to(dtype) * scale + 1,))  # noqa: E731
-        support, query = features(sx), features(qx)
-        of_class = (sy == torch.arange(network.head.out_features)[:, None]).to(dtype)
+        support, query = features_under(network, theta, sx), features_under(network, theta, qx)
+        of_class = (sy == torch.arange(network.head.out_features)[:, None]).to(support.dtype)
         means = of_class @ support / of_class.sum(1, keepdim=True)
         return F.cross_entropy(-(query[:, None] - means).square().sum(-1), qy)
 
