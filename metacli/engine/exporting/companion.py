@@ -146,7 +146,7 @@ def script(result: ExportResult, what: Script) -> str:
         + what.pieces
         + "\n"
         + parts.RUN[kind],
-        '\nif __name__ == "__main__":' + parts.asked_for(what.usage) + what.main,
+        parts.begin_main(what.usage) + what.main,
     ]
     return "\n".join(pieces)
 

@@ -268,9 +268,11 @@ ADAPT_VALUES = """
 """
 
 
-def asked_for(usage: str) -> str:
-    """What the script says where words are missing, or asked for."""
+def begin_main(usage: str) -> str:
+    """The beginning of what the script does: it says its words where they are missing, or asked
+    for."""
     words = usage.replace(chr(34), chr(39))
     return f"""
+if __name__ == "__main__":
     if len(sys.argv) <= {len(shlex.split(usage))} or sys.argv[1] in ("-h", "--help"):
         sys.exit(f"usage: python {{Path(__file__).name}} {words}")"""

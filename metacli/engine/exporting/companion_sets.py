@@ -6,7 +6,7 @@ import json
 
 from metacli.engine.exporting import companion
 from metacli.engine.exporting.companion import Companion
-from metacli.engine.exporting.companion_parts import IMPORT, NEEDS, RUN, asked_for
+from metacli.engine.exporting.companion_parts import IMPORT, NEEDS, RUN, begin_main
 from metacli.engine.exporting.graph_sets import LABELS, TASKS
 from metacli.engine.models.card import escape
 from metacli.engine.results.export import ExportResult
@@ -19,7 +19,6 @@ def read(path):
         rows = list(csv.DictReader(file))
     return np.array([[float(row[name]) for name in COLUMNS] for row in rows], np.float32)
 '''
-MAIN = '\nif __name__ == "__main__":'
 ADAPTED_MAIN = """
     outputs = run(read(sys.argv[1]))
     print("row", "task", "value", "low", "high", sep="\\t")
@@ -94,7 +93,7 @@ def example(result: ExportResult, model: SetModel | AdaptedSet, usage: str) -> s
     )
     imports = ["import csv", "import sys", "from pathlib import Path", "", "import numpy as np"]
     lines = "\n".join([*imports, IMPORT[result.format], "", *facts])
-    return f"{head}\n{lines}\n\n{body}{RUN[result.format]}{MAIN}{asked_for(usage)}{main}"
+    return f"{head}\n{lines}\n\n{body}{RUN[result.format]}{begin_main(usage)}{main}"
 
 
 def readme(result: ExportResult, model: SetModel | AdaptedSet, name: str, usage: str) -> str:

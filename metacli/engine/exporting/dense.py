@@ -169,8 +169,7 @@ def example(result: ExportResult) -> str:
         f"TASKS, CLASSES = {list(TASKS)!r}, {list(CLASSES)!r}",
     ]
     imports = IMPORTS.format(runtime=parts.IMPORT[kind])
-    body = parts.images(first) + "\n" + parts.RUN[kind]
-    body += '\nif __name__ == "__main__":' + parts.asked_for(USAGE) + MAIN
+    body = parts.images(first) + "\n" + parts.RUN[kind] + parts.begin_main(USAGE) + MAIN
     return "\n".join([head, imports, "\n".join(facts), body])
 
 

@@ -10,7 +10,6 @@ from metacli.algorithms.meta.maml import MAML
 from metacli.compiled import has_compiler
 from metacli.engine.models.inputs import InputSpec
 from metacli.schema.few_shot import FewShotRecipe
-from metacli.schema.values import largest
 
 WORTH = 2  # times the seconds that a program takes to be made, of what it saves
 
@@ -54,7 +53,7 @@ def advice_on(
         and learner.adapts == ("",)
         and isinstance(episodes.way, int)
         and isinstance(episodes.shot, int)
-        and episodes.way * (largest(episodes.shot) + episodes.query) <= SMALL
+        and episodes.way * (episodes.shot + episodes.query) <= SMALL
     )
     program = PROGRAMS.get((learner.first_order, learner.inner_steps)) if measured else None
     if program is None:
