@@ -85,6 +85,7 @@ PLANS: dict[str, list[Options]] = {
     "cifar-fs-maml": PHOTOGRAPHS,
     "cifar-fs-pretrain": PHOTOGRAPHS,
     "omniglot-5w1s-reptile": [{"way": 5, "shot": k, "query": 1} for k in (1, 5)],
+    "omniglot-5w1s-reptile-published": [{"way": 5, "shot": k, "query": 1} for k in (1, 5)],
     "omniglot-5w1s-maml": [{"way": 5, "shot": 1, "query": 1}, {"way": 5, "shot": 1, "query": 15}],
     "sinusoid-10shot-maml": [WAVES[0], *FURTHER],
     "sinusoid-10shot-meta_sgd": WAVES,
@@ -114,6 +115,15 @@ PLANS: dict[str, list[Options]] = {
 }
 # The same recipe with other settings: a result of its own, under this name.
 VARIANTS: dict[str, tuple[str, list[str]]] = {
+    "omniglot-5w1s-reptile-published": (  # the authors' number of steps
+        "omniglot-5w1s-reptile",
+        [
+            "train.steps=100000",
+            "train.execution=compiled",
+            "train.precision=bfloat16",
+            "evaluate.every=10000",
+        ],
+    ),
     "omniglot-20w1s-protonet-random": ("omniglot-20w1s-protonet", ["data.scheme=random"]),
     "omniglot-20w1s-maml-vinyals": (
         "omniglot-20w1s-maml",

@@ -160,11 +160,11 @@ def mean_gradient(
     total = num_tasks(episodes)
     theta = attached(params)
     part_of = lambda part: part_gradient(fn, theta, part, chunk, total)  # noqa: E731
-    return summed(theta, in_order(part_of, divided(episodes, chunk)))
+    return added(in_order(part_of, divided(episodes, chunk)))
 
 
-Part = tuple[tuple[Tensor, ...], Metrics]
-"""What one chunk adds to the mean gradient, in the order of θ, and to the mean metrics."""
+Part = tuple[Params, Metrics]
+"""What one chunk adds to the mean gradient, or direction, and to the mean metrics."""
 
 
 def attached(params: Params) -> Params:
@@ -177,18 +177,8 @@ def part_gradient(fn: TaskLoss, theta: Params, part: Episode, chunk: int, total:
     one = lambda task: fn(theta, unpadded(task) if chunk == 1 else task)  # noqa: E731
     loss, metrics = run_chunk(one, part, chunk)
     grads = torch.autograd.grad(loss.sum() / total, list(theta.values()), materialize_grads=True)
-    return grads, {name: value.detach().sum() / total for name, value in metrics.items()}
-
-
-def summed(theta: Params, parts: Iterable[Part]) -> tuple[Params, Metrics]:
-    """The parts added in their order."""
-    sums: list[Tensor] = []
-    metric_sums: Metrics = {}
-    for grads, metrics in parts:
-        sums = [a + b for a, b in zip(sums, grads, strict=True)] if sums else list(grads)
-        for name, value in metrics.items():
-            metric_sums[name] = metric_sums.get(name, torch.zeros(())) + value
-    return dict(zip(theta, sums, strict=True)), metric_sums
+    found = {name: value.detach().sum() / total for name, value in metrics.items()}
+    return dict(zip(theta, grads, strict=True)), found
 
 
 def mean_direction(
@@ -196,16 +186,31 @@ def mean_direction(
 ) -> tuple[Params, Metrics]:
     """The mean over tasks of a direction that is not a gradient (Reptile's θ - φ), and the mean
     metrics."""
-    total = num_tasks(episodes)
-    direction: Params = {}
-    metric_sums: Metrics = {}
-    parts = divided(episodes, chunk)
-    for steps, metrics in in_order(lambda part: run_chunk(fn, part, chunk), parts):
-        for source, sums in ((steps, direction), (metrics, metric_sums)):
-            for name, value in source.items():
-                part = value.detach() if chunk == 1 else value.detach().sum(0)
-                sums[name] = sums[name] + part / total if name in sums else part / total
-    return direction, metric_sums
+    total, parts = num_tasks(episodes), divided(episodes, chunk)
+    one = lambda part: part_direction(fn, part, chunk, total)  # noqa: E731
+    return added(in_order(one, parts))
+
+
+def part_direction(
+    fn: Callable[[Episode], tuple[Params, Metrics]], part: Episode, chunk: int, total: int
+) -> Part:
+    """(1/total) times the sum of the directions of one chunk, and the metrics likewise."""
+    found: Part = ({}, {})
+    for sums, values in zip(found, run_chunk(fn, part, chunk), strict=True):
+        for name, value in values.items():
+            whole = value.detach() if chunk == 1 else value.detach().sum(0)
+            sums[name] = whole / total
+    return found
+
+
+def added(parts: Iterable[Part]) -> Part:
+    """The parts added in their order."""
+    found: Part = ({}, {})
+    for part in parts:
+        for sums, values in zip(found, part, strict=True):
+            for name, value in values.items():
+                sums[name] = sums[name] + value if name in sums else value
+    return found
 
 
 def gradient(

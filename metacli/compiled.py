@@ -1,5 +1,5 @@
-"""The mean gradient of a meta-batch by a compiled program: the gradient of one chunk of tasks is
-written out as one graph of tensor operations, and that becomes C++.
+"""The mean gradient of a meta-batch by a compiled program, or its mean direction: that of one chunk
+of tasks is written out as one graph of tensor operations, and that becomes C++.
 
 Compiling takes half a minute to some minutes, once for a shape of chunk: torch keeps the program
 on the disk for the next run (`keep_programs`). It runs without Python, one chunk on one thread.
@@ -20,13 +20,26 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from metacli.autodiff import Part, attached, divided, in_order, num_tasks, part_gradient, summed
+from metacli.autodiff import (
+    Part,
+    added,
+    attached,
+    divided,
+    in_order,
+    num_tasks,
+    part_direction,
+    part_gradient,
+)
 from metacli.errors import EnvironmentProblem
 from metacli.types import Batch, Episode, Metrics, Params
 
 GivenLoss = Callable[[Params, Params, Episode], tuple[Tensor, Metrics]]
 """(θ, what else the loss is made of, one episode) -> (loss, metrics). A program keeps no numbers,
 so all of them come in."""
+GivenDirection = Callable[[Params, Params, Episode], tuple[Params, Metrics]]
+"""The same for a direction that is not a gradient."""
+OfPart = Callable[[Params, Params, Episode], Part]
+"""(θ, what else it is made of, one chunk) -> what it adds."""
 OPTIONS = {
     "cpp_wrapper": True,  # one call for a chunk, which leaves Python to the other threads
     "cpp.threads": 1,
@@ -61,61 +74,100 @@ def no_compiler(found: str) -> EnvironmentProblem:
     return EnvironmentProblem(message, code="environment.no_compiler", hint=HINT)
 
 
-def mean_gradient(
-    fn: GivenLoss,
-    params: Params,
-    given: Params,
-    episodes: Episode,
-    chunk: int,
-    *,
-    programs: dict[Hashable, Callable[[list[Tensor]], Part]],
-    name: Hashable,
-) -> tuple[Params, Metrics]:
-    """As `autodiff.mean_gradient`.
+@dataclass(frozen=True)
+class Programs:
+    """Programs of one problem.
 
     Args:
-        programs: where programs are kept between calls.
-        name: what `fn` depends on besides its arguments.
-
-    Raises:
-        EnvironmentProblem: there is no C++ compiler, or the numbers are not in the CPU's memory.
+        kept: where they are between calls, by what they depend on.
     """
-    total, parts = num_tasks(episodes), divided(episodes, chunk)
 
-    def key_of(part: Episode) -> Hashable:
-        return name, chunk, total, tuple((v.shape, v.dtype) for v in listed(params, given, part))
+    kept: dict[Hashable, Callable[[list[Tensor]], Part]]
 
-    for part in parts:  # before there are threads
-        if key_of(part) not in programs:
-            programs[key_of(part)] = compile_part(fn, params, given, part, chunk, total)
-    part_of = lambda part: programs[key_of(part)](listed(params, given, part))  # noqa: E731
-    return summed(params, in_order(part_of, parts))
+    def mean_gradient(
+        self,
+        fn: GivenLoss,
+        params: Params,
+        given: Params,
+        episodes: Episode,
+        chunk: int,
+        name: Hashable,
+    ) -> Part:
+        """As `autodiff.mean_gradient`.
+
+        Args:
+            name: what `fn` depends on besides its arguments.
+
+        Raises:
+            EnvironmentProblem: there is no C++ compiler, or the numbers are not in the CPU's
+                memory.
+        """
+        total = num_tasks(episodes)
+
+        def of_part(theta: Params, rest: Params, tasks: Episode) -> Part:
+            loss = lambda moved, task: fn(moved, rest, task)  # noqa: E731
+            return part_gradient(loss, attached(theta), tasks, chunk, total)
+
+        return self.found(of_part, params, given, divided(episodes, chunk), (name, chunk, total))
+
+    def mean_direction(
+        self,
+        fn: GivenDirection,
+        params: Params,
+        given: Params,
+        episodes: Episode,
+        chunk: int,
+        name: Hashable,
+    ) -> Part:
+        """As `autodiff.mean_direction`; arguments and errors as of `mean_gradient`."""
+        total = num_tasks(episodes)
+
+        def of_part(theta: Params, rest: Params, tasks: Episode) -> Part:
+            return part_direction(lambda task: fn(theta, rest, task), tasks, chunk, total)
+
+        return self.found(of_part, params, given, divided(episodes, chunk), (name, chunk, total))
+
+    def found(
+        self, of_part: OfPart, params: Params, given: Params, parts: list[Episode], name: Hashable
+    ) -> Part:
+        """What the parts add up to, in their order."""
+        for part in parts:  # before there are threads
+            key = key_of(name, params, given, part)
+            if key not in self.kept:
+                self.kept[key] = compile_part(of_part, params, given, part)
+        one = lambda part: self.kept[key_of(name, params, given, part)](  # noqa: E731
+            listed(params, given, part)
+        )
+        return added(in_order(one, parts))
+
+
+def key_of(name: Hashable, params: Params, given: Params, part: Episode) -> Hashable:
+    return name, tuple((value.shape, value.dtype) for value in listed(params, given, part))
 
 
 @dataclass(frozen=True)
 class Program:
-    """Tensors, as `listed`, to what a chunk adds. The metrics come behind the gradients."""
+    """Tensors, as `listed`, to what a chunk adds. The metrics come behind the rest."""
 
     call: Callable[..., Sequence[Tensor]]
-    gradients: int
+    directions: tuple[str, ...]
     metrics: tuple[str, ...]
 
     def __call__(self, values: list[Tensor]) -> Part:
         with torch.no_grad():
             found = self.call(*values)
-        metrics = dict(zip(self.metrics, found[self.gradients :], strict=True))
-        return tuple(found[: self.gradients]), metrics
+        count = len(self.directions)
+        direction = dict(zip(self.directions, found[:count], strict=True))
+        return direction, dict(zip(self.metrics, found[count:], strict=True))
 
 
-def compile_part(
-    fn: GivenLoss, params: Params, given: Params, part: Episode, chunk: int, total: int
-) -> Program:
+def compile_part(of_part: OfPart, params: Params, given: Params, part: Episode) -> Program:
     values = listed(params, given, part)
     if any(value.device.type != "cpu" for value in values):
         message = "train.execution=compiled is for the CPU"
         raise EnvironmentProblem(message, code="environment.device", hint="--device cpu")
-    graph, metrics = written_out(fn, params, given, part, chunk, total)
-    return Program(to_cpp(graph, values), len(params), metrics)
+    graph, directions, metrics = written_out(of_part, params, given, part)
+    return Program(to_cpp(graph, values), directions, metrics)
 
 
 def to_cpp(graph: fx.GraphModule, values: list[Tensor]) -> Callable[..., Sequence[Tensor]]:
@@ -139,18 +191,16 @@ def to_cpp(graph: fx.GraphModule, values: list[Tensor]) -> Callable[..., Sequenc
 
 
 def written_out(
-    fn: GivenLoss, params: Params, given: Params, part: Episode, chunk: int, total: int
-) -> tuple[fx.GraphModule, tuple[str, ...]]:
-    """The gradient of one chunk as a graph of operations from `listed` tensors to the gradients
-    and metrics, and the names of the metrics."""
-    names: list[str] = []
+    of_part: OfPart, params: Params, given: Params, part: Episode
+) -> tuple[fx.GraphModule, tuple[str, ...], tuple[str, ...]]:
+    """What one chunk adds as a graph of operations from `listed` tensors to directions and metrics,
+    and the names of both."""
+    names: list[tuple[str, ...]] = []
 
     def flat(*values: Tensor) -> tuple[Tensor, ...]:
-        theta, rest, tasks = unlisted(values, params, given)
-        loss = lambda moved, task: fn(moved, rest, task)  # noqa: E731
-        grads, metrics = part_gradient(loss, attached(theta), tasks, chunk, total)
-        names[:] = metrics
-        return *grads, *metrics.values()
+        direction, metrics = of_part(*unlisted(values, params, given))
+        names[:] = tuple(direction), tuple(metrics)
+        return *direction.values(), *metrics.values()
 
     graph = make_fx(flat)(*listed(params, given, part))
     assert not any(node.op == "get_attr" for node in graph.graph.nodes), "a number came to stay"
@@ -158,11 +208,11 @@ def written_out(
         node.meta.clear()  # the tracer's stand-ins, which the compiler makes itself
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    return graph, tuple(names)
+    return graph, names[0], names[1]
 
 
 def listed(params: Params, given: Params, part: Episode) -> list[Tensor]:
-    """Everything that a chunk's gradient is made of; episodes without a mask."""
+    """Everything that a chunk's part is made of; episodes without a mask."""
     halves = [value for half in part for value in (half.x, half.y)]
     return [*params.values(), *given.values(), *halves]
 

@@ -18,6 +18,7 @@ from metacli.algorithms.meta.maml_plus_plus import MAMLPlusPlus
 from metacli.algorithms.meta.meta_sgd import MetaSGD
 from metacli.algorithms.meta.protonet import ProtoNet
 from metacli.algorithms.meta.r2d2 import R2D2
+from metacli.algorithms.meta.reptile import Reptile
 from metacli.errors import EnvironmentProblem
 from metacli.nn.layers.inputs import PixelInput
 from metacli.nn.layers.norms import BatchStatNorm
@@ -74,6 +75,8 @@ def two_layers(chunk: int) -> Problem:
         (R2D2(), "batch", "pool"),
         (CAVIA(inner_steps=2), "batch", "stride"),
         (MAMLPlusPlus(inner_steps=2), "batch", "stride"),
+        (Reptile(inner_steps=3, inner_batch=4), "batch", "stride"),
+        (Reptile(inner_steps=2, head="proto"), "layer", "pool"),
     ],
 )
 def test_a_graph_gives_the_gradient_of_the_loop(

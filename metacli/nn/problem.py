@@ -184,7 +184,8 @@ class Problem:
 
     @cached_property
     def programs(self) -> dict[Hashable, Callable[[list[Tensor]], Part]]:
-        """Compiled gradients of this problem, by what they are of (`compiled.mean_gradient`)."""
+        """Compiled gradients and directions of this problem, by what they are of
+        (`compiled.Programs`)."""
         return {}
 
     @cached_property

@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from metacli import compiled
-from metacli.autodiff import constant_grad, grad, mean_gradient
+from metacli.autodiff import constant_grad, grad, mean_direction, mean_gradient
+from metacli.compiled import Programs
 from metacli.errors import UsageProblem
 from metacli.nn.layers.products import rows_first
 from metacli.nn.losses import membership
@@ -205,14 +205,35 @@ def outer_gradient(
         return mean_gradient(alone, theta, episodes, problem.chunk)
     given = {key: value for key, value in params.items() if key not in theta}
     inside = problem.in_products  # made here: no module can be copied while a graph is traced
-    return compiled.mean_gradient(
+    return Programs(problem.programs).mean_gradient(
         lambda moved, rest, task: loss(inside, {**rest, **map_params(rows_first, moved)}, task),
         theta,
         given,
         episodes,
         problem.chunk,
-        programs=problem.programs,
-        name=name,
+        name,
+    )
+
+
+TaskDirection = Callable[[Problem, Params, Episode], tuple[Params, Metrics]]
+"""(problem, θ and every other number, one episode) -> (direction, metrics)."""
+
+
+def outer_direction(
+    name: Hashable, fn: TaskDirection, problem: Problem, params: Params, episodes: Episode
+) -> tuple[Params, Metrics]:
+    """The mean over the tasks of a direction that is not a gradient, and the mean metrics; by a
+    compiled program where the problem asks for one. Arguments as of `outer_gradient`."""
+    if not problem.compiled:
+        return mean_direction(lambda task: fn(problem, params, task), episodes, problem.chunk)
+    inside = problem.in_products
+    return Programs(problem.programs).mean_direction(
+        lambda every, _, task: fn(inside, map_params(rows_first, every), task),
+        params,
+        {},
+        episodes,
+        problem.chunk,
+        name,
     )
 
 

@@ -36,6 +36,7 @@ from metacli.algorithms.meta.inner import (
     count_classes,
     learned_like,
     movable,
+    outer_direction,
     query_loss,
     start,
     support_loss,
@@ -43,7 +44,7 @@ from metacli.algorithms.meta.inner import (
     union,
 )
 from metacli.algorithms.meta.minibatches import minibatches, shuffling
-from metacli.autodiff import constant_grad, mean_direction
+from metacli.autodiff import constant_grad
 from metacli.nn.problem import Problem
 from metacli.trees import add_scaled, detach, map_params, select, subtract, without
 from metacli.types import Batch, Episode, Metrics, Params, State, Update
@@ -51,6 +52,7 @@ from metacli.types import Batch, Episode, Metrics, Params, State, Update
 BETA2, EPS = 0.999, 1e-8
 OWN = "reptile."
 SQUARE = f"{OWN}square."
+KEYS, UNBIASED = f"{OWN}keys", f"{OWN}unbiased"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class Reptile(GradientLearner):
     inner_optimizer: Literal["sgd", "adam"] = "adam"
     head: HeadName = "linear"
 
+    compiles = True
     traceable = False  # which examples a step sees follows from how many there are
 
     def init(self, problem: Problem, params: Params) -> tuple[Params, State]:
@@ -72,22 +75,15 @@ class Reptile(GradientLearner):
     def inner(
         self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
-        keys = self.keys(len(support.y), torch.Generator().manual_seed(0), support.y)
-        return self.trained_on(problem, params, state, support, way, keys)[0]
+        given = self.given(len(support.y), torch.Generator().manual_seed(0), support.y, state)
+        return self.trained_on(problem, {**params, **given}, support, way)[0]
 
     def trained_on(
-        self,
-        problem: Problem,
-        params: Params,
-        state: State,
-        data: Batch,
-        way: int,
-        keys: Tensor,
+        self, problem: Problem, params: Params, data: Batch, way: int
     ) -> tuple[list[Params], Params]:
-        """θ_0 .. θ_k, and Adam's second moment at the end. `keys` [E, M] are random numbers that
-        shuffle the M examples E times."""
+        """θ_0 .. θ_k, and Adam's second moment at the end. `params` has what is `given`, too."""
         begin = detach(start(problem, without(params, OWN), data, self.head, way))
-        phi, done = movable(problem, begin), state.get("steps", 0)
+        phi, keys, unbiased = movable(problem, begin), params[KEYS], params[UNBIASED]
         path, square = [begin], {}
         if self.inner_optimizer == "adam":
             none = torch.zeros((), device=data.y.device)
@@ -99,32 +95,41 @@ class Reptile(GradientLearner):
             step_by = constant_grad(support_loss(problem, begin, part, phi), phi)
             if self.inner_optimizer == "adam":
                 square = map_params(lambda v, g: torch.lerp(g * g, v, BETA2), square, step_by)
-                step_by = map_params(adam_step(done + step), step_by, square)
+                step_by = map_params(adam_step(unbiased[step]), step_by, square)
             phi = add_scaled(phi, step_by, -self.inner_lr)
             path.append({**begin, **phi})
         return path, square
 
-    def keys(self, examples: int, rng: torch.Generator, like: Tensor) -> Tensor:
-        return shuffling(examples, self.inner_batch, self.inner_steps, rng).to(like.device)
+    def given(
+        self, examples: int, rng: torch.Generator, like: Tensor, state: State
+    ) -> dict[str, Tensor]:
+        """The numbers of one meta-batch besides θ: random ones [E, M] that shuffle the M examples E
+        times, and what the second moment of each inner step is divided by, [k]."""
+        keys = shuffling(examples, self.inner_batch, self.inner_steps, rng)
+        done = state.get("steps", 0)
+        unbiased = [1 - BETA2 ** (done + step + 1) for step in range(self.inner_steps)]
+        divisors = torch.tensor(unbiased, dtype=torch.float64)
+        return {KEYS: keys.to(like.device), UNBIASED: divisors.to(like.device)}
 
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
     ) -> Update:
-        way, theta = count_classes(batch.query.y, problem), trained(problem, params)
+        way = count_classes(batch.query.y, problem)
         examples = batch.support.y.shape[1] + batch.query.y.shape[1]
-        keys = self.keys(examples, rng, batch.query.y)  # one for all tasks, whose rows are random
+        # One shuffle for all tasks, whose rows are random.
+        given = self.given(examples, rng, batch.query.y, state)
 
-        def moved(episode: Episode) -> tuple[Params, Metrics]:
-            path, square = self.trained_on(problem, params, state, union(episode), way, keys)
+        def moved(at: Problem, every: Params, episode: Episode) -> tuple[Params, Metrics]:
+            path, square = self.trained_on(at, every, union(episode), way)
             phi = path[-1]
-            prediction = problem.predict(phi, episode.query.x, together=True)
+            prediction = at.predict(phi, episode.query.x, together=True)
             if self.head != "linear":  # a row goes to the mean of what the classes made of it
-                phi, square = ({**at, **mean_rows(at)} for at in (phi, square))
+                phi, square = ({**one, **mean_rows(one)} for one in (phi, square))
             left = {SQUARE + name: value for name, value in square.items()}
-            metrics = query_loss(problem, prediction, episode.query)[1]
-            return {**subtract(theta, phi), **left}, metrics
+            metrics = query_loss(at, prediction, episode.query)[1]
+            return {**subtract(trained(at, every), phi), **left}, metrics
 
-        found, metrics = mean_direction(moved, batch, problem.chunk)
+        found, metrics = outer_direction((self, way), moved, problem, {**params, **given}, batch)
         after = {"steps": state.get("steps", 0) + self.inner_steps} if state else {}
         return Update(without(found, OWN), after, metrics, select(found, (OWN,)))
 
@@ -134,6 +139,6 @@ def mean_rows(params: Params) -> Params:
     return {name: params[name].mean(0, keepdim=True) for name in HEAD if name in params}
 
 
-def adam_step(step: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """g / (√v̂ + ε) at 0-based `step`."""
-    return lambda g, v: g / ((v / (1 - BETA2 ** (step + 1))).sqrt() + EPS)
+def adam_step(unbiased: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """g / (√(v / unbiased) + ε)."""
+    return lambda g, v: g / ((v / unbiased.to(v)).sqrt() + EPS)

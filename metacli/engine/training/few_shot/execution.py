@@ -26,9 +26,10 @@ def check_execution(recipe: FewShotRecipe, learner: Learner, problems: Problems)
         message = "execution compiled needs tasks of one size: a program is of one shape"
     if message:
         problems.add("train.execution", message, hint, code="recipe.value")
-    if train.precision == "bfloat16" and train.execution not in ("auto", "loop"):
-        message = f"precision {train.precision} is for tasks one by one, in a loop"
-        problems.add("train.precision", message, "train.execution=loop or auto")
+    chunks = train.execution == "compiled" and (train.chunk or 1) > 1
+    if train.precision == "bfloat16" and (chunks or train.execution == "vmap"):
+        message = f"precision {train.precision} is for tasks one by one"
+        problems.add("train.precision", message, "train.execution=loop, compiled or auto, no chunk")
 
 
 def resolve_execution(
@@ -46,7 +47,10 @@ def resolve_execution(
         device: its kind; on a GPU more tasks at a time (`on_cuda`).
     """
     train = recipe.train
-    if train.execution == "loop" or train.precision == "bfloat16":
+    half = train.precision == "bfloat16"
+    if half and train.execution == "compiled":
+        return "compiled", 1
+    if train.execution == "loop" or half:
         return "loop", 1
     if train.execution in ("vmap", "compiled"):
         return train.execution, min(train.chunk or 8, train.meta_batch)
