@@ -31,6 +31,7 @@ from metacli.autodiff import (
     part_gradient,
 )
 from metacli.errors import EnvironmentProblem
+from metacli.trees import map_params
 from metacli.types import Batch, Episode, Metrics, Params
 
 GivenLoss = Callable[[Params, Params, Episode], tuple[Tensor, Metrics]]
@@ -123,7 +124,10 @@ class Programs:
         total = num_tasks(episodes)
 
         def of_part(theta: Params, rest: Params, tasks: Episode) -> Part:
-            return part_direction(lambda task: fn(theta, rest, task), tasks, chunk, total)
+            one = lambda task: fn(theta, rest, task)  # noqa: E731
+            direction, metrics = part_direction(one, tasks, chunk, total)
+            # A part of it may be among the arguments of the next step, laid out as in this one.
+            return map_params(lambda value: value.contiguous(), direction), metrics
 
         return self.found(of_part, params, given, divided(episodes, chunk), (name, chunk, total))
 

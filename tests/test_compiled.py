@@ -127,6 +127,24 @@ def test_a_compiled_program_gives_the_gradient_of_the_loop() -> None:
 
 
 @pytest.mark.slow
+def test_a_program_takes_what_the_step_before_it_left() -> None:
+    learner, problem = Reptile(inner_steps=2, inner_batch=3), two_layers(1)
+    inside = dataclasses.replace(problem, compiled=True)
+    found = []
+    for each in (problem, inside):
+        params = toys.shaken(problem)
+        own, state = learner.init(problem, params)
+        params |= own
+        for step in range(2):
+            update = learner.direction(each, params, toys.pictures(2), state, toys.rng(step))
+            left = {name: params[name] - value for name, value in update.direction.items()}
+            params, state = {**params, **left, **update.replace}, update.state
+        found.append(params)
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.slow
 def test_a_program_is_kept_for_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
