@@ -81,6 +81,24 @@ def test_an_unknown_scheme_names_the_four() -> None:
     )
 
 
+def test_only_background_characters_are_turned_on_request() -> None:
+    for scheme in ("vinyals", "random"):
+        with pytest.raises(DataError, match="turns characters as it does"):
+            OmniglotOptions(scheme, turned=True)
+
+
+@needs_mirror
+def test_turned_characters_are_classes_of_turned_alphabets(cache: Path) -> None:
+    options = {"scheme": "background-within", "turned": True}
+    train, val = (load_pool("omniglot", split, options, cache) for split in ("train", "val"))
+    assert (len(train.classes), len(val.classes)) == (4 * 813, 151)
+    assert train.families is not None
+    assert len(train.families) == 4 * 25
+    for family in train.families:
+        ends = [train.classes[one].split("/") for one in family]
+        assert len({(alphabet, turn) for alphabet, _, turn in ends}) == 1
+
+
 def test_not_fetched_says_what_to_type(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not been fetched") as caught:
         load_pool("omniglot", "train", {}, tmp_path)

@@ -47,10 +47,13 @@ class OmniglotOptions:
             the classes of each episode are of one alphabet, as Lake's task has it; an alphabet with
             fewer characters than the way is never drawn.
         split_seed: names the shuffle of `random`.
+        turned: of the training characters of a background scheme: the four rotations of a character
+            are four classes, and those of an alphabet four alphabets.
     """
 
     scheme: str = "vinyals"
     split_seed: int = 0
+    turned: bool = False
 
     def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
@@ -58,6 +61,12 @@ class OmniglotOptions:
                 f"omniglot has no scheme {self.scheme!r}",
                 code="data.unknown_scheme",
                 hint="the schemes are vinyals, random, background and background-within",
+            )
+        if self.turned and not self.scheme.startswith("background"):
+            raise DataError(
+                f"the scheme {self.scheme!r} turns characters as it does, whatever `turned` says",
+                code="data.unknown_scheme",
+                hint="data.scheme=background or background-within, or leave data.turned out",
             )
 
 
@@ -161,7 +170,7 @@ def pool(split: str, options: OmniglotOptions, cache: Path, report: Report = sil
         rows=[groups[name].rows for name in names],
         store=stored.images,
         contents=stored.contents,
-        rotations=options.scheme == "vinyals",
+        rotations=options.scheme == "vinyals" or (options.turned and split == "train"),
         random_turns=options.scheme == "random",
         families=[name.partition("/")[0] for name in names] if within else None,
     )

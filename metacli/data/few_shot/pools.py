@@ -130,7 +130,7 @@ def make_pool(
             the same whatever their folder is called.
         contents: SHA-256 hex of what the images were made from.
         rotations: each class becomes four, named rot000, rot090, rot180 and rot270: its images
-            after so many degrees counter-clockwise.
+            after so many degrees counter-clockwise; so does its family.
         families: of each class, where episodes stay within one.
     Raises:
         DataError: rotations of images that are not square.
@@ -142,7 +142,7 @@ def make_pool(
         turns = np.tile(np.arange(4, dtype=np.int64), len(classes))
         classes = [f"{one}/{turn}" for one in classes for turn in TURN_NAMES]
         rows = [one for one in rows for _ in TURN_NAMES]
-        families = families and [one for one in families for _ in TURN_NAMES]
+        families = families and [f"{one}/{turn}" for one in families for turn in TURN_NAMES]
     facts = [
         name if identity is None else identity,
         split,
