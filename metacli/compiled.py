@@ -11,7 +11,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,6 @@ from metacli.autodiff import (
     part_gradient,
 )
 from metacli.errors import EnvironmentProblem
-from metacli.trees import map_params
 from metacli.types import Batch, Episode, Metrics, Params
 
 GivenLoss = Callable[[Params, Params, Episode], tuple[Tensor, Metrics]]
@@ -47,18 +48,25 @@ OPTIONS = {
 }
 # They warn of what nobody can act on: no GPU, operations that are called in place of being written.
 TALKATIVE = ("torch.utils.cpp_extension", "torch._inductor.ir")
-HINT = "train.execution=auto; or install g++ and Python's header files (CXX names another compiler)"
+HINT = (
+    "install g++ and Python's header files (CXX names another compiler), or begin with "
+    "train.execution=vmap"
+)
 
 
 def require_compiler() -> None:
     """Raises EnvironmentProblem where there is no C++ compiler."""
-    if not has_compiler():
+    if shutil.which(compiler()) is None:
         raise no_compiler(f"{compiler()} was not found")
 
 
-def has_compiler() -> bool:
-    """Whether there is a C++ compiler."""
-    return shutil.which(compiler()) is not None
+def can_compile() -> bool:
+    """Whether there is a C++ compiler, and it finds Python's header files."""
+    if shutil.which(compiler()) is None:
+        return False
+    words = [compiler(), "-fsyntax-only", f"-I{sysconfig.get_path('include')}", "-xc++", "-"]
+    tried = subprocess.run(words, input=b"#include <Python.h>\n", capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 def compiler() -> str:
@@ -127,7 +135,7 @@ class Programs:
             one = lambda task: fn(theta, rest, task)  # noqa: E731
             direction, metrics = part_direction(one, tasks, chunk, total)
             # A part of it may be among the arguments of the next step, laid out as in this one.
-            return map_params(lambda value: value.contiguous(), direction), metrics
+            return {name: value.contiguous() for name, value in direction.items()}, metrics
 
         return self.found(of_part, params, given, divided(episodes, chunk), (name, chunk, total))
 

@@ -113,7 +113,7 @@ def test_where_there_is_no_compiler_the_next_step_is_reported(
     with pytest.raises(EnvironmentProblem, match="no-such-compiler was not found") as caught:
         compiled.require_compiler()
     assert caught.value.exit_code == 4
-    assert "train.execution=auto" in str(caught.value.hint)
+    assert "train.execution=vmap" in str(caught.value.hint)
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ import torch
 from small_runs import RECIPE, WAVES, recipe
 from tiny_models import write_classes
 
+from metacli.compiled import can_compile
 from metacli.engine.models.networks import restore_learner
+from metacli.engine.training.few_shot import compiling
 from metacli.engine.training.few_shot.build import build_few_shot
 from metacli.engine.training.few_shot.sources import make_source
 from metacli.errors import DataError, RecipeError
@@ -84,7 +86,7 @@ STRIDED = ("episodes.query=15", "backbone.downsample=stride", "train.meta_batch=
         (("train.execution=vmap", "train.chunk=3", "train.meta_batch=16"), "vmap", 3),
     ],
 )
-def test_auto_execution_is_a_rule_of_the_recipe_alone(
+def test_auto_execution_of_a_short_run_is_a_rule_of_the_recipe_alone(
     overrides: tuple[str, ...], execution: str, chunk: int
 ) -> None:
     made = built(*overrides).recipe.train
@@ -96,6 +98,7 @@ LONG = (
     *("episodes.way=5", "episodes.shot=1", "episodes.query=1", "backbone.width=64"),
     *("backbone.norm=batch", "backbone.downsample=stride"),
 )
+REPTILE = ("algorithm.name=reptile", "algorithm.inner_steps=5")
 
 
 @pytest.mark.parametrize(
@@ -109,22 +112,43 @@ LONG = (
         (("algorithm.first_order=true", "algorithm.inner_steps=5"), "5 minutes"),
         (("algorithm.adapts=[head.]",), None),
         (("algorithm.name=anil",), None),
+        ((*REPTILE, "episodes.shot=9"), "25 minutes"),
+        ((*REPTILE, "algorithm.inner_batch=20", "episodes.shot=9"), None),
         (("train.execution=vmap",), None),
+        (("train.precision=bfloat16",), None),
         (("episodes.query=15",), None),
         (("backbone.width=32",), None),
         (("backbone.downsample=pool",), None),
     ],
 )
-def test_auto_says_what_a_program_would_save_and_leaves_it(
+def test_auto_takes_a_program_where_it_saves_minutes_and_says_so(
     monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], minutes: str | None
 ) -> None:
-    monkeypatch.setenv("CXX", sys.executable)  # whatever is there
+    monkeypatch.setattr(compiling, "can_compile", lambda: True)
+    made = built(*LONG, *overrides)
+    assert (made.recipe.train.execution == "compiled") == (minutes is not None)
+    assert (made.compiling is None) == (minutes is None)
+    assert minutes is None or minutes in (made.compiling or "")
+    monkeypatch.setattr(compiling, "can_compile", lambda: False)
     made = built(*LONG, *overrides)
     assert made.recipe.train.execution in ("vmap", "loop")
-    assert (made.advice is None) == (minutes is None)
-    assert minutes is None or minutes in (made.advice or "")
-    monkeypatch.setenv("CXX", "no-compiler-is-called-so")
-    assert built(*LONG, *overrides).advice is None
+    assert made.compiling is None
+
+
+def test_a_run_that_took_a_program_goes_on_as_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "can_compile", lambda: True)
+    begun = built(*LONG).recipe.train
+    again = built(*LONG, f"train.execution={begun.execution}", f"train.chunk={begun.chunk}")
+    assert again.recipe.train == begun
+    assert again.compiling is None
+
+
+@pytest.mark.parametrize("compiler", ["no-compiler-is-called-so", sys.executable])
+def test_what_compiles_nothing_is_no_compiler(
+    monkeypatch: pytest.MonkeyPatch, compiler: str
+) -> None:
+    monkeypatch.setenv("CXX", compiler)
+    assert not can_compile()
 
 
 def test_all_problems_are_reported_at_once_with_the_nearest_names() -> None:

@@ -21,8 +21,8 @@ from metacli.engine.models.networks import make_problem
 from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.few_shot.checks import check_fit
-from metacli.engine.training.few_shot.compiling import advice_on
-from metacli.engine.training.few_shot.execution import resolve_execution
+from metacli.engine.training.few_shot.compiling import worth_compiling
+from metacli.engine.training.few_shot.execution import CHUNK, resolve_execution
 from metacli.engine.training.few_shot.sources import (
     Kind,
     describe_data,
@@ -49,7 +49,7 @@ class FewShotBuilt:
             shipped.
         kind: of its tasks.
         way: classes of a fixed head; the largest way of a range.
-        advice: what would train it faster.
+        compiling: what is said of a program that `auto` takes.
     """
 
     recipe: FewShotRecipe
@@ -58,7 +58,7 @@ class FewShotBuilt:
     inputs: InputSpec
     kind: Kind
     way: int
-    advice: str | None = None
+    compiling: str | None = None
 
     @cached_property
     def problem(self) -> Problem:
@@ -117,11 +117,15 @@ def build_few_shot(loaded: Loaded, device: str = "cpu") -> FewShotBuilt:
     problems.raise_any()
     if recipe.train.execution == "compiled":
         require_compiler()
+    execution, chunk = resolve_execution(recipe, learner, inputs, device)
+    said = worth_compiling(recipe, learner, inputs, execution, device)
+    if said is not None:
+        execution, chunk = "compiled", min(recipe.train.chunk or CHUNK, recipe.train.meta_batch)
+    if execution == "compiled":
         keep_programs(cache_root() / "programs")
-    resolved = resolve(recipe, learner, backbone, inputs, device)
-    advice = advice_on(recipe, learner, inputs, resolved.train.execution)
+    resolved = resolve(recipe, learner, backbone, execution, chunk)
     way = largest(recipe.episodes.way)
-    return FewShotBuilt(resolved, learner, deployed, inputs, kind, way, advice)
+    return FewShotBuilt(resolved, learner, deployed, inputs, kind, way, said)
 
 
 def with_classes(
@@ -142,10 +146,9 @@ def with_classes(
 
 
 def resolve(
-    recipe: FewShotRecipe, learner: Learner, backbone: Backbone, inputs: InputSpec, device: str
+    recipe: FewShotRecipe, learner: Learner, backbone: Backbone, execution: str, chunk: int
 ) -> FewShotRecipe:
     """The recipe with every default and every `auto` written out."""
-    execution, chunk = resolve_execution(recipe, learner, inputs, device)
     plain = recipe.plain()
     if recipe.data.source not in DATASETS:  # the run is resumed from any folder
         plain["data"]["source"] = str(Path(recipe.data.source).absolute())

@@ -1,5 +1,5 @@
-"""What `train.execution=compiled` would save. `auto` says it and does not take it: a recipe has the
-same bits on every machine, with a compiler or without one, and a program rounds differently."""
+"""When `train.execution: auto` means `compiled`: where a program saves clearly more time than it
+takes to be made, and can be made here. It rounds differently from what runs without a compiler."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from metacli.algorithms.learner import Learner
 from metacli.algorithms.meta.maml import MAML
-from metacli.compiled import has_compiler
+from metacli.algorithms.meta.reptile import Reptile
+from metacli.compiled import can_compile
 from metacli.engine.models.inputs import InputSpec
 from metacli.schema.few_shot import FewShotRecipe
 
@@ -25,44 +26,53 @@ class Program(NamedTuple):
     saved: float
 
 
-PROGRAMS = {  # by first order and the number of inner steps; others gain next to nothing
-    (False, 1): Program(52, 0.0010),
-    (False, 5): Program(143, 0.0034),
-    (True, 5): Program(73, 0.0021),
+# By learner, first order and the number of inner steps; others gain next to nothing.
+PROGRAMS: dict[tuple[type[Learner], bool, int], Program] = {
+    (MAML, False, 1): Program(52, 0.0010),
+    (MAML, False, 5): Program(143, 0.0034),
+    (MAML, True, 5): Program(73, 0.0021),
+    (Reptile, True, 5): Program(63, 0.0106),
 }
-IMAGES, WIDTH, SMALL = (28, 28), 64, 15  # of what was measured; images of a task at most
+IMAGES, WIDTH, SMALL = (28, 28), 64, 15  # of what was measured; images of a step at most
 
 
-def advice_on(
-    recipe: FewShotRecipe, learner: Learner, inputs: InputSpec, execution: str
+def worth_compiling(
+    recipe: FewShotRecipe, learner: Learner, inputs: InputSpec, execution: str, device: str
 ) -> str | None:
-    """A sentence for a run that a program would shorten; None for any other, and where there is no
-    compiler.
+    """What is said of a run that takes a program; None where none is taken.
 
     Args:
-        recipe: as it was written. execution: what its `auto` means.
+        recipe: as it was written. execution: what its `auto` means without one.
     """
-    episodes, train, options = recipe.episodes, recipe.train, recipe.backbone.options
-    if (train.execution, execution) != ("auto", "vmap") or not isinstance(learner, MAML):
+    train = recipe.train
+    if (train.execution, train.precision, device) != ("auto", "float32", "cpu"):
         return None
-    measured = (
+    program = PROGRAMS.get((type(learner), learner.first_order, learner.inner_steps or 0))
+    if program is None or train.meta_batch == 1 or not was_measured(recipe, learner, inputs):
+        return None
+    saved = train.steps * train.meta_batch * program.saved
+    if saved < WORTH * program.made or not can_compile():
+        return None
+    return (
+        f"train.execution=compiled: a program is made first (about {program.made:.0f} s), which "
+        f"saves about {saved / 60:.0f} minutes of {train.steps:,} steps; "
+        f"train.execution={execution} has the same digits on machines without a compiler"
+    )
+
+
+def was_measured(recipe: FewShotRecipe, learner: Learner, inputs: InputSpec) -> bool:
+    """Whether network and tasks are those of the table."""
+    episodes, options = recipe.episodes, recipe.backbone.options
+    if not isinstance(episodes.way, int) or not isinstance(episodes.shot, int):
+        return False
+    images = episodes.way * (episodes.shot + episodes.query)
+    if isinstance(learner, Reptile):
+        images = min(images, learner.inner_batch)
+    return (
         recipe.backbone.name == "conv4"
         and options.get("downsample") == "stride"
         and options.get("width", WIDTH) == WIDTH
         and inputs.shape[1:] == IMAGES
         and learner.adapts == ("",)
-        and isinstance(episodes.way, int)
-        and isinstance(episodes.shot, int)
-        and episodes.way * (episodes.shot + episodes.query) <= SMALL
-    )
-    program = PROGRAMS.get((learner.first_order, learner.inner_steps)) if measured else None
-    if program is None:
-        return None
-    saved = train.steps * train.meta_batch * program.saved
-    if saved < WORTH * program.made or not has_compiler():
-        return None
-    return (
-        f"train.execution=compiled would save about {saved / 60:.0f} minutes of {train.steps:,} "
-        f"steps, once its program is made (about {program.made:.0f} s); its numbers differ by "
-        "rounding, so auto leaves it to you"
+        and images <= SMALL
     )

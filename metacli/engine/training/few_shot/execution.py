@@ -10,6 +10,8 @@ from metacli.engine.training.problems import Problems
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.values import largest
 
+CHUNK = 8  # tasks at a time where the recipe names an execution and no chunk
+
 
 def check_execution(recipe: FewShotRecipe, learner: Learner, problems: Problems) -> None:
     """Executions that are asked for by name and cannot be had."""
@@ -53,7 +55,7 @@ def resolve_execution(
     if train.execution == "loop" or half:
         return "loop", 1
     if train.execution in ("vmap", "compiled"):
-        return train.execution, min(train.chunk or 8, train.meta_batch)
+        return train.execution, min(train.chunk or CHUNK, train.meta_batch)
     if device == "cuda" and learner.trains_on != "classes":
         return on_cuda(recipe, inputs)
     if inputs.kind == "numbers":

@@ -98,9 +98,9 @@ class FewShotRun:
         return replace(self, team=team)
 
     def prepared(self, workspace: Workspace) -> FewShotRun:
-        """There is nothing to be found out; what would be faster is said."""
-        if self.built.advice is not None:
-            workspace.report(Notice(self.built.advice, "run.compiled"))
+        """There is nothing to be found out; that a program is made is said."""
+        if self.built.compiling is not None:
+            workspace.report(Notice(self.built.compiling, "run.compiled"))
         return self
 
     def start(self) -> Start:
