@@ -4,7 +4,7 @@
     metacli meta-train omniglot-20w1s-protonet data.scheme=background data.turned=true -o ANY
     metacli meta-train omniglot-alphabets-20w1s-protonet -o WITHIN
 
-Writes results/one_shot.json.
+Writes results/one_shot.json and its table; `--table` makes the table alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import result_pages
 import torch
 from torch import Tensor
 
@@ -28,6 +29,15 @@ from metacli.engine.scoring.intervals import over_episodes
 from metacli.engine.storage.paths import cache_root
 from metacli.types import Batch
 
+PAGE = result_pages.FEW_SHOT
+BEGIN, END = "<!-- one shot: made by benchmarks/one_shot.py -->", "<!-- end of one shot -->"
+NAMES = {
+    "within": "ProtoNet, 20-way episodes within alphabets",
+    "any": "ProtoNet, 60-way episodes of any characters",
+    "untrained": "the same network, untrained",
+    "pixels": "nearest pixels",
+}
+PUBLISHED = {"people": 4.5, "Bayesian program learning": 3.3}  # Lake et al. 2015
 FILE = Path(__file__).resolve().parent / "results" / "one_shot.json"
 WAY, RUNS, DRAWERS, SEED = 20, 20, 20, 0
 Answer = Callable[[Tensor, Tensor], Tensor]
@@ -36,6 +46,12 @@ Answer = Callable[[Tensor, Tensor], Tensor]
 
 def main() -> None:
     torch.set_num_threads(1)
+    if sys.argv[1:] != ["--table"]:
+        measure()
+    result_pages.replace(PAGE, BEGIN, END, table())
+
+
+def measure() -> None:
     paths = dict(zip(("any", "within"), sys.argv[1:3], strict=True))
     models = {name: few_shot(path) for name, path in paths.items()}
     answers = {name: of_model(model) for name, model in models.items()}
@@ -107,6 +123,24 @@ def summed_up(found: dict[str, float]) -> dict[str, Any]:
     """Errors in %: the mean over alphabets, and each."""
     each = {name: round(100 * share, 2) for name, share in found.items()}
     return {**over_episodes(100 * np.array(list(found.values()))).as_dict(), "each": each}
+
+
+def table() -> str:
+    """Markdown from the results file."""
+    document = json.loads(FILE.read_text())
+    lines = [
+        "| who | errors, new alphabets | errors, validation alphabets |",
+        "| --- | --- | --- |",
+    ]
+    for name, words in NAMES.items():
+        cells = [shown(document[split].get(name)) for split in ("test", "val")]
+        lines.append(f"| {words}{', taken' * (name == document['taken'])} | {' | '.join(cells)} |")
+    lines += [f"| *{who}, on Lake's runs* | {errors} % |  |" for who, errors in PUBLISHED.items()]
+    return "\n".join(lines)
+
+
+def shown(found: dict[str, Any] | None) -> str:
+    return "" if found is None else f"{found['mean']:.1f} ± {found['ci95']:.1f} %"
 
 
 if __name__ == "__main__":

@@ -67,7 +67,9 @@ def fixed(score: Score) -> bool:
 
 def link(result: Result, root: str = "../../") -> str:
     file = result.get("name", result["recipe"])
-    return f"[{result['recipe']}]({root}benchmarks/results/{file}.json)"
+    other = file != result["recipe"]  # with other settings, of which steps are one
+    steps = f", {int(result['train']['steps'].split()[0]):,} steps" if other else ""
+    return f"[{result['recipe']}]({root}benchmarks/results/{file}.json){steps}"
 
 
 def minutes(result: Result) -> str:
