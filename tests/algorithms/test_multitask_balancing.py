@@ -111,6 +111,10 @@ def test_gradnorm_raises_the_weight_of_the_task_that_trains_slowly():
     assert sum(after["weights"]) == pytest.approx(2.0)
 
 
+def test_gradnorm_begins_with_every_loss_as_it_is():
+    assert GradNorm().init(3)[1]["weights"] == [1.0, 1.0, 1.0]
+
+
 def test_gradnorm_lowers_the_weight_of_the_larger_gradient_where_rates_are_the_same():
     norms = torch.tensor([1.0, 3.0], dtype=torch.float64)
     _, after = of(GradNorm(lr=0.1), norms=norms, state={"weights": [1.0, 1.0], "first": None})

@@ -90,6 +90,14 @@ def test_lookahead_is_a_step_on_one_task_and_the_loss_of_another(other: int | No
         torch.testing.assert_close(found[i], 1 - after / before, rtol=1e-9, atol=1e-12)
 
 
+def test_a_task_without_a_loss_has_a_relatedness_that_is_a_number() -> None:
+    batch, at = rows(), params()
+    at = {**at, "heads.weight": 0 * at["heads.weight"], "heads.bias": 0 * at["heads.bias"]}
+    solved = batch._replace(y=batch.y * torch.tensor([[0.0], [1.0], [1.0]]))
+    assert float(problem().losses(at, solved)[0]) == 0
+    assert bool(torch.isfinite(formulas.lookahead(problem(), at, solved)).all())
+
+
 def test_steps_and_losses_are_of_different_halves_both_ways() -> None:
     batch, at = rows(), params()
     one, two = formulas.halves(batch, torch.Generator().manual_seed(4))

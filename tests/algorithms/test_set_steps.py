@@ -21,7 +21,7 @@ from metacli.algorithms.meta_multitask.protocol import alone, together
 from metacli.algorithms.meta_multitask.steps import uniform
 from metacli.data.sets.functions import Functions
 from metacli.nn.set_attention import Gaussian
-from metacli.nn.set_problem import SetProblem
+from metacli.nn.set_problem import SetProblem, mean_of_sets
 from metacli.nn.trunk_heads import HEAD
 from metacli.types import Batch, Params, SetEpisode
 
@@ -358,3 +358,9 @@ def test_the_noise_is_a_line_in_the_logarithms_of_the_numbers_of_labels(
     joint = learner.answer(problem, params, episodes, together(episodes.roles)).variance
     seen = mask.sum((1, 2)).double().log1p()[:, None]
     torch.testing.assert_close(joint[..., 0].log(), noise + slopes[0] * own + slopes[1] * seen)
+
+
+def test_a_set_in_which_nothing_counts_has_a_mean_of_nothing() -> None:
+    values = torch.arange(12.0).view(2, 2, 3)
+    mask = torch.tensor([[[True, False, True], [False, False, True]], [[False] * 3] * 2])
+    assert mean_of_sets(values, mask).tolist() == pytest.approx([(0 + 2 + 5) / 3, 0.0])

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from metacli.algorithms.meta.pmf import PMF
-from metacli.algorithms.transfer.setfit import BETA1, BETA2, EPS, SetFit
+from metacli.algorithms.transfer.setfit import BETA1, BETA2, EPS, SetFit, on_pairs
 from metacli.algorithms.transfer.tuned_prototype import FineTunedPrototype
 from metacli.nn.problem import Problem
 from metacli.types import Batch, Params
@@ -89,6 +89,14 @@ def test_one_example_of_each_class_has_pairs_of_two_classes_alone() -> None:
     problem, params, support, query = task(shot=1)
     phi = SetFit(lr=1e-2, steps=3, c=10.0).adapt(problem, params, support, {})
     assert bool(torch.isfinite(SetFit().predict(problem, phi, query.x)).all())
+
+
+def test_examples_of_one_class_alone_have_a_loss_without_pairs_of_two() -> None:
+    problem, params, support, _ = task(way=3)
+    one = Batch(support.x[support.y == 0], support.y[support.y == 0])
+    loss = on_pairs(problem, params, one)(params)
+    assert bool(torch.isfinite(loss))
+    assert float(loss) > 0
 
 
 def test_no_step_is_logistic_regression_on_the_network_as_it_is() -> None:

@@ -12,6 +12,7 @@ from metacli.nn.backbones.efficientnet_lite0 import (
     Network,
     folded,
     layers,
+    missing,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,6 +34,15 @@ def random_state(network: Network) -> dict[str, torch.Tensor]:
         ]
         state |= {f"{number}.{place}": value for place, value in enumerate(entry)}
     return state
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 7])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_zeros_are_added_and_nothing_is_cut_off(size: int, kernel: int, stride: int) -> None:
+    added = missing(size, kernel, stride)
+    assert added >= 0
+    assert (size + added - kernel) // stride + 1 == -(-size // stride)
 
 
 @pytest.mark.parametrize("size", [64, 65])

@@ -57,6 +57,12 @@ def objective(u, v, cluster, batch, slope, mean):
     return total
 
 
+def test_it_begins_with_a_weight_for_each_input_and_an_intercept_of_each_task():
+    begun = MeanLogistic().init([5], 3, rng(0))
+    assert begun["heads.weight"].shape == (3, 5)
+    assert begun["heads.bias"].shape == (3,)
+
+
 @pytest.mark.parametrize("cluster", [[0, 0, 0, 0], [1, 0, 0, 1]])
 def test_it_is_the_minimum_of_its_objective(cluster):
     batch = labelled(torch.randn(4, 3, generator=rng(3), dtype=torch.float64))
