@@ -75,7 +75,7 @@ class Reptile(GradientLearner):
     def inner(
         self, problem: Problem, params: Params, support: Batch, state: State, way: int
     ) -> list[Params]:
-        given = self.given(len(support.y), torch.Generator().manual_seed(0), support.y, state)
+        given = self.given(len(support.y), torch.Generator().manual_seed(0), params, state)
         return self.trained_on(problem, {**params, **given}, support, way)[0]
 
     def trained_on(
@@ -101,15 +101,15 @@ class Reptile(GradientLearner):
         return path, square
 
     def given(
-        self, examples: int, rng: torch.Generator, like: Tensor, state: State
+        self, examples: int, rng: torch.Generator, params: Params, state: State
     ) -> dict[str, Tensor]:
         """The numbers of one meta-batch besides θ: random ones [E, M] that shuffle the M examples E
         times, and what the second moment of each inner step is divided by, [k]."""
         keys = shuffling(examples, self.inner_batch, self.inner_steps, rng)
-        done = state.get("steps", 0)
+        like, done = next(iter(params.values())), state.get("steps", 0)
         unbiased = [1 - BETA2 ** (done + step + 1) for step in range(self.inner_steps)]
-        divisors = torch.tensor(unbiased, dtype=torch.float64)
-        return {KEYS: keys.to(like.device), UNBIASED: divisors.to(like.device)}
+        divisors = torch.tensor(unbiased, dtype=like.dtype, device=like.device)
+        return {KEYS: keys.to(like.device), UNBIASED: divisors}
 
     def direction(
         self, problem: Problem, params: Params, batch: Episode, state: State, rng: torch.Generator
@@ -117,7 +117,7 @@ class Reptile(GradientLearner):
         way = count_classes(batch.query.y, problem)
         examples = batch.support.y.shape[1] + batch.query.y.shape[1]
         # One shuffle for all tasks, whose rows are random.
-        given = self.given(examples, rng, batch.query.y, state)
+        given = self.given(examples, rng, params, state)
 
         def moved(at: Problem, every: Params, episode: Episode) -> tuple[Params, Metrics]:
             path, square = self.trained_on(at, every, union(episode), way)
@@ -141,4 +141,4 @@ def mean_rows(params: Params) -> Params:
 
 def adam_step(unbiased: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
     """g / (√(v / unbiased) + ε)."""
-    return lambda g, v: g / ((v / unbiased.to(v)).sqrt() + EPS)
+    return lambda g, v: g / ((v / unbiased).sqrt() + EPS)
