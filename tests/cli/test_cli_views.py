@@ -193,6 +193,12 @@ def test_inspect_lists_every_problem_with_its_hint() -> None:
     assert "  not a picture - a/1.png (remove it)" in lines
 
 
+def test_inspect_says_one_number_where_least_and_most_are_the_same() -> None:
+    details = {"tasks_per_set": [3, 3], "labels": [5, 8], "classes": ["a", "b"]}
+    page = list(inspect.show(result("inspect", details=details)))
+    assert page[1:4] == ["  tasks per set  3", "  labels         5 to 8", "  classes        a, b"]
+
+
 def test_recipes_is_a_table_with_aligned_columns() -> None:
     lines = list(recipes.show_list(result("recipes")))
     assert lines[0] == "name                  kind  data      minutes  measured score"

@@ -113,6 +113,22 @@ def cut_back(run: Path, step: int, validated: int) -> None:
     write_file(path, "".join(kept).encode())
 
 
+def validated_metric(run: Path) -> str | None:
+    """What validation measures; None where the run noted no validation."""
+    try:
+        lines = (run / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        try:
+            found = json.loads(line).get("val")
+        except (ValueError, AttributeError):  # cut short by a kill, or no object
+            continue
+        if isinstance(found, dict) and found:
+            return str(next(iter(found)))
+    return None
+
+
 def command_line() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv and sys.argv[0] else []
 
