@@ -162,13 +162,18 @@ def _ended(read: Block) -> str:
 
 
 def _takes(estimate: Block) -> str:
-    """`about 412 MB of memory and 3 min 30 s of processor time for the steps`."""
+    """`about 412 MB of memory and 3 min 30 s of processor time for the steps, plus about 62 s to
+    make the program`."""
     if not estimate.values:
         return ""
     about = "about" if estimate.flag("whole") else "at least"
+    memory, program = text.size(estimate.number("memory_bytes")), estimate.number("program_seconds")
+    if program is not None and not estimate.flag("whole"):
+        made = text.duration(program)
+        return f"{about} {memory} of memory and {made} to make the program; no step was timed"
     time = text.duration(60 * (estimate.number("minutes") or 0))
-    memory = text.size(estimate.number("memory_bytes"))
-    return f"{about} {memory} of memory and {time} of processor time for the steps"
+    making = f", plus about {text.duration(program)} to make the program" if program else ""
+    return f"{about} {memory} of memory and {time} of processor time for the steps{making}"
 
 
 def planned(read: Block) -> Iterator[str]:

@@ -152,6 +152,29 @@ def test_a_run_says_which_limit_stopped_it_and_of_how_many_steps() -> None:
     assert "finished after 1 step, best at step 1" in page
 
 
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ({}, "about 4.0 MB of memory and 3 min 30 s of processor time for the steps"),
+        (
+            {"program_seconds": 62.4},
+            "about 4.0 MB of memory and 3 min 30 s of processor time for the steps, plus about "
+            "1 min 2 s to make the program",
+        ),
+        (
+            {"program_seconds": 300.0, "whole": False},
+            "at least 4.0 MB of memory and 5 min 0 s to make the program; no step was timed",
+        ),
+    ],
+)
+def test_a_dry_run_tells_the_making_of_a_program_from_the_steps(
+    more: dict[str, Any], shown: str
+) -> None:
+    estimate = {"memory_bytes": 4_000_000, "minutes": 3.5, "step_seconds": 1.0, "whole": True}
+    page = meta_train.show(result("meta-train", dry_run=True, estimate={**estimate, **more}))
+    assert f"takes     {shown}" in list(page)
+
+
 def test_a_difference_of_errors_is_said_in_words() -> None:
     score = {"metric": "mae", "value": 2.5, "low": 2.0, "high": 3.0, "n": 40, "how": "kfold:5"}
     found = {"verdict": "helped", "delta": 1.25, "delta_ci95": [0.5, 2.0], "detectable": 0.6}
