@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from metacli import __version__
-from metacli.engine.events import EvaluationDone, Event, Notice, StepDone
+from metacli.engine.events import EvaluationDone, Event, Note, Notice, StepDone
 from metacli.engine.results.base import Json
 from metacli.engine.storage.disk import writing
 from metacli.engine.storage.writer import write_file
@@ -70,7 +70,7 @@ class Journal:
             line: dict[str, Json] = {"step": event.step, event.split: event.metrics}
             line["best"] = event.best
             self._append(METRICS, json_line(line))
-        elif isinstance(event, Notice):
+        elif isinstance(event, Notice | Note):
             self._append("log.txt", f"{now()} {event.message}\n")
 
     def _flush(self, step: int) -> None:
