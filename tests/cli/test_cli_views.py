@@ -16,6 +16,7 @@ from metacli.cli import (
     export,
     fetch,
     inspect,
+    merge,
     meta_train,
     recipes,
     text,
@@ -207,6 +208,28 @@ def test_large_numbers_are_written_out(value: float, shown: str) -> None:
 def test_training_scores_are_named_validation() -> None:
     lines = list(meta_train.show(result("meta-train")))
     assert "accuracy  93.10 % ± 0.40 (600 validation episodes)" in lines
+
+
+def seeds(command: str, *numbers: int) -> dict[str, Any]:
+    """A result of several seeds, as `merge` gives it too."""
+    runs = [{"run": f"/data/runs/seed-{number}"} for number in numbers]
+    return result(command, run=runs[0]["run"], runs=runs, seeds=len(runs))
+
+
+def test_runs_of_seeds_are_evaluated_one_by_one_and_compared_as_one() -> None:
+    after = [
+        "next: metacli evaluate /data/runs/seed-9",
+        "      metacli evaluate /data/runs/seed-10",
+        "      metacli compare /data/runs/seed-* OTHER_RUNS...",
+    ]
+    lines = list(merge.show(seeds("multitask", 9, 10)))
+    assert lines[-3:] == after
+    assert "of /data/runs/seed-9:" in lines  # the tables are those of one run
+    assert any(line.endswith("(2301 seeds, validation)") for line in lines)
+    assert not any("adapt" in line for line in lines)
+    assert list(merge.show(seeds("meta-train", 9, 10)))[-3:] == after
+    many = list(meta_train.show(seeds("meta-train", *range(8))))
+    assert many[-2] == "      and the other 3 runs"
 
 
 def test_inspect_lists_every_problem_with_its_hint() -> None:
