@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import typer
@@ -109,7 +109,13 @@ def evaluate(
             **frame.shared(report),
         )
 
-    frame.answer(work, lambda r: show(r, model), lambda r: text.number(Block(r).number("mean"), 6))
+    stated = words.typed(target=target, input=input_)
+    frame.answer(work, lambda r: show(r, model, stated), value)
+
+
+def value(result: Result) -> str:
+    """`-q`: the score."""
+    return text.number(Block(result).number("mean"), 6)
 
 
 def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
@@ -125,8 +131,12 @@ def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
     return (others[0] if others else None), overrides
 
 
-def show(result: Result, model: str) -> Iterator[str]:
-    """Lines for a person."""
+def show(result: Result, model: str, stated: Sequence[str] = ()) -> Iterator[str]:
+    """Lines for a person.
+
+    Args:
+        stated: the options that state columns, for a next command that reads such tables.
+    """
     read = Block(result)
     if read.has("shard"):
         yield from shards.show_part(read)
@@ -144,7 +154,7 @@ def show(result: Result, model: str) -> Iterator[str]:
     if class_tasks.is_of_tasks(read) and not read.has("images"):
         yield from class_tasks.show(read)
         yield from _tables(metric, Block({**read.values, "tasks": ()}))
-        yield from text.next_line(result, "adapt", model, "YOUR_TASK")
+        yield from text.next_line(result, "adapt", model, "YOUR_TASK", *stated)
         return
     yield from text.fields(
         [
@@ -167,7 +177,7 @@ def show(result: Result, model: str) -> Iterator[str]:
         yield from dense.show(read)
     yield from text.mean_difference(read, text.visible(read.text("split")) or "your rows")
     if read.flag("episodes"):
-        yield from text.next_line(result, "adapt", model, "YOUR_FOLDER")
+        yield from text.next_line(result, "adapt", model, "YOUR_FOLDER", *stated)
     elif not read.flag("num_tasks"):
         yield from text.next_line(result, "predict", model, "INPUT...")
 

@@ -47,6 +47,11 @@ def test_evaluate_says_the_whole_protocol() -> None:
     assert page.endswith("next: metacli adapt @last YOUR_FOLDER")
 
 
+def test_the_next_command_of_evaluate_names_the_columns_that_were_stated() -> None:
+    lines = list(evaluate.show(result("evaluate"), "@last", ["--target", "blood sugar"]))
+    assert lines[-1] == "next: metacli adapt @last YOUR_FOLDER --target 'blood sugar'"
+
+
 def test_evaluate_of_an_adapted_model_says_what_to_type_next() -> None:
     rows = result("evaluate", episodes=None, transductive=None, way=None, shot=None, query=30)
     page = "\n".join(evaluate.show(rows, "my model"))
@@ -103,6 +108,12 @@ def test_the_next_command_of_adapt_names_the_columns_where_it_reads_the_table() 
         f"next: metacli adapt {table} --target 'blood sugar'"
     )
     chosen = list(adapt.show({**doubted, "choice": {"source": "columns"}}, columns))
+    assert chosen[-1] == f"next: metacli inspect {table} --target 'blood sugar'"
+    more = ["--type", "regression", "--order", "rows"]
+    assert list(adapt.show(doubted, columns, more))[-1] == (
+        f"next: metacli adapt {table} --target 'blood sugar' --type regression --order rows"
+    )
+    chosen = list(adapt.show({**doubted, "choice": {"source": "columns"}}, columns, more))
     assert chosen[-1] == f"next: metacli inspect {table} --target 'blood sugar'"
     assert list(adapt.show(result("adapt"), columns))[-1].endswith("INPUT...")
 

@@ -84,6 +84,14 @@ def test_problems_that_flags_go_on_with_are_followed_by_these_flags() -> None:
     assert inspect("my task")["next"] == [f"metacli adapt 'my task' {flags}"]
 
 
+def test_links_that_were_followed_are_followed_by_the_next_command_too() -> None:
+    write_classes(Path("task"), {"ant": 3, "bee": 3})
+    Path("rows.csv").write_text("x,label\n" + "1,a\n2,b\n" * 6)
+    assert inspect("task", follow_links=True)["next"] == ["metacli adapt task --follow-links"]
+    found = inspect("rows.csv", follow_links=True, target="label")["next"]
+    assert found[0] == "metacli adapt rows.csv --target label --follow-links"
+
+
 def test_a_class_of_one_image_has_no_part_in_the_score() -> None:
     write_classes(Path("task"), {"ant": 1, "bee": 4})
     result = inspect("task")
