@@ -188,8 +188,18 @@ def _inductive(read: Block) -> str:
         low, high = read.number("low"), read.number("high")  # their middle is not the score
         if text.is_fraction(metric) and mean is not None and low is not None and high is not None:
             return text.between(metric, mean, low, high, n=read.number("query"))
-        return text.measured(metric, mean, ci95, read.number("query"))
+        n, noun = _units(read)
+        shown = text.measured(metric, mean, ci95, n, noun)
+        return f"{shown} over {text.number(n)} {noun}" if n and "±" in shown else shown
     return f"{text.score(metric, mean, ci95)}  inductive (each query answered alone)"
+
+
+def _units(read: Block) -> tuple[float | None, str]:
+    """What the interval of a score on labelled rows is over: how many, and what they are."""
+    if read.has("images"):  # of dense tasks
+        return read.number("images"), "images"
+    n = read.block("inductive").number("n") or read.number("rows") or read.number("query")
+    return n, "rows" if read.flag("num_tasks") else "examples"
 
 
 def _transductive(read: Block) -> str:
@@ -232,7 +242,8 @@ def _episodes(read: Block) -> str:
     if not read.flag("episodes"):
         return ""
     seed = read.text("episodes_seed", "0")
-    return f"{read.text('episodes')} (seed {seed}); ± is the half-width of the 95 % interval"
+    interval = "± is the half-width of the 95 % interval over episodes"
+    return f"{read.text('episodes')} (seed {seed}); {interval}"
 
 
 def _shape(read: Block) -> str:

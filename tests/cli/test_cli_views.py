@@ -74,6 +74,22 @@ def test_the_interval_of_labelled_examples_is_that_of_the_result_as_after_adapt(
     assert "100 % (86.7 to 100 %, 25 examples)" in page
 
 
+@pytest.mark.parametrize(
+    ("more", "over"),
+    [
+        ({"num_tasks": 4, "inductive": {"mean": 0.6, "ci95": 0.1, "n": 32}}, "32 rows"),
+        ({"num_tasks": 3, "images": 20, "inductive": {"n": 20}}, "20 images"),
+        ({"inductive": {"n": 30}, "query": 30}, "30 examples"),
+    ],
+)
+def test_the_interval_of_labelled_rows_says_what_it_is_over(
+    more: dict[str, Any], over: str
+) -> None:
+    found = {"metric": "mse", "mean": 0.6, "ci95": 0.1, "episodes": None, **more}
+    lines = list(evaluate.show(found, "model"))
+    assert f"0.6 ± 0.1 over {over}" in lines[0]
+
+
 def test_evaluate_shows_a_curve_and_the_expected_score() -> None:
     curve = [{"shot": k, "mean": 0.9, "ci95": 0.01} for k in (1, 5)]
     expect = {"min": 0.95, "max": 0.99, "passed": False}
@@ -271,8 +287,19 @@ def test_fetch_list_shows_whatever_the_registry_tells() -> None:
 
 def test_compare_names_the_metric() -> None:
     header, first, *_ = compare.show(result("compare"))
-    assert header.split() == ["metric", "score", "of", "seeds", "on"]
+    assert header.split() == ["metric", "score", "±", "over", "seeds", "on"]
     assert first.split()[1] == "accuracy"
+
+
+def test_compare_says_what_the_intervals_are_over() -> None:
+    found = result("compare")
+    for one in (*found["items"], *found["pairs"]):
+        one |= {"unit": "task", "n": 12}
+    found["items"][0]["seeds"] = [0, 1, 2]
+    lines = list(compare.show(found))
+    assert "  12 tasks and 3 seeds  " in lines[1]
+    assert "  12 tasks  " in lines[2]
+    assert " to +2.5 points  12 tasks  test, " in lines[5]
 
 
 def test_export_says_how_far_it_is_from_pytorch() -> None:
