@@ -129,8 +129,8 @@ def adapt(
             **frame.shared(report),
         )
 
-    stated = words.columns_typed(target, input_)
-    frame.answer(work, lambda result: show(result, stated), lambda result: result.get("model"))
+    again = words.typed_again(target, input_, type_, read)
+    frame.answer(work, lambda found: show(found, *again), lambda found: found.get("model"))
 
 
 def what_is_there(given: list[str]) -> tuple[str | list[str] | None, str, tuple[str, ...]]:
@@ -163,11 +163,12 @@ def what_to_adapt(given: list[str]) -> tuple[list[str], str, list[str]]:
     return others[:-1], others[-1], overrides
 
 
-def show(result: Result, columns: Sequence[str] = ()) -> Iterator[str]:
+def show(result: Result, stated: Sequence[str] = (), more: Sequence[str] = ()) -> Iterator[str]:
     """Lines for a person.
 
     Args:
-        columns: the options that state columns, for a next command that reads the same table.
+        stated: the options that say how the task is read, for a next command that reads it again;
+            `more` are those that `adapt` alone has.
     """
     read = Block(result)
     if read.has("tasks"):
@@ -198,17 +199,19 @@ def show(result: Result, columns: Sequence[str] = ()) -> Iterator[str]:
         header = ["source", "score on the support", *_MEASURES]
         yield from text.table(header, [_ranked(metric, one) for one in sources])
     if read.has("model"):
-        yield from text.next_line(result, *_next(read, columns))
+        yield from text.next_line(result, *_next(read, stated, more))
 
 
-def _next(read: Block, columns: Sequence[str]) -> tuple[str | Path, ...]:
+def _next(read: Block, stated: Sequence[str], more: Sequence[str]) -> tuple[str | Path, ...]:
     """What to type: of a model that something speaks against, what would help. Where the source was
     chosen from all there are, that is a look at the examples."""
     task = read.block("task")
     if not read.items("doubts") and not read.has("better_source"):
         return "predict", Path(read.text("model")), "INPUT..."
-    verb = "inspect" if read.has("choice") else "adapt"
-    return verb, Path(task.text("path")), *columns
+    path = Path(task.text("path"))
+    if read.has("choice"):
+        return "inspect", path, *stated
+    return "adapt", path, *stated, *more
 
 
 def _task(task: Block) -> str:

@@ -64,10 +64,10 @@ def verdicts(result: Result) -> list[str]:
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     items, pairs = Block(result).blocks("items"), Block(result).blocks("pairs")
-    header = ["", "metric", "score", "of", "seeds", "on"]
+    header = ["", "metric", "score", "± over", "seeds", "on"]
     yield from text.table(header, map(_item, items))
     yield ""
-    header = ["a", "b", "b - a", "95 % interval", "on", "b is"]
+    header = ["a", "b", "b - a", "95 % interval", "over", "on", "b is"]
     yield from text.table(header, map(_pair, pairs))
     yield ""
     yield from _remarks(pairs)
@@ -79,10 +79,16 @@ def show(result: Result) -> Iterator[str]:
 def _item(one: Block) -> list[str]:
     seeds = [text.inline(seed) for seed in one.items("seeds") if seed is not None]
     score = text.score(one.name("metric"), one.number("mean"), one.number("ci95"))
-    unit = f" {one.text('unit')}s" if one.flag("unit") else ""
-    count = f"{text.number(one.number('n'))}{unit}"
+    several = f" and {len(seeds)} seeds" if len(seeds) > 1 else ""
     named = text.visible(one.name("metric") or "")
-    return [text.path(one.name("path")), named, score, count, ", ".join(seeds), _on(one)]
+    over = _over(one) + several
+    return [text.path(one.name("path")), named, score, over, ", ".join(seeds), _on(one)]
+
+
+def _over(one: Block) -> str:
+    """`600 episodes`, `12 tasks`: what an interval is over."""
+    unit = f" {text.visible(one.text('unit'))}s" if one.flag("unit") else ""
+    return f"{text.number(one.number('n'))}{unit}"
 
 
 def _on(one: Block) -> str:
@@ -98,7 +104,7 @@ def _pair(one: Block) -> list[str]:
     interval = f"{signed(metric, low)} to {signed(metric, high)}"
     return [
         *(text.path(one.name("a")), text.path(one.name("b"))),
-        *(signed(metric, one.number("delta")), interval, _on(one)),
+        *(signed(metric, one.number("delta")), interval, _over(one), _on(one)),
         text.verdict(one.name("verdict"), of="models"),
     ]
 

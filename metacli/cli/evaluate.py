@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import typer
@@ -109,7 +109,13 @@ def evaluate(
             **frame.shared(report),
         )
 
-    frame.answer(work, lambda r: show(r, model), lambda r: text.number(Block(r).number("mean"), 6))
+    stated = words.typed(target=target, input=input_)
+    frame.answer(work, lambda r: show(r, model, stated), value)
+
+
+def value(result: Result) -> str:
+    """`-q`: the score."""
+    return text.number(Block(result).number("mean"), 6)
 
 
 def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
@@ -125,8 +131,12 @@ def what_to_measure_on(given: list[str]) -> tuple[str | None, list[str]]:
     return (others[0] if others else None), overrides
 
 
-def show(result: Result, model: str) -> Iterator[str]:
-    """Lines for a person."""
+def show(result: Result, model: str, stated: Sequence[str] = ()) -> Iterator[str]:
+    """Lines for a person.
+
+    Args:
+        stated: the options that state columns, for a next command that reads such tables.
+    """
     read = Block(result)
     if read.has("shard"):
         yield from shards.show_part(read)
@@ -144,7 +154,7 @@ def show(result: Result, model: str) -> Iterator[str]:
     if class_tasks.is_of_tasks(read) and not read.has("images"):
         yield from class_tasks.show(read)
         yield from _tables(metric, Block({**read.values, "tasks": ()}))
-        yield from text.next_line(result, "adapt", model, "YOUR_TASK")
+        yield from text.next_line(result, "adapt", model, "YOUR_TASK", *stated)
         return
     yield from text.fields(
         [
@@ -167,7 +177,7 @@ def show(result: Result, model: str) -> Iterator[str]:
         yield from dense.show(read)
     yield from text.mean_difference(read, text.visible(read.text("split")) or "your rows")
     if read.flag("episodes"):
-        yield from text.next_line(result, "adapt", model, "YOUR_FOLDER")
+        yield from text.next_line(result, "adapt", model, "YOUR_FOLDER", *stated)
     elif not read.flag("num_tasks"):
         yield from text.next_line(result, "predict", model, "INPUT...")
 
@@ -178,8 +188,18 @@ def _inductive(read: Block) -> str:
         low, high = read.number("low"), read.number("high")  # their middle is not the score
         if text.is_fraction(metric) and mean is not None and low is not None and high is not None:
             return text.between(metric, mean, low, high, n=read.number("query"))
-        return text.measured(metric, mean, ci95, read.number("query"))
+        n, noun = _units(read)
+        shown = text.measured(metric, mean, ci95, n, noun)
+        return f"{shown} over {text.number(n)} {noun}" if n and "±" in shown else shown
     return f"{text.score(metric, mean, ci95)}  inductive (each query answered alone)"
+
+
+def _units(read: Block) -> tuple[float | None, str]:
+    """What the interval of a score on labelled rows is over: how many, and what they are."""
+    if read.has("images"):  # of dense tasks
+        return read.number("images"), "images"
+    n = read.block("inductive").number("n") or read.number("rows") or read.number("query")
+    return n, "rows" if read.flag("num_tasks") else "examples"
 
 
 def _transductive(read: Block) -> str:
@@ -222,7 +242,8 @@ def _episodes(read: Block) -> str:
     if not read.flag("episodes"):
         return ""
     seed = read.text("episodes_seed", "0")
-    return f"{read.text('episodes')} (seed {seed}); ± is the half-width of the 95 % interval"
+    interval = "± is the half-width of the 95 % interval over episodes"
+    return f"{read.text('episodes')} (seed {seed}); {interval}"
 
 
 def _shape(read: Block) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metacli.cli import complete, evaluate, meta_train
+from metacli.cli import complete, evaluate, meta_train, multitask
 from metacli.cli.frame import Frame, Result
 from metacli.cli.views import many
 from metacli.cli.views.block import Block
@@ -66,7 +66,8 @@ def show(result: Result) -> Iterator[str]:
     if read.has("parts"):
         yield f"{read.text('parts')} shards of {read.text('verb')}, complete and alike"
     elif read.has("runs"):
-        yield from meta_train.show(result)
+        related = "mean_delta" in read.values  # runs of multitask compare each task
+        yield from (multitask if related else meta_train).show(result)
     elif read.has("adapted"):
         yield from many.show_adapted(result)
     else:

@@ -149,6 +149,7 @@ def run_rows(read: Block, of: str) -> list[tuple[str, str]]:
     return rows + [("one of them", text.path(run.name("run"))) for run in read.blocks("runs")]
 
 
+SEEDS_SHOWN = 5  # runs whose evaluation is spelled out
 LIMITS = {"max_time": "--max-time", "patience": "train.patience"}
 
 
@@ -162,13 +163,18 @@ def _ended(read: Block) -> str:
 
 
 def _takes(estimate: Block) -> str:
-    """`about 412 MB of memory and 3 min 30 s of processor time for the steps`."""
+    """`about 412 MB of memory and 3 min 30 s of processor time for the steps, plus about 62 s to
+    make the program`."""
     if not estimate.values:
         return ""
     about = "about" if estimate.flag("whole") else "at least"
+    memory, program = text.size(estimate.number("memory_bytes")), estimate.number("program_seconds")
+    if program is not None and not estimate.flag("whole"):
+        made = text.duration(program)
+        return f"{about} {memory} of memory and {made} to make the program; no step was timed"
     time = text.duration(60 * (estimate.number("minutes") or 0))
-    memory = text.size(estimate.number("memory_bytes"))
-    return f"{about} {memory} of memory and {time} of processor time for the steps"
+    making = f", plus about {text.duration(program)} to make the program" if program else ""
+    return f"{about} {memory} of memory and {time} of processor time for the steps{making}"
 
 
 def planned(read: Block) -> Iterator[str]:
@@ -180,10 +186,25 @@ def next_lines(read: Block) -> Iterator[str]:
     """What to type after training: continue when it stopped early, else measure and use it."""
     if stopped(read):
         yield f"next: {text.visible(read.text('resume_command'))}"
+    elif read.has("runs"):
+        yield from next_of_seeds(read)
     elif read.flag("run"):
         run = Path(read.text("run"))
         yield f"next: {text.command('evaluate', run)}"
         yield f"      {text.command('adapt', run, 'YOUR_FOLDER')}"
+
+
+def next_of_seeds(read: Block) -> Iterator[str]:
+    """Each run is evaluated by itself; together they are one item of a comparison."""
+    runs = [Path(run.text("run")) for run in read.blocks("runs")]
+    first, *others = [text.command("evaluate", run) for run in runs[:SEEDS_SHOWN]]
+    yield f"next: {first}"
+    yield from (f"      {one}" for one in others)
+    if len(runs) > SEEDS_SHOWN:
+        yield f"      and the other {len(runs) - SEEDS_SHOWN} runs"
+    if len(runs) > 1:
+        alike = Path(str(runs[0]).rstrip("0123456789"))  # they differ in the seed at the end
+        yield f"      {text.command('compare', alike)}* OTHER_RUNS..."
 
 
 def stopped(read: Block) -> bool:

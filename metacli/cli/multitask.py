@@ -10,7 +10,16 @@ import typer
 
 from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result
-from metacli.cli.meta_train import Data, MaxTime, Resume, Seeds, planned, run_rows, stopped
+from metacli.cli.meta_train import (
+    Data,
+    MaxTime,
+    Resume,
+    Seeds,
+    next_of_seeds,
+    planned,
+    run_rows,
+    stopped,
+)
 from metacli.cli.views.block import Block, items_of
 from metacli.engine.events import Reporter
 from metacli.engine.spelling import signed
@@ -93,13 +102,15 @@ def what_to_train(
 def show(result: Result) -> Iterator[str]:
     """Lines for a person."""
     read = Block(result)
-    yield from text.fields(run_rows(read, ""))
+    yield from text.fields(run_rows(read, "seeds, validation" if read.has("runs") else ""))
     if read.flag("dry_run"):
         yield from planned(read)
         return
     yield from tables(read)
     if stopped(read):
         yield f"next: {text.visible(read.text('resume_command'))}"
+    elif read.has("runs"):
+        yield from next_of_seeds(read)
     elif read.flag("run"):
         yield f"next: {text.command('evaluate', Path(read.text('run')))}"
 
@@ -112,6 +123,9 @@ def tables(read: Block) -> Iterator[str]:
         for name, score in read.named("baselines")
     ]
     header = ["task", "metric", "together", "separate", "difference"]
+    if read.has("runs") and (tasks or baselines):  # the tables are not those of all seeds
+        yield ""
+        yield f"of {text.path(read.name('run'))}:"
     for block in (text.table(header, tasks), text.table(["baseline", "score"], baselines)):
         if block:
             yield ""

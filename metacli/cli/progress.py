@@ -14,6 +14,7 @@ from metacli.engine.events import (
     CheckpointSaved,
     EvaluationDone,
     Event,
+    Note,
     Notice,
     Progress,
     RunFinished,
@@ -76,6 +77,8 @@ def sentence(event: Event, verbose: bool) -> str | None:
     match event:
         case Notice(message=message):
             return f"warning: {text.visible(message)}"
+        case Note(message=message):
+            return f"note: {text.visible(message)}"
         case RunStarted():
             return _run_started(event)
         case ServerReady(address=address, models=models, adapted=adapted):

@@ -61,10 +61,14 @@ def columns(target: str | None, inputs: str | None) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
-def columns_typed(target: str | None, inputs: str | None) -> list[str]:
-    """`--target` and `--input` as they were given, for a command to type next."""
-    given = {"--target": target, "--input": inputs}
-    return [word for key, value in given.items() if value for word in (key, value)]
+def typed(**given: str | bool | None) -> list[str]:
+    """Options as they were given, for a command to type next: `target="y", skip_bad=True` are
+    `--target y --skip-bad`."""
+    found: list[str] = []
+    for key, value in given.items():
+        if value:
+            found += [f"--{key.replace('_', '-')}", *([value] if isinstance(value, str) else [])]
+    return found
 
 
 def no_equals(word: str, value: str = "VALUE") -> UsageProblem:
@@ -149,6 +153,15 @@ def reading(skip_bad: bool, duplicates: bool, links: bool, fit: bool, order: str
         fit_inputs=fit,
         order=order,
     )
+
+
+def typed_again(
+    target: str | None, inputs: str | None, kind: str | None, read: Reading
+) -> tuple[list[str], list[str]]:
+    """What was said of the task of `adapt`: the options that `inspect` has too, and the others."""
+    flags = {"skip_bad": read["skip_bad"], "allow_duplicates": read["allow_duplicates"]}
+    stated = typed(target=target, input=inputs, follow_links=read["follow_links"])
+    return stated, typed(type=kind, order=read["order"], **flags)
 
 
 class How(TypedDict):

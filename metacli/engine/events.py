@@ -68,6 +68,15 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What was chosen for the user, who may choose otherwise: no warning. As it is in the result or
+    in the run, too, no document has it in `warnings`."""
+
+    message: str
+    code: str
+
+
+@dataclass(frozen=True)
 class RunFinished:
     run: str
     status: str  # finished, interrupted, failed
@@ -90,6 +99,7 @@ Event = (
     | CheckpointSaved
     | Progress
     | Notice
+    | Note
     | RunFinished
     | ServerReady
 )

@@ -16,6 +16,7 @@ from metacli.engine.inspecting.fitting import beside_model
 from metacli.engine.inspecting.many import look_at_models
 from metacli.engine.inspecting.models import look_at_model, look_at_run
 from metacli.engine.inspecting.recipes import look_at_recipe
+from metacli.engine.inspecting.runs import is_run, look_at_runs, runs_below
 from metacli.engine.inspecting.set_models import look_at_set_model
 from metacli.engine.many.models import models_below
 from metacli.engine.models.named import is_dense_model, is_set_model
@@ -43,7 +44,8 @@ def inspect(
     """Say what a recipe, task, set of tasks, pool, run or model is, and whether it is good.
 
     Args:
-        path: a folder or file, the name of a shipped recipe, or `@last`.
+        path: a folder or file, one that holds runs or models too; the name of a shipped recipe, or
+            `@last`.
         target: of a table, the column to predict. input: the columns to predict from, with commas
             between them.
         follow_links: read what links, and names that lead out of a task's folder, lead to.
@@ -96,15 +98,11 @@ def look(name: str, report: Reporter, choice: Choice) -> Looked:
         hint = "the model folder that it came from can be inspected"
         problem = Finding("error", "model.export", message, shown(path), hint)
         return Looked("exported file", path.absolute(), (problem,))
+    if runs := runs_below(path):
+        return look_at_runs(path.absolute(), name, runs, report)
     if (models := models_below(path)) is not None:
         return look_at_models(models, name, report)
     return look_at_data(path, name, report, choice)
-
-
-def is_run(path: Path) -> bool:
-    return (path / "run.json").is_file() or (
-        (path / "state").is_dir() and (path / RUN_FILE).is_file()
-    )
 
 
 def is_model(path: Path) -> bool:

@@ -15,7 +15,7 @@ import typer
 from metacli import errors
 from metacli.cli.app import app, main
 from metacli.cli.options import COMMON
-from metacli.engine.events import Notice
+from metacli.engine.events import Note, Notice
 
 ROOT = typer.main.get_command(app)
 NAMES = sorted(ROOT.commands)
@@ -281,6 +281,7 @@ def test_notices_are_warnings_of_the_document_and_lines_on_stderr(
     command: str, stub: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def worried(*args: Any, report: Callable[[Any], None], **options: Any) -> dict[str, Any]:
+        report(Note("pool is data: training protonet", "recipe.chosen"))
         report(Notice("the newest state was damaged", code="state.damaged"))
         return cli_stubs.RESULTS[command]
 
@@ -289,7 +290,8 @@ def test_notices_are_warnings_of_the_document_and_lines_on_stderr(
     out, err = capsys.readouterr()
     expected = [{"code": "state.damaged", "message": "the newest state was damaged"}]
     assert json.loads(out)["warnings"] == expected
-    assert err == "warning: the newest state was damaged\n"
+    chosen = "note: pool is data: training protonet\n"
+    assert err == f"{chosen}warning: the newest state was damaged\n"
 
 
 def test_the_front_page_groups_the_commands_and_ends_with_the_exit_codes(

@@ -8,6 +8,7 @@ from metacli.cli.progress import Bars, Plain, Silent, fitted, sentence
 from metacli.engine.events import (
     CheckpointSaved,
     EvaluationDone,
+    Note,
     Notice,
     Progress,
     RunFinished,
@@ -156,8 +157,15 @@ def test_quiet_shows_warnings_and_nothing_else() -> None:
     screen = Screen()
     view = Silent(screen.write)
     view(StepDone(1, 1, {}))
+    view(Note("pool is data: training protonet", "recipe.chosen"))
     view(Notice("odd\x1b[31m"))
     assert screen.text == "warning: odd\\x1b[31m\n"
+
+
+def test_what_was_chosen_is_a_note_and_no_warning() -> None:
+    screen = Screen()
+    screen.plain()(Note("pool is data: training protonet", "recipe.chosen"))
+    assert screen.lines == ["note: pool is data: training protonet"]
 
 
 def test_one_bar_counts_the_same_things_whatever_each_is_called() -> None:

@@ -16,6 +16,7 @@ from metacli.cli import (
     export,
     fetch,
     inspect,
+    merge,
     meta_train,
     recipes,
     text,
@@ -46,6 +47,11 @@ def test_evaluate_says_the_whole_protocol() -> None:
     assert page.endswith("next: metacli adapt @last YOUR_FOLDER")
 
 
+def test_the_next_command_of_evaluate_names_the_columns_that_were_stated() -> None:
+    lines = list(evaluate.show(result("evaluate"), "@last", ["--target", "blood sugar"]))
+    assert lines[-1] == "next: metacli adapt @last YOUR_FOLDER --target 'blood sugar'"
+
+
 def test_evaluate_of_an_adapted_model_says_what_to_type_next() -> None:
     rows = result("evaluate", episodes=None, transductive=None, way=None, shot=None, query=30)
     page = "\n".join(evaluate.show(rows, "my model"))
@@ -66,6 +72,22 @@ def test_the_interval_of_labelled_examples_is_that_of_the_result_as_after_adapt(
     }
     page = "\n".join(evaluate.show(result("evaluate", **adapted), "mine"))
     assert "100 % (86.7 to 100 %, 25 examples)" in page
+
+
+@pytest.mark.parametrize(
+    ("more", "over"),
+    [
+        ({"num_tasks": 4, "inductive": {"mean": 0.6, "ci95": 0.1, "n": 32}}, "32 rows"),
+        ({"num_tasks": 3, "images": 20, "inductive": {"n": 20}}, "20 images"),
+        ({"inductive": {"n": 30}, "query": 30}, "30 examples"),
+    ],
+)
+def test_the_interval_of_labelled_rows_says_what_it_is_over(
+    more: dict[str, Any], over: str
+) -> None:
+    found = {"metric": "mse", "mean": 0.6, "ci95": 0.1, "episodes": None, **more}
+    lines = list(evaluate.show(found, "model"))
+    assert f"0.6 ± 0.1 over {over}" in lines[0]
 
 
 def test_evaluate_shows_a_curve_and_the_expected_score() -> None:
@@ -102,6 +124,12 @@ def test_the_next_command_of_adapt_names_the_columns_where_it_reads_the_table() 
         f"next: metacli adapt {table} --target 'blood sugar'"
     )
     chosen = list(adapt.show({**doubted, "choice": {"source": "columns"}}, columns))
+    assert chosen[-1] == f"next: metacli inspect {table} --target 'blood sugar'"
+    more = ["--type", "regression", "--order", "rows"]
+    assert list(adapt.show(doubted, columns, more))[-1] == (
+        f"next: metacli adapt {table} --target 'blood sugar' --type regression --order rows"
+    )
+    chosen = list(adapt.show({**doubted, "choice": {"source": "columns"}}, columns, more))
     assert chosen[-1] == f"next: metacli inspect {table} --target 'blood sugar'"
     assert list(adapt.show(result("adapt"), columns))[-1].endswith("INPUT...")
 
@@ -152,6 +180,29 @@ def test_a_run_says_which_limit_stopped_it_and_of_how_many_steps() -> None:
     assert "finished after 1 step, best at step 1" in page
 
 
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ({}, "about 4.0 MB of memory and 3 min 30 s of processor time for the steps"),
+        (
+            {"program_seconds": 62.4},
+            "about 4.0 MB of memory and 3 min 30 s of processor time for the steps, plus about "
+            "1 min 2 s to make the program",
+        ),
+        (
+            {"program_seconds": 300.0, "whole": False},
+            "at least 4.0 MB of memory and 5 min 0 s to make the program; no step was timed",
+        ),
+    ],
+)
+def test_a_dry_run_tells_the_making_of_a_program_from_the_steps(
+    more: dict[str, Any], shown: str
+) -> None:
+    estimate = {"memory_bytes": 4_000_000, "minutes": 3.5, "step_seconds": 1.0, "whole": True}
+    page = meta_train.show(result("meta-train", dry_run=True, estimate={**estimate, **more}))
+    assert f"takes     {shown}" in list(page)
+
+
 def test_a_difference_of_errors_is_said_in_words() -> None:
     score = {"metric": "mae", "value": 2.5, "low": 2.0, "high": 3.0, "n": 40, "how": "kfold:5"}
     found = {"verdict": "helped", "delta": 1.25, "delta_ci95": [0.5, 2.0], "detectable": 0.6}
@@ -186,11 +237,39 @@ def test_training_scores_are_named_validation() -> None:
     assert "accuracy  93.10 % ± 0.40 (600 validation episodes)" in lines
 
 
+def seeds(command: str, *numbers: int) -> dict[str, Any]:
+    """A result of several seeds, as `merge` gives it too."""
+    runs = [{"run": f"/data/runs/seed-{number}"} for number in numbers]
+    return result(command, run=runs[0]["run"], runs=runs, seeds=len(runs))
+
+
+def test_runs_of_seeds_are_evaluated_one_by_one_and_compared_as_one() -> None:
+    after = [
+        "next: metacli evaluate /data/runs/seed-9",
+        "      metacli evaluate /data/runs/seed-10",
+        "      metacli compare /data/runs/seed-* OTHER_RUNS...",
+    ]
+    lines = list(merge.show(seeds("multitask", 9, 10)))
+    assert lines[-3:] == after
+    assert "of /data/runs/seed-9:" in lines  # the tables are those of one run
+    assert any(line.endswith("(2301 seeds, validation)") for line in lines)
+    assert not any("adapt" in line for line in lines)
+    assert list(merge.show(seeds("meta-train", 9, 10)))[-3:] == after
+    many = list(meta_train.show(seeds("meta-train", *range(8))))
+    assert many[-2] == "      and the other 3 runs"
+
+
 def test_inspect_lists_every_problem_with_its_hint() -> None:
     lines = list(inspect.show(result("inspect")))
     assert lines[0] == "task, not valid: /data/task"
     assert "1 problem:" in lines
     assert "  not a picture - a/1.png (remove it)" in lines
+
+
+def test_inspect_says_one_number_where_least_and_most_are_the_same() -> None:
+    details = {"tasks_per_set": [3, 3], "labels": [5, 8], "classes": ["a", "b"]}
+    page = list(inspect.show(result("inspect", details=details)))
+    assert page[1:4] == ["  tasks per set  3", "  labels         5 to 8", "  classes        a, b"]
 
 
 def test_recipes_is_a_table_with_aligned_columns() -> None:
@@ -208,8 +287,19 @@ def test_fetch_list_shows_whatever_the_registry_tells() -> None:
 
 def test_compare_names_the_metric() -> None:
     header, first, *_ = compare.show(result("compare"))
-    assert header.split() == ["metric", "score", "of", "seeds", "on"]
+    assert header.split() == ["metric", "score", "±", "over", "seeds", "on"]
     assert first.split()[1] == "accuracy"
+
+
+def test_compare_says_what_the_intervals_are_over() -> None:
+    found = result("compare")
+    for one in (*found["items"], *found["pairs"]):
+        one |= {"unit": "task", "n": 12}
+    found["items"][0]["seeds"] = [0, 1, 2]
+    lines = list(compare.show(found))
+    assert "  12 tasks and 3 seeds  " in lines[1]
+    assert "  12 tasks  " in lines[2]
+    assert " to +2.5 points  12 tasks  test, " in lines[5]
 
 
 def test_export_says_how_far_it_is_from_pytorch() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,20 @@ def test_people_see_the_worst_first(customers: Path, capsys: pytest.CaptureFixtu
 def row(number: int, delta: float | None) -> TaskRow:
     path = Path(f"c{number}")
     return TaskRow(path.name, path, path, "adapted", "accuracy", 0.8, verdict=None, delta=delta)
+
+
+def test_a_mean_over_new_tasks_says_that_the_kept_ones_are_not_in_it(
+    customers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapt("source", customers / "c1", out="models/c1")
+    assert main(["adapt", "source", "customers", "-o", "models", "--new-only", "--compare"]) == 0
+    shown = capsys.readouterr().out
+    assert "tasks     2 adapted, 1 kept\n" in shown
+    assert " over 2 new tasks alone, without the 1 kept; worst c" in shown
+    assert " over 2 new tasks, against the best of each" in shown
+    shutil.rmtree("models/c2")
+    assert main(["adapt", "source", "customers", "-o", "models", "--new-only"]) == 0
+    assert " over 1 new task alone, without the 2 kept\n" in capsys.readouterr().out
 
 
 def test_what_each_task_is_too_small_to_show_all_of_them_may() -> None:

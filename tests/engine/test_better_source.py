@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 from tiny_models import saved, tiny_model
 
+from metacli.data.tables.choice import Choice
 from metacli.engine.adapt import adapt
 from metacli.engine.adapting import better_source
+from metacli.engine.adapting.request import Request
 from metacli.engine.events import Event, Notice
 from metacli.engine.results.adapt import Adaptation
 
@@ -90,6 +92,15 @@ def test_a_table_names_its_target_in_the_command(tmp_path: Path) -> None:
     assert found.better_source is not None
     assert found.better_source.method != "linear-probe"
     assert found.better_source.command == "metacli adapt rings.csv --target where"
+
+
+def test_the_command_repeats_how_the_task_is_read_and_scored() -> None:
+    choice = Choice("how much", ("a", "b"), "regression", follow_links=True)
+    asked = Request(Path("my rows.csv"), choice=choice, order="rows", skip_bad=True)
+    assert asked.typed == (
+        "'my rows.csv' --target 'how much' --input a,b --type regression --order rows "
+        "--follow-links --skip-bad"
+    )
 
 
 def test_what_would_take_too_long_is_not_compared_and_that_is_said(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import small_runs
@@ -13,10 +14,13 @@ from tiny_models import saved, tiny_model
 
 from metacli.cli.app import main
 from metacli.engine import machine
+from metacli.engine.events import StepDone
 from metacli.engine.machine import available_memory, require_memory
 from metacli.engine.meta_train import meta_train
 from metacli.engine.models.folder import load
 from metacli.engine.storage.writer import MANIFEST, manifest_bytes
+from metacli.engine.training import estimate
+from metacli.engine.training.runs import Hooks
 from metacli.errors import BundleError, RecipeError, RunFailed, UsageProblem
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -38,6 +42,40 @@ def test_a_dry_run_prints_an_estimate_and_writes_nothing() -> None:
     assert estimate["memory_bytes"] > 10**7
     assert estimate["minutes"] == pytest.approx(12 * estimate["step_seconds"] / 60)
     assert estimate["whole"] is True
+
+
+def test_the_steps_that_a_dry_run_measures_are_steps() -> None:
+    """The loop asks whether to stop once more after a validation, which is no step."""
+    found = trained("run", "evaluate.every=1", dry_run=True)
+    assert found["estimate"]["step_seconds"] > 1e-4
+
+
+@pytest.mark.parametrize("execution", ["compiled", "loop"])
+def test_the_making_of_a_program_is_no_part_of_a_step(
+    execution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    frozen = SimpleNamespace(process_time=lambda: clock[0], monotonic=lambda: clock[0])
+    monkeypatch.setattr(estimate, "time", frozen)
+    monkeypatch.setattr(estimate, "require_room", lambda *of: None)
+    monkeypatch.setattr(estimate, "first_snapshot", lambda *of: SimpleNamespace(step=0))
+
+    def train(begin: object, learned: object, device: object, hooks: Hooks) -> None:
+        for step, seconds in enumerate([70.0, 3.0, 2.0, 4.0], 1):
+            clock[0] += seconds
+            hooks.report(StepDone(step, 60, {}))
+            if hooks.stop():
+                return
+
+    run = SimpleNamespace(start=lambda: SimpleNamespace(learned=frozenset()), train=train)
+    recipe = SimpleNamespace(train=SimpleNamespace(execution=execution, steps=60))
+    workspace = SimpleNamespace(device="cpu", report=lambda event: None)
+    found = estimate.estimated(SimpleNamespace(run=run, recipe=recipe, workspace=workspace))
+    if execution == "compiled":
+        assert (found.step_seconds, found.minutes, found.program_seconds) == (2.0, 2.0, 68.0)
+    else:  # a first step of 70 s is one of 60
+        assert (found.step_seconds, found.minutes, found.program_seconds) == (70.0, 70.0, None)
+        assert "program_seconds" not in found.as_dict()
 
 
 @pytest.mark.parametrize("seeds", [0, 100_000_000])

@@ -31,6 +31,8 @@ def test_the_page_says_who_is_better_and_lays_curves_over_each_other(tmp_path: P
     text = page.read_text()
     assert "B (b) is better than A (&lt;a&gt;)" in text
     assert "<a>" not in text
+    assert "± over" in text
+    assert ">40 episodes<" in text
     assert "Learning curves" in text
     assert "A (&lt;a&gt;) ends at 60.00 %; B (b) ends at 90.00 %" in text
     assert "://" not in text.replace("http://www.w3.org", "")

@@ -14,7 +14,7 @@ from tiny_models import saved, tiny_model
 from metacli.engine.adapt import adapt
 from metacli.engine.adapting.fitted_inputs import FITS, IN_COLOUR
 from metacli.engine.evaluate import evaluate
-from metacli.engine.events import Event, Notice
+from metacli.engine.events import Event, Note, Notice
 from metacli.engine.inspect import inspect
 from metacli.engine.models.folder import load
 from metacli.engine.predict import predict
@@ -49,7 +49,7 @@ def fitted(model: str, task: Path, out: str, **more: object) -> tuple[Adaptation
     events: list[Event] = []
     found = adapt(model, task, out=out, fit_inputs=True, report=events.append, **more)  # type: ignore[arg-type]
     assert isinstance(found, Adaptation)
-    return found, [one.code for one in events if isinstance(one, Notice)]
+    return found, [one.code for one in events if isinstance(one, Notice | Note)]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from filelock import FileLock
 from PIL import Image
 from tiny_models import adapted_model, saved, tiny_model, write_classes
 
+from metacli.cli.app import main
 from metacli.engine.inspect import inspect
 from metacli.engine.inspecting.findings import MOST, bounded
 from metacli.engine.models import folder as models
@@ -81,6 +82,14 @@ def test_problems_that_flags_go_on_with_are_followed_by_these_flags() -> None:
     Path("my task/bee/same.png").write_bytes(Path("my task/ant/01.png").read_bytes())
     flags = "--skip-bad --allow-duplicates"
     assert inspect("my task")["next"] == [f"metacli adapt 'my task' {flags}"]
+
+
+def test_links_that_were_followed_are_followed_by_the_next_command_too() -> None:
+    write_classes(Path("task"), {"ant": 3, "bee": 3})
+    Path("rows.csv").write_text("x,label\n" + "1,a\n2,b\n" * 6)
+    assert inspect("task", follow_links=True)["next"] == ["metacli adapt task --follow-links"]
+    found = inspect("rows.csv", follow_links=True, target="label")["next"]
+    assert found[0] == "metacli adapt rows.csv --target label --follow-links"
 
 
 def test_a_class_of_one_image_has_no_part_in_the_score() -> None:
@@ -326,6 +335,71 @@ def test_a_run_that_lost_its_json_is_still_a_run_with_a_problem() -> None:
     result = inspect("run")
     assert (result["what"], result["valid"]) == ("run", False)
     assert codes(result) == ["run.damaged"]
+
+
+def validated(run: Path, metric: str = "accuracy") -> Path:
+    """What training notes of a validation."""
+    line = {"step": 20, "val": {metric: {"mean": 0.5, "ci95": 0.1, "n": 5}}, "best": True}
+    (run / "metrics.jsonl").write_text('{"step": 1, "train": {"loss": 1}}\n' + json.dumps(line))
+    return run
+
+
+def test_the_best_validation_of_a_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    validated(make_run(Path("run")))
+    assert inspect("run")["details"]["best"]["metric"] == "accuracy"
+    assert main(["inspect", "run"]) == 0
+    assert "  best         validation accuracy 50.00 % ± 10.00 (n 5)\n" in capsys.readouterr().out
+
+
+def test_a_folder_of_runs_lists_them_and_what_to_do_with_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("mine").mkdir()
+    for name in ("a", "b"):
+        validated(make_run(Path("mine") / name))
+    make_run(Path("mine/c"), status="interrupted", steps=(5, 10))
+    Path("mine/a/scores.jsonl").write_text("")
+    models.save(adapted_model(tiny_model()), Path("mine/model"))  # may stand beside them
+    found = inspect("mine")
+    assert (found["what"], found["valid"], found["problems"]) == ("runs", True, [])
+    rows = found["details"]["runs"]
+    assert [(one["name"], one["status"], one["evaluated"]) for one in rows] == [
+        ("a", "finished", True),
+        ("b", "finished", False),
+        ("c", "interrupted", False),
+    ]
+    assert found["next"] == [
+        "metacli meta-train --resume mine/c",
+        "metacli evaluate mine/b",
+        "metacli compare mine/a mine/b",
+        "metacli inspect mine/a",
+    ]
+    assert main(["inspect", "mine"]) == 0
+    shown = capsys.readouterr().out
+    assert "  b    finished     tiny       0  20 of 20  accuracy 50.00 % ± 10.00 (n 5)  no" in shown
+    damage(Path("mine/c/state/step-10"))
+    damage(Path("mine/c/state/step-5"))
+    assert codes(inspect("mine")) == ["model.damaged", "model.damaged"]
+
+
+def test_runs_are_found_below_the_folder_of_all_runs_too() -> None:
+    Path("runs/scores").mkdir(parents=True)
+    Path("runs/tiny").mkdir()
+    make_run(Path("runs/tiny/one"))
+    assert [one["name"] for one in inspect("runs")["details"]["runs"]] == ["tiny/one"]
+
+
+def test_a_run_that_lies_among_classes_makes_no_runs_of_them() -> None:
+    write_classes(Path("task"), {"ant": 3, "bee": 3})
+    make_run(Path("task/run"))
+    assert inspect("task")["what"] != "runs"
+
+
+def test_runs_of_a_shard_are_merged_next() -> None:
+    Path("part").mkdir()
+    make_run(Path("part/seed-0"))
+    Path("part/shard.json").write_text("{}")
+    assert inspect("part")["next"] == ["metacli merge OUT SHARD..."]
 
 
 def test_looking_changes_nothing() -> None:

@@ -14,7 +14,7 @@ import torch
 from small_runs import facts, lines, recipe, trained, weights
 from tiny_models import write_classes
 
-from metacli.engine.events import EvaluationDone, Notice, RunFinished, RunStarted, StepDone
+from metacli.engine.events import EvaluationDone, Note, Notice, RunFinished, RunStarted, StepDone
 from metacli.engine.meta_train import meta_train
 from metacli.engine.storage import disk
 from metacli.engine.training import journal
@@ -435,7 +435,8 @@ def test_a_folder_of_classes_is_trained_with_a_recipe_that_fits_it() -> None:
     assert fitted.items() <= settings["episodes"].items()
     assert settings["data"] == {"source": str(Path("pool").absolute())}
     assert len(facts(run)["data"]["classes"]) == 13
-    chosen = [event for event in events if isinstance(event, Notice)]
+    chosen = [event for event in events if isinstance(event, Notice | Note)]
+    assert isinstance(chosen[0], Note)  # no warning
     assert [event.code for event in chosen] == ["recipe.chosen"]
     assert "3 classes of 1 to 3 examples" in chosen[0].message
     meta_train(str(run / "recipe.yaml"), out="again")  # written out

@@ -27,7 +27,9 @@ def show_adapted(result: Result) -> Iterator[str]:
             ("from", f"{sources}, method {method(read)}"),
             ("tasks", ", ".join(f"{count} {name}" for name, count in counts)),
             (text.visible(metric or ""), over if read.has("mean") else ""),
-            *over_tasks(metric, read.block("transfer")),
+            *over_tasks(
+                metric, read.block("transfer"), "new tasks" if read.flag("kept") else "tasks"
+            ),
             ("device", text.visible(read.text("device"))),
         ]
     )
@@ -59,10 +61,15 @@ def show_evaluated(result: Result) -> Iterator[str]:
 
 
 def _over(read: Block, counted: str) -> str:
-    """What the mean is over; nothing where it is the score of one task."""
-    if not read.has("ci95"):
+    """What the mean is over; nothing where it is the score of the only task. Of models that were
+    kept there is no score here."""
+    count, kept = read.number(counted) or 0, read.number("kept") or 0
+    if not (read.has("ci95") or kept):
         return ""
-    return f" over {read.text(counted)} tasks; worst {text.visible(read.text('worst'))}"
+    new = "new task" if kept else "task"
+    over = f" over {text.number(count)} {new}{'' if count == 1 else 's'}"
+    over += f" alone, without the {text.number(kept)} kept" if kept else ""
+    return f"{over}; worst {text.visible(read.text('worst'))}" if count > 1 else over
 
 
 def show_exported(result: Result) -> Iterator[str]:
@@ -151,12 +158,12 @@ def difference(metric: str | None, ends: Sequence[float | None]) -> str:
     return f"95 % interval {words}{note}" if words else "no interval"
 
 
-def over_tasks(metric: str | None, transfer: Block) -> list[tuple[str, str]]:
+def over_tasks(metric: str | None, transfer: Block, noun: str = "tasks") -> list[tuple[str, str]]:
     """The source over a folder of tasks, where they were compared."""
     if not transfer.values:
         return []
     tasks = text.number(transfer.number("tasks"))
-    what = f"over {tasks} tasks, against the best of each that needs no source"
+    what = f"over {tasks} {noun}, against the best of each that needs no source"
     ends = transfer.numbers("delta_ci95")
     return [
         ("source", f"{helps(metric, transfer)} {what}"),

@@ -21,7 +21,7 @@ from metacli.engine.adapting.request import Request
 from metacli.engine.adapting.scoring import answers_of, how_held_out
 from metacli.engine.adapting.source import Source
 from metacli.engine.adapting.unlike import learned_from
-from metacli.engine.events import Notice, Progress, ignore
+from metacli.engine.events import Note, Progress, ignore
 from metacli.engine.results.adapt import FittedInputs, TriedInputs
 from metacli.errors import UsageProblem
 from metacli.threads import one_thread
@@ -68,7 +68,7 @@ def fitted_inputs(source: Source, request: Request) -> Fitted:
         ),
         made.left_out,
     )
-    request.report(Notice(said(told), CODE))
+    request.report(Note(said(told), CODE))
     chosen = with_changes(source, best)
     return Fitted(chosen, read(chosen, request), judge.held_of(made.answers), told)
 

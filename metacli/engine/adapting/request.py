@@ -190,5 +190,13 @@ class Request:
 
     @property
     def typed(self) -> str:
-        """The task and what was stated of its columns, as words of a command."""
-        return shlex.join([os.fspath(self.task), *self.choice.words()])
+        """The task and what was said of how it is read and scored, as words of `adapt`."""
+        given = {"--type": self.choice.type, "--order": self.order}
+        flags = {
+            "--follow-links": self.choice.follow_links,
+            "--skip-bad": self.skip_bad,
+            "--allow-duplicates": self.allow_duplicates,
+        }
+        words = [word for key, value in given.items() if value for word in (key, value)]
+        words += [key for key, value in flags.items() if value]
+        return shlex.join([os.fspath(self.task), *self.choice.words(), *words])

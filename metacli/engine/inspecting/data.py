@@ -50,4 +50,4 @@ def look_at_data(path: Path, name: str, report: Reporter, choice: Choice) -> Loo
         found = look_at_rows(listing, name, choice)
         several = listing.what == "tasks" and path.is_dir()
         return with_set(found, path, name) if several and not has_words(listing) else found
-    return look_at_images(listing, path, name, report)
+    return look_at_images(listing, path, name, report, links=choice.follow_links)

@@ -43,8 +43,14 @@ class Seen:
     label_check: str | None = None
 
 
-def look_at_images(listing: Listing, path: Path, name: str, report: Reporter) -> Looked:
-    """Counts, sizes and every problem."""
+def look_at_images(
+    listing: Listing, path: Path, name: str, report: Reporter, *, links: bool = False
+) -> Looked:
+    """Counts, sizes and every problem.
+
+    Args:
+        links: were followed, and have to be by what is typed next.
+    """
     seen = decode(listing, report)
     details: dict[str, Json] = {
         **shares(listing),
@@ -55,7 +61,8 @@ def look_at_images(listing: Listing, path: Path, name: str, report: Reporter) ->
     }
     problems = [*all_findings(listing), *seen.unreadable, *seen.problems]
     ways = flags(problems, seen.unreadable)
-    steps = what_next(listing, name, ways) if ways is not None else ()
+    more = ["--follow-links"] if links else []
+    steps = what_next(listing, name, [*ways, *more]) if ways is not None else ()
     return Looked(WHAT[listing.what], path.absolute(), bounded(problems), details, steps)
 
 

@@ -21,6 +21,7 @@ from metacli.engine.results.base import Json
 from metacli.engine.sets.opening import read_set_model
 from metacli.engine.storage.lock import is_held
 from metacli.engine.training import checkpoint, run_file
+from metacli.engine.training.journal import validated_metric
 from metacli.engine.training.kinds import verb_of
 from metacli.errors import BundleError, Finding, MetacliError
 from metacli.schema.load import load as load_recipe
@@ -142,7 +143,7 @@ def look_at_run(path: Path, name: str, report: Reporter) -> Looked:
         "recipe": facts.get("recipe"),
         "steps": f"{facts.get('steps', states['step'].newest)} of {steps}" if steps else None,
         "best_step": states["best"].newest,
-        "best": states["best"].facts.get("best"),
+        "best": with_metric(path, states["best"].facts.get("best")),
         "checkpoints": {prefix: one.readable for prefix, one in states.items()},
         "model": str(path / "model") if model else None,
         **{key: facts.get(key) for key in ("seed", "device", "versions", "seconds", "data_digest")},
@@ -151,6 +152,12 @@ def look_at_run(path: Path, name: str, report: Reporter) -> Looked:
     usable = model or bool(states["best"].readable)
     following = run_next(path, name, done=done, usable=usable)
     return Looked("run", path, bounded(problems), details, () if alive else following)
+
+
+def with_metric(path: Path, best: Json) -> Json:
+    """The best validation with the name of what it measures, as far as the run noted it."""
+    metric = validated_metric(path)
+    return best if metric is None or not isinstance(best, Mapping) else {"metric": metric, **best}
 
 
 def run_next(path: Path, name: str, *, done: bool, usable: bool) -> tuple[str, ...]:

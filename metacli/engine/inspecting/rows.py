@@ -113,7 +113,8 @@ def what_next(
     to be put right first."""
     errors = [one for one in problems if one.level == "error"]
     columns = choice.words()
-    flags = [*columns, *(["--allow-duplicates"] if errors else [])]
+    links = ["--follow-links"] if choice.follow_links else []
+    flags = [*columns, *(["--allow-duplicates"] if errors else []), *links]
     if any(one.code != "data.same_text" for one in errors):
         return ()
     if listing.what == "tasks":

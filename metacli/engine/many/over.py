@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from metacli.engine.events import Event, Notice, Reporter
+from metacli.engine.events import Event, Note, Notice, Reporter
 from metacli.engine.results.base import Json, Result
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.scoring.intervals import over_seeds
@@ -109,8 +109,8 @@ def within(name: str, report: Reporter) -> Reporter:
     """Remarks with the task that they are about; progress inside a task is not shown."""
 
     def passed_on(event: Event) -> None:
-        if isinstance(event, Notice):
-            report(Notice(f"{name}: {event.message}", event.code))
+        if isinstance(event, Notice | Note):
+            report(replace(event, message=f"{name}: {event.message}"))
 
     return passed_on
 

@@ -75,9 +75,9 @@ def of_group(
     drawn = plots.differences(f"pairs-{at}", rows, unit, lower_is_better=lower)
     scores = Table(
         f"Scores ({'less' if lower else 'more'} is better)",
-        ("item", metric_name(metric), "of"),
+        ("item", metric_name(metric), "± over"),
         tuple(
-            (called[one["path"]], score(metric, one["mean"], one["ci95"]), str(one["n"]))
+            (called[one["path"]], score(metric, one["mean"], one["ci95"]), over(one))
             for one in sorted(items, key=lambda item: called[item["path"]])
         ),
     )
@@ -98,6 +98,11 @@ def of_group(
     note = remark(pairs)
     blocks: list[Block] = [scores, plot, differences, *([Text(note)] if note else [])]
     return section(f"measured-{at}", title, *blocks)
+
+
+def over(one: Values) -> str:
+    """`600 episodes`: what the interval of a score is over."""
+    return f"{one['n']} {one['unit']}s" if one["unit"] else str(one["n"])
 
 
 def remark(pairs: Sequence[Values]) -> str:

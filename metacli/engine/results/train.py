@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from metacli.engine.results.base import Json, Part, Result
 
@@ -57,12 +57,17 @@ class Estimated(Part):
             without validation. step_seconds: of processor time.
         whole: whether a step was finished in the time that there is for measuring; otherwise the
             times are what it takes at least.
+        program_seconds: of making the program that the first step makes, which is no part of the
+            other times; None of a run without one.
     """
+
+    optional: ClassVar[frozenset[str]] = frozenset({"program_seconds"})
 
     memory_bytes: int
     minutes: float
     step_seconds: float
     whole: bool
+    program_seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from metacli.data.sets.own_files import OwnSets, looks_like_sets
 from metacli.data.sets.own_tasks import OwnData, read_own
 from metacli.data.user.appearance import COLOURFUL, appearance_of_stack
 from metacli.engine.encoders.parameters import encoder_of
-from metacli.engine.events import Notice, Reporter
+from metacli.engine.events import Note, Reporter
 from metacli.engine.training.options import parsed
 from metacli.errors import DataError
 from metacli.schema.blocks import Data, Named
@@ -80,7 +80,7 @@ def sets_recipe(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     encoder = encoder_of(recipe)
     on = "" if encoder is None else f" on the pretrained encoder {encoder[0]}"
     said = f"{data} holds {count} sets of tasks: training {NAME}{on}, {steps} steps"
-    report(Notice(said, "recipe.chosen"))
+    report(Note(said, "recipe.chosen"))
     header = f"{recipe.algorithm.name.upper()} on sets of tasks, fitted to {path}"
     return replace(loaded, recipe=recipe, name=NAME, header=header)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from metacli import __version__
-from metacli.engine.events import EvaluationDone, Event, Notice, StepDone
+from metacli.engine.events import EvaluationDone, Event, Note, Notice, StepDone
 from metacli.engine.results.base import Json
 from metacli.engine.storage.disk import writing
 from metacli.engine.storage.writer import write_file
@@ -70,7 +70,7 @@ class Journal:
             line: dict[str, Json] = {"step": event.step, event.split: event.metrics}
             line["best"] = event.best
             self._append(METRICS, json_line(line))
-        elif isinstance(event, Notice):
+        elif isinstance(event, Notice | Note):
             self._append("log.txt", f"{now()} {event.message}\n")
 
     def _flush(self, step: int) -> None:
@@ -111,6 +111,22 @@ def cut_back(run: Path, step: int, validated: int) -> None:
         except (ValueError, KeyError, TypeError):
             continue
     write_file(path, "".join(kept).encode())
+
+
+def validated_metric(run: Path) -> str | None:
+    """What validation measures; None where the run noted no validation."""
+    try:
+        lines = (run / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        try:
+            found = json.loads(line).get("val")
+        except (ValueError, AttributeError):  # cut short by a kill, or no object
+            continue
+        if isinstance(found, dict) and found:
+            return str(next(iter(found)))
+    return None
 
 
 def command_line() -> list[str]:

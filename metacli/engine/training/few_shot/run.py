@@ -17,7 +17,7 @@ from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.encoders.parameters import to_train
-from metacli.engine.events import Notice
+from metacli.engine.events import Note
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.beginnings import own_start
 from metacli.engine.ranks.team import Team
@@ -100,7 +100,7 @@ class FewShotRun:
     def prepared(self, workspace: Workspace) -> FewShotRun:
         """There is nothing to be found out; that a program is made is said."""
         if self.built.compiling is not None:
-            workspace.report(Notice(self.built.compiling, "run.compiled"))
+            workspace.report(Note(self.built.compiling, "run.compiled"))
         return self
 
     def start(self) -> Start:

@@ -21,7 +21,7 @@ from metacli.data.sources import (
 from metacli.data.tables.choice import choice_of
 from metacli.data.tables.encoding import Encoding
 from metacli.data.user.open import list_task
-from metacli.engine.events import Notice, Reporter
+from metacli.engine.events import Note, Reporter
 from metacli.engine.sets.own_recipe import sets_recipe, wants_sets
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.user_data import choose_recipe, with_data
@@ -71,7 +71,7 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     episodes, steps = loaded.recipe.episodes, loaded.recipe.train.steps
     classes = f"{spoken(episodes.way)} classes of " if name != REGRESSION_NAME else ""
     report(
-        Notice(
+        Note(
             f"{data} is data: training {name}, {steps} steps of tasks with {classes}"
             f"{spoken(episodes.shot)} examples",
             "recipe.chosen",

@@ -9,7 +9,7 @@ from functools import partial
 
 from metacli.data.multi_task.dataset import MultiTaskData
 from metacli.data.sources import load_multi_task
-from metacli.engine.events import Notice, Reporter
+from metacli.engine.events import Note, Notice, Reporter
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.user_data import choose_recipe, with_data
 from metacli.schema.load import Loaded, load
@@ -45,7 +45,7 @@ def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
     loaded = with_data(load(base, [*SETTINGS[base, name], *words]), data)
     steps = loaded.recipe.train.steps
     report(
-        Notice(
+        Note(
             f"{data} holds {len(table.tasks)} tasks: training {name}, "
             f"{steps} step{'' if steps == 1 else 's'}",
             "recipe.chosen",
