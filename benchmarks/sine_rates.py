@@ -134,8 +134,14 @@ def chosen(document: dict[str, Any], learner: str) -> float:
 
 
 def reported(learner: str, rate: float, seed: int) -> dict[str, Any]:
-    """The chosen rate on new waves, after each number of inner steps that the recipe takes."""
-    result = evaluate(trained(learner, rate, FINAL, seed), episodes=WAVES, seed=NEW)
+    """The chosen rate on new waves, after each number of inner steps that the recipe takes; no
+    steps where training ended in numbers that are not finite."""
+    try:
+        run = trained(learner, rate, FINAL, seed)
+    except RunFailed as failed:
+        say(f"{learner} {rate}, seed {seed}: {failed.message}")
+        return {"learner": learner, "lr": rate, "seed": seed, "steps": []}
+    result = evaluate(run, episodes=WAVES, seed=NEW)
     steps = [one for one in result["per_step"] if one["step"] in SHOWN]
     say(f"{learner} {rate}, seed {seed}: {[round(one['mean'], 4) for one in steps]}")
     return {"learner": learner, "lr": rate, "seed": seed, "steps": steps}
@@ -156,8 +162,10 @@ def table() -> str:
         errors = ", ".join(f"{one['lr']:g}: {shown_error(one['val_mse'])}" for one in tried)
         own = [one for one in document["final"] if one["learner"] == learner]
         cells = [cell(own, step) for step in SHOWN]
+        lost = sum(not one["steps"] for one in own)
+        seeds = f"{len(own)}{f', {lost} of them not finite' if lost else ''}" if own else "none yet"
         first = f"| {learner.replace('_', '-')} | {errors} | {chosen(document, learner):g} | "
-        lines.append(f"{first}{' | '.join(cells)} | {len(own) or 'none yet'} |")
+        lines.append(f"{first}{' | '.join(cells)} | {seeds} |")
     return "\n".join(lines)
 
 
