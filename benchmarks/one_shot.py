@@ -22,7 +22,7 @@ from torch import Tensor
 
 from metacli.data.few_shot.pools import Pool
 from metacli.data.sources import load_pool
-from metacli.engine.load import load
+from metacli.engine.models.folder import load
 from metacli.engine.models.model import FewShotModel
 from metacli.engine.scoring.baseline_scores import untrained
 from metacli.engine.scoring.intervals import over_episodes
@@ -71,7 +71,7 @@ def measure() -> None:
 
 
 def few_shot(path: str) -> FewShotModel:
-    model = load(path)
+    model = load(Path(path) / "model")
     assert isinstance(model, FewShotModel)
     return model
 
