@@ -32,6 +32,16 @@ def customers() -> Path:
     return Path("customers")
 
 
+def test_without_a_source_the_plainest_for_the_kind_of_data_is_named(customers: Path) -> None:
+    Path("shops").mkdir()
+    for name in ("a.csv", "b.csv"):
+        Path("shops", name).write_text("size,y\n" + "".join(f"{k},{2 * k}\n" for k in range(9)))
+    for tasks, source in ((customers, "photos"), (Path("shops"), "columns")):
+        with pytest.raises(UsageProblem) as caught:
+            adapt(tasks, out="models")
+        assert caught.value.hint == f"name one: metacli adapt {source} {tasks}, or a model of yours"
+
+
 def test_each_task_gets_a_model_that_answers_as_one_adapted_alone(customers: Path) -> None:
     result = adapt("source", customers, out="models")
     assert [row["name"] for row in result["tasks"]] == ["c0", "c1", "c2"]

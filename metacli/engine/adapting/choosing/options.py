@@ -123,7 +123,8 @@ def options_for(request: Request, *, add: bool = False, tasks: Sequence[Path] = 
     if add or tasks or request.overrides or request.method != NATIVE:
         raise UsageProblem(
             "without a MODEL, adapt chooses the source and the method for one task by itself",
-            hint=f"name one: metacli adapt photos {request.typed}, or texts, or a model",
+            hint=f"name one: metacli adapt {suited_to(request, tasks)} {request.typed}, "
+            "or a model of yours",
         )
     request = replace(request, content=content_of(request))
     listing = listing_of(request)
@@ -188,6 +189,12 @@ def refuse_model(path: Path) -> None:
             f"{path} is a model; the folder or table with your examples comes after it",
             hint=f"metacli adapt {path} my_classes/",
         )
+
+
+def suited_to(request: Request, tasks: Sequence[Path]) -> str:
+    """The plainest source for the kind of data. Raises DataError where it is not a task."""
+    first = replace(request, task=tasks[0], content=None) if tasks else request
+    return {"images": PHOTOS, "text": TEXTS}.get(listing_of(first).kind, COLUMNS)
 
 
 def names_for(listing: Listing, *, tuned: bool = False) -> tuple[str, ...]:
