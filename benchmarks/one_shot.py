@@ -2,7 +2,8 @@
 
     python benchmarks/one_shot.py ANY WITHIN    # folders of the two runs, trained before by
     metacli meta-train omniglot-20w1s-protonet data.scheme=background data.turned=true -o ANY
-    metacli meta-train omniglot-alphabets-20w1s-protonet -o WITHIN
+    metacli meta-train omniglot-20w1s-protonet data.scheme=background-within data.turned=true \
+        episodes.way=20 train.meta_batch=3 -o WITHIN
 
 Writes results/one_shot.json and its table; `--table` makes the table alone.
 """
