@@ -12,7 +12,7 @@ import pytest
 from metacli.data.tables.reader import read_table
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
-from metacli.engine.events import Event, Notice
+from metacli.engine.events import Event, Note
 from metacli.engine.inspect import inspect
 from metacli.engine.meta_train import meta_train
 from metacli.engine.models.opening import open_model
@@ -218,7 +218,7 @@ def test_a_table_with_many_classes_trains_without_a_recipe(tmp_path: Path) -> No
     run = meta_train(
         str(tmp_path / "t.csv"), FEW, out=str(tmp_path / "run"), device="cpu", report=notices.append
     )
-    said = [one.message for one in notices if isinstance(one, Notice)]
+    said = [one.message for one in notices if isinstance(one, Note)]
     assert any("table-anyway-protonet" in one for one in said)
     (tmp_path / "mine.csv").write_text("a,b,label\n0,1,x\n0.1,1.1,x\n5,-5,y\n5.1,-5,y\n")
     result = adapt(run["run"], str(tmp_path / "mine.csv"), out=str(tmp_path / "mine"))
