@@ -9,12 +9,12 @@ from metacli.engine.events import Progress, Reporter, ignore
 from metacli.engine.inspecting.findings import Looked, bounded, command
 from metacli.engine.inspecting.models import look_at_run, verb_at
 from metacli.engine.results.base import Json
+from metacli.engine.scoring.score_file import SCORES
 from metacli.engine.shards.part import FILE as SHARD
 from metacli.engine.storage.paths import MODEL_FILE
 from metacli.errors import Finding
 from metacli.schema.load import RUN_FILE
 
-SCORES = "scores.jsonl"
 OWN = ("adapted", "scores", "served", "tuned")  # what other commands put into ./runs
 MOST_NAMED = 20  # runs that are evaluated or compared next
 

@@ -11,7 +11,6 @@ from metacli.engine.reporting import plots
 from metacli.engine.reporting.blocks import Block, Page, Plot, Section, Table, Text, section
 from metacli.engine.reporting.compare_plot import judged, labels, letter, measured
 from metacli.engine.reporting.page import html_of
-from metacli.engine.reporting.subject import lines_of
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.spelling import is_fraction, metric_name, score, signed, visible
 from metacli.engine.storage.paths import run_of
@@ -120,7 +119,7 @@ def learning(items: Sequence[Values], called: Mapping[str, str]) -> list[Section
     for one in {item["path"]: item for item in items}.values():
         for at, model in enumerate(one["models"]):
             run = run_of(Path(model))
-            history = () if run is None else lines_of(run / journal.METRICS)
+            history = () if run is None else tuple(journal.history(run))
             name = called[one["path"]] if len(one["models"]) == 1 else f"{called[one['path']]} {at}"
             for metric, points in validations(history).items():
                 lines.setdefault(metric, []).append((name, points))

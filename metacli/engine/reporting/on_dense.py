@@ -37,7 +37,7 @@ from metacli.engine.reporting.blocks import (
 from metacli.engine.reporting.images import shown
 from metacli.engine.reporting.repeat import short
 from metacli.engine.reporting.settings import learning, when
-from metacli.engine.reporting.subject import Line, called, evaluations, lines_of
+from metacli.engine.reporting.subject import Line, called, evaluations
 from metacli.engine.results.dense import DenseEvaluation
 from metacli.engine.scoring import score_file
 from metacli.engine.scoring.dense_measures import MEASURES
@@ -92,7 +92,7 @@ def open_dense_subject(folder: Path, name: str) -> DenseSubject:
     tested = found[-1] if found else {}
     if run is None:
         return DenseSubject(called(folder, name), folder, None, model, tested=tested)
-    facts, history = run_file.read(run).as_dict(), tuple(lines_of(run / journal.METRICS))
+    facts, history = run_file.read(run).as_dict(), tuple(journal.history(run))
     return DenseSubject(called(run, name), folder, run, model, facts, history, tested)
 
 

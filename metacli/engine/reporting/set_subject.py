@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metacli.engine.reporting.subject import Line, called, lines_of
+from metacli.engine.reporting.subject import Line, called
 from metacli.engine.sets.class_adapted import AdaptedClassSet
 from metacli.engine.sets.class_model import ClassSetModel
 from metacli.engine.sets.model import AdaptedSet, SetModel
@@ -48,5 +48,5 @@ def open_set_subject(folder: Path, name: str) -> SetSubject:
     run = folder.parent if (folder.parent / "run.json").is_file() else None
     if run is None:
         return SetSubject(called(folder, name), folder, None, model)
-    facts, history = run_file.read(run).as_dict(), tuple(lines_of(run / journal.METRICS))
+    facts, history = run_file.read(run).as_dict(), tuple(journal.history(run))
     return SetSubject(called(run, name), run, run, model, facts, history)

@@ -67,7 +67,7 @@ def open_subject(name: str, device: torch.device, report: Reporter) -> Subject:
         run,
         opened.model,
         run_file.read(run).as_dict(),
-        tuple(lines_of(run / journal.METRICS)),
+        tuple(journal.history(run)),
         document(run / "tasks.json") or {},
         document(run / "relatedness.json"),
         found,
@@ -80,19 +80,6 @@ def called(path: str | Path, otherwise: str | None = None) -> str:
     if (whole := Path(path).absolute()).is_relative_to(Path.cwd()):
         return os.path.relpath(whole)
     return str(path) if otherwise in (None, "@last") else str(otherwise)
-
-
-def lines_of(path: Path) -> list[Line]:
-    """The good lines of a file of JSON lines; a run that is going on may have half a line."""
-    found: list[Line] = []
-    for text in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
-        try:
-            value = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
 
 
 def document(path: Path) -> Line | None:

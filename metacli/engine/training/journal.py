@@ -6,9 +6,11 @@ import json
 import math
 import platform
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -113,19 +115,29 @@ def cut_back(run: Path, step: int, validated: int) -> None:
     write_file(path, "".join(kept).encode())
 
 
+def history(run: Path) -> Iterator[dict[str, Any]]:
+    """The good lines of `metrics.jsonl`; a run that is going on may have half a line."""
+    path = run / METRICS
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield value
+
+
 def validated_metric(run: Path) -> str | None:
-    """What validation measures; None where the run noted no validation."""
+    """What validation measures; None where the run noted no validation, or cannot be read."""
     try:
-        lines = (run / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in history(run):
+            if isinstance(found := line.get("val"), dict) and found:
+                return str(next(iter(found)))
     except OSError:
-        return None
-    for line in lines:
-        try:
-            found = json.loads(line).get("val")
-        except (ValueError, AttributeError):  # cut short by a kill, or no object
-            continue
-        if isinstance(found, dict) and found:
-            return str(next(iter(found)))
+        pass
     return None
 
 

@@ -22,7 +22,7 @@ from metacli.engine.results.base import Json
 from metacli.engine.storage.paths import cache_root
 from metacli.engine.training.few_shot.checks import check_fit
 from metacli.engine.training.few_shot.compiling import worth_compiling
-from metacli.engine.training.few_shot.execution import CHUNK, resolve_execution
+from metacli.engine.training.few_shot.execution import named_chunk, resolve_execution
 from metacli.engine.training.few_shot.sources import (
     Kind,
     describe_data,
@@ -120,7 +120,7 @@ def build_few_shot(loaded: Loaded, device: str = "cpu") -> FewShotBuilt:
     execution, chunk = resolve_execution(recipe, learner, inputs, device)
     said = worth_compiling(recipe, learner, inputs, execution, device)
     if said is not None:
-        execution, chunk = "compiled", min(recipe.train.chunk or CHUNK, recipe.train.meta_batch)
+        execution, chunk = "compiled", named_chunk(recipe.train)
     if execution == "compiled":
         keep_programs(cache_root() / "programs")
     resolved = resolve(recipe, learner, backbone, execution, chunk)

@@ -7,6 +7,7 @@ import math
 from metacli.algorithms.learner import Learner
 from metacli.engine.models.inputs import InputSpec
 from metacli.engine.training.problems import Problems
+from metacli.schema.blocks import Train
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.values import largest
 
@@ -55,7 +56,7 @@ def resolve_execution(
     if train.execution == "loop" or half:
         return "loop", 1
     if train.execution in ("vmap", "compiled"):
-        return train.execution, min(train.chunk or CHUNK, train.meta_batch)
+        return train.execution, named_chunk(train)
     if device == "cuda" and learner.trains_on != "classes":
         return on_cuda(recipe, inputs)
     if inputs.kind == "numbers":
@@ -75,6 +76,11 @@ def resolve_execution(
         few = 16 if train.meta_batch >= 32 else 8  # at least two chunks, for two threads
         return "vmap", min(few if per_task <= 15 else 4, train.meta_batch)
     return "loop", 1
+
+
+def named_chunk(train: Train) -> int:
+    """Tasks at a time of an execution that has no rule of its own for that."""
+    return min(train.chunk or CHUNK, train.meta_batch)
 
 
 CUDA_NUMBERS = 16_000_000
