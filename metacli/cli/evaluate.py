@@ -13,7 +13,7 @@ from metacli.cli.views import class_tasks, dense, many, sets, shards
 from metacli.cli.views.block import Block
 from metacli.engine.events import Reporter
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
-from metacli.engine.spelling import ends_words, signed
+from metacli.engine.spelling import ends_words, signed, typed
 from metacli.errors import UsageProblem
 
 Words = Annotated[
@@ -109,7 +109,7 @@ def evaluate(
             **frame.shared(report),
         )
 
-    stated = words.typed(target=target, input=input_)
+    stated = typed(target=target, input=input_)
     frame.answer(work, lambda r: show(r, model, stated), value)
 
 

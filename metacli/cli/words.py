@@ -11,6 +11,7 @@ from typing import TypedDict
 import typer
 
 from metacli.engine.shards.shard import parsed
+from metacli.engine.spelling import typed
 from metacli.errors import UsageProblem
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
@@ -59,16 +60,6 @@ def columns(target: str | None, inputs: str | None) -> list[str]:
     """`--target` and `--input` as the overrides that they stand for."""
     given = {"data.target": target, "data.input": inputs}
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-
-
-def typed(**given: str | bool | None) -> list[str]:
-    """Options as they were given, for a command to type next: `target="y", skip_bad=True` are
-    `--target y --skip-bad`."""
-    found: list[str] = []
-    for key, value in given.items():
-        if value:
-            found += [f"--{key.replace('_', '-')}", *([value] if isinstance(value, str) else [])]
-    return found
 
 
 def no_equals(word: str, value: str = "VALUE") -> UsageProblem:

@@ -142,3 +142,13 @@ MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
+
+
+def typed(**given: str | bool | None) -> list[str]:
+    """Options as they were given, for a command to type next: `target="y", skip_bad=True` are
+    `--target y --skip-bad`."""
+    found: list[str] = []
+    for key, value in given.items():
+        if value:
+            found += [f"--{key.replace('_', '-')}", *([value] if isinstance(value, str) else [])]
+    return found

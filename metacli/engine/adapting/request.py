@@ -18,6 +18,7 @@ from metacli.engine.models.learners import METHODS, NATIVE
 from metacli.engine.models.parts import NO_COLUMNS, Columns
 from metacli.engine.results.adapt import Doubt
 from metacli.engine.scoring.checks import Check, parse_checks
+from metacli.engine.spelling import typed
 from metacli.errors import UsageProblem
 
 BUDGET = 30.0  # seconds of processor time
@@ -191,12 +192,11 @@ class Request:
     @property
     def typed(self) -> str:
         """The task and what was said of how it is read and scored, as words of `adapt`."""
-        given = {"--type": self.choice.type, "--order": self.order}
-        flags = {
-            "--follow-links": self.choice.follow_links,
-            "--skip-bad": self.skip_bad,
-            "--allow-duplicates": self.allow_duplicates,
-        }
-        words = [word for key, value in given.items() if value for word in (key, value)]
-        words += [key for key, value in flags.items() if value]
+        words = typed(
+            type=self.choice.type,
+            order=self.order,
+            follow_links=self.choice.follow_links,
+            skip_bad=self.skip_bad,
+            allow_duplicates=self.allow_duplicates,
+        )
         return shlex.join([os.fspath(self.task), *self.choice.words(), *words])
