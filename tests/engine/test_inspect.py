@@ -382,6 +382,13 @@ def test_a_folder_of_runs_lists_them_and_what_to_do_with_them(
     assert codes(inspect("mine")) == ["model.damaged", "model.damaged"]
 
 
+def test_runs_that_measure_different_things_are_not_to_be_compared() -> None:
+    Path("mine").mkdir()
+    validated(make_run(Path("mine/a")))
+    validated(make_run(Path("mine/b")), "nmse")
+    assert not any(one.startswith("metacli compare") for one in inspect("mine")["next"])
+
+
 def test_runs_are_found_below_the_folder_of_all_runs_too() -> None:
     Path("runs/scores").mkdir(parents=True)
     Path("runs/tiny").mkdir()

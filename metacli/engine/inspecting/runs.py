@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from metacli.data.files import scan
@@ -76,6 +77,13 @@ def next_of(path: Path, name: str, rows: list[dict[str, Json]]) -> tuple[str, ..
         return (command("merge", "OUT", "SHARD..."),)
     usable = {str(Path(name) / str(row["name"])): row for row in rows if row["model"]}
     waiting = [typed for typed, row in usable.items() if not row["evaluated"]]
-    compared = (command("compare", *usable),) if 1 < len(usable) <= MOST_NAMED else ()
+    alike = len({metric_of(row) for row in usable.values()}) == 1
+    compared = (command("compare", *usable),) if alike and 1 < len(usable) <= MOST_NAMED else ()
     look = command("inspect", str(Path(name) / str(rows[0]["name"])))
     return (*(command("evaluate", one) for one in waiting[:MOST_NAMED]), *compared, look)
+
+
+def metric_of(row: dict[str, Json]) -> Json:
+    """What its best validation measures: runs of other things cannot be compared."""
+    best = row["best"]
+    return best.get("metric") if isinstance(best, Mapping) else None
