@@ -58,3 +58,24 @@ def packed(matrix: csr_matrix) -> np.ndarray:
         found[row, : len(places)] = places
         found[row, MOST : MOST + len(places)] = weights
     return found
+
+
+def folded(table: MultiTaskData, columns: int) -> MultiTaskData:
+    """The table as it is, or with its packed texts as numbers [n_t, columns]: each place is hashed
+    once more, with a sign, which keeps inner products on average (K. Weinberger et al., "Feature
+    hashing for large scale multitask learning", ICML 2009)."""
+    if not table.packed:
+        return table
+    x = tuple(fold(rows, columns) for rows in table.x)
+    return replace(table, x=x, packed=0, levels=None)
+
+
+def fold(rows: np.ndarray, columns: int) -> np.ndarray:
+    """Packed rows [M, 2 L] to [M, columns]. Places are hashes already: what is left of one beside
+    its column gives the sign."""
+    found = np.zeros((len(rows), columns), np.float32)
+    places, weights = np.split(rows, 2, axis=1)
+    place = places.astype(np.int64)
+    signed = weights * (1 - 2 * (place // columns & 1))
+    np.add.at(found, (np.arange(len(rows))[:, None], place % columns), signed)
+    return found

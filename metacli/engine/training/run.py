@@ -56,6 +56,7 @@ def carry_out(session: Session, checks: Sequence[Check], *, dry_run: bool) -> Tr
     metric = session.run.metric
     require_known(checks, (metric, f"val_{metric}"))
     if dry_run:
+        session.run = session.run.foretell(session.workspace.report)
         return planned(session, estimated(session))
     result = train_session(session)
     require_metrics(result.metrics, checks, result.as_dict())

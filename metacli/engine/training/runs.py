@@ -122,6 +122,11 @@ class Run(Protocol):
         """The run as one of several processes. Raises UsageProblem for what cannot be divided."""
         ...
 
+    def foretell(self, report: Reporter) -> Self:
+        """Reports what can be said before training, as a dry run does, too; the run with what was
+        found out. Nothing is written."""
+        ...
+
     def prepared(self, workspace: Workspace) -> Self:
         """The run with what has to be found out under its lock before training begins."""
         ...
@@ -179,6 +184,10 @@ class OfOneProcess:
             code="usage.not_divided",
             hint="train it without torchrun",
         )
+
+    def foretell(self, report: Reporter) -> Self:
+        """There is nothing to be said."""
+        return self
 
     def prepared(self, workspace: Workspace) -> Self:
         """There is nothing to be found out."""

@@ -17,7 +17,7 @@ from metacli.data.few_shot.class_tasks import ClassTaskEpisodes
 from metacli.data.few_shot.episodes import ClassEpisodes
 from metacli.data.few_shot.source import EpisodeSource
 from metacli.engine.encoders.parameters import to_train
-from metacli.engine.events import Note
+from metacli.engine.events import Note, Reporter
 from metacli.engine.models import folder as model_folder
 from metacli.engine.models.beginnings import own_start
 from metacli.engine.ranks.team import Team
@@ -97,11 +97,15 @@ class FewShotRun:
         require_divisible(built.learner, built.problem, tasks, team.size)
         return replace(self, team=team)
 
-    def prepared(self, workspace: Workspace) -> FewShotRun:
-        """There is nothing to be found out; that a program is made is said."""
+    def foretell(self, report: Reporter) -> FewShotRun:
+        """That a program is made."""
         if self.built.compiling is not None:
-            workspace.report(Note(self.built.compiling, "run.compiled"))
+            report(Note(self.built.compiling, "run.compiled"))
         return self
+
+    def prepared(self, workspace: Workspace) -> FewShotRun:
+        """There is nothing to be found out."""
+        return self.foretell(workspace.report)
 
     def start(self) -> Start:
         problem = self.built.problem

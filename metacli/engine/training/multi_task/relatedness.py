@@ -8,7 +8,7 @@ passes of all tasks together, whatever the run's own network is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from torch import Tensor
 from metacli.algorithms.multitask import relatedness as formulas
 from metacli.data.draws import stream
 from metacli.data.multi_task.dataset import MultiTaskRows
+from metacli.data.multi_task.from_texts import folded
+from metacli.engine.events import Notice
 from metacli.engine.results.base import Json
 from metacli.engine.scoring.multi_task_params import with_statistics
 from metacli.engine.storage.disk import damaged
@@ -32,11 +34,15 @@ from metacli.types import Batch, Params
 
 FILE = "relatedness.json"
 TRUNKS, UNITS = 16, 64
+FOLDED = 256  # columns of texts
 THRESHOLD = 0.4
+MANY = 0.1  # of the tasks; fewer are set apart by noise: 9 of 139 schools, whom sharing helps
+SHOWN = 8
 
 
 def measured(name: str, rows: MultiTaskRows, seed: int) -> Tensor:
     """The matrix [T, T] of a measure from the training rows, float64."""
+    rows = replace(rows, table=folded(rows.table, FOLDED))
     kinds = tuple(kind == "classification" for kind in rows.table.kinds)
     problem = TaskProblem(Hard(), (rows.table.num_columns, UNITS), kinds, rows.table.metric)
     batch = rows.batch("train")
@@ -173,11 +179,26 @@ def relatedness(name: str, rows: MultiTaskRows, seed: int) -> Relatedness:
     )
 
 
+def of_strangers(found: Relatedness) -> Notice | None:
+    """A warning where so many tasks are related to no other that sharing is likely to hurt."""
+    alone = [group[0] for group in found.groups if len(group) == 1]
+    share, tasks = len(alone) / len(found.tasks), len(found.tasks)
+    if tasks < 2 or share < MANY:
+        return None
+    if share == 1:
+        said = f"none of the {tasks} tasks looks related to another"
+    else:
+        more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+        looks = "looks" if len(alone) == 1 else "look"
+        said = f"{len(alone)} of {tasks} tasks {looks} related to no other: "
+        said += ", ".join(alone[:SHOWN]) + more
+    then = "sharing may make them worse than each by itself; guard=true shares only where it helps"
+    return Notice(f"{said} ({found.measure} of training rows); {then}", "tasks.unrelated")
+
+
 def measurable(problem: TaskProblem, rows: MultiTaskRows) -> bool:
-    """Trunks of random features need columns, and heads of one output; all rows of texts would be
-    spread to all their features at once."""
-    plain = problem.encoder is None and not rows.table.packed
-    return plain and problem.outputs == 1
+    """Trunks of random features need columns, and heads of one output."""
+    return problem.encoder is None and problem.outputs == 1
 
 
 def write(run: Path, found: Relatedness) -> None:

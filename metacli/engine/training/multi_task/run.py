@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from metacli.engine.events import Progress
+from metacli.algorithms.multitask.meta import MetaWeighted
+from metacli.algorithms.multitask.method import Solved
+from metacli.engine.events import Progress, Reporter
 from metacli.engine.models import folder as model_folder
 from metacli.engine.ranks.team import Team
 from metacli.engine.reporting.multi_task_plots import draw_plots
@@ -89,17 +91,39 @@ class MultiTaskRun:
         require_divisible(together_candidate(self.built), team.size)
         return replace(self, team=team)
 
+    def foretell(self, report: Reporter) -> MultiTaskRun:
+        """With the measured relatedness, and a warning where sharing is likely to hurt."""
+        built = self.built
+        if not related.measurable(built.problem, built.rows):
+            return self
+        report(Progress("relatedness", 0, None))
+        found = related.relatedness(self.recipe.relatedness, built.rows, self.recipe.seed)
+        warning = related.of_strangers(found) if self.shares_blindly else None
+        if warning is not None:
+            report(warning)
+        return replace(self, relatedness=found)
+
+    @property
+    def shares_blindly(self) -> bool:
+        """Every task shapes the network of every other, and nothing learns or tests how much."""
+        recipe, method = self.recipe, self.built.method
+        learned = isinstance(method, (Solved, MetaWeighted))
+        return not (recipe.guard or recipe.groups is not None or learned)
+
     def prepared(self, workspace: Workspace) -> MultiTaskRun:
         """With the measured relatedness; `groups: auto` becomes the groups that it suggests."""
-        built, found = self.built, related.read(workspace.folder) if workspace.resumed else None
-        if found is None and related.measurable(built.problem, built.rows):
-            workspace.report(Progress("relatedness", 0, None))
-            found = related.relatedness(self.recipe.relatedness, built.rows, self.recipe.seed)
-            related.write(workspace.folder, found)
+        found = related.read(workspace.folder) if workspace.resumed else None
+        run = replace(self, relatedness=found)
+        if found is None:
+            run = self.foretell(workspace.report)
+            found = run.relatedness
+            if found is not None:
+                related.write(workspace.folder, found)
         if self.recipe.groups == "auto" and found is not None:
             groups = tuple(tuple(group) for group in found.groups)
-            built = replace(built, recipe=self.recipe.model_copy(update={"groups": groups}))
-        return replace(self, built=built, relatedness=found)
+            recipe = self.recipe.model_copy(update={"groups": groups})
+            return replace(run, built=replace(self.built, recipe=recipe))
+        return run
 
     def start(self) -> Start:
         return start_of_tasks(together_candidate(self.built), self.built.rows)
