@@ -77,7 +77,7 @@ PLANS = {
     "school": Plan("school-mixed", others=("school-soft",)),
     "landmine": Plan("landmine-mean", others=("landmine-hard",)),
     "sarcos": Plan("sarcos-hard", 5),
-    "computer-buyers": Plan("computer-buyers-soft", 1),
+    "computer-buyers": Plan("computer-buyers-mixed", 1, others=("computer-buyers-soft",)),
     "adult": Plan("adult-hard", 5, 16_281 / 32_561),
     "omniglot-alphabets": Plan("omniglot-alphabets-hard", 1),
     "fdu-mtl": Plan("fdu-mtl-mean", 1),

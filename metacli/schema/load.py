@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import errno
+import json
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -170,8 +172,7 @@ def _override(
             findings.append(_on_command_line(trouble.code, trouble.message, trouble.hint))
             continue
         if not dot and is_block(key) and text.strip() not in ("null", "~", ""):
-            words = [name for name in valid_keys() if name.startswith(f"{key}.")]
-            hint = f"set its keys, such as {words[0]}={text}"
+            hint = f"set its keys, such as {_keys_of(key, text)}"
             findings.append(_on_command_line("recipe.invalid", f"{key} is a block of keys", hint))
             continue
         try:
@@ -187,6 +188,20 @@ def _override(
                 raw[block] = {**(inside or {}), inner: parsed_value}
         done.add(key)
     return raw, frozenset(done), findings
+
+
+def _keys_of(block: str, text: str) -> str:
+    """How to give what was given for the whole block."""
+    first = next(name for name in valid_keys() if name.startswith(f"{block}."))
+    if not text.lstrip().startswith("{"):
+        return f"{first}={text}"
+    try:
+        value = reader.read(text.encode(), COMMAND_LINE).value
+    except RecipeError:
+        return f"{first}=VALUE"
+    items = value.items() if isinstance(value, dict) else ()
+    told = {key: one if isinstance(one, str) else json.dumps(one) for key, one in items}
+    return " ".join(shlex.quote(f"{block}.{key}={one}") for key, one in told.items()) or first
 
 
 def _on_command_line(code: str, message: str, hint: str | None) -> Finding:

@@ -44,7 +44,7 @@ def test_a_table_with_a_column_of_tasks_is_learned_scored_and_used(pupils, capsy
     result = json.loads(capsys.readouterr().out)["result"]
     assert [task["name"] for task in result["tasks"]] == ["s0", "s1", "s2"]
     recipe = Path("run/recipe.yaml").read_text()
-    assert "mean-ridge" in recipe
+    assert "mixed-effects" in recipe
     assert f"source: {Path(pupils).absolute()}" in recipe
     assert main(["evaluate", "run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["result"]["mean"] > 0.8

@@ -263,3 +263,15 @@ def test_a_model_with_a_curve_that_tasks_share_is_exported_and_is_no_source():
     assert main(["export", "run", "--format", "pt2", "-o", "run.pt2"]) == 0
     with pytest.raises(BundleError, match="mixed-effects sharing has no one network"):
         source_of(models.load(Path("run/model")), "fine-tune")
+
+
+def test_slopes_of_each_task_without_a_curve_are_a_source_with_their_mean():
+    text = BASE.replace("{name: mlp, hidden: [8]}", "{name: linear}")
+    Path("slopes.yaml").write_text(
+        text.replace("{name: hard}", "{name: mixed-effects, features: 0}")
+    )
+    multitask("slopes.yaml", out="run")
+    model = models.load(Path("run/model"))
+    made = source_of(model, "l2-sp")
+    wanted = model.params["heads.weight"].mean(0).float()
+    torch.testing.assert_close(made.params["head.weight"][0], wanted)

@@ -113,6 +113,17 @@ def test_an_override_without_equals_is_wrong_usage(mine):
         ("algorithm.a.b=3", "recipe.unknown_key", None),
         ("seed.x=3", "recipe.unknown_key", None),
         ("train=3", "recipe.invalid", "set its keys, such as train.steps=3"),
+        (
+            "train={steps: 3, optimizer: adam}",
+            "recipe.invalid",
+            "set its keys, such as train.steps=3 train.optimizer=adam",
+        ),
+        (
+            "train={decay: [1, 2]}",
+            "recipe.invalid",
+            "set its keys, such as 'train.decay=[1, 2]'",
+        ),
+        ("train={steps: 3", "recipe.invalid", "set its keys, such as train.steps=VALUE"),
         ("train.steps=[1", "recipe.syntax", None),
         ("train.steps=1.5", "recipe.invalid", None),
         ("train.steps=", "recipe.invalid", None),

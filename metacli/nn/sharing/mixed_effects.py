@@ -57,7 +57,11 @@ class MixedEffects(Sharing):
 
     needs_trunk = False
     kinds = ("regression",)
-    one_network = False  # the curve is no part of what a new task can begin with
+
+    @property
+    def one_network(self) -> bool:
+        """The curve is no part of what a new task can begin with."""
+        return self.features == 0
 
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         zeros = torch.zeros(tasks, sizes[0], dtype=torch.float64)
@@ -140,7 +144,7 @@ class MixedEffects(Sharing):
         self, x: list[np.ndarray], y: list[np.ndarray], fold: list[np.ndarray], curve: Curve
     ) -> float:
         """The mean squared error on inner folds."""
-        if len(self.length) == 1:
+        if len(self.length) == 1 or self.features == 0:
             return 0.0  # there is nothing to choose
         total = 0.0
         for k in range(self.folds):

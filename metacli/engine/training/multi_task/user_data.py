@@ -15,11 +15,11 @@ from metacli.engine.training.user_data import choose_recipe, with_data
 from metacli.schema.load import Loaded, load
 
 # What is shipped for data of the same form, and how it is called on other data.
-RIDGE, HEADS = ("school-soft", "tables-mean-ridge"), ("adult-hard", "tables-hard")
+SLOPES, HEADS = ("computer-buyers-mixed", "tables-random-slopes"), ("adult-hard", "tables-hard")
 IMAGES = ("omniglot-alphabets-hard", "pictures-hard")
 TEXTS, MANY_CLASSES = ("fdu-mtl-mean", "texts-mean-logistic"), ("fdu-mtl-soft", "texts-soft-l2")
 SETTINGS = {
-    RIDGE: [],
+    SLOPES: [],
     HEADS: ["data.rows=64", "train.steps=1000"],
     IMAGES: ["data.rows=8"],
     TEXTS: [],
@@ -36,7 +36,7 @@ def choose_tasks(
 
 
 def fitted(data: str, words: Sequence[str], report: Reporter) -> Loaded:
-    asked = with_data(load(RIDGE[0], words), data).recipe.data
+    asked = with_data(load(SLOPES[0], words), data).recipe.data
     table, _ = load_multi_task(asked.source, asked.options, cache_root())
     for one in table.findings:
         if one.level == "warning":
@@ -63,4 +63,4 @@ def suits(table: MultiTaskData) -> tuple[str, str]:
     if table.packed:
         return TEXTS if {len(one) for one in table.labels} == {2} else MANY_CLASSES
     exact = set(table.kinds) == {"regression"} and table.rows == "own"
-    return RIDGE if exact else HEADS
+    return SLOPES if exact else HEADS
