@@ -11,6 +11,7 @@ Writes results/tasks/sharing-said.json after each set and goes on with what is n
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -43,9 +44,14 @@ RECIPES: dict[str, tuple[str, ...]] = {
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--table", action="store_true", help="only write the table")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     multi_task_baselines.suited = lambda table: iter(())  # simple models are not asked
-    if "--table" not in sys.argv:
+    if not given.table:
         for name, words in RECIPES.items():
             document = read()
             if name not in document:

@@ -195,7 +195,11 @@ def next_lines(read: Block) -> Iterator[str]:
 
 
 def next_of_seeds(read: Block) -> Iterator[str]:
-    """Each run is evaluated by itself; together they are one item of a comparison."""
+    """Each run is evaluated by itself; together they are one item of a comparison. Those of a shard
+    are put together with the others first."""
+    if read.has("shard"):
+        yield "next: metacli merge FOLDER SHARD..., with the folder of every shard"
+        return
     runs = [Path(run.text("run")) for run in read.blocks("runs")]
     first, *others = [text.command("evaluate", run) for run in runs[:SEEDS_SHOWN]]
     yield f"next: {first}"

@@ -10,6 +10,8 @@ import pytest
 import small_runs
 from tiny_models import saved, tiny_model, write_classes
 
+from metacli.cli.meta_train import next_of_seeds
+from metacli.cli.views.block import Block
 from metacli.engine.adapt import adapt
 from metacli.engine.evaluate import evaluate
 from metacli.engine.merge import merge
@@ -208,8 +210,13 @@ def test_seeds_in_parts_are_the_same_runs() -> None:
     settings = ["train.steps=2", "evaluate.every=2"]
     whole = meta_train(name, settings, seeds=3, out="whole", device="cpu")
     for at in (1, 2):
-        meta_train(name, settings, seeds=3, out=f"part-{at}", shard=f"{at}/2", device="cpu")
+        part = meta_train(name, settings, seeds=3, out=f"part-{at}", shard=f"{at}/2", device="cpu")
+        assert part["shard"] == f"{at}/2"
+        assert list(next_of_seeds(Block(part.as_dict()))) == [
+            "next: metacli merge FOLDER SHARD..., with the folder of every shard"
+        ]
     result = merge("merged", ["part-1", "part-2"])
+    assert "shard" not in result
     aside = (*ASIDE, "resume_command")
     assert without(result.as_dict(), *aside) == without(whole.as_dict(), *aside)
     assert [Path(run["run"]).name for run in result["runs"]] == ["seed-0", "seed-1", "seed-2"]

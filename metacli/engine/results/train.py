@@ -120,10 +120,15 @@ class TrainResult(Result):
 
 @dataclass(frozen=True, eq=False)
 class SeedsResult(Result):
-    """Several runs of one recipe, one for each seed, and the mean over them."""
+    """Several runs of one recipe, one for each seed, and the mean over them.
+
+    Args:
+        shard: which part of the seeds, `1/3`, where they are divided.
+    """
 
     runs: tuple[TrainResult, ...]
     metrics: Mapping[str, Score]
+    shard: str | None = None
 
     def as_dict(self) -> dict[str, Json]:
         """As the first run's, with the metrics over all."""
@@ -132,4 +137,5 @@ class SeedsResult(Result):
             "metrics": self.metrics,
             "runs": [one.as_dict() for one in self.runs],
             "seeds": len(self.runs),
+            **({} if self.shard is None else {"shard": self.shard}),
         }

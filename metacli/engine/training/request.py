@@ -180,7 +180,7 @@ def begun(
         if not options.dry_run and options.team.leads:
             seeds = range(loaded.recipe.seed, loaded.recipe.seed + request.seeds)
             keep_runs(shard, Path(options.out or "").absolute(), loaded, seeds, made)
-        return made
+        return replace(made, shard=str(shard))
     if request.seeds is not None and request.seeds > 1:
         return several(loaded, request.seeds, checks, options, request.report)
     session = open_session(loaded, options, request.report)
