@@ -11,7 +11,7 @@ import torch
 from metacli.data.multi_task.from_texts import MOST, fold
 from metacli.engine.events import Notice
 from metacli.engine.multitask import multitask
-from metacli.engine.training.multi_task.relatedness import Relatedness, of_strangers
+from metacli.engine.training.multi_task.relatedness import Relatedness, of_unrelated
 from metacli.nn.multi_task import unpacked
 
 pytestmark = pytest.mark.usefixtures("one_thread", "cache")
@@ -89,21 +89,21 @@ def test_who_learns_how_much_to_share_is_not_warned(recipe, plain, learned):
 
 
 def test_those_related_to_none_are_named_where_they_are_many():
-    some = of_strangers(measured(2, 2, 1, 1, 1))
+    some = of_unrelated(measured(2, 2, 1, 1, 1))
     assert some is not None
     assert some.message.startswith("3 of 7 tasks look related to no other: t4, t5, t6 (lookahead ")
-    one = of_strangers(measured(2, 1))
+    one = of_unrelated(measured(2, 1))
     assert one is not None
     assert one.message.startswith("1 of 3 tasks looks related to no other: t2 (")
-    many = of_strangers(measured(2, *[1] * 12))
+    many = of_unrelated(measured(2, *[1] * 12))
     assert many is not None
     assert "t2, t3, t4, t5, t6, t7, t8, t9 and 4 more (" in many.message
 
 
 def test_as_few_as_noise_sets_apart_and_single_tasks_are_not():
-    assert of_strangers(measured(10, 1)) is None
-    assert of_strangers(measured(9, 1)) is not None
-    assert of_strangers(measured(1)) is None
+    assert of_unrelated(measured(10, 1)) is None
+    assert of_unrelated(measured(9, 1)) is not None
+    assert of_unrelated(measured(1)) is None
 
 
 def test_folded_texts_keep_their_inner_products_on_average():

@@ -179,7 +179,7 @@ def relatedness(name: str, rows: MultiTaskRows, seed: int) -> Relatedness:
     )
 
 
-def of_strangers(found: Relatedness) -> Notice | None:
+def of_unrelated(found: Relatedness) -> Notice | None:
     """A warning where so many tasks are related to no other that sharing is likely to hurt."""
     alone = [group[0] for group in found.groups if len(group) == 1]
     share, tasks = len(alone) / len(found.tasks), len(found.tasks)

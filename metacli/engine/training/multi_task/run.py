@@ -98,7 +98,7 @@ class MultiTaskRun:
             return self
         report(Progress("relatedness", 0, None))
         found = related.relatedness(self.recipe.relatedness, built.rows, self.recipe.seed)
-        warning = related.of_strangers(found) if self.shares_blindly else None
+        warning = related.of_unrelated(found) if self.shares_blindly else None
         if warning is not None:
             report(warning)
         return replace(self, relatedness=found)
