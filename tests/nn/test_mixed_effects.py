@@ -8,7 +8,7 @@ import torch
 
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.mean_ridge import MeanRidge
-from metacli.nn.sharing.mixed_effects import MixedEffects, rows_of
+from metacli.nn.sharing.mixed_effects import INTERCEPTS, SLOPES, MixedEffects, rows_of
 from metacli.nn.solvers.mixed_models import Moments, fit_mixed, learned, with_ones
 from metacli.types import Batch
 
@@ -97,7 +97,8 @@ def test_without_sharing_it_is_ridge_regression_of_each_task():
     batch = waves()
     scheme = MixedEffects(features=5, share=False)
     params, _ = scheme.solve(batch, rng())
-    wanted, _ = MeanRidge(share=False, folds=3).solve(batch, rng())
+    alone = MeanRidge(share=False, folds=3, slope=SLOPES, intercept=INTERCEPTS)
+    wanted, _ = alone.solve(batch, rng())
     torch.testing.assert_close(params["heads.weight"], wanted["heads.weight"])
     torch.testing.assert_close(
         scheme.forward(params, batch.x)[1],
@@ -125,3 +126,13 @@ def test_rows_that_tasks_share_are_answered_for_each_task():
     }
     whole = problem.predict(params, batch.x[3])
     torch.testing.assert_close(whole[3], problem.predict(params, batch.x)[3])
+
+
+def test_each_task_by_itself_may_have_steep_slopes():
+    x = torch.randn(3, 12, 1, generator=rng(1), dtype=torch.float64)
+    y = x[..., 0] * torch.tensor([[1.0], [-1.0], [0.5]], dtype=torch.float64)
+    batch = Batch(x, y, torch.ones_like(y, dtype=torch.bool))
+    scheme = MixedEffects(features=0, share=False)
+    params, _ = scheme.solve(batch, rng())
+    assert params["effects.penalties"][0] == 0.1
+    assert error(scheme, params, batch) < 0.001

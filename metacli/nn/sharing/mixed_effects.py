@@ -31,6 +31,9 @@ from metacli.types import Batch, Params
 
 SPREAD = 1.0  # of standardised targets
 BEGIN = 0.003  # where EM begins with ψ: slopes that differ between tasks differ little
+# Penalties of each task by itself to choose from, in rows: from steep slopes to none.
+SLOPES = (0.1, 1.0, 3.0, 10.0, *MeanRidge.slope)
+INTERCEPTS = (0.1, 0.3, *MeanRidge.intercept)
 
 Curve = tuple[np.ndarray, np.ndarray]
 """Ω [D, F] and φ [F]."""
@@ -91,7 +94,8 @@ class MixedEffects(Sharing):
         inner folds of every length, [C]."""
         begin = self.init(batch.x.shape[-1:], len(batch.y), rng)
         if not self.share:
-            params, scores = MeanRidge(share=False, folds=self.folds).solve(batch, rng)
+            alone = MeanRidge(share=False, folds=self.folds, slope=SLOPES, intercept=INTERCEPTS)
+            params, scores = alone.solve(batch, rng)
             own = {name: value for name, value in params.items() if name.startswith("heads.")}
             penalties = torch.nn.functional.pad(
                 params["ridge.penalties"], (0, len(begin["effects.penalties"]) - 3)
