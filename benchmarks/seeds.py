@@ -19,7 +19,10 @@ import numpy as np
 import result_pages
 import result_tables
 import run
+import torch
 
+from metacli.engine.evaluate import evaluate
+from metacli.engine.scoring import episode_evaluate
 from metacli.engine.scoring.intervals import over_seeds
 
 FILE = run.RESULTS / "seeds.json"
@@ -43,11 +46,19 @@ def main() -> None:
     unknown = set(given.recipes) - set(repeated())
     if unknown:
         parser.error(f"not trained anew: {', '.join(sorted(unknown))}")
+    torch.set_num_threads(1)
+    episode_evaluate.score_baselines = nothing  # type: ignore[assignment]
+    episode_evaluate.simple_scores = nothing  # type: ignore[attr-defined]
     if not given.table:
         for seed in SEEDS:  # the first of all recipes before the second of any
             for name in given.recipes or repeated():
                 add(name, seed)
     result_pages.replace(run.PAGE, BEGIN, END, table())
+
+
+def nothing(*_: Any) -> dict[str, Any]:
+    """In the place of baselines, which seed 0 has."""
+    return {}
 
 
 def repeated() -> list[str]:
@@ -89,7 +100,10 @@ def add(name: str, seed: int) -> None:
 
 
 def of_plan(trained: str, options: run.Options) -> dict[str, Any]:
-    score = run.metacli("evaluate", trained, *run.words_of(options))
+    """What `evaluate` says of one entry of a plan."""
+    words = {key: value for key, value in options.items() if key not in ("data", "inner_steps")}
+    steps = {key: options[key] for key in ("inner_steps",) if key in options}
+    score = evaluate(trained, options.get("data"), steps, **words)
     return {key: score[key] for key in (*KEPT, "mean", "ci95")}
 
 
