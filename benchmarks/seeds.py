@@ -47,8 +47,8 @@ def main() -> None:
     if unknown:
         parser.error(f"not trained anew: {', '.join(sorted(unknown))}")
     torch.set_num_threads(1)
-    episode_evaluate.score_baselines = nothing  # type: ignore[assignment]
-    episode_evaluate.simple_scores = nothing  # type: ignore[attr-defined]
+    episode_evaluate.score_baselines = nothing  # type: ignore[assignment, attr-defined]
+    episode_evaluate.simple_scores = nothing  # type: ignore[assignment, attr-defined]
     if not given.table:
         for seed in SEEDS:  # the first of all recipes before the second of any
             for name in given.recipes or repeated():
