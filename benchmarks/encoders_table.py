@@ -82,8 +82,8 @@ def texts(result: Mapping[str, object]) -> str:
     count = rows[0]["accuracy"]["texts+ngrams"]["n"]
     lines += [
         "",
-        f"{count:g} draws: of the four for each fold that the protocol names as many as the",
-        "machine allowed. Over the five folds `intents+ngrams` differs from `texts+ngrams` by",
+        f"{count:g} draws: the protocol names four for each fold, and the machine allowed no more.",
+        "Over the five folds `intents+ngrams` differs from `texts+ngrams` by",
         f"{points(every)} at 50 classes.",
     ]
     return "\n".join(lines)

@@ -79,9 +79,9 @@ def learners(runs: list[dict[str, Any]]) -> str:
             shares = [mse(cells[m]["arms"][arm]) if m in cells else "-" for m in POINTS]
             name = run["run"].partition("-")[0]
             minutes = f"{run['seconds'] / 60:.1f}" if arm == "joint" else ""
-            lines.append(
-                f"| {run['variant']} | `{name}` {arm} | {minutes} | {' | '.join(shares)} |"
-            )
+            # The others on *pooled* go on from a run on *shared*.
+            where = f"{run['variant']}{', from the start' * ('-whole-' in run['run'])}"
+            lines.append(f"| {where} | `{name}` {arm} | {minutes} | {' | '.join(shares)} |")
     for path in sorted(RESULTS.glob("arms_*.json")):
         document = json.loads(path.read_text())
         cells = {c["points"]: c for c in document["cells"] if c["variant"] == "shared"}
