@@ -17,9 +17,9 @@ HEAD = """# Applications
 Made by `python benchmarks/applications.py` from results files, which the numbers link to; each
 names its protocol. ± is the half-width of a 95 % interval: over draws or episodes for new classes,
 over splits, tasks or rotations elsewhere. Of molecules, grasps and hospitals it is over draws of
-the examples with these tasks fixed; over tasks it is far wider. *Instead* is the best of what a user would do without
-sharing anything between tasks or classes, with the same examples and the same tuning; *pooled* is
-one model of all tasks, which is what sharing has to be better than.
+the examples with these tasks fixed; over tasks it is far wider. *Instead* is the best of what a
+user would do without sharing anything between tasks or classes, with the same examples and the same
+tuning; *pooled* is one model of all tasks, which is what sharing has to be better than.
 
 `metacli fetch NAME` brings a set by name. Where a row has two commands, the first makes a folder
 like your own; with yours in its place the second is all there is to type.

@@ -14,9 +14,9 @@ HEAD = """# A learner that knows tables
 
 Made by `python benchmarks/tables_prior_page.py` from `benchmarks/results/tables_prior*.json`. The
 protocol, `benchmarks/protocols/tables_prior.md`, was written before the first run: 20 targets of 19
-small public tables, the same training and test rows for every method, settings of the others chosen by
-cross-validation. [`tables-prior`](../explanation/tables-prior.md) has no settings and was trained
-on generated tables alone. ± is the half-width of the 95 % interval over tables.
+small public tables, the same training and test rows for every method, settings of the others chosen
+by cross-validation. [`tables-prior`](../explanation/tables-prior.md) has no settings and was
+trained on generated tables alone. ± is the half-width of the 95 % interval over tables.
 """
 Found = Mapping[str, float]
 OURS = "tables-prior"
@@ -66,7 +66,7 @@ def own_world(told: Mapping) -> str:
         one = told["arms"][arm]
         lines.append(f"| {name} | {pm(one, 1)} | {less(one.get('compared'))} | {one['rate']} |")
     others = {
-        "`tables-prior` before it is trained further (100 episodes; its learned scales at their start)": "untrained",
+        "`tables-prior` before that (100 episodes; its learned scales at their start)": "untrained",
         "ridge regression of the same 10 pupils": "ridge on the same rows",
         "ridge regression of all training schools": "ridge on all training tasks",
         "the same with a shrunken intercept": "ridge on all training tasks + shrunken intercept",
