@@ -66,7 +66,7 @@ def own_world(told: Mapping) -> str:
         one = told["arms"][arm]
         lines.append(f"| {name} | {pm(one, 1)} | {less(one.get('compared'))} | {one['rate']} |")
     others = {
-        "`tables-prior` before that (100 episodes; its learned scales at their start)": "untrained",
+        "`tables-prior`, not trained further (100 episodes)": "untrained",
         "ridge regression of the same 10 pupils": "ridge on the same rows",
         "ridge regression of all training schools": "ridge on all training tasks",
         "the same with a shrunken intercept": "ridge on all training tasks + shrunken intercept",
