@@ -21,7 +21,7 @@ from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.training.multi_task import compare as multi_task_compare
 from metacli.engine.training.multi_task import guard
 from metacli.engine.training.multi_task.build import MultiTaskBuilt, build_multi_task
-from metacli.engine.training.multi_task.candidates import others
+from metacli.engine.training.multi_task.candidates import others, work
 from metacli.engine.training.multi_task.single_task import train_best
 from metacli.engine.training.signals import Control
 from metacli.schema.load import load
@@ -266,6 +266,8 @@ def test_the_other_networks_are_of_the_same_tasks_and_have_the_same_single_netwo
         ("sharing.name=soft-l2", ["groups"]),
         ("weighting.name=auto-lambda", []),
         ("weighting.name=gradnorm", ["learned-weights"]),
+        ("train.steps=1000000", ["groups", "learned-weights"]),
+        ("train.steps=10000000", ["groups"]),  # the learned weights of so many take hours
     ],
 )
 def test_only_what_the_recipe_allows_is_tried(
@@ -273,6 +275,15 @@ def test_only_what_the_recipe_allows_is_tried(
 ) -> None:
     built = built_from(tmp_path, override)
     assert [one.name for one in others(built, built.rows)] == names
+
+
+def test_the_work_of_learned_weights_is_that_of_every_network_on_every_task(
+    tmp_path: Path, cache: Path, one_thread: None
+) -> None:
+    built = built_from(tmp_path, "backbone.hidden=[4, 2]")
+    columns = built.table.num_columns
+    rows = max(map(len, built.rows.parts["train"]))
+    assert work(built) == 12 * 3 * 3 * rows * (columns * 4 + 4 * 2) * 3
 
 
 @pytest.mark.parametrize(("network", "name"), [(1, "groups"), (2, "learned-weights")])

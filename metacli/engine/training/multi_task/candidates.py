@@ -7,6 +7,7 @@ Each is made of the rows that it may see: in an inner fold the groups are those 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from pydantic import JsonValue
 
@@ -24,6 +25,8 @@ from metacli.schema.multi_task import MultiTaskRecipe
 
 GROUPS, LEARNED = "groups", "learned-weights"
 MOST_LEARNED = 24  # tasks: T networks with a head for each of T tasks
+MOST_WORK = 1e12  # multiplications of one training with learned weights: some minutes
+PASSES = 12  # forward and backward, of a step and of the three that its weights take
 
 
 def others(built: MultiTaskBuilt, rows: MultiTaskRows) -> Sequence[Candidate]:
@@ -47,11 +50,22 @@ def can_be_grouped(built: MultiTaskBuilt) -> bool:
 
 
 def can_be_weighted(built: MultiTaskBuilt) -> bool:
-    """The network has layers to share, few enough tasks, and weights that are not learned yet."""
+    """The network has layers to share, weights that are not learned yet, and what that takes is
+    minutes."""
     problem, sharing = built.problem, built.problem.sharing
     layers = sharing.needs_trunk and not isinstance(sharing, Solvable) and problem.encoder is None
-    few = problem.num_tasks <= MOST_LEARNED and problem.outputs == 1
+    few = problem.num_tasks <= MOST_LEARNED and problem.outputs == 1 and work(built) <= MOST_WORK
     return layers and few and not isinstance(built.method, MetaWeighted)
+
+
+def work(built: MultiTaskBuilt) -> float:
+    """Multiplications of a training with learned weights, in which each of T networks sees the rows
+    of all T tasks."""
+    rows, sizes, steps = built.rows, built.problem.sizes, built.recipe.train.steps
+    most = max(rows.count(task) for task in range(len(rows.table.tasks)))
+    weights = sum(before * after for before, after in pairwise(sizes))
+    seen = built.problem.num_tasks**2 * (rows.rows_per_step or most)
+    return float(PASSES * seen * weights * steps)
 
 
 def weighted(recipe: MultiTaskRecipe) -> MultiTaskRecipe:
