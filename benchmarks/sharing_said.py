@@ -100,7 +100,10 @@ def table() -> str:
         "test rows, without it | mean difference |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    return "\n".join([*lines, *(row(name, found) for name, found in read().items())])
+    there = read()
+    lines += [row(name, there[name]) for name in RECIPES if name in there]
+    gone = [f"`{name}`" for name in RECIPES if name not in there]
+    return "\n".join([*lines, *(["", f"Not measured yet: {', '.join(gone)}."] if gone else [])])
 
 
 def row(name: str, found: dict[str, Any]) -> str:
