@@ -112,6 +112,8 @@ def row(name: str, found: dict[str, Any]) -> str:
     by = "" if found["shared_by"] in (None, "together") else f", by {found['shared_by']}"
     counts = found["verdicts"]
     verdicts = f"{counts.get('helped', 0)} helped, {counts.get('hurt', 0)} hurt"
+    few = counts.get("too_few_to_say", 0)
+    verdicts += f", {few} with too few rows to say" if few else ""
     low, high = found["mean_delta_ci95"]
     mean = f"{found['mean_delta']:+.3g} [{low:+.3g}, {high:+.3g}] ({found['metric']})"
     said = "sharing may hurt" if found["warned"] else "nothing"
