@@ -11,6 +11,7 @@ import typer
 from metacli.cli import complete, early, options, text, words
 from metacli.cli.frame import Frame, Result
 from metacli.cli.views.block import Block
+from metacli.cli.views.shards import merge_next
 from metacli.engine.events import Reporter
 from metacli.engine.training.limits import MOST_SEEDS
 from metacli.errors import UsageProblem
@@ -198,7 +199,7 @@ def next_of_seeds(read: Block) -> Iterator[str]:
     """Each run is evaluated by itself; together they are one item of a comparison. Those of a shard
     are put together with the others first."""
     if read.has("shard"):
-        yield "next: metacli merge FOLDER SHARD..., with the folder of every shard"
+        yield merge_next("FOLDER")
         return
     runs = [Path(run.text("run")) for run in read.blocks("runs")]
     first, *others = [text.command("evaluate", run) for run in runs[:SEEDS_SHOWN]]

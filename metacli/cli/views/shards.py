@@ -17,4 +17,9 @@ def show_part(read: Block) -> Iterator[str]:
             ("episodes", read.text("episodes")),
         ]
     )
-    yield "next: metacli merge SCORES.jsonl SHARD..., with the folder of every shard"
+    yield merge_next("SCORES.jsonl")
+
+
+def merge_next(out: str) -> str:
+    """How the parts are put together into `out`."""
+    return f"next: metacli merge {out} SHARD..., with the folder of every shard"

@@ -27,6 +27,7 @@ from metacli.engine.results.base import Json
 from metacli.engine.scoring.multi_task_params import with_statistics
 from metacli.engine.storage.disk import damaged
 from metacli.engine.storage.writer import write_json
+from metacli.errors import first_names
 from metacli.nn.multi_task import TaskProblem
 from metacli.nn.sharing.hard import Hard
 from metacli.threads import computing_with
@@ -188,10 +189,8 @@ def of_unrelated(found: Relatedness) -> Notice | None:
     if share == 1:
         said = f"none of the {tasks} tasks looks related to another"
     else:
-        more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
-        looks = "looks" if len(alone) == 1 else "look"
-        said = f"{len(alone)} of {tasks} tasks {looks} related to no other: "
-        said += ", ".join(alone[:SHOWN]) + more
+        looks, names = "looks" if len(alone) == 1 else "look", first_names(alone, SHOWN)
+        said = f"{len(alone)} of {tasks} tasks {looks} related to no other: {names}"
     then = "sharing may make them worse than each by itself; guard=true shares only where it helps"
     return Notice(f"{said} ({found.measure} of training rows); {then}", "tasks.unrelated")
 
