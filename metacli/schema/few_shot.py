@@ -21,6 +21,7 @@ class Episodes(Block):
     balanced: bool = True
     per: Literal["class", "task"] = "class"
     shift: Annotated[int, Field(ge=0, le=64)] = 0  # pixels; in training only
+    warp: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of the size; in training only
 
 
 class FewShotRecipe(BaseRecipe):

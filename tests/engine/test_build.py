@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -232,6 +233,18 @@ def test_a_folder_of_ones_own_is_taken_by_its_whole_path() -> None:
     assert made.inputs.invert is False
     with pytest.raises(DataError, match="size"):
         built("data.source=./pool", "episodes.way=2", "data.size=big")
+
+
+@pytest.mark.parametrize("key", ["shift=2", "warp=0.2"])
+def test_only_images_of_classes_are_moved_in_training_and_others_are_named(key: str) -> None:
+    name = key.partition("=")[0]
+    assert make_source(built(f"episodes.{key}").recipe, "train").augmentation
+    assert not make_source(built(f"episodes.{key}").recipe, "val", seed=0).augmentation
+    found = " ".join(problems(f"episodes.{key}", text=WAVES).values())
+    assert f"episodes.{name} is for images of classes; episodes here are of rows" in found
+    frozen = re.sub("backbone: .*", "backbone: {name: frozen}", RECIPE)
+    found = " ".join(problems(f"episodes.{key}", text=frozen).values())
+    assert "episodes here are of a frozen network's features" in found
 
 
 @pytest.mark.parametrize("source", ["sinusoid", "generated-tables"])

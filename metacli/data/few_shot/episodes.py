@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from metacli.data.draws import Key, draw_from, integers, partial_shuffle, plain, stream
+from metacli.data.few_shot.augmentation import Augmentation
 from metacli.data.few_shot.pools import Pool
 from metacli.errors import DataError
 from metacli.types import Batch, Episode, TaskSpec
@@ -49,6 +50,8 @@ class ClassEpisodes:
         meta_batch: how many episodes share one draw of way and shot.
         shift: every image is moved by up to so many pixels, each by its own number to the side
             and down; its border is drawn out into what becomes free.
+        warp: every image is turned, sheared and resized by a draw of its own, as strongly as
+            `Augmentation` says.
     Raises:
         DataError: fewer classes than the way, or a class with fewer images than shot + query.
     """
@@ -61,6 +64,7 @@ class ClassEpisodes:
     seed: tuple[Key, ...] = ("train", 0)
     meta_batch: int = 1
     shift: int = 0
+    warp: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in (("way", self.way), ("shot", self.shot)):
@@ -73,6 +77,10 @@ class ClassEpisodes:
     def digest(self) -> str:
         """SHA-256 hex of what the episodes are drawn from."""
         return self.pool.digest
+
+    @property
+    def augmentation(self) -> Augmentation:
+        return Augmentation(self.shift, self.warp, self.seed)
 
     @property
     def spec(self) -> TaskSpec:
@@ -130,7 +138,7 @@ class ClassEpisodes:
         """Episode `index`: uint8 images [N*K, C, H, W] and int64 labels [N*K]; the query
         likewise.
         """
-        return _moved(self, index, _take(_assemble(self, self._drawn(index, 1))))
+        return self.augmentation.of(index, _take(_assemble(self, self._drawn(index, 1))))
 
     def meta_batch_at(self, step: int) -> Episode:
         """Episodes step*B .. step*B+B-1, stacked: [B, N*K, C, H, W]."""
@@ -140,8 +148,8 @@ class ClassEpisodes:
         """Tasks begin .. end-1 of the meta-batch of a step."""
         first = step * self.meta_batch + begin
         whole = _assemble(self, self._drawn(first, end - begin))
-        for i in range(end - begin if self.shift else 0):
-            one = _moved(self, first + i, _slice(whole, i))
+        for i in range(end - begin if self.augmentation else 0):
+            one = self.augmentation.of(first + i, _slice(whole, i))
             whole.support.x[i], whole.query.x[i] = one.support.x, one.query.x
         return whole
 
@@ -293,24 +301,3 @@ def _slice(stacked: Episode, at: int) -> Episode:
             for part in stacked
         )
     )
-
-
-def _moved(source: ClassEpisodes, index: int, episode: Episode) -> Episode:
-    """The episode with every image moved by its own draw."""
-    if not source.shift:
-        return episode
-    support, query = episode
-    places = 2 * source.shift + 1
-    words = stream(source.seed, index, "shift").random_raw(2 * (len(support.x) + len(query.x)))
-    ways = integers(words, places).astype(np.int64).reshape(-1, 2)
-    return Episode(
-        support._replace(x=_moved_by(support.x, ways[: len(support.x)], source.shift)),
-        query._replace(x=_moved_by(query.x, ways[len(support.x) :], source.shift)),
-    )
-
-
-def _moved_by(x: torch.Tensor, ways: np.ndarray, most: int) -> torch.Tensor:
-    """Each image [C, H, W] cut out of itself with a wider border, at its own place."""
-    wide = np.pad(x.numpy(), ((0, 0), (0, 0), (most, most), (most, most)), mode="edge")
-    cuts = np.lib.stride_tricks.sliding_window_view(wide, x.shape[-2:], axis=(2, 3))
-    return torch.from_numpy(cuts[np.arange(len(x)), :, ways[:, 0], ways[:, 1]].copy())

@@ -56,11 +56,23 @@ def check_episodes(recipe: FewShotRecipe, inputs: InputSpec, problems: Problems)
     if tasks and not episodes.balanced:
         message = "classes of one task are drawn with one number of examples"
         problems.add("episodes.balanced", message, "episodes.per=task draws rows of all classes")
-    if tasks and episodes.shift:
-        problems.add("episodes.shift", "images of tasks are not moved", "leave it out")
+    given = drawn_instead(recipe, inputs)
+    for name, value in (("shift", episodes.shift), ("warp", episodes.warp)):
+        if value and given:
+            message = f"episodes.{name} is for images of classes; episodes here are of {given}"
+            problems.add(f"episodes.{name}", message, f"leave episodes.{name} out")
     if inputs.labels and episodes.way != len(inputs.labels):
         message = f"every task has {len(inputs.labels)} labels, episodes.way is {episodes.way}"
         problems.add("episodes.way", message, f"episodes.way={len(inputs.labels)}")
+
+
+def drawn_instead(recipe: FewShotRecipe, inputs: InputSpec) -> str | None:
+    """What episodes hold in the place of a class's images; None where they hold these."""
+    if has_class_tasks(recipe):
+        return "classification tasks"
+    if inputs.kind != "image":
+        return "texts" if inputs.kind == "text" else "rows of numbers"
+    return "a frozen network's features" if recipe.backbone.name == "frozen" else None
 
 
 def check_way(recipe: FewShotRecipe, problems: Problems) -> None:

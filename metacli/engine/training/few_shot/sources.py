@@ -196,6 +196,7 @@ def make_source(
         seed=key if training else (seed, pool.digest, split, way, shot, query),
         meta_batch=size,
         shift=episodes.shift if training else 0,
+        warp=episodes.warp if training else 0.0,
     )
 
 
