@@ -156,8 +156,8 @@ class TaskHeads:
         read: how rows become numbers: an encoding, and what the columns of task and targets were
             called.
         guard: for each task `together` or `alone`, the network that answers; () where only one is.
-        spread: of each regression, by its number: the size that 95 % of its errors on validation
-            rows stay below; None where it was not measured.
+        spread: of each regression, by its number: the size that 95 % of its errors stay below, told
+            from validation rows; None where it was not measured.
     """
 
     tasks: tuple[str, ...]

@@ -18,8 +18,6 @@ from metacli.threads import computing_with
 from metacli.types import Batch, Params
 
 IMAGES = 64  # or texts, of each task in one pass
-COVERED = 0.95
-FEW = 40  # errors of a task below which their quantile is too rough
 
 
 @runtime_checkable
@@ -93,27 +91,6 @@ def answer(problem: TaskProblem | ChosenProblem, task: int, found: np.ndarray) -
         return np.stack([1 - found, found], 1) if mixed else found
     classes = problem.classes[task]
     return found[:, 1] if classes == 2 and not mixed else found[:, :classes]
-
-
-def residual_spread(
-    problem: TaskProblem | ChosenProblem, params: Params, rows: MultiTaskRows
-) -> dict[str, float]:
-    """For each regression, by its number: the size that 95 % of its errors on validation rows stay
-    below; where it has few of them, that of all tasks in units of their targets' scale."""
-    y, found = rows.numbers("val")[1], predictions(problem, params, rows, "val")
-    scales = params["target.scale"].tolist()
-    errors = {
-        task: np.abs(one - found[task])
-        for task, one in enumerate(y)
-        if not problem.binary[task] and len(one)
-    }
-    if not errors:
-        return {}
-    pooled = np.quantile(np.concatenate([e / scales[t] for t, e in errors.items()]), COVERED)
-    return {
-        str(task): float(np.quantile(e, COVERED) if len(e) >= FEW else pooled * scales[task])
-        for task, e in errors.items()
-    }
 
 
 def on(batch: Batch, device: torch.device) -> Batch:

@@ -137,7 +137,7 @@ def identity(run: Run, device: torch.device) -> RunFacts:
 
 
 # Settings that runs of earlier versions did not record, and what these did.
-LATER: dict[str, Json] = {"episodes.per": "class"}
+LATER: dict[str, Json] = {"episodes.per": "class", "episodes.warp": 0.0}
 
 
 def differing(before: RunFacts, now: RunFacts) -> Iterator[str]:

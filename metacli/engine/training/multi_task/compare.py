@@ -18,12 +18,12 @@ from metacli.engine.scoring.multi_task_baselines import outside_predictions
 from metacli.engine.scoring.multi_task_params import (
     final_params,
     predictions,
-    residual_spread,
     validated,
 )
 from metacli.engine.scoring.multi_task_tables import estimate_of, mean_delta, table_of
 from metacli.engine.training.multi_task.build import MultiTaskBuilt
 from metacli.engine.training.multi_task.candidates import others
+from metacli.engine.training.multi_task.error_sizes import residual_spread
 from metacli.engine.training.multi_task.guard import Decision, Guarded, decide
 from metacli.engine.training.multi_task.single_task import (
     SINGLE,

@@ -19,7 +19,7 @@ from metacli.engine.results.base import Json
 from metacli.engine.results.kept import KeptComparison
 from metacli.engine.results.train import Comparison
 from metacli.engine.scoring.intervals import Estimate
-from metacli.engine.scoring.multi_task_params import final_params, predictions, residual_spread
+from metacli.engine.scoring.multi_task_params import final_params, predictions
 from metacli.engine.scoring.multi_task_scores import score, task_score
 from metacli.engine.scoring.multi_task_tables import COMPARISON
 from metacli.engine.storage.disk import damaged
@@ -32,6 +32,7 @@ from metacli.engine.training.multi_task.compare import (
     together_candidate,
 )
 from metacli.engine.training.multi_task.divided import divided, require_divisible
+from metacli.engine.training.multi_task.error_sizes import residual_spread
 from metacli.engine.training.multi_task.relatedness import Relatedness
 from metacli.engine.training.multi_task.single_task import start_of_tasks, train_tasks
 from metacli.engine.training.provenance import provenance
