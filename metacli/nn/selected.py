@@ -1,4 +1,4 @@
-"""For each task one of two networks: the one that it shares, or its own."""
+"""For each task one of two networks, the one that it shares or its own, or the mean of both."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from metacli.nn.multi_task import STATISTICS, Encoder, TaskProblem
 from metacli.nn.sharing.grouped import inside
 from metacli.types import Params
 
+TOGETHER, ALONE, BOTH = "together", "alone", "both"
+"""Whose answer is a task's: the shared network's, its own one's, or the mean of the two."""
+
 
 @dataclass(frozen=True)
 class ChosenProblem:
@@ -19,12 +22,12 @@ class ChosenProblem:
 
     Args:
         together, alone: whose parameters are under `together.` and `alone.`; statistics are common.
-        shares: whether a task's answer is that of the shared network.
+        answers: of each task `TOGETHER`, `ALONE` or `BOTH`.
     """
 
     together: TaskProblem
     alone: TaskProblem
-    shares: tuple[bool, ...]
+    answers: tuple[str, ...]
 
     @property
     def kind(self) -> str:
@@ -80,9 +83,14 @@ class ChosenProblem:
         return {**both, **{name: together[name] for name in STATISTICS}}
 
     def predict(self, params: Params, x: Tensor) -> Tensor:
-        """As `TaskProblem.predict`."""
+        """As `TaskProblem.predict`; of both networks the mean of values or probabilities."""
         common = {name: params[name] for name in STATISTICS}
         first = self.together.predict({**inside(params, "together."), **common}, x)
         second = self.alone.predict({**inside(params, "alone."), **common}, x)
-        shares = torch.tensor(self.shares, device=first.device)
-        return torch.where(shares.view(-1, *[1] * (first.dim() - 1)), first, second)
+        shape = (-1, *[1] * (first.dim() - 1))
+        together, both = (
+            torch.tensor([one == whose for one in self.answers], device=first.device).view(shape)
+            for whose in (TOGETHER, BOTH)
+        )
+        found = torch.where(together, first, second)
+        return torch.where(both, 0.5 * first + 0.5 * second, found)

@@ -13,6 +13,7 @@ import torch
 
 from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows, all_of
 from metacli.engine.evaluate import evaluate
+from metacli.engine.export import export
 from metacli.engine.models import folder as models
 from metacli.engine.models.multi_task_networks import single_recipe
 from metacli.engine.multitask import multitask
@@ -121,6 +122,7 @@ def test_luck_among_many_tasks_is_taken_back_and_each_fold_is_trained_without_it
 
     monkeypatch.setattr(guard, "train_best", train_best)
     monkeypatch.setattr(guard, "predictions", predictions)
+    monkeypatch.setattr(guard, "WEIGHTS", (guard.SHARED,))  # the mean would be less lucky
     both = [SimpleNamespace(name=name, problem=name) for name in ("together", "alone")]
     found = guard.decide(*both, rows, 3, torch.device("cpu"), None)
     assert found is not None
@@ -135,6 +137,41 @@ def test_luck_among_many_tasks_is_taken_back_and_each_fold_is_trained_without_it
             every = np.concatenate([parts["train"][task], parts["test"][task]])
             assert sorted(every) == list(range(ROWS))
             assert parts["val"][task].tolist() == list(range(ROWS, ROWS + 10))
+
+
+def test_two_networks_that_are_level_and_err_apart_answer_with_their_mean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Errors of 1 each that have nothing to do with one another: their mean has one of 1/2. Where
+    the shared network has none, it answers by itself."""
+    rows, size = divided(), {"together": 1.0, "alone": 1.0}
+
+    def predictions(problem: str, params: object, inner: MultiTaskRows, split: str) -> list:
+        rng = np.random.default_rng(len(problem))
+        return [y + size[problem] * rng.normal(size=len(y)) for y in inner.numbers("test")[1]]
+
+    monkeypatch.setattr(guard, "train_best", lambda *rest: ({}, 0))
+    monkeypatch.setattr(guard, "predictions", predictions)
+    both = [SimpleNamespace(name=name, problem=name) for name in ("together", "alone")]
+    found = guard.decide(*both, rows, 3, torch.device("cpu"), None)
+    assert found is not None
+    assert [one.answer for one in found.decisions].count("both") >= TASKS - 1
+    assert {one.answer for one in found.decisions} <= {"both", "alone"}
+    one = found.decisions[0]
+    assert one.as_dict() == {
+        "answer": "both",
+        "gain": one.gain,
+        "standard_error": one.error,
+    }
+    assert one.of(np.array([1.0, 2.0]), np.array([3.0, 2.0])).tolist() == [2.0, 2.0]
+    size["together"] = 0.1
+    found = guard.decide(*both, rows, 3, torch.device("cpu"), None)
+    assert found is not None
+    assert [one.answer for one in found.decisions] == ["together"] * TASKS
+    size |= {"together": 3.0}
+    found = guard.decide(*both, rows, 3, torch.device("cpu"), None)
+    assert found is not None
+    assert [one.answer for one in found.decisions] == ["alone"] * TASKS
 
 
 def test_folds_of_a_trajectory_are_stretches_and_others_are_dealt() -> None:
@@ -286,10 +323,15 @@ def test_the_work_of_learned_weights_is_that_of_every_network_on_every_task(
     assert work(built) == 12 * 3 * 3 * rows * (columns * 4 + 4 * 2) * 3
 
 
-@pytest.mark.parametrize(("network", "name"), [(1, "groups"), (2, "learned-weights")])
+@pytest.mark.parametrize(
+    ("network", "name", "weight", "answer"),
+    [(1, "groups", 1.0, "together"), (2, "learned-weights", 0.5, "both")],
+)
 def test_a_run_ships_the_network_that_the_guard_took(
     network: int,
     name: str,
+    weight: float,
+    answer: str,
     tmp_path: Path,
     cache: Path,
     one_thread: None,
@@ -299,7 +341,7 @@ def test_a_run_ships_the_network_that_the_guard_took(
     monkeypatch.setattr(task_baselines, "suited", lambda table: ())
     shares = (True, False, True)
     decided = guard.Guarded(
-        [guard.Decision(one, 0.1 if one else -0.1, 0.05) for one in shares], network, name
+        [guard.Decision(one, 0.1 if one else -0.1, 0.05, weight) for one in shares], network, name
     )
     monkeypatch.setattr(multi_task_compare, "decide", lambda *rest, others: decided)
     (tmp_path / "small.yaml").write_text(RECIPE)
@@ -316,11 +358,14 @@ def test_a_run_ships_the_network_that_the_guard_took(
     shared = predictions(taken.problem, made[0], built.rows, "test")
     alone = predictions(by_itself.problem(), by_itself.params, built.rows, "test")
     for task, one in enumerate(shares):
-        assert found[task] == pytest.approx((shared if one else alone)[task], rel=1e-5)
+        wanted = weight * shared[task] + (1 - weight) * alone[task] if one else alone[task]
+        assert found[task] == pytest.approx(wanted, rel=1e-5, abs=1e-6)
     rows = json.loads(Path("run/tasks.json").read_text())["tasks"]
     assert [row["guard"]["network"] for row in rows] == [name] * 3
-    assert [row["guard"]["answer"] for row in rows] == ["together", "alone", "together"]
+    assert [row["guard"]["answer"] for row in rows] == [answer, "alone", answer]
     assert evaluate("run")["tasks"][1]["delta"] == 0.0
+    assert list(model.heads.guard) == [answer, "alone", answer]
+    assert export("run", format="onnx")["parity"]["max_abs"] < 1e-5
 
 
 def test_folds_of_shared_rows_are_the_same_and_others_hold_every_class() -> None:

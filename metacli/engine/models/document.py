@@ -79,7 +79,7 @@ class AnswersPart(Part):
     metric: str | None = None
     labels: tuple[Names, ...] = ()
     read: dict[str, JsonValue] = Field(default_factory=dict)
-    guard: tuple[Literal["together", "alone"], ...] = ()
+    guard: tuple[Literal["together", "alone", "both"], ...] = ()
     spread: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ def make_task_problem(
     if not heads.guard:
         return together
     alone = trained_problem(single_recipe(recipe), inputs, heads)
-    return ChosenProblem(together, alone, tuple(one == "together" for one in heads.guard))
+    return ChosenProblem(together, alone, heads.guard)
 
 
 def trained_problem(recipe: MultiTaskRecipe, inputs: InputSpec, heads: TaskHeads) -> TaskProblem:

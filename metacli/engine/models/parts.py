@@ -155,7 +155,8 @@ class TaskHeads:
         labels: of each task, in the order of its outputs; () of a model that is older than them.
         read: how rows become numbers: an encoding, and what the columns of task and targets were
             called.
-        guard: for each task `together` or `alone`, the network that answers; () where only one is.
+        guard: for each task `together` or `alone`, the network that answers, or `both`, the mean of
+            their answers; () where only one is.
         spread: of each regression, by its number: the size that 95 % of its errors stay below, told
             from validation rows; None where it was not measured.
     """

@@ -115,9 +115,9 @@ def simple_predictions(built: MultiTaskBuilt, control: Control) -> dict[str, Pre
 def chosen(
     decisions: Sequence[Decision], together: Sequence[np.ndarray], apart: Sequence[np.ndarray]
 ) -> Predicted:
-    """For each task the predictions of the network that answers for it."""
+    """For each task the predictions of the network that answers for it, or the mean of both."""
     each = zip(decisions, together, apart, strict=True)
-    return [shared if one.shares else own for one, shared, own in each]
+    return [one.of(shared, own) for one, shared, own in each]
 
 
 def together_candidate(built: MultiTaskBuilt) -> Candidate:
@@ -177,7 +177,7 @@ def ship_guarded(
     """Replace the run's model by one that holds both networks."""
     together = model_folder.load_multi_task(workspace.model)
     alone = model_folder.load_multi_task(workspace.baselines / SINGLE)
-    guard = tuple("together" if one.shares else "alone" for one in decisions)
+    guard = tuple(one.answer for one in decisions)
     made = replace(together, heads=replace(together.heads, guard=guard))
     problem = made.problem()
     assert isinstance(problem, ChosenProblem)

@@ -4,9 +4,12 @@ On inner folds of the training rows the run's own training, the other ways to sh
 and the single-task training are repeated; a task shares where its mean gain over the folds is more
 than one standard error (L. Breiman et al.'s rule, with the simpler model alone). The error is the
 larger one of that over folds, which knows how much training varies, and that over rows; both are of
-differences on the same rows. Of several ways to share that one is taken which brings most to the
-tasks that would share by it. Validation rows pick the step, as they do in the run; test rows are
-not read.
+differences on the same rows. A task that shares is answered by the shared network, or by the mean
+of that network's answer and its own: where few rows cannot tell which of two networks is better,
+their mean is seldom worse than either (L. Breiman, "Stacked regressions", Machine Learning 24,
+1996; here with equal weights). Of several ways to share, and of these two answers, that one is
+taken which brings most to the tasks that would share by it. Validation rows pick the step, as they
+do in the run; test rows are not read.
 
 Of many tasks one is always lucky. So what the others gain counts, too: gains in units of their
 errors, z_t ~ N(θ_t, 1), are taken as draws of θ_t ~ N(μ, τ²) with μ and τ² from all tasks (C.
@@ -31,23 +34,40 @@ from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.scoring.multi_task_scores import compare, own_metric, task_score
 from metacli.engine.training.multi_task.single_task import Candidate, train_best
 from metacli.engine.training.signals import Control
+from metacli.nn.selected import ALONE, BOTH, TOGETHER
 
 FOLDS = 5
+SHARED, MEAN = WEIGHTS = 1.0, 0.5  # of the shared network in the answer of a task that shares
 FEWEST = 4  # tasks from which one learns how much gains differ
 
 
 @dataclass(frozen=True)
 class Decision:
     """Whether a task shares, and why: its mean gain by sharing (positive is better), in units of
-    its metric, and the standard error of that."""
+    its metric, and the standard error of that.
+
+    Args:
+        weight: of the shared network in its answer where it shares.
+    """
 
     shares: bool
     gain: float
     error: float
+    weight: float = SHARED
+
+    @property
+    def answer(self) -> str:
+        """Whose answer is the task's."""
+        if not self.shares:
+            return ALONE
+        return TOGETHER if self.weight == SHARED else BOTH
+
+    def of(self, together: np.ndarray, alone: np.ndarray) -> np.ndarray:
+        """The predictions of the task from those of both networks."""
+        return mean_of(together, alone, self.weight) if self.shares else alone
 
     def as_dict(self) -> dict[str, Json]:
-        answer = "together" if self.shares else "alone"
-        return {"answer": answer, "gain": self.gain, "standard_error": self.error}
+        return {"answer": self.answer, "gain": self.gain, "standard_error": self.error}
 
 
 @dataclass(frozen=True)
@@ -97,16 +117,29 @@ def decide(
             found.setdefault(candidate.name, []).append(predicted)
     by_itself = found.pop(alone.name)
     each = [
-        Guarded(decisions_of(rows.table.metric, targets, shared, by_itself), place, name)
+        Guarded(decisions_of(rows.table.metric, targets, shared, by_itself, weight), place, name)
         for place, (name, shared) in enumerate(found.items())
+        for weight in WEIGHTS
     ]
     return max(each, key=brought)  # the first of equals: the run's own
 
 
-def decisions_of(metric: str, targets: Folds, shared: Folds, alone: Folds) -> list[Decision]:
-    """Of every task, on one way to share."""
-    by_task = zip(*(zip(*one, strict=True) for one in (targets, shared, alone)), strict=True)
-    return compared_with_others([judge(metric, y, a, b) for y, a, b in by_task])
+def decisions_of(
+    metric: str, targets: Folds, shared: Folds, alone: Folds, weight: float = SHARED
+) -> list[Decision]:
+    """Of every task, on one way to share, with this weight of the shared network."""
+    answers = [
+        [mean_of(a, b, weight) for a, b in zip(*fold, strict=True)]
+        for fold in zip(shared, alone, strict=True)
+    ]
+    by_task = zip(*(zip(*one, strict=True) for one in (targets, answers, alone)), strict=True)
+    found = compared_with_others([judge(metric, y, a, b) for y, a, b in by_task])
+    return [replace(one, weight=weight) for one in found]
+
+
+def mean_of(together: np.ndarray, alone: np.ndarray, weight: float) -> np.ndarray:
+    """Of values or probabilities."""
+    return together if weight == SHARED else weight * together + (1 - weight) * alone
 
 
 def brought(guarded: Guarded) -> float:
