@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,13 @@ from metacli.engine.training.multi_task import guard as deciding
 from metacli.engine.training.multi_task import single_task
 from metacli.engine.training.multi_task.build import build_multi_task
 from metacli.engine.training.multi_task.candidates import others
-from metacli.engine.training.multi_task.compare import alone_candidate, together_candidate
-from metacli.engine.training.multi_task.guard import Decision, decide
+from metacli.engine.training.multi_task.compare import alone_candidate, chosen, together_candidate
+from metacli.engine.training.multi_task.guard import Decision, decide, mean_of
+from metacli.engine.training.multi_task.single_task import TRAININGS, repetitions
 from metacli.schema.load import load
 
 BUILD = Path(__file__).resolve().parent.parent / "build" / "guard"
-SEEDS = range(300, 305)
+SEEDS = range(400, 405)
 COUNTED = ("tasks", "hurt", "helped", "unrelated", "unrelated_hurt")
 
 
@@ -42,7 +42,8 @@ class Kept:
         folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, candidate: Any, rows: Any, *more: Any) -> Any:
-        path, begun = self.folder / f"{more[-1]}.pt", time.process_time()
+        name = f"{more[-1]} {candidate.recipe.seed}.pt"
+        path, begun = self.folder / name, time.process_time()
         if not path.is_file():
             made = single_task.train_best(candidate, rows, *more)
             assert made is not None
@@ -54,24 +55,26 @@ class Kept:
 
 
 def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
-    """What a run with `guard=true` answers, beside its own network and each task by itself."""
+    """What a run with `guard=true` answers and its own network, each beside each task by itself;
+    and under `alone` two networks of a task's own beside one."""
     built = build_multi_task(load("task-families-hard", (f"data.seed={seed}", *overrides)))
     rows, steps = built.rows, built.recipe.train.steps
     own, alone = together_candidate(built), alone_candidate(built)
-    again = replace(alone, name="again", recipe=alone.recipe.model_copy(update={"seed": 1}))
     guard = decide(own, alone, rows, steps, CPU, QUIET, lambda inner: others(built, inner))
     assert guard is not None
     taken = (own, *others(built, rows))[guard.network]
-    told = {
-        one.name: predictions(one.problem, learned(one, rows), rows, "test")
-        for one in {each.name: each for each in (own, taken, alone, again)}.values()
+    once = {
+        one.name: [
+            predictions(again.problem, learned(again, rows), rows, "test")
+            for again in repetitions(one, TRAININGS)
+        ]
+        for one in {each.name: each for each in (own, taken, alone)}.values()
     }
-    each = zip(guard.decisions, told[taken.name], told[alone.name], strict=True)
-    guarded = [one.of(a, b) for one, a, b in each]
-    twice = [(a + b) / 2 for a, b in zip(told[alone.name], told[again.name], strict=True)]
+    told = {name: mean_of(each) for name, each in once.items()}
+    guarded = chosen(guard.decisions, told[taken.name], told[alone.name])
     known = np.array(rows.table.groups)
     y, names = rows.numbers("test")[1], rows.table.tasks
-    tested = judged("nmse", names, y, guarded, told[alone.name])
+    tested = judged("nmse", names, y, told[taken.name], told[alone.name])
     return {
         "network": guard.name,
         "shares": sum(one.shares for one in guard.decisions),
@@ -79,7 +82,7 @@ def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
         "ways": {
             "together": against(rows, told[own.name], told[alone.name], known),
             "guarded": against(rows, guarded, told[alone.name], known),
-            "twice alone": against(rows, twice, told[alone.name], known),
+            "alone": against(rows, told[alone.name], once[alone.name][0], known),
         },
         "each": [
             of_task(*one)
@@ -89,10 +92,10 @@ def one_family(seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
 
 
 def of_task(name: str, train: np.ndarray, inner: Decision, test: TaskScore) -> dict[str, Any]:
-    """What the folds said of the answer that is taken, and what test rows say of the task's own
-    answer. A gain is positive where sharing is better."""
+    """What the folds said of sharing by the network that is taken, and what test rows say of it,
+    whether the task shares or not. A gain is positive where sharing is better."""
     assert test.delta is not None
-    found = {"task": name, "training_rows": len(train), "answer": inner.answer}
+    found = {"task": name, "training_rows": len(train), "shares": inner.shares}
     folds = {"inner_gain": round(inner.gain, 5), "inner_error": round(inner.error, 5)}
     return {**found, **folds, "test_gain": round(-test.delta, 5), "test_verdict": test.verdict}
 
@@ -100,7 +103,7 @@ def of_task(name: str, train: np.ndarray, inner: Decision, test: TaskScore) -> d
 def summed_up(found: list[dict[str, Any]]) -> dict[str, Any]:
     """Verdicts added up, and the mean difference over the seeds."""
     ways = {}
-    for way in ("together", "guarded", "twice alone"):
+    for way in ("together", "guarded", "alone"):
         each = [one["ways"][way] for one in found]
         counts = {key: sum(one[key] for one in each) for key in COUNTED}
         deltas = [one["delta"] for one in each]

@@ -17,7 +17,7 @@ from metacli.engine.models.opening import Opened
 from metacli.engine.models.trunk import trunk_problem
 from metacli.errors import BundleError
 from metacli.nn.multi_task import PREFIX, TaskProblem
-from metacli.nn.selected import ChosenProblem
+from metacli.nn.selected import Several
 from metacli.types import Params
 
 
@@ -30,9 +30,11 @@ def trunk_source(opened: Opened[AnyModel], model: MultiTaskModel, method: str) -
     Raises:
         BundleError: a scheme without one network that its tasks share, or are pulled to.
     """
-    problem = model.problem()
+    problem, params = model.problem(), model.params
+    if isinstance(problem, Several):  # a new task begins with the first that tasks share
+        params, problem = problem.first_params(params), problem.first
     kind: Kind = "classification" if all(problem.binary) else "regression"
-    params = trunk_params(model, problem)
+    params = trunk_params(model, problem, params)
     wanted = trunk_problem(model.recipe, model.inputs, kind).module.state_dict()
     if not set(wanted) <= set(params) or not problem.one_network:
         raise no_network(model)
@@ -48,15 +50,19 @@ def trunk_source(opened: Opened[AnyModel], model: MultiTaskModel, method: str) -
     )
 
 
-def trunk_params(model: MultiTaskModel, problem: TaskProblem | ChosenProblem) -> Params:
-    """θ: the trunk, the statistics of its inputs and the mean head."""
+def trunk_params(model: MultiTaskModel, problem: TaskProblem, params: Params) -> Params:
+    """θ: the trunk, the statistics of its inputs and the mean head.
+
+    Args:
+        params: of the problem.
+    """
     shape = model.inputs.shape
     statistics = {
-        f"input.{name}": model.params[f"input.{name}"].reshape(shape).float()
+        f"input.{name}": params[f"input.{name}"].reshape(shape).float()
         for name in ("mean", "scale")
     }
-    theta = carried(problem, model.params, flat=len(shape) > 1)
-    return {**statistics, **theta, **mean_head(model.params)}
+    theta = carried(problem, params, flat=len(shape) > 1)
+    return {**statistics, **theta, **mean_head(params)}
 
 
 def trunk_inputs(model: MultiTaskModel, kind: Kind) -> InputSpec:
@@ -70,7 +76,7 @@ def trunk_inputs(model: MultiTaskModel, kind: Kind) -> InputSpec:
     return replace(inputs, target=Target("y", centre, spread))
 
 
-def carried(problem: TaskProblem | ChosenProblem, params: Params, *, flat: bool) -> Params:
+def carried(problem: TaskProblem, params: Params, *, flat: bool) -> Params:
     """The trunk's weights under the names of `trunk_problem`.
 
     Args:

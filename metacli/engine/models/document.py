@@ -33,6 +33,9 @@ def _different(names: Sequence[T]) -> Sequence[T]:
 Names = Annotated[tuple[str, ...], AfterValidator(_different)]
 
 
+MOST_TRAININGS = 100  # of one network: a document that says more is damaged
+
+
 class Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
@@ -79,7 +82,8 @@ class AnswersPart(Part):
     metric: str | None = None
     labels: tuple[Names, ...] = ()
     read: dict[str, JsonValue] = Field(default_factory=dict)
-    guard: tuple[Literal["together", "alone", "both"], ...] = ()
+    guard: tuple[Literal["together", "alone"], ...] = ()
+    trainings: Annotated[int, Field(ge=1, le=MOST_TRAININGS)] = 1
     spread: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None
 
     @model_validator(mode="after")

@@ -23,9 +23,8 @@ from metacli.engine.models.networks import make_problem, restore_adapter
 from metacli.engine.models.parts import NO_COLUMNS, UNKNOWN, Columns, Confidence, TaskHeads
 from metacli.engine.models.trunk import trunk_problem
 from metacli.errors import BundleError
-from metacli.nn.multi_task import TaskProblem
 from metacli.nn.problem import Problem
-from metacli.nn.selected import ChosenProblem
+from metacli.nn.selected import ChosenProblem, Trained
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.schema.recipe import Recipe
@@ -173,7 +172,7 @@ class MultiTaskModel:
         """As `model.json` calls it."""
         return "tasks"
 
-    def problem(self) -> TaskProblem | ChosenProblem:
+    def problem(self) -> Trained | ChosenProblem:
         """The stateless network of all tasks; of a guarded model both of its networks."""
         return make_task_problem(self.recipe, self.inputs, self.heads)
 

@@ -11,7 +11,7 @@ from metacli.engine.models.inputs import InputSpec
 from metacli.engine.models.parts import TaskHeads
 from metacli.nn.backbones.table import Layered, make_backbone
 from metacli.nn.multi_task import Encoder, TaskProblem
-from metacli.nn.selected import ChosenProblem
+from metacli.nn.selected import ChosenProblem, Trained, repeated
 from metacli.nn.sharing import make_sharing
 from metacli.nn.sharing.grouped import grouped
 from metacli.schema.multi_task import MultiTaskRecipe
@@ -19,13 +19,13 @@ from metacli.schema.multi_task import MultiTaskRecipe
 
 def make_task_problem(
     recipe: MultiTaskRecipe, inputs: InputSpec, heads: TaskHeads
-) -> TaskProblem | ChosenProblem:
+) -> Trained | ChosenProblem:
     """The stateless network of a model; of a guarded one both of its networks."""
-    together = trained_problem(recipe, inputs, heads)
+    together = repeated(trained_problem(recipe, inputs, heads), heads.trainings)
     if not heads.guard:
         return together
-    alone = trained_problem(single_recipe(recipe), inputs, heads)
-    return ChosenProblem(together, alone, heads.guard)
+    alone = repeated(trained_problem(single_recipe(recipe), inputs, heads), heads.trainings)
+    return ChosenProblem(together, alone, tuple(one == "together" for one in heads.guard))
 
 
 def trained_problem(recipe: MultiTaskRecipe, inputs: InputSpec, heads: TaskHeads) -> TaskProblem:

@@ -155,8 +155,8 @@ class TaskHeads:
         labels: of each task, in the order of its outputs; () of a model that is older than them.
         read: how rows become numbers: an encoding, and what the columns of task and targets were
             called.
-        guard: for each task `together` or `alone`, the network that answers, or `both`, the mean of
-            their answers; () where only one is.
+        guard: for each task `together` or `alone`, the network that answers; () where only one is.
+        trainings: how often its networks were trained, from seeds of their own: their mean answers.
         spread: of each regression, by its number: the size that 95 % of its errors stay below, told
             from validation rows; None where it was not measured.
     """
@@ -168,6 +168,7 @@ class TaskHeads:
     read: Record = field(default_factory=dict)
     guard: tuple[str, ...] = ()
     spread: Mapping[str, float] | None = None
+    trainings: int = 1
 
     def regresses(self, task: int) -> bool:
         return self.kinds[task] == "regression"
@@ -207,6 +208,7 @@ class TaskHeads:
             "read": dict(self.read),
             **({"guard": list(self.guard)} if self.guard else {}),
             **({} if self.spread is None else {"spread": dict(self.spread)}),
+            **({} if self.trainings == 1 else {"trainings": self.trainings}),
         }
 
     @classmethod
@@ -222,4 +224,5 @@ class TaskHeads:
             answers.read,
             answers.guard,
             answers.spread,
+            answers.trainings,
         )

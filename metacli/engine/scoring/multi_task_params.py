@@ -13,7 +13,7 @@ from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.models.model import MultiTaskModel
 from metacli.engine.scoring.multi_task_scores import MIXED
 from metacli.nn.multi_task import TaskProblem
-from metacli.nn.selected import ChosenProblem
+from metacli.nn.selected import ChosenProblem, Trained
 from metacli.threads import computing_with
 from metacli.types import Batch, Params
 
@@ -55,7 +55,7 @@ def final_params(problem: TaskProblem, params: Params, rows: MultiTaskRows) -> P
 def validated(made: MultiTaskModel, rows: MultiTaskRows) -> MultiTaskModel:
     """A shipped model as it was when it had not seen the validation rows."""
     problem = made.problem()
-    if isinstance(problem, ChosenProblem) or not isinstance(problem.sharing, Refits):
+    if not isinstance(problem, TaskProblem) or not isinstance(problem.sharing, Refits):
         return made
     fresh = with_statistics(problem, rows, 0, "train")
     batch = problem.standardised(fresh, rows.batch("train", dtype=torch.float64))
@@ -66,7 +66,7 @@ def validated(made: MultiTaskModel, rows: MultiTaskRows) -> MultiTaskModel:
 
 @torch.no_grad()
 def predictions(
-    problem: TaskProblem | ChosenProblem, params: Params, rows: MultiTaskRows, split: str
+    problem: Trained | ChosenProblem, params: Params, rows: MultiTaskRows, split: str
 ) -> list[np.ndarray]:
     """For each task's rows of a split, without padding, as `task_scores` wants them."""
     batch = rows.batch(split, dtype=params["input.mean"].dtype)
@@ -81,7 +81,7 @@ def predictions(
     return [answer(problem, task, one) for task, one in enumerate(found)]
 
 
-def answer(problem: TaskProblem | ChosenProblem, task: int, found: np.ndarray) -> np.ndarray:
+def answer(problem: Trained | ChosenProblem, task: int, found: np.ndarray) -> np.ndarray:
     """What the network gives for one task's rows, [M] or [M, K], without the outputs that the task
     does not use."""
     mixed = problem.metric_name == MIXED

@@ -27,15 +27,17 @@ from metacli.engine.training.multi_task.error_sizes import residual_spread
 from metacli.engine.training.multi_task.guard import Decision, Guarded, decide
 from metacli.engine.training.multi_task.single_task import (
     SINGLE,
+    TRAININGS,
     Candidate,
     alone_method,
+    repetitions,
     train_best,
 )
 from metacli.engine.training.provenance import provenance
 from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
 from metacli.errors import BundleError
-from metacli.nn.selected import ChosenProblem
+from metacli.nn.selected import AveragedProblem, ChosenProblem, repeated
 from metacli.nn.sharing.scheme import Solvable
 from metacli.types import Params
 
@@ -75,12 +77,10 @@ def compare_with_others(
         if guard is None:
             return None
         baselines["unguarded"] = estimate_of(metric, y, together)
-        if guard.network:
-            other = other_network(built, guard.network, workspace, data, steps, control)
-            if other is None:
-                return None
-            together = other
-        together = chosen(guard.decisions, together, apart)
+        shared = shared_network(built, guard.network, best, workspace, data, steps, control)
+        if shared is None:
+            return None
+        together = chosen(guard.decisions, shared, apart)
         ship_guarded(built, workspace, guard.decisions)
     tasks = table_of(metric, built.table.tasks, y, together, apart)
     for row, decision in zip(tasks, [] if guard is None else guard.decisions, strict=False):
@@ -115,9 +115,9 @@ def simple_predictions(built: MultiTaskBuilt, control: Control) -> dict[str, Pre
 def chosen(
     decisions: Sequence[Decision], together: Sequence[np.ndarray], apart: Sequence[np.ndarray]
 ) -> Predicted:
-    """For each task the predictions of the network that answers for it, or the mean of both."""
+    """For each task the predictions of the network that answers for it."""
     each = zip(decisions, together, apart, strict=True)
-    return [one.of(shared, own) for one, shared, own in each]
+    return [shared if one.shares else own for one, shared, own in each]
 
 
 def together_candidate(built: MultiTaskBuilt) -> Candidate:
@@ -143,32 +143,80 @@ def guarded(
     )
 
 
-def other_network(
+def shared_network(
     built: MultiTaskBuilt,
     place: int,
+    own: Params,
     workspace: Workspace,
     data: Mapping[str, Json],
     steps: int,
     control: Control,
 ) -> Predicted | None:
-    """Trains the network that the guard prefers to the run's own on all training rows, and puts it
+    """Trains the network that tasks share on all training rows, as often as it is used, and puts it
     in the place of the run's model. Its answers for the validation rows; None when a signal came.
 
     Args:
-        place: of it, from 1 on.
+        place: of it among those that the guard compared; 0 is the run's own.
+        own: that one's parameters, as they were validated best.
     """
-    taken = others(built, built.rows)[place - 1]
-    made = train_best(
-        *(taken, built.rows, steps, workspace.device, control, f"guard: {taken.name}")
-    )
+    taken = (together_candidate(built), *others(built, built.rows))[place]
+    shipped = model_folder.load_multi_task(workspace.model)
+    facts = shipped.provenance
+    known = [] if place else [(own, steps)]
+    made = trained(built, taken, known, steps, workspace, control, f"guard: {taken.name}")
     if made is None:
         return None
-    params, at = made
-    facts = {**provenance(workspace, taken.recipe, data, steps), "best_step": at}
-    final = final_params(taken.problem, params, built.rows)
-    saved = built.model(taken.recipe, final, facts)
-    model_folder.save(saved, workspace.model, replace=True)
-    return predictions(taken.problem, params, built.rows, "val")
+    if place:
+        facts = {**provenance(workspace, taken.recipe, data, steps), "best_step": made[0][1]}
+    saved, validated_params = model_of(built, taken, made, facts)
+    model_folder.save(replace(saved, scores=shipped.scores), workspace.model, replace=True)
+    return predictions(saved.problem(), validated_params, built.rows, "val")
+
+
+def trained(
+    built: MultiTaskBuilt,
+    candidate: Candidate,
+    known: Sequence[tuple[Params, int]],
+    steps: int,
+    workspace: Workspace,
+    control: Control,
+    label: str,
+) -> list[tuple[Params, int]] | None:
+    """The trainings of one network, each as `train_best` gives it; None when a signal came.
+
+    Args:
+        known: the first ones.
+    """
+    found = list(known)
+    for one in repetitions(candidate, trainings_of(built))[len(known) :]:
+        made = train_best(one, built.rows, steps, workspace.device, control, label)
+        if made is None:
+            return None
+        found.append(made)
+    return found
+
+
+def trainings_of(built: MultiTaskBuilt) -> int:
+    """How often each network is trained: what the guard compares is a mean."""
+    return TRAININGS if built.recipe.guard else 1
+
+
+def model_of(
+    built: MultiTaskBuilt,
+    candidate: Candidate,
+    made: Sequence[tuple[Params, int]],
+    facts: Mapping[str, Json],
+) -> tuple[MultiTaskModel, Params]:
+    """The model of all trainings of a network as it is shipped, and its parameters as they were
+    validated."""
+    problem = repeated(candidate.problem, len(made))
+    params = [one for one, _ in made]
+    if isinstance(problem, AveragedProblem):
+        found = final = problem.joined(params)
+    else:
+        found, final = params[0], final_params(problem, params[0], built.rows)
+    saved = built.model(candidate.recipe, final, facts)
+    return replace(saved, heads=replace(saved.heads, trainings=len(made))), found
 
 
 def ship_guarded(
@@ -177,8 +225,9 @@ def ship_guarded(
     """Replace the run's model by one that holds both networks."""
     together = model_folder.load_multi_task(workspace.model)
     alone = model_folder.load_multi_task(workspace.baselines / SINGLE)
-    guard = tuple(one.answer for one in decisions)
-    made = replace(together, heads=replace(together.heads, guard=guard))
+    guard = tuple("together" if one.shares else "alone" for one in decisions)
+    heads = replace(together.heads, guard=guard, trainings=TRAININGS)
+    made = replace(together, heads=heads)
     problem = made.problem()
     assert isinstance(problem, ChosenProblem)
     joined = problem.joined(together.params, alone.params)
@@ -196,21 +245,19 @@ def single_task(
     control: Control,
 ) -> MultiTaskModel | None:
     """The single-task model, trained or read back, as it was validated; None when a signal came."""
-    folder = workspace.baselines / SINGLE
+    folder, alone = workspace.baselines / SINGLE, alone_candidate(built)
+    count = len(repetitions(alone, trainings_of(built)))
     try:
         old = model_folder.load_multi_task(folder) if folder.is_dir() else None
-        if old is not None and old.provenance.get("steps") == steps:
+        found = old and (old.provenance.get("steps"), old.heads.trainings)
+        if old is not None and found == (steps, count):
             return validated(old, built.rows)
     except BundleError as error:
         control.report(Notice(f"trained again: {error.message}", "run.baseline_damaged"))
-    alone = alone_candidate(built)
-    label = f"baseline {SINGLE}"
-    made = train_best(alone, built.rows, steps, workspace.device, control, label)
+    made = trained(built, alone, [], steps, workspace, control, f"baseline {SINGLE}")
     if made is None:
         return None
-    params, at = made
-    facts = {**provenance(workspace, built.recipe, data, steps), "best_step": at}
-    final = final_params(alone.problem, params, built.rows)
-    saved = built.model(alone.recipe, final, facts)
+    facts = {**provenance(workspace, built.recipe, data, steps), "best_step": made[0][1]}
+    saved, params = model_of(built, alone, made, facts)
     model_folder.save(saved, folder, replace=True)
     return replace(saved, params=params)

@@ -18,8 +18,7 @@ from scipy.special import digamma, polygamma
 
 from metacli.data.multi_task.dataset import MultiTaskRows
 from metacli.engine.scoring.multi_task_params import predictions
-from metacli.nn.multi_task import TaskProblem
-from metacli.nn.selected import ChosenProblem
+from metacli.nn.selected import ChosenProblem, Trained
 from metacli.types import Params
 
 COVERED = 0.95
@@ -36,7 +35,7 @@ class Common(NamedTuple):
 
 
 def residual_spread(
-    problem: TaskProblem | ChosenProblem, params: Params, rows: MultiTaskRows
+    problem: Trained | ChosenProblem, params: Params, rows: MultiTaskRows
 ) -> dict[str, float]:
     """Of each regression, by its number, the `widths` of its errors on validation rows."""
     y, found = rows.numbers("val")[1], predictions(problem, params, rows, "val")

@@ -4,12 +4,14 @@ On inner folds of the training rows the run's own training, the other ways to sh
 and the single-task training are repeated; a task shares where its mean gain over the folds is more
 than one standard error (L. Breiman et al.'s rule, with the simpler model alone). The error is the
 larger one of that over folds, which knows how much training varies, and that over rows; both are of
-differences on the same rows. A task that shares is answered by the shared network, or by the mean
-of that network's answer and its own: where few rows cannot tell which of two networks is better,
-their mean is seldom worse than either (L. Breiman, "Stacked regressions", Machine Learning 24,
-1996; here with equal weights). Of several ways to share, and of these two answers, that one is
-taken which brings most to the tasks that would share by it. Validation rows pick the step, as they
-do in the run; test rows are not read.
+differences on the same rows. Of several ways to share that one is taken which brings most to the
+tasks that would share by it. Validation rows pick the step, as they do in the run; test rows are
+not read.
+
+Networks of few rows differ as much from one training to the next as from a shared one. So each is
+trained twice, from two seeds, and answers with the mean of both (L. Hansen, P. Salamon, "Neural
+network ensembles", IEEE TPAMI 12, 1990): in every fold, and in what is shipped and what that is
+compared with, shared or alone. What sharing brings is then not what averaging brings.
 
 Of many tasks one is always lucky. So what the others gain counts, too: gains in units of their
 errors, z_t ~ N(θ_t, 1), are taken as draws of θ_t ~ N(μ, τ²) with μ and τ² from all tasks (C.
@@ -32,42 +34,30 @@ from metacli.engine.results.base import Json
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 from metacli.engine.scoring.multi_task_params import predictions
 from metacli.engine.scoring.multi_task_scores import compare, own_metric, task_score
-from metacli.engine.training.multi_task.single_task import Candidate, train_best
+from metacli.engine.training.multi_task.single_task import (
+    TRAININGS,
+    Candidate,
+    repetitions,
+    train_best,
+)
 from metacli.engine.training.signals import Control
-from metacli.nn.selected import ALONE, BOTH, TOGETHER
 
 FOLDS = 5
-SHARED, MEAN = WEIGHTS = 1.0, 0.5  # of the shared network in the answer of a task that shares
 FEWEST = 4  # tasks from which one learns how much gains differ
 
 
 @dataclass(frozen=True)
 class Decision:
     """Whether a task shares, and why: its mean gain by sharing (positive is better), in units of
-    its metric, and the standard error of that.
-
-    Args:
-        weight: of the shared network in its answer where it shares.
-    """
+    its metric, and the standard error of that."""
 
     shares: bool
     gain: float
     error: float
-    weight: float = SHARED
-
-    @property
-    def answer(self) -> str:
-        """Whose answer is the task's."""
-        if not self.shares:
-            return ALONE
-        return TOGETHER if self.weight == SHARED else BOTH
-
-    def of(self, together: np.ndarray, alone: np.ndarray) -> np.ndarray:
-        """The predictions of the task from those of both networks."""
-        return mean_of(together, alone, self.weight) if self.shares else alone
 
     def as_dict(self) -> dict[str, Json]:
-        return {"answer": self.answer, "gain": self.gain, "standard_error": self.error}
+        answer = "together" if self.shares else "alone"
+        return {"answer": answer, "gain": self.gain, "standard_error": self.error}
 
 
 @dataclass(frozen=True)
@@ -110,36 +100,30 @@ def decide(
         targets.append(inner.numbers("test")[1])
         for candidate in (together, *others(inner), alone):
             label = f"guard: fold {fold + 1} of {FOLDS}, {candidate.name}"
-            made = train_best(candidate, inner, steps, device, control, label)
-            if made is None:
-                return None
-            predicted = predictions(candidate.problem, made[0], inner, "test")
-            found.setdefault(candidate.name, []).append(predicted)
+            predicted = []
+            for one in repetitions(candidate, TRAININGS):
+                made = train_best(one, inner, steps, device, control, label)
+                if made is None:
+                    return None
+                predicted.append(predictions(one.problem, made[0], inner, "test"))
+            found.setdefault(candidate.name, []).append(mean_of(predicted))
     by_itself = found.pop(alone.name)
     each = [
-        Guarded(decisions_of(rows.table.metric, targets, shared, by_itself, weight), place, name)
+        Guarded(decisions_of(rows.table.metric, targets, shared, by_itself), place, name)
         for place, (name, shared) in enumerate(found.items())
-        for weight in WEIGHTS
     ]
     return max(each, key=brought)  # the first of equals: the run's own
 
 
-def decisions_of(
-    metric: str, targets: Folds, shared: Folds, alone: Folds, weight: float = SHARED
-) -> list[Decision]:
-    """Of every task, on one way to share, with this weight of the shared network."""
-    answers = [
-        [mean_of(a, b, weight) for a, b in zip(*fold, strict=True)]
-        for fold in zip(shared, alone, strict=True)
-    ]
-    by_task = zip(*(zip(*one, strict=True) for one in (targets, answers, alone)), strict=True)
-    found = compared_with_others([judge(metric, y, a, b) for y, a, b in by_task])
-    return [replace(one, weight=weight) for one in found]
+def mean_of(predicted: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Of each task's values or probabilities, over the trainings."""
+    return [np.mean(of_task, axis=0) for of_task in zip(*predicted, strict=True)]
 
 
-def mean_of(together: np.ndarray, alone: np.ndarray, weight: float) -> np.ndarray:
-    """Of values or probabilities."""
-    return together if weight == SHARED else weight * together + (1 - weight) * alone
+def decisions_of(metric: str, targets: Folds, shared: Folds, alone: Folds) -> list[Decision]:
+    """Of every task, on one way to share."""
+    by_task = zip(*(zip(*one, strict=True) for one in (targets, shared, alone)), strict=True)
+    return compared_with_others([judge(metric, y, a, b) for y, a, b in by_task])
 
 
 def brought(guarded: Guarded) -> float:

@@ -19,11 +19,13 @@ from metacli.engine.training.loop import Snapshot
 from metacli.engine.training.runs import Hooks, Start, start_of, train_run
 from metacli.engine.training.signals import Control
 from metacli.nn.multi_task import TaskProblem
-from metacli.nn.sharing.scheme import Solvable
+from metacli.nn.selected import is_solved
 from metacli.schema.multi_task import MultiTaskRecipe
 from metacli.types import Batch, Episode, Params
 
 SINGLE = "single-task"
+TRAININGS = 2  # of each network that the guard compares
+FURTHER = 1 << 20  # between the seeds of these, beyond those of a study
 TaskMethod = MultiTask | Solved | MetaWeighted
 
 
@@ -37,10 +39,20 @@ class Candidate:
     recipe: MultiTaskRecipe
 
 
+def repetitions(candidate: Candidate, count: int) -> list[Candidate]:
+    """The candidate for each of its trainings, from a seed of its own; one where its solution is
+    exact."""
+    if is_solved(candidate.problem):
+        return [candidate]
+    recipe = candidate.recipe
+    seeds = [recipe.seed + FURTHER * number for number in range(count)]
+    return [replace(candidate, recipe=recipe.model_copy(update={"seed": seed})) for seed in seeds]
+
+
 def alone_method(problem: TaskProblem) -> TaskMethod:
     """How networks that never meet are trained: each gets the gradient that it would get by
     itself."""
-    if isinstance(problem.sharing, Solvable):
+    if is_solved(problem):
         return Solved()
     tasks = problem.num_tasks
     return MultiTask(weighting=Fixed(weights=(float(tasks),) * tasks))
