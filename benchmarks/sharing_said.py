@@ -3,9 +3,10 @@ benchmarks/sharing_said.py`, with the data fetched; `--table` makes the table al
 
 For each set of `RECIPES`, division 0: what relatedness says of the training rows before anything is
 trained; what `guard=true` decides on inner folds of the training rows; and the verdicts of
-`evaluate` on the test rows of the recipe trained without the guard, each task beside the same
-network by itself (paired t interval, false discovery rate 5 %). Nothing is chosen here; that a
-warning needs a tenth of the tasks was set with these sets in view (`MANY` in relatedness.py).
+`evaluate` on the test rows of the recipe trained without the guard and with it, each task beside
+the same network by itself, trained as often (paired t interval, false discovery rate 5 %). Nothing
+is chosen here; that a warning needs a tenth of the tasks was set with these sets in view (`MANY` in
+relatedness.py).
 Writes results/tasks/sharing-said.json after each set and goes on with what is not there.
 """
 
@@ -78,6 +79,7 @@ def measured(recipe: str, words: tuple[str, ...], out: Path) -> dict[str, Any]:
     score = evaluate(f"{out}-plain")
     guarded = multitask(recipe, [*words, "guard=true"], out=f"{out}-guarded", force=True)
     decided = [task["guard"] for task in guarded["tasks"]]
+    kept = evaluate(f"{out}-guarded")
     return {
         "recipe": recipe,
         "settings": list(words),
@@ -86,18 +88,26 @@ def measured(recipe: str, words: tuple[str, ...], out: Path) -> dict[str, Any]:
         "warned": warned,
         "shared_by": decided[0]["network"],
         "shares": sum(one["answer"] == "together" for one in decided),
-        "verdicts": dict(Counter(task["verdict"] for task in score["tasks"])),
         "metric": score["tasks"][0]["metric"],
+        **told(score),
+        "guarded": told(kept),
+        "processor_seconds": round(time.process_time() - started, 1),
+    }
+
+
+def told(score: Any) -> dict[str, Any]:
+    """What `evaluate` says of all tasks."""
+    return {
+        "verdicts": dict(Counter(task["verdict"] for task in score["tasks"])),
         "mean_delta": score["mean_delta"],
         "mean_delta_ci95": score["mean_delta_ci95"],
-        "processor_seconds": round(time.process_time() - started, 1),
     }
 
 
 def table() -> str:
     lines = [
         "| recipe | tasks related to no other | said before training | the guard shares | "
-        "test rows, without it | mean difference |",
+        "test rows, without it | test rows, with it |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     there = read()
@@ -110,15 +120,23 @@ def row(name: str, found: dict[str, Any]) -> str:
     tasks, groups = found["tasks"], found["groups"] or []
     alone = sum(len(group) == 1 for group in groups)
     by = "" if found["shared_by"] in (None, "together") else f", by {found['shared_by']}"
-    counts = found["verdicts"]
-    verdicts = f"{counts.get('helped', 0)} helped, {counts.get('hurt', 0)} hurt"
-    few = counts.get("too_few_to_say", 0)
-    verdicts += f", {few} with too few rows to say" if few else ""
-    low, high = found["mean_delta_ci95"]
-    mean = f"{found['mean_delta']:+.3g} [{low:+.3g}, {high:+.3g}] ({found['metric']})"
     said = "sharing may hurt" if found["warned"] else "nothing"
-    cells = (f"{alone} of {tasks}", said, f"{found['shares']} of {tasks}{by}", verdicts, mean)
-    return f"| {name} | {' | '.join(cells)} |"
+    shares = f"{found['shares']} of {tasks}{by}"
+    metric = f" ({found['metric']})"
+    ends = (
+        outcome(found) + metric,
+        outcome(found["guarded"]) if found["shares"] else "each by itself",
+    )
+    return f"| {name} | {' | '.join((f'{alone} of {tasks}', said, shares, *ends))} |"
+
+
+def outcome(found: dict[str, Any]) -> str:
+    """Counts of verdicts, and the mean difference to each task by itself."""
+    counts, (low, high) = found["verdicts"], found["mean_delta_ci95"]
+    few = counts.get("too_few_to_say", 0)
+    more = f", {few} with too few rows to say" if few else ""
+    verdicts = f"{counts.get('helped', 0)} helped, {counts.get('hurt', 0)} hurt{more}"
+    return f"{verdicts}; {found['mean_delta']:+.3g} [{low:+.3g}, {high:+.3g}]"
 
 
 if __name__ == "__main__":

@@ -133,18 +133,34 @@ def tables(read: Block) -> Iterator[str]:
     if tasks:
         yield ""
         yield from text.mean_difference(read, "validation")
-        yield from related_lines(read.block("relatedness"))
+        guarded = [task for task in read.blocks("tasks") if task.block("guard").has("answer")]
+        yield from guard_lines(guarded)
+        yield from related_lines(read.block("relatedness"), guarded=bool(guarded))
 
 
-def related_lines(related: Block) -> Iterator[str]:
-    """The groups that are suggested, and how to train them."""
+def guard_lines(tasks: list[Block]) -> Iterator[str]:
+    """Which tasks share, where a guard decided that."""
+    sharing = [task for task in tasks if task.block("guard").text("answer") == "together"]
+    names = [text.visible(task.text("name")) for task in sharing]
+    if sharing:
+        network = sharing[0].block("guard").text("network")
+        by = "" if network == "together" else f", by {network.replace('-', ' ')}"
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        yield f"guard: {len(names)} of {len(tasks)} tasks share{by}: {' '.join(names[:8])}{more}"
+    elif tasks:
+        yield "guard: no task shares; each is answered by its own network"
+
+
+def related_lines(related: Block, *, guarded: bool = False) -> Iterator[str]:
+    """The groups that are suggested, and how to train them where no guard has tried them."""
     groups = [group for group in map(items_of, related.items("groups")) if len(group) > 1]
     if groups:
         shown = " | ".join(" ".join(map(text.visible, group)) for group in groups[:8])
         more = f" | {len(groups) - 8} more groups" if len(groups) > 8 else ""
         yield f"belong together ({text.visible(related.text('measure'))}): {shown}{more}"
         train = "" if related.flag("trained") else "to train these groups: groups=auto; "
-        yield f"{train}to share only where it helps: guard=true"
+        if not guarded:
+            yield f"{train}to share only where it helps: guard=true"
 
 
 def task_row(task: Block) -> list[str]:

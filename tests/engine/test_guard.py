@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows, all_of
+from metacli.engine.adapting.trunk_source import trunk_source
 from metacli.engine.evaluate import evaluate
 from metacli.engine.export import export
 from metacli.engine.models import folder as models
 from metacli.engine.models.multi_task_networks import single_recipe
+from metacli.engine.models.opening import Opened
 from metacli.engine.multitask import multitask
 from metacli.engine.scoring import multi_task_baselines as task_baselines
 from metacli.engine.scoring.multi_task_params import predictions
@@ -396,6 +398,11 @@ def test_a_run_ships_the_network_that_the_guard_took(
     assert [row["guard"]["answer"] for row in rows] == ["together", "alone", "together"]
     assert evaluate("run")["tasks"][1]["delta"] == 0.0
     assert export("run", format="onnx")["parity"]["max_abs"] < 1e-5
+    if network == 0:  # whose trunk tasks share: a new task begins with it
+        source = trunk_source(Opened(model, Path("run/model"), None), model, "linear-probe")
+        assert torch.equal(
+            source.params["head.bias"], model.params["together.0.heads.bias"].mean().reshape(1)
+        )
 
 
 def test_folds_of_shared_rows_are_the_same_and_others_hold_every_class() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metacli.nn.multi_task import Encoder, RowShare, TaskProblem, row_counts, wide_heads
-from metacli.nn.selected import ChosenProblem
+from metacli.nn.selected import AveragedProblem, ChosenProblem, repeated
 from metacli.nn.sharing import make_sharing
 from metacli.nn.sharing.coupled import Coupled, covariance
 from metacli.nn.sharing.cross_stitch import CrossStitch
@@ -494,6 +494,47 @@ def test_a_guarded_model_answers_with_the_network_that_was_chosen():
     wanted = torch.stack([first[0], second[1], first[2]])
     torch.testing.assert_close(chosen.predict(params, x), wanted)
     assert (chosen.num_tasks, chosen.kind) == (T, "regression")
+
+
+def test_a_network_that_was_trained_twice_answers_with_the_mean_of_both():
+    one = TaskProblem(Hard(), (D, 5), (False, True, False))
+    averaged = repeated(one, 2)
+    assert isinstance(averaged, AveragedProblem)
+    each = [one.init(0), one.init(7)]
+    params = averaged.joined(each)
+    assert {name: v.shape for name, v in params.items()} == {
+        name: v.shape for name, v in averaged.init(3).items()
+    }
+    x = batch(dtype=torch.float32).x
+    first, second = (one.predict(part, x) for part in each)
+    torch.testing.assert_close(averaged.predict(params, x), (first + second) / 2)
+    assert not torch.allclose(first, second)
+    assert averaged.first == one
+    assert averaged.kind == one.kind
+    assert averaged.first_params(params).keys() == each[0].keys()
+    assert all(torch.equal(averaged.first_params(params)[name], v) for name, v in each[0].items())
+
+
+def test_what_is_solved_or_trained_once_is_itself():
+    solved, trained = (TaskProblem(one, (D, 5), (False,) * T) for one in (MeanRidge(), Hard()))
+    assert repeated(solved, 2) == solved
+    assert repeated(trained, 1) == trained
+
+
+def test_a_guarded_model_of_networks_that_were_trained_twice_holds_the_four():
+    one, alone = (TaskProblem(scheme, (D, 5), (False,) * T) for scheme in (Hard(), Apart()))
+    chosen = ChosenProblem(repeated(one, 2), repeated(alone, 2), (False, True, True))
+    params = chosen.init(0)
+    x = batch(dtype=torch.float32).x
+    shared, own = (
+        torch.stack([problem.predict(problem.init(seed), x) for seed in (0, 1)]).mean(0)
+        for problem in (one, alone)
+    )
+    wanted = torch.stack([own[0], shared[1], shared[2]])
+    torch.testing.assert_close(chosen.predict(params, x), wanted)
+    assert chosen.first == one
+    begun = chosen.first_params(params)
+    assert all(torch.equal(begun[name], v) for name, v in one.init(0).items())
 
 
 def coupled_rows() -> tuple[Batch, torch.Tensor]:
