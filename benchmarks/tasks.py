@@ -3,10 +3,10 @@ with the data fetched; `tasks_table.py` makes tables of the results. With `--onl
 model, or the recipe itself, is measured again in a file that is there, where its divisions are
 still the same ones.
 
-Writes `results/tasks/<data>.json`: scores on test rows of the shipped recipe, of its single-task
-model and of the simple models, for each division, and the corrected resampled t interval (Nadeau
-and Bengio) of each difference. What has to be chosen is chosen inside the rows that are no test
-rows: by the recipe, whose grid and folds its file has, and by the simple models on folds of the
+The protocol is protocols/tasks.md. Writes `results/tasks/<data>.json`: scores on test rows of the
+shipped recipe, of its single-task model and of the simple models, for each division, and the
+corrected resampled t interval (Nadeau and Bengio) of each difference. What has to be
+chosen is chosen inside the rows that are no test rows: by the recipe, whose grid and folds its file has, and by the simple models on folds of the
 rows they are fitted to (penalties, and leaves and number of boosted trees: `simple_models`). Where
 the test rows are fixed, divisions differ in the validation rows and the seed. Divisions and
 their runs are kept in build/tasks until the last one is there: what was stopped goes on.
@@ -63,22 +63,28 @@ class Plan:
     Args:
         divisions: 1 where the test rows are fixed and the recipe is solved exactly, or where one
             takes long; intervals are then over tasks.
+        first: number of the first, which is its `data.split_seed` and its seed.
         share: test rows for each other row.
         others: more recipes of the same data, beside it.
     """
 
     recipe: str
     divisions: int = 10
+    first: int = 0
     share: float = TEST_SHARE / (1 - TEST_SHARE)
     others: tuple[str, ...] = ()
 
+    @property
+    def numbers(self) -> range:
+        return range(self.first, self.first + self.divisions)
+
 
 PLANS = {
-    "school": Plan("school-mixed", others=("school-soft",)),
-    "landmine": Plan("landmine-mean", others=("landmine-hard",)),
-    "sarcos": Plan("sarcos-hard", 5),
-    "computer-buyers": Plan("computer-buyers-mixed", 1, others=("computer-buyers-soft",)),
-    "adult": Plan("adult-hard", 5, 16_281 / 32_561),
+    "school": Plan("school-mixed", first=10, others=("school-soft",)),
+    "landmine": Plan("landmine-mean", first=10, others=("landmine-hard",)),
+    "sarcos": Plan("sarcos-hard", 5, first=10),
+    "computer-buyers": Plan("computer-buyers-mixed", first=10, others=("computer-buyers-soft",)),
+    "adult": Plan("adult-hard", 5, share=16_281 / 32_561),
     "omniglot-alphabets": Plan("omniglot-alphabets-hard", 1),
     "fdu-mtl": Plan("fdu-mtl-mean", 1),
 }
@@ -101,7 +107,7 @@ def again(plan: Plan, path: Path, model: str) -> dict[str, Any]:
     it, has to be what it was. What is not written yet is kept in build/tasks."""
     document: dict[str, Any] = json.loads(path.read_text())
     assert len(document["divisions"]) == plan.divisions > 1
-    for seed, models in enumerate(document["divisions"]):
+    for seed, models in zip(plan.numbers, document["divisions"], strict=True):
         kept = BUILD / f"{plan.recipe} {model} {seed}.json"
         if not kept.is_file():
             BUILD.mkdir(parents=True, exist_ok=True)
@@ -149,11 +155,12 @@ def measured(plan: Plan) -> dict[str, Any]:
     # On validation they are the run's own business; here they are fitted once, for the test rows.
     multi_task_compare.outside_predictions = lambda *_: iter(())
     runs = BUILD / "runs"
-    found = [kept(plan, seed, runs) for seed in range(plan.divisions)]
+    found = [kept(plan, seed, runs) for seed in plan.numbers]
     document = {
         "recipe": plan.recipe,
         "metric": found[0]["metric"],
         "splits": plan.divisions,
+        "first": plan.first,
         "commit": commit.stdout.strip(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
