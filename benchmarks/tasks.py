@@ -5,11 +5,12 @@ still the same ones.
 
 The protocol is protocols/tasks.md. Writes `results/tasks/<data>.json`: scores on test rows of the
 shipped recipe, of its single-task model and of the simple models, for each division, and the
-corrected resampled t interval (Nadeau and Bengio) of each difference. What has to be
-chosen is chosen inside the rows that are no test rows: by the recipe, whose grid and folds its file has, and by the simple models on folds of the
-rows they are fitted to (penalties, and leaves and number of boosted trees: `simple_models`). Where
-the test rows are fixed, divisions differ in the validation rows and the seed. Divisions and
-their runs are kept in build/tasks until the last one is there: what was stopped goes on.
+corrected resampled t interval (Nadeau and Bengio) of each difference. What has to be chosen is
+chosen inside the rows that are no test rows: by the recipe, whose grid and folds its file has, and
+by the simple models on folds of the rows they are fitted to (penalties, and leaves and number of
+boosted trees: `simple_models`). Where the test rows are fixed, divisions differ in the
+validation rows and the seed. Divisions and their runs are kept in build/tasks until the last one is
+there: what was stopped goes on.
 """
 
 from __future__ import annotations
