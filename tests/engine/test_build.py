@@ -189,6 +189,18 @@ def test_blocks_that_do_not_go_together_are_refused(overrides: tuple[str, ...], 
     assert words in " ".join(problems(*overrides).values())
 
 
+def test_another_name_on_the_command_line_drops_what_the_recipe_says_of_its_own() -> None:
+    text = RECIPE.replace("{name: protonet}", "{name: protonet, distance: cosine}")
+    made = built("algorithm.name=r2d2", text=text).recipe
+    assert "distance" not in made.algorithm.options
+    assert made.backbone.options["width"] == 8
+    assert built(text=text).recipe.algorithm.options["distance"] == "cosine"
+    wrong = problems("algorithm.name=r2d2", "algorithm.distance=cosine", text=text)
+    assert wrong == {"recipe.unknown_key": "unknown key algorithm.distance"}
+    wrong = problems(text=RECIPE.replace("{name: protonet}", "{name: r2d2, distance: cosine}"))
+    assert wrong == {"recipe.unknown_key": "unknown key algorithm.distance"}
+
+
 def test_a_preset_cannot_be_overridden() -> None:
     found = problems("algorithm.name=fomaml", "algorithm.first_order=false")
     assert list(found) == ["recipe.preset"]

@@ -47,12 +47,13 @@ def make_options(
     cls: type[Made], options: Mapping[str, JsonValue], key: str, problems: Problems
 ) -> Made | None:
     """An instance of the dataclass; None where problems were added: unknown keys, and values out
-    of range."""
+    of range. What is left over from another name is left out."""
     known = field_names(cls)
-    unknown = [name for name in options if name not in known]
+    unknown = [name for name in options if name not in known and not problems.left_over(key, name)]
     for name in unknown:
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {key}.{near[0]}?" if near else f"the keys are {', '.join(known)}"
+        keys = f"the keys are {', '.join(known)}" if known else "it has no keys but its name"
+        hint = f"did you mean {key}.{near[0]}?" if near else keys
         message = f"unknown key {key}.{name}"
         problems.add(f"{key}.{name}", message, hint, code="recipe.unknown_key")
     try:

@@ -27,6 +27,12 @@ class Problems:
         """One more, placed where the key was written."""
         self.found.append(self.loaded.finding(key, message, code=code, hint=hint))
 
+    def left_over(self, block: str, option: str) -> bool:
+        """Whether an option is the recipe's own, of another name than the command line gives this
+        block: `sharing.name=hard` over a recipe of mixed effects does not mean its features."""
+        given = self.loaded.overridden
+        return f"{block}.name" in given and f"{block}.{option}" not in given
+
     def unknown_name(self, key: str, name: str, known: Sequence[str]) -> None:
         """There is no `name` in the table that a key is looked up in."""
         near = difflib.get_close_matches(name, known, n=1)

@@ -47,7 +47,7 @@ def check_sharing(
     name, even = recipe.sharing.name, not isinstance(weighting, AutoLambda)
     if sharing.needs_trunk and not layered(backbone):
         message = f"{name} sharing shares the backbone's layers: there are none"
-        hint = "backbone={name: mlp, hidden: [64]}, or sharing.name=coupled"
+        hint = "backbone.name=mlp backbone.hidden=[64], or sharing.name=coupled"
         problems.add("sharing.name", message, hint)
     if isinstance(sharing, Solvable) and layered(backbone):
         problems.add("backbone.name", f"{name} is for a linear backbone", "backbone.name=linear")
