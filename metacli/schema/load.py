@@ -44,6 +44,7 @@ class Loaded:
         display: how the file is called in messages.
         lines: 1-based line of each dotted key of the file.
         overridden: dotted keys that the command line set.
+        source: the data of the file, which the command line may have replaced.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class Loaded:
     display: str
     lines: Mapping[str, int] = field(default_factory=dict)
     overridden: frozenset[str] = frozenset()
+    source: str | None = None
 
     def locate(self, key: str) -> str:
         """`my.yaml:7` or `command line` for a dotted key; that of its block if it is not given."""
@@ -127,7 +129,10 @@ def _load_bytes(
     findings = [*document.findings, *troubles, *(located(trouble) for trouble in more)]
     if findings or recipe is None:
         raise collected(display, sorted(findings, key=_line_order))
-    return Loaded(recipe, name, path, document.header, display, lines, overridden)
+    block = document.value.get("data")
+    source = block.get("source") if isinstance(block, Mapping) else None
+    own = source if isinstance(source, str) else None
+    return Loaded(recipe, name, path, document.header, display, lines, overridden, own)
 
 
 def _line_order(finding: Finding) -> int:

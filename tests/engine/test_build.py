@@ -16,6 +16,8 @@ from metacli.engine.models.networks import restore_learner
 from metacli.engine.training.few_shot import compiling
 from metacli.engine.training.few_shot.build import build_few_shot
 from metacli.engine.training.few_shot.sources import make_source
+from metacli.engine.training.kinds import make_run
+from metacli.engine.training.other_source import on_other_source
 from metacli.errors import DataError, RecipeError
 from metacli.schema.load import dump, load
 
@@ -199,6 +201,26 @@ def test_another_name_on_the_command_line_drops_what_the_recipe_says_of_its_own(
     assert wrong == {"recipe.unknown_key": "unknown key algorithm.distance"}
     wrong = problems(text=RECIPE.replace("{name: protonet}", "{name: r2d2, distance: cosine}"))
     assert wrong == {"recipe.unknown_key": "unknown key algorithm.distance"}
+
+
+def test_other_data_on_the_command_line_drop_what_the_recipe_says_of_its_own(
+    tmp_path: Path,
+) -> None:
+    write_classes(tmp_path / "pool", {f"c{i:02}": 4 for i in range(20)})
+    text = RECIPE.replace("{source: glyphs", "{source: omniglot, scheme: vinyals, invert: true")
+    assert text != RECIPE
+    for source in ("glyphs", str(tmp_path / "pool")):
+        found = load(recipe(text), [f"data.source={source}", "episodes.way=2"])
+        made = make_run(found).recipe
+        assert "scheme" not in made.data.options
+        assert made.data.options["invert"] is True
+    with pytest.raises(DataError, match="no option 'scheme'"):
+        make_run(load(recipe(text), ["data.source=glyphs", "data.scheme=vinyals"]))
+    own = load(recipe(text), ["data.source=omniglot"])
+    assert on_other_source(own) is own
+    texts = RECIPE.replace("{source: glyphs", "{source: texts, fold: 1, encoder: tokens")
+    asked = on_other_source(load(recipe(texts), ["data.source=requests.csv"])).recipe.data.options
+    assert asked == {"encoder": "tokens"}  # which rows of a user's table have, too
 
 
 def test_a_preset_cannot_be_overridden() -> None:

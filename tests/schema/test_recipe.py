@@ -188,7 +188,7 @@ def test_an_unknown_key_names_the_nearest_valid_one(key, hint):
 
 def test_an_unknown_key_like_no_other_lists_those_of_its_block():
     hint = one_trouble(changed(META, "episodes.zzzz", 1))[3]
-    assert hint == "keys here: way, shot, query, balanced, per, shift"
+    assert hint == "keys here: way, shot, query, balanced, per, shift, warp"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from metacli.engine.sets.run import SetRun, make_set_run
 from metacli.engine.training.few_shot.run import FewShotRun, make_few_shot_run
 from metacli.engine.training.few_shot.sources import has_generated_tables
 from metacli.engine.training.multi_task.run import MultiTaskRun, make_multi_task_run
+from metacli.engine.training.other_source import on_other_source
 from metacli.engine.training.runs import Run
 from metacli.schema.few_shot import FewShotRecipe
 from metacli.schema.load import Loaded
@@ -31,6 +32,7 @@ def make_run(loaded: Loaded, device: str = "cpu", report: Reporter = ignore) -> 
     Raises:
         RecipeError, DataError: everything that can be wrong with the recipe or its data.
     """
+    loaded = on_other_source(loaded)
     match loaded.recipe:
         case FewShotRecipe() as tasks:
             if has_generated_tables(tasks):
