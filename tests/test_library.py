@@ -245,13 +245,28 @@ def test_a_written_out_gradient_is_that_of_the_loop(
         metacli.Reptile().gradient(written, episodes)
 
 
-@pytest.mark.parametrize("norm", ["BatchNorm1d", "InstanceNorm1d", "LayerNorm", "GroupNorm"])
+class NormByFunction(nn.Module):
+    """Batch normalisation that is no layer of torch's."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.shift = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, None, None, self.gain, self.shift, training=True)
+
+
+@pytest.mark.parametrize(
+    "norm", ["BatchNorm1d", "InstanceNorm1d", "LayerNorm", "GroupNorm", "function"]
+)
 def test_normalisation_is_right_in_second_order_under_vmap(norm: str) -> None:
     layers = {
         "BatchNorm1d": nn.BatchNorm1d(4),
         "InstanceNorm1d": nn.InstanceNorm1d(4, affine=True),
         "LayerNorm": nn.LayerNorm([4, 6]),
         "GroupNorm": nn.GroupNorm(2, 4),
+        "function": NormByFunction(4),
     }
     torch.manual_seed(0)
     first, last = nn.Conv1d(5, 4, 3), nn.Linear(24, WAY)

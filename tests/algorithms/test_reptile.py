@@ -232,3 +232,21 @@ def test_each_shuffle_shows_every_example_once_and_masked_ones_never() -> None:
 def test_a_mini_batch_is_never_larger_than_the_task() -> None:
     rows = minibatches(shuffling(5, 10, 2, toys.rng()), None, 10, 2)
     assert [sorted(row) for row in rows.tolist()] == [[0, 1, 2, 3, 4]] * 2
+
+
+def test_a_gradient_is_drawn_by_the_generator_that_is_given_or_else_by_torchs_own() -> None:
+    problem, episodes = toys.wave_problem(), toys.waves(2)
+    params = toys.shaken(problem)
+    learner = Reptile(inner_lr=0.01, inner_steps=2, inner_batch=3, inner_optimizer="sgd")
+
+    def gradient(rng: torch.Generator | None = None) -> Params:
+        return learner.gradient(problem, episodes, params=params, rng=rng)[0]
+
+    for seed in (3, 4):
+        wanted = learner.direction(problem, params, episodes, {}, toys.rng(seed)).direction
+        toys.assert_bits(gradient(toys.rng(seed)), wanted)
+    torch.manual_seed(5)
+    first, second = gradient(), gradient()
+    torch.manual_seed(5)
+    toys.assert_bits(gradient(), first)
+    assert not torch.equal(second["head.weight"], first["head.weight"])

@@ -168,6 +168,15 @@ def test_it_begins_with_the_weights_that_come_along_or_with_fresh_ones() -> None
     assert not any(torch.equal(fresh[n], shipped[n]) for n in shipped if n.endswith("o.weight"))
 
 
+def test_fresh_weights_are_those_of_seed_zero_whatever_the_backbones_weights_are() -> None:
+    """Where recorded results of `start: fresh` began."""
+    problem = toys.bare_problem("classification", 2, None)
+    for seed in (1, 2):
+        drawn = {"like": torch.randn(3, generator=toys.rng(seed))}
+        fresh, _ = own_start(TablesPrior(start="fresh"), problem, drawn)
+        toys.assert_bits(weights_of(fresh), NETWORK.init(0))
+
+
 def towns(folder: Path, count: int, seed: int = 0) -> Path:
     """A table of each town, whose prices follow one formula, each from a level of its own."""
     folder.mkdir(parents=True)

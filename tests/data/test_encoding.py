@@ -158,3 +158,14 @@ def test_a_category_that_alone_would_be_a_number_is_still_that_category(
     encoding = fit_encoding([of(learned)], {"a": "categorical"})
     values = [*sorted(learned), None]
     assert [values[at] for at in encoding.encode(of(later)).argmax(1)] == wanted
+
+
+def test_two_hundred_words_are_categories_and_one_more_is_refused() -> None:
+    def words(count: int) -> Table:
+        return table_of("a,n\n" + "".join(f"w{number},1\n" for number in range(count)))
+
+    encoding = fit_encoding([words(200)], {"a": "categorical"})
+    assert encoding.width == 201  # and unknown
+    with pytest.raises(DataError, match="201 different words") as caught:
+        fit_encoding([words(201)], {"a": "categorical"})
+    assert caught.value.code == "table.categories"

@@ -70,3 +70,16 @@ def test_instance_normalisation_by_running_statistics_is_torchs_under_vmap_too()
     with RightUnderVmap():
         torch.testing.assert_close(layer(x), wanted)
     assert not torch.allclose(wanted, x, atol=0.1)
+
+
+def test_an_encoder_answers_alike_with_and_without_gradients_where_tokens_are_barred() -> None:
+    """What is predicted is what was trained: torch's fused kernel would make 0 of barred tokens."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.5, batch_first=True)
+    net = prepared(nn.TransformerEncoder(layer, 1).eval())
+    x = torch.randn(2, 3, 8)
+    barred = torch.tensor([[False, False, True], [False, True, True]])
+    trained = net(x, src_key_padding_mask=barred)
+    assert trained.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, src_key_padding_mask=barred), trained)

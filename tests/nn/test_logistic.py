@@ -90,6 +90,19 @@ def test_newtons_steps_are_few_and_leave_the_mean_of_the_intercepts_at_zero(
     assert abs(found[:, -1]).max() > 1e-3
 
 
+def test_steps_that_overshoot_are_shortened_until_the_optimum_is_reached() -> None:
+    """Examples of very different length, two classes of one example: a whole step of Newton's makes
+    the loss larger. At the optimum C Σ (p - label) x + W is 0, and so is Σ (p - label)."""
+    draw = toys.rng(68)
+    x = torch.randn(13, 3, generator=draw, dtype=torch.float64)
+    x = x * torch.exp(2 * torch.randn(13, 1, generator=draw, dtype=torch.float64))
+    y = torch.tensor([0, 1, 2, *[0] * 10])
+    weight, bias = fit_logistic(x, y, 3, 100.0)
+    error = torch.softmax(x @ weight.T + bias, 1) - torch.nn.functional.one_hot(y)
+    np.testing.assert_allclose((100 * error.T @ x + weight).numpy(), 0, atol=1e-5)
+    np.testing.assert_allclose(error.sum(0).numpy(), 0, atol=1e-8)
+
+
 def test_fit_works_where_gradients_are_off() -> None:
     x, y = blobs(30, 6, 3)
     with torch.no_grad():

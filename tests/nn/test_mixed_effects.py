@@ -93,6 +93,29 @@ def test_the_length_is_chosen_on_inner_folds_and_a_refit_is_the_same():
     torch.testing.assert_close(again["curve.common"], params["curve.common"], atol=1e-6, rtol=1e-6)
 
 
+def test_a_length_is_scored_by_the_mean_squared_error_of_rows_that_were_not_learned_from():
+    batch = waves(tasks=3, rows=16)
+    scheme = MixedEffects(features=6, length=(30.0, 1.0), steps=3)
+    x, y = rows_of(batch)
+    curve, fold = scheme.curve(x, 1.0, rng(4)), [np.arange(len(one)) % 3 for one in y]
+    begin = scheme.init((2,), 3, rng())
+    squares = []
+    for k in range(3):
+        held = torch.arange(16) % 3 == k
+        inner = Batch(batch.x[:, ~held], batch.y[:, ~held], batch.mask[:, ~held])
+        params = scheme.as_params(begin, curve, scheme.fit(*rows_of(inner), curve))
+        errors = (scheme.forward(params, batch.x) - batch.y)[:, held]
+        squares += errors[batch.mask[:, held]].square().tolist()
+    assert scheme.held_out(x, y, fold, curve) == pytest.approx(np.mean(squares))
+
+
+@pytest.mark.parametrize("given", [{"features": 6, "length": (1.0,)}, {"features": 0}])
+def test_where_there_is_nothing_to_choose_every_score_is_zero(given):
+    scheme = MixedEffects(**given, steps=1)
+    _, scores = scheme.solve(waves(tasks=3, rows=12), rng())
+    assert scores.tolist() == [0.0] * len(scheme.length)
+
+
 def test_without_sharing_it_is_ridge_regression_of_each_task():
     batch = waves()
     scheme = MixedEffects(features=5, share=False)

@@ -38,3 +38,10 @@ def test_a_singular_system_has_its_shortest_solution_and_the_others_theirs() -> 
     matrices = np.array([[[2.0, 0.0], [0.0, 4.0]], [[1.0, 1.0], [1.0, 1.0]]])
     found = solved_each(matrices, np.array([[2.0, 2.0], [2.0, 2.0]]))
     np.testing.assert_allclose(found, [[1.0, 0.5], [1.0, 1.0]])
+
+
+def test_a_small_c_whose_loss_is_far_below_one_has_the_bits_too() -> None:
+    z, y = drawn(40, 9, 5)
+    together = newton_each(z, y, 5, (1e-5, 1e-3), 0.5)
+    for c, found in zip((1e-5, 1e-3), together, strict=True):
+        assert np.array_equal(found, by_newton(z, y, 5, c, 0.5))

@@ -177,6 +177,30 @@ def test_the_process_leaves_a_row_of_the_support_out_as_a_system_without_it_woul
     assert float(torch.linalg.eigvalsh(between[:, :SUPPORT]).min()) > -1e-9
 
 
+def test_rounding_makes_no_row_more_alike_to_another_than_to_itself() -> None:
+    """Squared distances of 0 that are sums and differences of large numbers in float32; with a = 0
+    the kernel is b exp(-distance / 2), at most b."""
+    p = {name: one.float() for name, one in weights().items()}
+    p["kernel.parts"] = torch.tensor([-100.0, 0.0])  # a of 4e-44, b = log 2
+    features = 1e4 * torch.randn(1, 3, 30, 18, generator=rng(), dtype=torch.float32)
+    differ, counts = torch.zeros(1, 3, 30, 30), torch.ones(1, 3)
+    found, own = regression.kernel(p, features, differ, counts)
+    assert float(found.max()) <= math.log(2) * (1 + 1e-6)
+    torch.testing.assert_close(own, torch.full((1, 30), math.log(2)))
+
+
+def test_what_the_process_knows_for_certain_counts_as_a_ten_thousandth_of_doubt() -> None:
+    """A row like one of the support, where there is no noise, and a row unlike all of it."""
+    eye = torch.eye(2, dtype=torch.float64)
+    between = torch.cat([eye, eye[:1], torch.zeros(1, 2, dtype=torch.float64)])[None]
+    labels = torch.tensor([[[1.0, -1.0]]], dtype=torch.float64)
+    noise = {"kernel.noise": torch.full((3,), -100.0, dtype=torch.float64)}
+    solved = regression.solve(noise, between[:, :2], labels)
+    found = regression.told(between, torch.ones(1, 4, dtype=torch.float64), labels, solved)
+    assert found[0, 0, :, 0].tolist() == pytest.approx([0, 0, 1, 0])  # f, without a row's own label
+    assert found[0, 0, :, 3].tolist() == pytest.approx([0, 0, math.log(1e-4), 0])
+
+
 def test_a_mixture_is_a_density() -> None:
     logs = torch.tensor([[[0.2, 0.5, 0.3]]], dtype=torch.float64).log()
     means, scales = (
