@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from balancing_table import measured as tables
+from balancing_table import not_run
 from scenes import REDUCED, SINGLE, arms, lines
 from scenes_table import EQUAL, Measured, measured, spelled
 
-from metacli.algorithms import canonical, names
+from metacli.algorithms import names
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "which-balancing.md"
 LINK = "../../benchmarks/results"
@@ -181,7 +182,7 @@ def of_tables() -> Iterator[str]:
     """SARCOS and School: differences to equal weights and to single tasks."""
     for data, found, lower in tables():
         sign = -1 if lower else 1
-        rows = [(canonical(name), one) for name, one in found["summary"].items()]
+        rows = list(found["summary"].items())
         gains = [gain(name, one["minus equal"], sign) for name, one in rows if of_a_method(name)]
         alone = [
             gain(name, one["minus single-task"], sign)
@@ -200,12 +201,12 @@ def of_tables() -> Iterator[str]:
         yield (
             f"Against a network for each task, {said['better']} of {len(alone)} ways to learn "
             f"together are better and {said['worse']} are worse. {counted(gains, 'equal weights')}"
-            f" Not compared here: {listed(not_run(found['summary']))}."
+            f" Not compared here: {listed(not_run(found))}."
         )
         yield ""
         yield "| method | gain on equal weights | gain on a network for each task | time |"
         yield "| --- | --- | --- | --- |"
-        seconds = {canonical(name): value for name, value in found["seconds"].items()}
+        seconds = found["seconds"]
         mean = {name: sign * one["mean"] for name, one in rows}
         for name, one in sorted(rows, key=lambda row: -mean[row[0]]):
             if name == SINGLE:
@@ -215,12 +216,6 @@ def of_tables() -> Iterator[str]:
             times = f"{seconds[name] / seconds[EQUAL]:.1f}"
             yield f"| {name} | {'' if name == EQUAL else cells[0]} | {cells[1]} | {times} |"
         yield ""
-
-
-def not_run(summary: Sequence[str]) -> list[str]:
-    """Methods that the results do not have."""
-    known = {canonical(name) for name in summary}
-    return [name for name in names("multitask") if name not in known]
 
 
 def of_a_method(name: str) -> bool:
@@ -305,7 +300,7 @@ def every() -> list[tuple[str, list[Against]]]:
         for conflict in sorted(REDUCED.conflicts)
     ]
     for data, one, lower in tables():
-        rows = [(canonical(name), row) for name, row in one["summary"].items()]
+        rows = one["summary"].items()
         sign = -1 if lower else 1
         gains = [gain(name, row["minus equal"], sign) for name, row in rows if of_a_method(name)]
         found.append((data, gains))
@@ -361,8 +356,7 @@ def turned() -> list[str]:
     for data, one, lower in tables():
         sign = -1 if lower else 1
         alone = {
-            canonical(name): gain(name, row["minus single-task"], sign)
-            for name, row in one["summary"].items()
+            name: gain(name, row["minus single-task"], sign) for name, row in one["summary"].items()
         }
         better = [name for name, row in alone.items() if row.said == "better"]
         if alone[EQUAL].said == "worse" and better:

@@ -6,11 +6,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import result_pages
+from scenes import REDUCED
+from scenes_table import Measured, spelled
+from scenes_table import measured as of_scenes
 
+from metacli.algorithms import canonical, names
 from metacli.engine.scoring.checks import LOWER_IS_BETTER
 
 HERE = Path(__file__).resolve().parent
@@ -18,15 +23,26 @@ PAGE, RESULTS = HERE / "README.md", HERE / "results" / "tasks"
 BEGIN, END = "<!-- balancing: made by benchmarks/balancing.py -->", "<!-- end of balancing -->"
 DATA = ("sarcos", "school")
 OTHERS = ("equal", "single-task")
+COMPARED = (  # from a page of an algorithm
+    "All methods beside each other, and what was trained: "
+    "[which balancing method when](../explanation/which-balancing.md)."
+)
 
 
 def measured() -> Iterator[tuple[str, dict[str, Any], bool]]:
-    """(data, its results, whether less is better) of what was run."""
+    """(data, its results, whether less is better) of what was run, methods by today's names."""
     for data in DATA:
         path = RESULTS / f"balancing-{data}.json"
         if path.is_file():
             found = json.loads(path.read_text())
+            for key in ("summary", "seconds"):
+                found[key] = {canonical(name): value for name, value in found[key].items()}
             yield data, found, found["metric"] in LOWER_IS_BETTER
+
+
+def not_run(found: dict[str, Any]) -> list[str]:
+    """Methods that the results do not have."""
+    return [name for name in names("multitask") if name not in found["summary"]]
 
 
 def table() -> str:
@@ -44,12 +60,21 @@ def table() -> str:
         rows = found["summary"].items()
         for name, one in sorted(rows, key=lambda item: (1 if lower else -1) * item[1]["mean"]):
             lines.append("| " + " | ".join([name, *cells(one)]) + " |")
-        lines += ["", f"Not run: {', '.join(found['left_out'])}, whose weights are the user's.", ""]
+        later = [name for name in not_run(found) if name not in found["left_out"]]
+        users = f"{', '.join(found['left_out'])}, whose weights are the user's"
+        lines += ["", f"Not run: {'; and '.join(filter(None, (', '.join(later), users)))}.", ""]
     return "\n".join(lines).rstrip()
 
 
 def page_table(name: str) -> str:
-    """The rows of one method for its page; nothing where it was not run."""
+    """The rows of one method for its page, and where all are compared; nothing where it was not
+    run."""
+    tables = [found for found in (of_rows(name), of_worlds(name)) if found]
+    return "\n\n".join([*tables, COMPARED]) if tables else ""
+
+
+def of_rows(name: str) -> str:
+    """One method on the tables."""
     rows = [
         f"| {data} | {found['metric']}, {'lower' if lower else 'higher'} is better | "
         + " | ".join(cells(found["summary"][name]))
@@ -60,6 +85,29 @@ def page_table(name: str) -> str:
     head = [
         "| data | metric | mean | minus equal weights | minus single-task |",
         "| --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *rows]) if rows else ""
+
+
+@cache
+def worlds() -> dict[float, list[Measured]]:
+    """Every arm of the scenes, by conflict."""
+    return {conflict: of_scenes(REDUCED, conflict) for conflict in sorted(REDUCED.conflicts)}
+
+
+def of_worlds(name: str) -> str:
+    """One method on the scenes, where more is better."""
+    rows = [
+        f"| conflict {conflict:g} | {len(one.worlds)} | {spelled(one.change)} | "
+        f"{spelled(one.against_equal)} |"
+        for conflict, found in worlds().items()
+        for one in found
+        if one.arm == name
+    ]
+    head = [
+        "| scenes | worlds | mean relative change against single-task, higher is better | "
+        "minus equal weights |",
+        "| --- | --- | --- | --- |",
     ]
     return "\n".join([*head, *rows]) if rows else ""
 

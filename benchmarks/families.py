@@ -37,7 +37,11 @@ FAMILIES = {
     "the same, signs flipped": ("data.flipped=2",),
     "twelve unrelated": ("data.groups=0", "data.unrelated=12"),
 }
-SHOWN = {"hard": "together", "groups": "by suggested groups", "meta": "`weighting.name=meta`"}
+SHOWN = {
+    "hard": "together",
+    "groups": "by suggested groups",
+    "meta": "`weighting.name=auto-lambda`",
+}
 
 
 def measure() -> None:

@@ -77,6 +77,7 @@ PLANS: dict[str, list[Options]] = {
         {"data": "kannada-mnist", "way": 10, "shot": 5, "query": 15},
     ],
     "omniglot-20w1s-protonet-random": CHARACTERS,
+    "omniglot-20w1s-protonet-warp": [],  # tried, and no better on validation classes
     "omniglot-20w1s-r2d2": CHARACTERS,
     "omniglot-20w1s-anil": CHARACTERS,
     "omniglot-20w1s-maml": AS_MANY,
@@ -127,6 +128,7 @@ VARIANTS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "omniglot-20w1s-protonet-random": ("omniglot-20w1s-protonet", ["data.scheme=random"]),
+    "omniglot-20w1s-protonet-warp": ("omniglot-20w1s-protonet", ["episodes.warp=0.2"]),
     "omniglot-20w1s-maml-vinyals": (
         "omniglot-20w1s-maml",
         ["data.scheme=vinyals", "train.steps=26000", "evaluate.every=2600"],

@@ -27,7 +27,7 @@ from metacli.engine.scoring.multi_task_scores import score
 
 BEGIN, END = "<!-- size: made by benchmarks/sarcos_size.py -->", "<!-- end of size -->"
 SPLITS, SMALL = 5, 64
-ARMS = [(units, steps) for steps in (1000, 3000, 9000) for units in (64, 128, 180, 256)]
+ARMS = [(units, steps) for steps in (1000, 3000) for units in (64, 128, 180, 256)]
 FILE = RESULTS / "sarcos-size.json"
 
 
