@@ -84,7 +84,7 @@ PLANS = {
     "school": Plan("school-mixed", first=10, others=("school-soft",)),
     "landmine": Plan("landmine-mean", first=10, others=("landmine-hard",)),
     "sarcos": Plan("sarcos-hard", 5, first=10),
-    "computer-buyers": Plan("computer-buyers-mixed", first=10, others=("computer-buyers-soft",)),
+    "computer-buyers": Plan("computer-buyers-mixed", 1, others=("computer-buyers-soft",)),
     "adult": Plan("adult-hard", 5, share=16_281 / 32_561),
     "omniglot-alphabets": Plan("omniglot-alphabets-hard", 1),
     "fdu-mtl": Plan("fdu-mtl-mean", 1),
