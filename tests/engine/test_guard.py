@@ -20,11 +20,16 @@ from metacli.engine.models.multi_task_networks import single_recipe
 from metacli.engine.models.opening import Opened
 from metacli.engine.multitask import multitask
 from metacli.engine.scoring import multi_task_baselines as task_baselines
-from metacli.engine.scoring.multi_task_params import predictions
+from metacli.engine.scoring.multi_task_params import predictions, validated
 from metacli.engine.training.multi_task import compare as multi_task_compare
 from metacli.engine.training.multi_task import guard
-from metacli.engine.training.multi_task.build import MultiTaskBuilt, build_multi_task
+from metacli.engine.training.multi_task.build import (
+    MultiTaskBuilt,
+    build_multi_task,
+    make_rows,
+)
 from metacli.engine.training.multi_task.candidates import others, work
+from metacli.engine.training.multi_task.error_sizes import residual_spread
 from metacli.engine.training.multi_task.single_task import (
     Candidate,
     alone_method,
@@ -403,6 +408,32 @@ def test_a_run_ships_the_network_that_the_guard_took(
         assert torch.equal(
             source.params["head.bias"], model.params["together.0.heads.bias"].mean().reshape(1)
         )
+
+
+@pytest.mark.parametrize("sharing", ["hard", "mean-ridge"])
+def test_a_guarded_model_knows_the_size_of_its_errors(
+    sharing: str,
+    tmp_path: Path,
+    cache: Path,
+    one_thread: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a solution is exact, the shipped one has seen the validation rows: errors are those of
+    the one before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(task_baselines, "suited", lambda table: ())
+    text = RECIPE if sharing == "hard" else RECIPE.replace("mlp, hidden: [4]", "linear")
+    (tmp_path / "small.yaml").write_text(text.replace("name: hard", f"name: {sharing}"))
+    multitask("small.yaml", ["train.steps=1"], out="run")
+    model = models.load(Path("run/model"))
+    assert set(model.heads.spread) == {"0", "1", "2"}
+    single = validated(models.load(Path("run/baselines/single-task")), make_rows(model.recipe))
+    if set(model.heads.guard) == {"alone"}:
+        rows = make_rows(single.recipe)
+        assert model.heads.spread == residual_spread(single.problem(), single.params, rows)
+    multitask("small.yaml", ["train.steps=1", "guard=false"], out="plain")
+    plain = models.load(Path("plain/model")).heads.spread
+    assert all(0.2 < model.heads.spread[task] / plain[task] < 5 for task in plain)
 
 
 def test_folds_of_shared_rows_are_the_same_and_others_hold_every_class() -> None:

@@ -38,7 +38,6 @@ from metacli.engine.training.signals import Control
 from metacli.engine.training.workspace import Workspace
 from metacli.errors import BundleError
 from metacli.nn.selected import AveragedProblem, ChosenProblem, repeated
-from metacli.nn.sharing.scheme import Solvable
 from metacli.types import Params
 
 Predicted = list[np.ndarray]
@@ -65,7 +64,7 @@ def compare_with_others(
         return None
     metric, y = built.table.metric, built.rows.numbers("val")[1]
     together = predictions(built.problem, best, built.rows, "val")
-    apart = predictions(single.problem(), single.params, built.rows, "val")
+    apart = answers_of(single, built)
     baselines = {SINGLE: estimate_of(metric, y, apart)}
     simple = simple_predictions(built, control)
     if simple is None:
@@ -80,8 +79,8 @@ def compare_with_others(
         shared = shared_network(built, guard.network, best, workspace, data, steps, control)
         if shared is None:
             return None
-        together = chosen(guard.decisions, shared, apart)
-        ship_guarded(built, workspace, guard.decisions)
+        together = chosen(guard.decisions, answers_of(shared, built), apart)
+        ship_guarded(built, workspace, guard.decisions, shared, single)
     tasks = table_of(metric, built.table.tasks, y, together, apart)
     for row, decision in zip(tasks, [] if guard is None else guard.decisions, strict=False):
         row["guard"] = {**decision.as_dict(), "network": guard.name if guard else None}
@@ -95,6 +94,11 @@ def compare_with_others(
         mean_delta_ci95=mean.mean_delta_ci95,
         mean_delta_over=mean.mean_delta_over,
     )
+
+
+def answers_of(validated_model: MultiTaskModel, built: MultiTaskBuilt) -> Predicted:
+    """For the validation rows."""
+    return predictions(validated_model.problem(), validated_model.params, built.rows, "val")
 
 
 def simple_predictions(built: MultiTaskBuilt, control: Control) -> dict[str, Predicted] | None:
@@ -151,9 +155,9 @@ def shared_network(
     data: Mapping[str, Json],
     steps: int,
     control: Control,
-) -> Predicted | None:
+) -> MultiTaskModel | None:
     """Trains the network that tasks share on all training rows, as often as it is used, and puts it
-    in the place of the run's model. Its answers for the validation rows; None when a signal came.
+    in the place of the run's model. As it was validated; None when a signal came.
 
     Args:
         place: of it among those that the guard compared; 0 is the run's own.
@@ -168,9 +172,9 @@ def shared_network(
         return None
     if place:
         facts = {**provenance(workspace, taken.recipe, data, steps), "best_step": made[0][1]}
-    saved, validated_params = model_of(built, taken, made, facts)
+    saved, params = model_of(built, taken, made, facts)
     model_folder.save(replace(saved, scores=shipped.scores), workspace.model, replace=True)
-    return predictions(saved.problem(), validated_params, built.rows, "val")
+    return replace(saved, params=params)
 
 
 def trained(
@@ -220,9 +224,17 @@ def model_of(
 
 
 def ship_guarded(
-    built: MultiTaskBuilt, workspace: Workspace, decisions: Sequence[Decision]
+    built: MultiTaskBuilt,
+    workspace: Workspace,
+    decisions: Sequence[Decision],
+    shared: MultiTaskModel,
+    single: MultiTaskModel,
 ) -> None:
-    """Replace the run's model by one that holds both networks."""
+    """Replace the run's model by one that holds both networks.
+
+    Args:
+        shared, single: as they were validated, which tells the size of errors.
+    """
     together = model_folder.load_multi_task(workspace.model)
     alone = model_folder.load_multi_task(workspace.baselines / SINGLE)
     guard = tuple("together" if one.shares else "alone" for one in decisions)
@@ -230,10 +242,9 @@ def ship_guarded(
     made = replace(together, heads=heads)
     problem = made.problem()
     assert isinstance(problem, ChosenProblem)
+    spread = residual_spread(problem, problem.joined(shared.params, single.params), built.rows)
+    made = replace(made, heads=replace(made.heads, spread=spread))
     joined = problem.joined(together.params, alone.params)
-    if not isinstance(built.problem.sharing, Solvable):  # shipped as it was validated
-        spread = residual_spread(problem, joined, built.rows)
-        made = replace(made, heads=replace(made.heads, spread=spread))
     model_folder.save(replace(made, params=joined), workspace.model, replace=True)
 
 
