@@ -118,8 +118,9 @@ def show(result: Result) -> Iterator[str]:
 def tables(read: Block) -> Iterator[str]:
     """Each task compared with its single-task model; the baselines over all tasks; validation."""
     tasks = [task_row(task) for task in read.blocks("tasks")]
+    metric = next((name.removeprefix("val_") for name, _ in read.named("metrics")), "")
     baselines = [
-        [text.visible(name), text.score("", score.number("mean"), score.number("ci95"))]
+        [text.visible(name), text.score(metric, score.number("mean"), score.number("ci95"))]
         for name, score in read.named("baselines")
     ]
     header = ["task", "metric", "together", "separate", "difference"]
