@@ -14,6 +14,7 @@ import torch
 from metacli.data.multi_task.dataset import MultiTaskData, MultiTaskRows, all_of
 from metacli.engine.adapting.trunk_source import trunk_source
 from metacli.engine.evaluate import evaluate
+from metacli.engine.events import Note
 from metacli.engine.export import export
 from metacli.engine.models import folder as models
 from metacli.engine.models.multi_task_networks import single_recipe
@@ -30,6 +31,7 @@ from metacli.engine.training.multi_task.build import (
 )
 from metacli.engine.training.multi_task.candidates import others, work
 from metacli.engine.training.multi_task.error_sizes import residual_spread
+from metacli.engine.training.multi_task.run import make_multi_task_run
 from metacli.engine.training.multi_task.single_task import (
     Candidate,
     alone_method,
@@ -345,6 +347,27 @@ def test_only_what_the_recipe_allows_is_tried(
 ) -> None:
     built = built_from(tmp_path, override)
     assert [one.name for one in others(built, built.rows)] == names
+
+
+def test_a_run_says_before_how_often_its_guard_trains(
+    tmp_path: Path, cache: Path, one_thread: None
+) -> None:
+    def said(*overrides: str) -> list[str]:
+        notes: list[str] = []
+        run = make_multi_task_run(load(str(tmp_path / "small.yaml"), overrides))
+        run.foretell(lambda event: notes.append(event.message) if isinstance(event, Note) else None)
+        return notes
+
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    assert said() == [
+        "guard=true trains together, groups, learned weights and alone twice in each of 5 folds: "
+        "40 more trainings"
+    ]
+    solved = ("sharing.name=mean-ridge", "backbone.name=linear", "train.steps=1")
+    assert said(*solved) == [
+        "guard=true trains together, groups and alone once in each of 5 folds: 15 more trainings"
+    ]
+    assert said("guard=false") == []
 
 
 def test_the_work_of_learned_weights_is_that_of_every_network_on_every_task(

@@ -41,6 +41,12 @@ def others(built: MultiTaskBuilt, rows: MultiTaskRows) -> Sequence[Candidate]:
     return found
 
 
+def names_of_others(built: MultiTaskBuilt) -> list[str]:
+    """Of those, without making them."""
+    allowed = {GROUPS: can_be_grouped(built), LEARNED: can_be_weighted(built)}
+    return [name for name, there in allowed.items() if there]
+
+
 def can_be_grouped(built: MultiTaskBuilt) -> bool:
     """Groups can be measured, none are given, and no weighting needs a layer of all tasks."""
     method = built.method

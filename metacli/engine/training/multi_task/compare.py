@@ -22,9 +22,9 @@ from metacli.engine.scoring.multi_task_params import (
 )
 from metacli.engine.scoring.multi_task_tables import estimate_of, mean_delta, table_of
 from metacli.engine.training.multi_task.build import MultiTaskBuilt
-from metacli.engine.training.multi_task.candidates import others
+from metacli.engine.training.multi_task.candidates import names_of_others, others
 from metacli.engine.training.multi_task.error_sizes import residual_spread
-from metacli.engine.training.multi_task.guard import Decision, Guarded, decide
+from metacli.engine.training.multi_task.guard import FOLDS, Decision, Guarded, decide
 from metacli.engine.training.multi_task.single_task import (
     SINGLE,
     TRAININGS,
@@ -134,6 +134,16 @@ def alone_candidate(built: MultiTaskBuilt) -> Candidate:
     recipe = single_recipe(built.recipe)
     problem = trained_problem(recipe, built.inputs, built.heads)
     return Candidate("alone", problem, alone_method(problem), recipe)
+
+
+def work_of_guard(built: MultiTaskBuilt) -> str:
+    """What a guard trains beside the run, in words."""
+    names = ["together", *names_of_others(built), "alone"]
+    times = len(repetitions(alone_candidate(built), TRAININGS))
+    often = "twice" if times > 1 else "once"
+    total = FOLDS * times * len(names)
+    networks = " and ".join([", ".join(names[:-1]), names[-1]]).replace("-", " ")
+    return f"guard=true trains {networks} {often} in each of {FOLDS} folds: {total} more trainings"
 
 
 def guarded(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from metacli.algorithms.multitask.meta import MetaWeighted
 from metacli.algorithms.multitask.method import Solved
-from metacli.engine.events import Progress, Reporter
+from metacli.engine.events import Note, Progress, Reporter
 from metacli.engine.models import folder as model_folder
 from metacli.engine.ranks.team import Team
 from metacli.engine.reporting.multi_task_plots import draw_plots
@@ -30,6 +30,7 @@ from metacli.engine.training.multi_task.build import MultiTaskBuilt, build_multi
 from metacli.engine.training.multi_task.compare import (
     compare_with_others,
     together_candidate,
+    work_of_guard,
 )
 from metacli.engine.training.multi_task.divided import divided, require_divisible
 from metacli.engine.training.multi_task.error_sizes import residual_spread
@@ -93,8 +94,11 @@ class MultiTaskRun:
         return replace(self, team=team)
 
     def foretell(self, report: Reporter) -> MultiTaskRun:
-        """With the measured relatedness, and a warning where sharing is likely to hurt."""
+        """With the measured relatedness. Says what a guard will train, and warns where sharing is
+        likely to hurt."""
         built = self.built
+        if self.recipe.guard:
+            report(Note(work_of_guard(built), "guard.trainings"))
         if not related.measurable(built.problem, built.rows):
             return self
         report(Progress("relatedness", 0, None))
