@@ -10,6 +10,8 @@ from scipy.optimize import minimize_scalar
 from torch.nn import functional as F
 
 from metacli.nn.multi_task import TaskProblem, as_sparse, unpacked
+from metacli.nn.sharing.grouped import grouped
+from metacli.nn.sharing.hard import Hard
 from metacli.nn.sharing.linear_logits import (
     INTERCEPT,
     TOGETHER,
@@ -117,6 +119,29 @@ def test_packed_rows_are_read_as_sparse_ones_and_give_the_same():
     dense, narrow = problem.predict(params, x), problem.predict(params, packed(x))
     torch.testing.assert_close(dense, narrow)
     torch.testing.assert_close(problem.predict(params, packed(x)[1]), problem.predict(params, x[1]))
+
+
+def test_groups_of_packed_rows_are_never_spread_out_and_give_the_same():
+    """Of 262,144 n-grams a dense copy of all rows takes more memory than there is."""
+    rows = labelled(torch.randn(4, 4, generator=rng(), dtype=torch.float64))
+    groups = ((0, 2), (1,), (3,))
+    scheme = grouped(MeanLogistic(clusters=(1,)), groups)
+    assert scheme.sparse
+    assert not grouped(Hard(), groups).sparse
+    dense = Batch(rows.x, rows.y, rows.mask)
+    sparse = Batch(as_sparse(packed(rows.x), 4), rows.y, rows.mask)
+    first, second = (scheme.solve(batch, rng())[0] for batch in (dense, sparse))
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value)
+    torch.testing.assert_close(scheme.forward(second, sparse.x), scheme.forward(first, dense.x))
+    again = scheme.refit(sparse, second)
+    assert all(torch.isfinite(value).all() for value in again.values())
+    problem = TaskProblem(scheme, (4,), (True,) * 4, "accuracy")
+    wide = TaskProblem(MeanLogistic(), (4,), (True,) * 4, "accuracy")
+    for one in (problem, wide):
+        params = one.init(0)
+        assert one.inputs(params, packed(rows.x).float()).is_sparse
 
 
 def two_kinds(rows: int) -> Batch:

@@ -32,6 +32,10 @@ class Grouped(Sharing):
     def needs_trunk(self) -> bool:
         return self.scheme.needs_trunk
 
+    @property
+    def sparse(self) -> bool:
+        return self.scheme.sparse
+
     def init(self, sizes: Sequence[int], tasks: int, rng: torch.Generator) -> Params:
         """Every group begins as it would by itself."""
         begin, found = rng.get_state(), {}
@@ -43,7 +47,7 @@ class Grouped(Sharing):
 
     def forward(self, params: Params, x: Tensor) -> Tensor:
         outs = [
-            self.scheme.forward(own, x if x.dim() == 2 else x[list(group)])
+            self.scheme.forward(own, x if x.dim() == 2 else x.index_select(0, at(group, x)))
             for group, own in self._parts(params)
         ]
         order = torch.tensor([task for group in self.groups for task in group])
@@ -119,8 +123,13 @@ def of(binary: Tensor | None, tasks: Sequence[int]) -> Tensor | None:
     return None if binary is None else binary[list(tasks)]
 
 
+def at(group: Sequence[int], x: Tensor) -> Tensor:
+    """The tasks as an index; of sparse rows there is no other way to take them."""
+    return torch.tensor(group, device=x.device)
+
+
 def rows_of(batch: Batch, tasks: Sequence[int]) -> Batch:
     """The batch of some tasks."""
     chosen = list(tasks)
-    x = batch.x if batch.x.dim() == 2 else batch.x.index_select(0, torch.tensor(chosen))
+    x = batch.x if batch.x.dim() == 2 else batch.x.index_select(0, at(chosen, batch.x))
     return Batch(x, batch.y[chosen], None if batch.mask is None else batch.mask[chosen])
