@@ -20,7 +20,7 @@ from metacli.engine.training.multi_task import relatedness as related
 from metacli.engine.training.multi_task.build import MultiTaskBuilt
 from metacli.engine.training.multi_task.single_task import Candidate
 from metacli.engine.training.options import written_out
-from metacli.nn.sharing.scheme import Solvable
+from metacli.nn.selected import is_solved
 from metacli.schema.multi_task import MultiTaskRecipe
 
 GROUPS, LEARNED = "groups", "learned-weights"
@@ -58,8 +58,8 @@ def can_be_grouped(built: MultiTaskBuilt) -> bool:
 def can_be_weighted(built: MultiTaskBuilt) -> bool:
     """The network has layers to share, weights that are not learned yet, and what that takes is
     minutes."""
-    problem, sharing = built.problem, built.problem.sharing
-    layers = sharing.needs_trunk and not isinstance(sharing, Solvable) and problem.encoder is None
+    problem = built.problem
+    layers = problem.sharing.needs_trunk and not is_solved(problem) and problem.encoder is None
     few = problem.num_tasks <= MOST_LEARNED and problem.outputs == 1 and work(built) <= MOST_WORK
     return layers and few and not isinstance(built.method, MetaWeighted)
 
